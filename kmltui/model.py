@@ -1,0 +1,297 @@
+"""The vocabulary of kmltui as typed records.
+
+Everything that a run produces is one of the records below, in one stream: the runner appends them to a
+recording, and the viewer, the report and the export read them back. Nothing else is passed between the parts.
+
+Rules that hold for every record:
+
+* Counters are cumulative since an arbitrary start (boot, server start); rates and differences are the reader's.
+* ``t_ns`` is the runner's monotonic clock, nanoseconds since the run began; ``mono_ns`` is the session's own
+  ``CLOCK_MONOTONIC``. Rates of a session's counters are taken over *its* clock.
+* ``None`` means "this session cannot provide it" and is shown as absent, never as 0.
+* Text that comes from a guest is data: it is stored as it came and made printable only where it is shown.
+
+This module imports nothing of kmltui's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+FORMAT_VERSION = 1
+"""Version of the record vocabulary. Readers skip records of unknown type and ignore unknown fields."""
+
+SessionState = Literal[
+    "waiting", "image", "booting", "loading", "ready", "running", "done", "failed", "panicked", "server-died", "hung", "stopped"
+]
+"""Where a session is in its life. The last six after ``running`` are final."""
+
+FINAL_STATES: frozenset[str] = frozenset({"done", "failed", "panicked", "server-died", "hung", "stopped"})
+
+Arm = Literal["stock", "stock+libc", "stock+idt", "kml"]
+"""What of KML is active: nothing but counting; rewritten libc trapping; redirected IDT; all of it."""
+
+RunStatus = Literal["done", "failed", "stopped"]
+
+
+class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a session is asked to be. ``name`` identifies it in every record of the run."""
+
+    name: str
+    kind: Literal["guest", "local", "local-kml"] = "guest"
+    arm: Arm = "stock"
+    vcpus: int = 1
+    memory_bytes: int = 1 << 30
+    accel: Literal["auto", "kvm", "tcg"] = "auto"
+    image: str = ""
+    """Which guest image (``suite/kernel`` key); empty: the default one."""
+
+
+class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is run. Exactly one of ``loops`` and ``duration_s`` is set, unless the workload has an end of its own."""
+
+    name: str
+    loops: int | None = None
+    duration_s: float | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    """The workload's own settings, e.g. ``engine``, ``threads``, ``net_buffer_length``. Never a secret."""
+    phases: list[str] = field(default_factory=list)
+    """Names of the phases in the order in which they run."""
+    statements: list[str] = field(default_factory=list)
+    """Short titles of the workload's statements; statement *n* of a record is ``statements[n - 1]``."""
+
+
+class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"):
+    """The first record of every recording."""
+
+    format_version: int = FORMAT_VERSION
+    run: str = ""
+    """The run's name, unique on this machine, e.g. ``20261123-171200-wisconsin``."""
+    created_unix_ns: int = 0
+    kmltui_version: str = ""
+    workload: WorkloadSpec
+    sessions: list[SessionSpec]
+    sample_period_ns: int = 500_000_000
+    host: dict[str, str] = field(default_factory=dict)
+    """The machine that ran the run: cpu, cores, memory_bytes, kernel, os, python, qemu."""
+    title: str = ""
+
+
+class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="environment"):
+    """Table 1 for one session, read from inside it once it has booted. Keys are stable names, values plain text.
+
+    cpu, vcpus, memory_bytes, kernel, cmdline, mitigations (one line a vulnerability), accelerator, qemu, libc,
+    mariadb, sysbench, image, kml, clocksource, arm, ….
+    """
+
+    t_ns: int
+    session: str
+    facts: dict[str, str]
+
+
+class CpuTicks(Struct, frozen=True, array_like=True):
+    """One CPU's line of /proc/stat, in USER_HZ ticks (1/100 s), sampled by the kernel at its tick."""
+
+    user: int
+    nice: int
+    system: int
+    idle: int
+    iowait: int = 0
+    irq: int = 0
+    softirq: int = 0
+    steal: int = 0
+
+
+class GroupCpu(Struct, frozen=True, array_like=True):
+    """``cpu.stat`` of one cgroup v2, microseconds. ``usage_us`` is exact; the split is scaled from ticks."""
+
+    usage_us: int
+    user_us: int
+    system_us: int
+
+
+class KmlCounters(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What /proc/kml/counters says; exact. Keys of the ``_nr`` maps are system-call numbers."""
+
+    trap_nr: dict[int, int] = field(default_factory=dict)
+    direct_nr: dict[int, int] = field(default_factory=dict)
+    trap_cpu: dict[int, int] = field(default_factory=dict)
+    direct_cpu: dict[int, int] = field(default_factory=dict)
+    elevations_cpu: dict[int, int] = field(default_factory=dict)
+    demotions_vector: dict[int, int] = field(default_factory=dict)
+    rewinds: int = 0
+    attached: int = 0
+    """Address spaces that are attached now (a gauge, the one number here that can go down)."""
+
+
+class AgentCost(Struct, frozen=True, array_like=True):
+    """What the agent has cost its guest so far: CPU nanoseconds and the system calls it made itself."""
+
+    cpu_ns: int
+    syscalls: int
+
+
+class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"):
+    """One sample of one session: cumulative counters at one instant."""
+
+    t_ns: int
+    session: str
+    mono_ns: int
+    mark: str = ""
+    """Empty for a periodic sample; else the boundary it was taken at: ``start``, ``end``, ``phase:NAME``."""
+    cpus: dict[int, CpuTicks] = field(default_factory=dict)
+    interrupts: int | None = None
+    context_switches: int | None = None
+    groups: dict[str, GroupCpu] = field(default_factory=dict)
+    """CPU time of the ``server`` and of the ``client`` cgroup."""
+    kml: KmlCounters | None = None
+    agent: AgentCost | None = None
+    instructions: dict[str, tuple[int, int]] | None = None
+    """Exact mode: user and kernel instructions executed so far, by vCPU number."""
+
+
+class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="status"):
+    """``SHOW GLOBAL STATUS``, the counters that are kept; ``own`` is the sampler's share of them, to be subtracted."""
+
+    t_ns: int
+    session: str
+    counters: dict[str, int]
+    own: dict[str, int] = field(default_factory=dict)
+
+
+class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="progress"):
+    """Where the workload is. Cumulative: queries and rows since the workload began, as its client counted them."""
+
+    t_ns: int
+    session: str
+    phase: str
+    statement: int = 0
+    """1-based index into ``WorkloadSpec.statements``; 0 when the phase has none."""
+    loop: int = 0
+    loops: int = 0
+    queries: int = 0
+    rows: int = 0
+    fraction: float | None = None
+    """Of the whole workload, 0 to 1, where it is known."""
+
+
+class Phase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="phase"):
+    """A phase begins or ends in a session."""
+
+    t_ns: int
+    session: str
+    name: str
+    event: Literal["begin", "end"]
+    mono_ns: int | None = None
+
+
+class Latency(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="latency"):
+    """Latencies of one interval (not cumulative: histograms add up). ``hdr`` is HdrHistogram's V2 encoding, microseconds."""
+
+    t_ns: int
+    session: str
+    statement: int = 0
+    """0: the workload as a whole, without statements."""
+    hdr: bytes = b""
+
+
+class State(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
+    """A session changes its state. ``detail`` says what is being done or what went wrong, in words for people."""
+
+    t_ns: int
+    session: str
+    state: SessionState
+    detail: str = ""
+    fraction: float | None = None
+
+
+class Log(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
+    """A line of text: the guest's console, the server's error log, the workload's output, a warning of the runner's."""
+
+    t_ns: int
+    session: str
+    """Empty: the runner itself."""
+    source: Literal["console", "server", "client", "runner", "agent"]
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+
+
+class Proof(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="proof"):
+    """A claim about a session that was checked from inside, e.g. the code segment read in a running process."""
+
+    t_ns: int
+    session: str
+    name: str
+    """``ring`` of a process, ``checksum`` of results, ``rows``, ``calls``."""
+    subject: str
+    """What it is about: ``mariadbd``, ``sysbench``, a statement's title."""
+    value: str
+    ok: bool = True
+
+
+class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="measure"):
+    """A figure that the workload itself measured, e.g. one row of the ``syscalls`` demonstration."""
+
+    t_ns: int
+    session: str
+    name: str
+    unit: str
+    values: dict[str, float]
+    """For ``syscalls``: ``trap`` and ``direct``; a figure a session cannot provide is left out."""
+
+
+class Mark(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="mark"):
+    """Somebody pointed at this instant."""
+
+    t_ns: int
+    note: str = ""
+    author: str = ""
+
+
+class Repeat(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="repeat"):
+    """``bench``: the boundary of one measured repetition of one arm."""
+
+    t_ns: int
+    session: str
+    pair: int
+    """0 for the warm-up, then 1, 2, …"""
+    event: Literal["begin", "end"]
+    order: int = 0
+
+
+class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gap"):
+    """Made by the reader, never written: something between the neighbouring records was damaged or lost."""
+
+    t_ns: int
+    lost_bytes: int
+    reason: str
+
+
+class End(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="end"):
+    """The last record of a run that ended in order. A recording without it is live, lost or torn."""
+
+    t_ns: int
+    status: RunStatus
+    reason: str = ""
+
+
+Record = (
+    Header
+    | Environment
+    | Sample
+    | Status
+    | Progress
+    | Phase
+    | Latency
+    | State
+    | Log
+    | Proof
+    | Measure
+    | Mark
+    | Repeat
+    | Gap
+    | End
+)
+"""Any record of the stream."""
