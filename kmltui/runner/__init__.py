@@ -1,1 +1,1 @@
-""""""
+"""One run from start to end: sessions, workload, recording. Headless, and the only writer of a recording."""

@@ -1,0 +1,120 @@
+"""The control socket of a run: stop it, put a mark into its recording.
+
+A Unix socket in a directory of mode 0700; the peer's uid is checked as well, since root may have widened the
+directory. One JSON object a line in each direction::
+
+    {"op": "ping"}                                → {"ok": true, "run": NAME, "recording": PATH}
+    {"op": "stop"}                                → {"ok": true}
+    {"op": "mark", "note": TEXT, "author": TEXT}  → {"ok": true, "t_ns": N}
+    anything else                                 → {"ok": false, "error": TEXT}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+MAX_LINE_BYTES = 16_384
+MAX_NOTE_CHARACTERS = 1_000
+
+
+class Request(msgspec.Struct):
+    """One line from a client."""
+
+    op: str
+    note: str = ""
+    author: str = ""
+
+
+class ControlError(Exception):
+    """The run cannot be reached or refused the request."""
+
+
+class ControlServer:
+    """The runner's end. ``on_stop`` and ``on_mark`` are called in the event loop; ``on_mark`` returns the mark's t_ns."""
+
+    def __init__(
+        self, path: Path, info: dict[str, str], on_stop: Callable[[], None], on_mark: Callable[[str, str], int]
+    ) -> None:
+        self._path = path
+        self._info = info
+        self._on_stop = on_stop
+        self._on_mark = on_mark
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE_BYTES)
+        self._path.chmod(0o600)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _peer_uid(writer.get_extra_info("socket")) != os.getuid():
+                return
+            with contextlib.suppress(ConnectionError, ValueError):
+                while line := await reader.readline():
+                    writer.write(msgspec.json.encode(self._answer(line)) + b"\n")
+                    await writer.drain()
+        finally:
+            writer.close()
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return {"ok": False, "error": f"not a request: {error}"}
+        match request.op:
+            case "ping":
+                return {"ok": True, **self._info}
+            case "stop":
+                self._on_stop()
+                return {"ok": True}
+            case "mark":
+                t_ns = self._on_mark(request.note[:MAX_NOTE_CHARACTERS], request.author[:100])
+                return {"ok": True, "t_ns": t_ns}
+            case _:
+                return {"ok": False, "error": f"unknown operation {request.op!r}"}
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid
+
+
+async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: str) -> dict[str, Any]:
+    """Send one request to the run behind ``path`` and return its answer.
+
+    Raises:
+        ControlError: nobody answers there, or the run refused; the message says what to do.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
+            try:
+                writer.write(msgspec.json.encode({"op": op, **fields}) + b"\n")
+                await writer.drain()
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError) as error:
+        raise ControlError(f"the run does not answer on {path}: {error or 'timed out'}; it may have ended") from error
+    if not line:
+        raise ControlError("the run closed the connection: it belongs to another user, or it is just ending")
+    answer: dict[str, Any] = msgspec.json.decode(line)
+    if not answer.get("ok"):
+        raise ControlError(str(answer.get("error", "refused")))
+    return answer
