@@ -1,0 +1,167 @@
+"""The MariaDB server of a session: start it, know when it answers, follow its counters, notice its death.
+
+The client in the guest reaches it as root over the Unix socket (``unix_socket`` authentication, no password). The
+runner reaches it over the forwarded loopback port as ``kmltui`` with a password made for this run, which exists in
+the runner's memory and, until the server has read it, in a mode 0600 file of the guest; never in an argument list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pymysql
+
+from kmltui.counters import select_status
+from kmltui.model import Log, Status
+from kmltui.sessions.protocol import Clock, Emit, Process, Session, SessionError
+
+USER = "kmltui"
+PROGRAM = "/usr/sbin/mariadbd"
+INIT_FILE = "/run/kmltui-init.sql"
+START_LIMIT_S = 120.0
+"""Enough for a guest under emulation on a machine that is busy with two of them."""
+
+_SETTINGS = (
+    "--no-defaults",
+    "--user=root",
+    "--datadir=/var/lib/mysql",
+    "--socket=/run/mysqld/mysqld.sock",
+    "--pid-file=/run/mysqld/mysqld.pid",
+    "--bind-address=0.0.0.0",
+    "--skip-name-resolve",
+    "--skip-log-bin",
+    "--innodb-use-native-aio=0",
+    "--innodb-buffer-pool-size=64M",
+    "--innodb-log-file-size=16M",
+    "--innodb-flush-method=fsync",
+    f"--init-file={INIT_FILE}",
+)
+"""The same in every session. No native AIO and no O_DIRECT: the guest's files are in memory, which has neither."""
+
+
+class Server:
+    """One running MariaDB server."""
+
+    def __init__(self, session: Session, emit: Emit, clock: Clock) -> None:
+        self._session = session
+        self._emit = emit
+        self._clock = clock
+        self._password = secrets.token_urlsafe(24)
+        self._process: Process | None = None
+        self._tail: list[str] = []
+        self._connection: pymysql.Connection[Any] | None = None
+        self._own_queries = 0
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._died: asyncio.Future[SessionError] = asyncio.get_running_loop().create_future()
+
+    @property
+    def pid(self) -> int:
+        """Its process id in the session."""
+        assert self._process is not None, "the server has not been started"
+        return self._process.pid
+
+    async def start(self, settings: Sequence[str] = ()) -> None:
+        """Start it with ``settings`` beyond the common ones; return when it answers.
+
+        Raises:
+            SessionError: it ended or did not answer in time; its last messages are in the text.
+        """
+        statement = f"CREATE OR REPLACE USER '{USER}'@'%' IDENTIFIED BY '{self._password}';\n"
+        await self._session.put(INIT_FILE, statement.encode(), 0o600)
+        self._process = await self._session.spawn([PROGRAM, *_SETTINGS, *settings], group="server")
+        self._tasks = [asyncio.create_task(self._follow_log()), asyncio.create_task(self._watch())]
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._died.done():
+            try:
+                self._connection = await asyncio.to_thread(self._connect)
+                await self._session.put(INIT_FILE, b"", 0o600)
+                return
+            except (pymysql.MySQLError, OSError) as error:
+                if time.monotonic() > deadline:
+                    raise SessionError(self._story(f"did not answer within {START_LIMIT_S:.0f} s ({error})")) from None
+                await asyncio.sleep(0.1)
+        raise self._died.result()
+
+    async def died(self) -> SessionError:
+        """Wait until it ends without having been asked to."""
+        return await asyncio.shield(self._died)
+
+    async def follow_status(self, period_s: float = 1.0) -> None:
+        """Emit a Status record each period until cancelled. A poll that fails is a gap, not the run's end."""
+        while True:
+            with contextlib.suppress(pymysql.MySQLError, OSError):
+                await self.poll_status()
+            await asyncio.sleep(period_s)
+
+    async def poll_status(self) -> None:
+        """Emit one Status record now."""
+        rows = await asyncio.to_thread(self._query_status)
+        self._emit(
+            Status(
+                t_ns=self._clock(),
+                session=self._session.spec.name,
+                counters=select_status(rows),
+                own={"Questions": self._own_queries, "Queries": self._own_queries, "Com_show_status": self._own_queries},
+            )
+        )
+
+    async def stop(self) -> None:
+        """End it in order, or hard if it does not within a few seconds; the guest is thrown away anyway."""
+        self._stopping = True
+        if self._connection is not None:
+            with contextlib.suppress(pymysql.MySQLError, OSError):
+                self._connection.close()
+        if self._process is not None:
+            with contextlib.suppress(SessionError, ConnectionError, TimeoutError):
+                async with asyncio.timeout(10):
+                    await self._process.kill(15)
+                    await self._process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _connect(self) -> pymysql.Connection[Any]:
+        address = self._session.mysql_address()
+        where: dict[str, Any] = (
+            {"unix_socket": address} if isinstance(address, str) else {"host": address[0], "port": address[1]}
+        )
+        return pymysql.connect(
+            user=USER, password=self._password, connect_timeout=5, read_timeout=10, autocommit=True, **where
+        )
+
+    def _query_status(self) -> list[tuple[str, str]]:
+        if self._connection is None or not self._connection.open:
+            self._connection = self._connect()
+        with self._connection.cursor() as cursor:
+            self._own_queries += 1
+            cursor.execute("SHOW GLOBAL STATUS")
+            return list(cursor.fetchall())
+
+    async def _follow_log(self) -> None:
+        assert self._process is not None
+        async for _, text in self._process.lines():
+            self._tail = [*self._tail[-19:], text]
+            level = "error" if "[ERROR]" in text else "warning" if "[Warning]" in text else "info"
+            self._emit(
+                Log(t_ns=self._clock(), session=self._session.spec.name, source="server", text=text, level=level)
+            )
+
+    async def _watch(self) -> None:
+        assert self._process is not None
+        try:
+            status = await self._process.wait()
+        except (SessionError, ConnectionError):
+            return  # the whole session is gone; its own watcher says why
+        if not self._stopping and not self._died.done():
+            how = f"was ended by signal {status - 128}" if status > 128 else f"exited with status {status}"
+            self._died.set_result(SessionError(self._story(how), "server-died"))
+
+    def _story(self, what: str) -> str:
+        lines = "\n".join(self._tail[-8:])
+        return f"{self._session.spec.name}: mariadbd {what}" + (f"; its last messages:\n{lines}" if lines else "")
