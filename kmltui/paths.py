@@ -45,7 +45,8 @@ def runtime_dir() -> Path:
 
     Socket paths are limited to 107 bytes, so a very long ``XDG_RUNTIME_DIR`` falls back to the temporary directory.
     """
-    path = _base("run", platformdirs.user_runtime_dir(_APP))
+    # Not platformdirs' user_runtime_dir: where XDG_RUNTIME_DIR is not set it warns, and falls back to a shared place.
+    path = _base("run", f"{os.environ.get('XDG_RUNTIME_DIR') or '/nonexistent'}/{_APP}")
     if len(str(path)) > 60 or not _usable(path):
         path = Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}"
         if not _usable(path):
@@ -56,7 +57,8 @@ def runtime_dir() -> Path:
 def _usable(path: Path) -> bool:
     """Make ``path`` private; tell whether it is this user's own directory (in /tmp somebody else may have made it)."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
         if path.is_symlink() or status.st_uid != os.getuid():
             return False

@@ -63,6 +63,7 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if _peer_uid(writer.get_extra_info("socket")) != os.getuid():
+                writer.write(msgspec.json.encode({"ok": False, "error": "this run belongs to another user"}) + b"\n")
                 return
             with contextlib.suppress(ConnectionError, ValueError):
                 while line := await reader.readline():
@@ -113,7 +114,7 @@ async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: str)
     except (OSError, TimeoutError) as error:
         raise ControlError(f"the run does not answer on {path}: {error or 'timed out'}; it may have ended") from error
     if not line:
-        raise ControlError("the run closed the connection: it belongs to another user, or it is just ending")
+        raise ControlError("the run closed the connection; it is probably just ending")
     answer: dict[str, Any] = msgspec.json.decode(line)
     if not answer.get("ok"):
         raise ControlError(str(answer.get("error", "refused")))

@@ -1,1 +1,17 @@
-""""""
+"""Sessions: Linux systems that a run samples and works in. The runner sees :mod:`kmltui.sessions.protocol` only."""
+
+from __future__ import annotations
+
+from kmltui.model import SessionSpec
+from kmltui.sessions.protocol import Session
+
+
+def create_session(spec: SessionSpec, sample_period_ns: int) -> Session:
+    """The session that ``spec`` asks for, not yet started. It samples itself every ``sample_period_ns``."""
+    match spec.kind:
+        case "guest":
+            from kmltui.sessions.guest import GuestSession
+
+            return GuestSession(spec, sample_period_ns)
+        case kind:
+            raise NotImplementedError(f"sessions of kind {kind}")

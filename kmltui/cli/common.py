@@ -1,0 +1,104 @@
+"""What the commands share: how they fail, how they ask for a run or a file, how they print for programs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from kmltui.runner.registry import RunEntry
+
+DONE, RUN_FAILED, WRONG_USAGE, MISSING = 0, 1, 2, 3
+"""Exit statuses: the same for every command."""
+
+
+class Failure(Exception):
+    """Ends the command: the message goes to standard error, ``status`` to the shell."""
+
+    def __init__(self, message: str, status: int = WRONG_USAGE) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def fail(message: str, status: int = WRONG_USAGE) -> NoReturn:
+    """Raise :class:`Failure`."""
+    raise Failure(message, status)
+
+
+def on_terminal() -> bool:
+    """Whether a screen can be shown: both ends are a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    import msgspec
+
+    data = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    sys.stdout.write(data.decode() + "\n")
+
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``1:02:03`` as seconds. Raises :class:`Failure`."""
+    if re.fullmatch(r"\d+(:[0-5]?\d){1,2}(\.\d+)?", text):
+        total = 0.0
+        for part in text.split(":"):
+            total = total * 60 + float(part)
+        return total
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
+    if match is None or match[2] not in _UNITS:
+        fail(f"{text!r}: is not a time; write it like 90s, 1.5m, 2h or 1:30")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def positive_seconds(text: str, what: str) -> float:
+    """The same, greater than zero."""
+    value = seconds(text)
+    if value <= 0:
+        fail(f"{what} {text}: must be greater than 0")
+    return value
+
+
+def find_run(name: str) -> RunEntry:
+    """A registered run by name; Failure says which there are."""
+    from kmltui.runner import registry
+
+    try:
+        return registry.find(name)
+    except LookupError as error:
+        fail(str(error.args[0]))
+
+
+def find_recording(what: str | None, *, shipped: bool = False) -> Path:
+    """The file that a user means: a path, a run's name, nothing for the newest (or, with ``shipped``, the sample)."""
+    from kmltui import paths
+    from kmltui.runner import registry
+
+    if what is None:
+        if shipped:
+            samples = sorted(paths.data_dir("recordings").glob("wisconsin*.kmlrec"))
+            if not samples:
+                fail("no sample recording came with this kmltui; name a file", MISSING)
+            return samples[0]
+        known = registry.entries()
+        if not known:
+            fail("there is no run yet; 'kmltui demo' or 'kmltui run' makes one, 'kmltui replay' shows the sample")
+        return Path(known[0].recording)
+    path = Path(what).expanduser()
+    if path.exists() or "/" in what or what.endswith(".kmlrec"):
+        if not path.exists():
+            fail(f"{path}: no such file")
+        return path
+    return Path(find_run(what).recording)
+
+
+def no_guest_reason() -> str | None:
+    """Why no guest can run on this machine, in one line; None if one can."""
+    from kmltui.guest.doctor import blocking_reason
+
+    return blocking_reason()

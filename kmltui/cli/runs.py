@@ -1,0 +1,356 @@
+"""Commands about runs: start one, watch it, list, stop and mark runs, stream one to another machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from kmltui.cli import common, screen
+from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
+
+if TYPE_CHECKING:
+    from kmltui.model import SessionSpec, WorkloadSpec
+    from kmltui.runner.run import Plan
+
+Flag = Parameter(negative="")
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+DEMO_LOOPS = 20
+"""About a minute of Wisconsin for two emulated guests on a small machine."""
+
+
+def demo(*, loops: int = DEMO_LOOPS) -> int:
+    """Everything from nothing: check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
+
+    Without a terminal it does the same headless and ends with the report. Where no guest can run, it replays the
+    recording that came with kmltui.
+
+    Parameters
+    ----------
+    loops:
+        How often each of Wisconsin's selects is repeated.
+    """
+    reason = common.no_guest_reason()
+    if reason is not None:
+        print(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
+        return screen.replay_or_report(common.find_recording(None, shipped=True))
+    if on_terminal():
+        return run(loops=loops)
+    status = run(loops=loops, headless=True)
+    from kmltui.cli.view import report
+
+    report(None)
+    return status
+
+
+def run(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    workload: Annotated[str | None, Parameter(alias="-w")] = None,
+    loops: Annotated[int | None, Parameter(alias="-n")] = None,
+    duration: Annotated[str | None, Parameter(alias="-t")] = None,
+    cpus: int | None = None,
+    sessions: str = "stock,kml",
+    accel: str = "auto",
+    image: str = "",
+    sample_rate: float = 2.0,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    name: str | None = None,
+    title: str = "",
+    headless: Annotated[bool, Flag] = False,
+    detach: Annotated[bool, Flag] = False,
+    **options: str,
+) -> int:
+    """Run a workload on a stock and on a KML session at once, record it, and watch it.
+
+    The run has a process of its own: closing the screen or losing the connection does not end it.
+
+    Parameters
+    ----------
+    command:
+        After ``--``: a program of the guest image, with arguments, to run instead of a workload.
+    workload:
+        What to run (default: wisconsin). A workload's own settings follow as options, e.g. ``--engine innodb``.
+    loops:
+        How often the workload repeats its statements (default: the workload's).
+    duration:
+        Run for this long instead, e.g. 90s or 5m.
+    cpus:
+        Virtual CPUs of each session (default: 1, or 2 where this machine has 4 CPUs or more).
+    sessions:
+        The arms to run side by side, of stock, stock+libc, stock+idt, kml.
+    accel:
+        auto, kvm or tcg; auto uses KVM where a guest really starts under it.
+    image:
+        The guest image, as ``kmltui guest info`` lists them (default: the one for this machine).
+    sample_rate:
+        Samples a second and session.
+    out:
+        Where to write the recording (default: kmltui's own directory, see ``kmltui ls``).
+    name:
+        The run's name (default: made from date and workload).
+    title:
+        A line of your own, shown with the recording.
+    headless:
+        No screen: a line for each phase, and exit status 0 only if every session completed the workload.
+    detach:
+        Start the run, print its name and return.
+    options:
+        The workload's settings, see ``kmltui run --workload NAME --help-workload yes``.
+    """
+    if options.pop("help_workload", None):
+        return _describe(workload or "wisconsin")
+    plan = _plan(command, workload, loops, duration, cpus, sessions, accel, image, sample_rate, out, name, title, options)
+    reason = common.no_guest_reason()
+    if reason is not None:
+        fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
+    if headless or not (detach or on_terminal()):
+        return _headless(plan)
+    return asyncio.run(_detached(plan, watch=not detach))
+
+
+def _describe(workload: str) -> int:
+    """Print a workload's settings."""
+    from kmltui import workloads
+
+    try:
+        print(workloads.describe(workload))
+    except workloads.UsageError as error:
+        fail(str(error))
+    return DONE
+
+
+def _plan(
+    command: tuple[str, ...],
+    workload: str | None,
+    loops: int | None,
+    duration: str | None,
+    cpus: int | None,
+    arms: str,
+    accel: str,
+    image: str,
+    sample_rate: float,
+    out: Path | None,
+    name: str | None,
+    title: str,
+    options: dict[str, str],
+) -> Plan:
+    """The arguments as a plan; everything that can be wrong with them is found here, before anything is started."""
+    from kmltui.runner.run import Plan, run_name
+
+    if not 0.1 <= sample_rate <= 100:
+        fail(f"--sample-rate {sample_rate}: must be between 0.1 and 100")
+    if name is not None and not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        fail(f"--name {name!r}: letters, digits, '-', '_' and '.' only")
+    if name is not None and len(name) > 80:
+        fail("--name: 80 characters at most")
+    spec = _workload_spec(command, workload, loops, duration, options)
+    if out is not None:
+        _check_out(out)
+    return Plan(
+        workload=spec,
+        sessions=_session_specs(arms, cpus, accel, image),
+        name=name or run_name(spec.name),
+        out=out,
+        sample_period_ns=round(1e9 / sample_rate),
+        title=title,
+    )
+
+
+def _workload_spec(
+    command: tuple[str, ...], workload: str | None, loops: int | None, duration: str | None, options: dict[str, str]
+) -> WorkloadSpec:
+    from kmltui import workloads
+
+    if command and workload not in (None, "command"):
+        fail("give either --workload or a command after '--', not both")
+    if loops is not None and duration is not None:
+        fail("give either --loops or --duration, not both")
+    if loops is not None and loops <= 0:
+        fail(f"--loops {loops}: must be greater than 0")
+    length = common.positive_seconds(duration, "--duration") if duration is not None else None
+    chosen = "command" if command else workload or "wisconsin"
+    try:
+        return workloads.get(chosen).spec(loops=loops, duration_s=length, options=options, command=command)
+    except workloads.UsageError as error:
+        fail(str(error))
+
+
+def _session_specs(arms: str, cpus: int | None, accel: str, image: str) -> list[SessionSpec]:
+    import typing
+
+    import psutil
+
+    from kmltui.model import Arm, SessionSpec
+
+    known = typing.get_args(Arm)
+    names = [arm.strip() for arm in arms.split(",") if arm.strip()]
+    for arm in names:
+        if arm not in known:
+            fail(f"--sessions: {arm!r} is not an arm; there are {', '.join(known)}")
+    if not names or len(set(names)) != len(names):
+        fail(f"--sessions {arms!r}: name each arm once, e.g. stock,kml")
+    if accel not in ("auto", "kvm", "tcg"):
+        fail(f"--accel {accel!r}: must be auto, kvm or tcg")
+    vcpus = cpus if cpus is not None else 2 if (psutil.cpu_count() or 1) >= 4 else 1
+    if not 1 <= vcpus <= 64:
+        fail(f"--cpus {vcpus}: must be between 1 and 64")
+    return [SessionSpec(name=arm, arm=arm, vcpus=vcpus, accel=accel, image=image) for arm in names]  # type: ignore[arg-type]
+
+
+def _check_out(out: Path) -> None:
+    if out.is_dir():
+        fail(f"--out {out}: is a directory; name a file, e.g. {out / 'run.kmlrec'}")
+    if out.exists():
+        fail(f"--out {out}: exists already; remove it or choose another name (a recording is never overwritten)")
+    if not out.absolute().parent.is_dir():
+        fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
+
+
+def _headless(plan: Plan) -> int:
+    from kmltui.recording import RecordingError
+    from kmltui.runner.narrator import Narrator
+    from kmltui.runner.run import Run
+
+    current = Run(plan, [Narrator(sys.stderr).hear])
+    try:
+        outcome = asyncio.run(current.execute())
+    except (OSError, RecordingError) as error:
+        fail(f"{current.path}: the recording cannot be written: {error}", RUN_FAILED)
+    print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
+    return DONE if outcome.status == "done" else RUN_FAILED
+
+
+async def _detached(plan: Plan, *, watch: bool) -> int:
+    from kmltui.runner.launch import LaunchError, launch
+
+    try:
+        entry = await launch(plan.name, _arguments(plan))
+    except LaunchError as error:
+        fail(str(error), error.status or RUN_FAILED)
+    if not watch:
+        print(entry.name)
+        print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
+        return DONE
+    return await asyncio.to_thread(screen.watch_run, entry)
+
+
+def _arguments(plan: Plan) -> list[str]:
+    """The plan as arguments of ``kmltui run``, for the runner's own process."""
+    workload, first = plan.workload, plan.sessions[0]
+    arguments: dict[str, Any] = {
+        "--workload": workload.name if workload.name != "command" else None,
+        "--loops": workload.loops,
+        "--duration": f"{workload.duration_s}s" if workload.duration_s is not None else None,
+        "--cpus": first.vcpus,
+        "--sessions": ",".join(spec.arm for spec in plan.sessions),
+        "--accel": first.accel,
+        "--image": first.image or None,
+        "--sample-rate": 1e9 / plan.sample_period_ns,
+        "--out": plan.out.absolute() if plan.out else None,
+        "--title": plan.title or None,
+    }
+    words = [f"{key}={value}" for key, value in arguments.items() if value is not None]
+    words += [f"--{key.replace('_', '-')}={value}" for key, value in workload.options.items()]
+    return words
+
+
+def watch(which: Annotated[str | None, Parameter()] = None, *, fps: float | None = None) -> int:
+    """Watch a run: live if it goes on, from its recording if it has ended. Any number can watch the same run.
+
+    Parameters
+    ----------
+    which:
+        A run's name, a recording, or ``-`` for a stream on standard input
+        (``ssh HOST kmltui stream RUN | kmltui watch -``). Default: the newest run.
+    fps:
+        Pictures a second at most (default: adapts itself to the terminal).
+    """
+    if which == "-":
+        return screen.watch_stream(fps=fps)
+    return screen.watch_path(common.find_recording(which), fps=fps)
+
+
+def ls(*, as_json: Json = False) -> int:
+    """List the runs: live, done, failed, and lost (their runner was killed).
+
+    Parameters
+    ----------
+    as_json:
+        Print the list as JSON.
+    """
+    from kmltui.runner import listing
+
+    rows = listing.runs()
+    if as_json:
+        common.print_json(rows)
+        return DONE
+    if not rows:
+        print("no runs yet; 'kmltui demo' or 'kmltui run' makes one")
+        return DONE
+    print(listing.table(rows))
+    return DONE
+
+
+def stop(run: str) -> int:
+    """End a live run in order: its guests are gone, its recording is closed and readable.
+
+    Parameters
+    ----------
+    run:
+        The run's name.
+    """
+    from kmltui.runner import control
+
+    entry = common.find_run(run)
+    if not entry.alive:
+        fail(f"{entry.name}: is not running")
+    try:
+        asyncio.run(control.request(entry.socket, "stop"))
+    except control.ControlError as error:
+        fail(str(error), RUN_FAILED)
+    return DONE
+
+
+def mark(run: str, note: str = "") -> int:
+    """Put a mark into a live run's recording.
+
+    Parameters
+    ----------
+    run:
+        The run's name.
+    note:
+        What is to be remembered about this moment.
+    """
+    import getpass
+
+    from kmltui.runner import control
+
+    try:
+        asyncio.run(control.request(common.find_run(run).socket, "mark", note=note, author=getpass.getuser()))
+    except control.ControlError as error:
+        fail(str(error), RUN_FAILED)
+    return DONE
+
+
+def stream(which: str | None = None, *, follow: Annotated[bool, Flag] = False) -> int:
+    """Write a run as a stream to standard output, for ``kmltui watch -`` at the other end of a connection.
+
+    Parameters
+    ----------
+    which:
+        A run's name or a recording (default: the newest run).
+    follow:
+        Begin with what happens from now on instead of with the run's start.
+    """
+    from kmltui.recording import RecordingError, copy_stream
+
+    if sys.stdout.isatty():
+        fail("stream writes binary data; pipe it: ssh HOST kmltui stream RUN | kmltui watch -")
+    try:
+        copy_stream(common.find_recording(which), sys.stdout.buffer, from_now=follow)
+    except RecordingError as error:
+        fail(str(error))
+    return DONE

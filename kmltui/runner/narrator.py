@@ -1,0 +1,62 @@
+"""A run told in lines of plain text, for a pipe, a log or CI: one line a state, phase, warning or failure.
+
+Nothing here is needed by the run; it listens to the records like everybody else.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from kmltui.analysis.printable import printable
+from kmltui.model import Environment, Header, Log, Phase, Proof, Record, State
+
+
+class Narrator:
+    """Writes lines to ``out``; give :meth:`hear` to the run as a listener. A closed pipe silences it, no more."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out: TextIO | None = out
+        self._begun: dict[tuple[str, str], int] = {}
+        self._last: dict[str, str] = {}
+
+    def hear(self, record: Record) -> None:
+        """Say what ``record`` means, if it is worth a line."""
+        match record:
+            case Header():
+                names = " and ".join(session.name for session in record.sessions)
+                self._say(0, "", f"run {record.run}: {record.workload.name} on {names}")
+            case State():
+                line = record.state + (f": {record.detail}" if record.detail else "")
+                # Steps with a fraction come many times a second; a log wants each step once.
+                if self._last.get(record.session) != line:
+                    self._last[record.session] = line
+                    self._say(record.t_ns, record.session, line)
+            case Environment():
+                facts = record.facts
+                words = [facts.get(key, "") for key in ("accelerator", "kernel", "mariadb", "libc")]
+                self._say(record.t_ns, record.session, " · ".join(word for word in words if word))
+            case Phase(event="begin"):
+                self._begun[record.session, record.name] = record.t_ns
+            case Phase():
+                begun = self._begun.pop((record.session, record.name), record.t_ns)
+                self._say(record.t_ns, record.session, f"{record.name}: {(record.t_ns - begun) / 1e9:.1f} s")
+            case Proof(ok=False):
+                self._say(record.t_ns, record.session, f"WRONG: {record.name} of {record.subject}: {record.value}")
+            case Proof(name="ring"):
+                self._say(record.t_ns, record.session, f"ring of {record.subject}, read inside it: {record.value}")
+            case Log(level="warning" | "error", source="runner" | "client"):
+                self._say(record.t_ns, record.session, record.text)
+            case _:
+                pass
+
+    def _say(self, t_ns: int, session: str, text: str) -> None:
+        if self._out is None:
+            return
+        first, *rest = text.splitlines() or [""]
+        head = f"{t_ns / 1e9:7.1f}s  {session:<10} "
+        try:
+            print(head + printable(first), file=self._out, flush=True)
+            for line in rest:
+                print(" " * len(head) + printable(line), file=self._out, flush=True)
+        except (BrokenPipeError, ValueError):
+            self._out = None

@@ -1,0 +1,319 @@
+"""One run from start to end: boot the sessions, start their servers, run the workload in all of them at once,
+write down everything, and leave nothing behind.
+
+The order of things in each session: image, boot, server, the workload's preparation; then, when every session is
+ready, the workload between a sample marked ``start`` and one marked ``end``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from kmltui import __version__, paths, workloads
+from kmltui.model import (
+    FINAL_STATES,
+    End,
+    Header,
+    Log,
+    Mark,
+    Record,
+    RunStatus,
+    SessionSpec,
+    SessionState,
+    State,
+    WorkloadSpec,
+)
+from kmltui.recording import RecordingError, Writer
+from kmltui.runner import registry
+from kmltui.runner.control import ControlServer
+from kmltui.runner.server import Server
+from kmltui.sessions import create_session
+from kmltui.sessions.protocol import Session, SessionError
+
+T = TypeVar("T")
+Listener = Callable[[Record], None]
+BOUNDARY_SETTLE_S = 0.3
+"""Between the servers' last start-up work and the sample marked ``start``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run, where, and where to write it."""
+
+    workload: WorkloadSpec
+    sessions: Sequence[SessionSpec]
+    name: str = ""
+    out: Path | None = None
+    sample_period_ns: int = 500_000_000
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: RunStatus
+    reason: str
+    recording: Path
+
+
+def run_name(workload: str) -> str:
+    """A name for a run that begins now: sorts by time, reads well, unique on this machine."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{workload}"
+    taken = {entry.name for entry in registry.entries()}
+    name, number = stem, 2
+    while name in taken or (paths.runs_dir() / f"{name}.kmlrec").exists():
+        name, number = f"{stem}-{number}", number + 1
+    return name
+
+
+def host_facts() -> dict[str, str]:
+    """The machine that runs the run, for the header."""
+    model = ""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return {
+        "cpu": model or platform.processor() or platform.machine(),
+        "cores": str(psutil.cpu_count() or ""),
+        "memory_bytes": str(psutil.virtual_memory().total),
+        "kernel": platform.release(),
+        "os": _os_name(),
+        "python": platform.python_version(),
+    }
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+@dataclass
+class Run:
+    """A run under way. :meth:`execute` does all of it; :meth:`request_stop` may be called at any time."""
+
+    plan: Plan
+    listeners: list[Listener] = field(default_factory=list)
+    make_session: Callable[[SessionSpec, int], Session] = create_session
+
+    def __post_init__(self) -> None:
+        self.name = self.plan.name or run_name(self.plan.workload.name)
+        self.path = (self.plan.out or paths.runs_dir() / f"{self.name}.kmlrec").absolute()
+        self._begin_ns = time.monotonic_ns()
+        self._writer: Writer | None = None
+        self._states: dict[str, SessionState] = {}
+        self._main: asyncio.Task[None] | None = None
+        self._stop_reason = ""
+
+    def clock(self) -> int:
+        """Nanoseconds since the run began."""
+        return time.monotonic_ns() - self._begin_ns
+
+    def emit(self, record: Record) -> None:
+        """Append a record to the recording and tell the listeners. A full disk ends the recording, not the run."""
+        if isinstance(record, State):
+            self._states[record.session] = record.state
+        if self._writer is not None:
+            try:
+                self._writer.append(record)
+            except (OSError, RecordingError) as error:
+                writer, self._writer = self._writer, None
+                with contextlib.suppress(OSError, RecordingError):
+                    writer.close()
+                self.warn(f"{self.path}: the recording ends here, the run goes on: {error}")
+        for listener in self.listeners:
+            listener(record)
+
+    def warn(self, text: str) -> None:
+        """A warning of the runner's own, in the recording and before the user's eyes."""
+        self.emit(Log(t_ns=self.clock(), session="", source="runner", text=text, level="warning"))
+
+    def request_stop(self, reason: str = "stopped by the user") -> None:
+        """End the run in order: guests gone, recording closed. Safe to call more than once."""
+        if self._main is not None and not self._stop_reason:
+            self._stop_reason = reason
+            self._main.cancel()
+
+    async def execute(self) -> Outcome:
+        """Do the run. Never raises for what goes wrong in it: the outcome and the recording say it.
+
+        Raises:
+            OSError, RecordingError: the recording cannot be created.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        created = time.time_ns()
+        header = Header(
+            run=self.name,
+            created_unix_ns=created,
+            kmltui_version=__version__,
+            workload=self.plan.workload,
+            sessions=list(self.plan.sessions),
+            sample_period_ns=self.plan.sample_period_ns,
+            host=host_facts(),
+            title=self.plan.title,
+        )
+        self._begin_ns = time.monotonic_ns()
+        self._writer = Writer.create(self.path, header)
+        registry.register(self.name, self.path, created)
+        for listener in self.listeners:
+            listener(header)
+        control = ControlServer(
+            registry.socket_path(self.name),
+            {"run": self.name, "recording": str(self.path)},
+            lambda: self.request_stop("stopped by a viewer or by 'kmltui stop'"),
+            self._mark,
+        )
+        await control.start()
+        status: RunStatus = "failed"
+        reason = ""
+        try:
+            self._main = asyncio.create_task(self._sessions())
+            with self._signals():
+                await self._main
+            status = "done"
+        except asyncio.CancelledError:
+            status, reason = "stopped", self._stop_reason or "cancelled"
+        except SessionError as error:
+            reason = str(error)
+        except workloads.WorkloadError as error:
+            reason = str(error)
+        finally:
+            await control.stop()
+            self._close_states(status, reason)
+            self.emit(End(t_ns=self.clock(), status=status, reason=reason))
+            if self._writer is not None:
+                self._writer.close()
+        return Outcome(status, reason, self.path)
+
+    def _mark(self, note: str, author: str) -> int:
+        mark = Mark(t_ns=self.clock(), note=note, author=author)
+        self.emit(mark)
+        if self._writer is not None:
+            self._writer.flush()
+        return mark.t_ns
+
+    def _close_states(self, status: RunStatus, reason: str) -> None:
+        for spec in self.plan.sessions:
+            if self._states.get(spec.name) not in FINAL_STATES:
+                state: SessionState = "done" if status == "done" else "stopped"
+                self.emit(State(t_ns=self.clock(), session=spec.name, state=state, detail=reason if state != "done" else ""))
+
+    @contextlib.contextmanager
+    def _signals(self):  # type: ignore[no-untyped-def]
+        loop = asyncio.get_running_loop()
+        wanted = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated", signal.SIGHUP: "terminal closed"}
+        for number, reason in wanted.items():
+            loop.add_signal_handler(number, self.request_stop, reason)
+        try:
+            yield
+        finally:
+            for number in wanted:
+                loop.remove_signal_handler(number)
+
+    async def _sessions(self) -> None:
+        """All sessions side by side; the first failure ends the run."""
+        barrier = asyncio.Barrier(len(self.plan.sessions))
+        tasks = [asyncio.create_task(self._one(spec, barrier), name=spec.name) for spec in self.plan.sessions]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(self, spec: SessionSpec, barrier: asyncio.Barrier) -> None:
+        """One session's life. Whatever happens, it is stopped."""
+        session = self.make_session(spec, self.plan.sample_period_ns)
+        try:
+            await session.start(self.emit, self.clock)
+            await _until(session.failed(), self._work(session, barrier))
+            self._state(spec, "done")
+        except (SessionError, workloads.WorkloadError) as error:
+            state = error.state if isinstance(error, SessionError) else "failed"
+            self.emit(State(t_ns=self.clock(), session=spec.name, state=state, detail=str(error)))  # type: ignore[arg-type]
+            raise
+        finally:
+            await _finish(session.stop())
+
+    async def _work(self, session: Session, barrier: asyncio.Barrier) -> None:
+        workload = workloads.get(self.plan.workload.name)
+        context = workloads.Context(session=session, spec=self.plan.workload, emit=self.emit, clock=self.clock)
+        if not workload.needs_server:
+            await self._drive(workload, context, barrier)
+            return
+        server = Server(session, self.emit, self.clock)
+        self._state(session.spec, "loading", "starting MariaDB")
+        try:
+            await server.start(workload.server_options(self.plan.workload))
+            await _until(server.died(), self._drive(workload, context, barrier, server))
+        finally:
+            await _finish(server.stop())
+
+    async def _drive(
+        self, workload: workloads.Workload, context: workloads.Context, barrier: asyncio.Barrier, server: Server | None = None
+    ) -> None:
+        """The measured part, in all sessions at the same time."""
+        session = context.session
+        self._state(session.spec, "ready", "waiting for the other session")
+        await barrier.wait()
+        await asyncio.sleep(BOUNDARY_SETTLE_S)
+        follower = asyncio.create_task(server.follow_status()) if server is not None else None
+        try:
+            if server is not None:
+                await server.poll_status()
+            self._state(session.spec, "running")
+            await session.sample("start")
+            await workload.run(context)
+            await session.sample("end")
+            if server is not None:
+                await server.poll_status()
+        finally:
+            if follower is not None:
+                follower.cancel()
+                await asyncio.gather(follower, return_exceptions=True)
+
+    def _state(self, spec: SessionSpec, state: SessionState, detail: str = "") -> None:
+        self.emit(State(t_ns=self.clock(), session=spec.name, state=state, detail=detail))
+
+
+async def _until(failure: Awaitable[SessionError], work: Awaitable[T]) -> T:
+    """The result of ``work``, unless ``failure`` comes first: then that is raised and the work cancelled."""
+    watching = asyncio.ensure_future(failure)
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done() and not working.done():
+            raise watching.result()
+        return working.result()
+    except SessionError:
+        # The workload often notices a dying guest first, by a lost connection; the watcher knows the reason.
+        with contextlib.suppress(TimeoutError):
+            raise await asyncio.wait_for(asyncio.shield(watching), 2.0) from None
+        raise
+    finally:
+        for task in (watching, working):
+            task.cancel()
+        await asyncio.gather(watching, working, return_exceptions=True)
+
+
+async def _finish(ending: Awaitable[None]) -> None:
+    """Await clean-up to its end even when this task is being cancelled (again)."""
+    task = asyncio.ensure_future(ending)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    await task

@@ -1,0 +1,75 @@
+"""The control socket: what a viewer and ``kmltui stop`` rely on."""
+
+import asyncio
+import stat
+
+import pytest
+
+from kmltui.runner import control
+
+
+@pytest.fixture
+async def server(tmp_path):
+    calls = []
+    path = tmp_path / "run.sock"
+
+    def on_mark(note, author):
+        calls.append(("mark", note, author))
+        return 42
+
+    server = control.ControlServer(path, {"run": "r1"}, lambda: calls.append(("stop",)), on_mark)
+    await server.start()
+    yield path, calls
+    await server.stop()
+
+
+async def test_ping_names_the_run(server):
+    path, _ = server
+    assert (await control.request(path, "ping"))["run"] == "r1"
+
+
+async def test_stop_and_mark_reach_the_run(server):
+    path, calls = server
+    await control.request(path, "stop")
+    answer = await control.request(path, "mark", note="here", author="me")
+    assert answer["t_ns"] == 42
+    assert calls == [("stop",), ("mark", "here", "me")]
+
+
+async def test_socket_is_private(server):
+    path, _ = server
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe\n", b"[]\n", b'{"op": 3}\n', b'{"op": "format-disk"}\n', b"\n"])
+async def test_nonsense_is_refused_and_the_server_goes_on(server, line):
+    path, calls = server
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(line)
+    answer = await asyncio.wait_for(reader.readline(), 5)
+    assert b'"ok":false' in answer
+    writer.close()
+    assert (await control.request(path, "ping"))["ok"]
+    assert calls == []
+
+
+async def test_an_endless_line_is_cut_off(server):
+    path, _ = server
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"x" * (control.MAX_LINE_BYTES * 4))
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert (await control.request(path, "ping"))["ok"]
+
+
+async def test_another_user_is_not_served(server, monkeypatch):
+    path, calls = server
+    monkeypatch.setattr(control, "_peer_uid", lambda connection: 12345)
+    with pytest.raises(control.ControlError, match="another user"):
+        await control.request(path, "stop")
+    assert calls == []
+
+
+async def test_no_run_behind_the_socket_is_a_clear_error(tmp_path):
+    with pytest.raises(control.ControlError, match="may have ended"):
+        await control.request(tmp_path / "none.sock", "stop")

@@ -1,0 +1,72 @@
+"""The register of runs."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from kmltui import paths
+from kmltui.runner import registry
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("KMLTUI_HOME", str(tmp_path))
+    return tmp_path
+
+
+def entry(home, name, created=1):
+    recording = home / f"{name}.kmlrec"
+    recording.touch()
+    return registry.register(name, recording, created)
+
+
+def test_a_registered_run_is_found_and_alive(home):
+    entry(home, "20260101-100000-wisconsin")
+    found = registry.find("20260101-100000-wisconsin")
+    assert found.alive
+    assert found.recording.endswith("wisconsin.kmlrec")
+
+
+def test_runs_are_listed_newest_first(home):
+    entry(home, "old", 1)
+    entry(home, "new", 2)
+    assert [run.name for run in registry.entries()] == ["new", "old"]
+
+
+def test_a_name_may_be_shortened_while_it_is_unique(home):
+    entry(home, "20260101-wisconsin")
+    entry(home, "20260102-syscalls")
+    assert registry.find("20260102").name == "20260102-syscalls"
+    assert registry.find("wisconsin").name == "20260101-wisconsin"
+    with pytest.raises(LookupError, match="several"):
+        registry.find("2026")
+    with pytest.raises(LookupError, match="kmltui ls"):
+        registry.find("nothing")
+
+
+def test_a_recycled_pid_is_not_the_runner():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = psutil.Process(process.pid).create_time()
+    assert registry.is_process(process.pid, started)
+    assert not registry.is_process(process.pid, started - 60)
+    process.kill()
+    process.wait()
+    assert not registry.is_process(process.pid, started)
+
+
+def test_damaged_entries_and_lost_files_are_passed_over(home):
+    entry(home, "good")
+    directory = paths.state_dir() / "register"
+    (directory / "bad.json").write_bytes(b"\x00{")
+    assert [run.name for run in registry.entries()] == ["good"]
+
+
+def test_the_runtime_directory_is_private(home):
+    assert paths.runtime_dir().stat().st_mode & 0o777 == 0o700
+
+
+def test_a_runtime_directory_of_somebody_else_is_not_used(home, monkeypatch):
+    (home / "run").symlink_to(home)
+    assert paths.runtime_dir() != home / "run"
