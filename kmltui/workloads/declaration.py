@@ -1,0 +1,169 @@
+"""What a workload declares, and what it is given to run.
+
+A workload is a module of this package with a ``WORKLOADS`` tuple; nothing else has to know it (see
+``docs/workloads.md`` for an example). The declaration says how it is bounded, which options it takes and which
+server it needs; :meth:`Workload.run` drives its client in one session and turns what the client prints into
+records.
+"""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from kmltui.model import WorkloadSpec
+from kmltui.sessions.protocol import Clock, Emit, Session
+
+ASSETS = Path(__file__).parent
+"""Where the Lua and C files of the workloads lie."""
+
+Bound = Literal["loops", "duration", "either", "itself"]
+"""What ends a workload: a number of loops, a time, one of the two as the user likes, or its own end."""
+
+MAX_LOOPS = 100_000_000
+MAX_DURATION_S = 7 * 86_400.0
+
+
+class UsageError(ValueError):
+    """The workload was asked for something it cannot be: an unknown name or option, a value out of range."""
+
+
+class WorkloadError(Exception):
+    """The workload failed in a session: a wrong result, a client that ended with an error. Fails the run."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of a workload. ``name`` is written with underscores here and with dashes on the command line."""
+
+    name: str
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+    """An integer with this smallest value; ``None`` together with ``maximum``: any text."""
+    maximum: int | None = None
+
+    def parse(self, text: str) -> str:
+        """The value in its one spelling. Raises :class:`UsageError`."""
+        if self.choices:
+            for choice in self.choices:
+                if text.lower() == choice.lower():
+                    return choice
+            raise UsageError(f"{self.flag} is one of {', '.join(self.choices)}, not {text!r}")
+        if self.minimum is None and self.maximum is None:
+            return text
+        try:
+            value = int(text)
+        except ValueError:
+            raise UsageError(f"{self.flag} is a whole number, not {text!r}") from None
+        if self.minimum is not None and value < self.minimum:
+            raise UsageError(f"{self.flag} is at least {self.minimum}, not {value}")
+        if self.maximum is not None and value > self.maximum:
+            raise UsageError(f"{self.flag} is at most {self.maximum}, not {value}")
+        return str(value)
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a workload works with in one session. Made by the runner, one for each session of the run."""
+
+    session: Session
+    spec: WorkloadSpec
+    emit: Emit
+    clock: Clock
+    mysql_socket: str = "/run/mysqld/mysqld.sock"
+    """Path of the server's socket inside the session."""
+
+    @property
+    def name(self) -> str:
+        return self.session.spec.name
+
+
+class Workload(ABC):
+    """A workload: a declaration in class attributes, and how to run it in a session."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    """A sentence or two for people who choose a workload."""
+    options: ClassVar[tuple[Option, ...]] = ()
+    bound: ClassVar[Bound] = "either"
+    default_loops: ClassVar[int | None] = None
+    """Used when neither loops nor a duration is given; else ``default_duration_s`` is."""
+    default_duration_s: ClassVar[float | None] = None
+    phases: ClassVar[tuple[str, ...]] = ()
+    statements: ClassVar[tuple[str, ...]] = ()
+
+    def spec(
+        self,
+        loops: int | None = None,
+        duration_s: float | None = None,
+        options: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+    ) -> WorkloadSpec:
+        """The complete, checked specification: defaults filled in. Raises :class:`UsageError`.
+
+        ``command`` is the program and its arguments of a workload that runs any program.
+        """
+        if command:
+            raise UsageError(f"the workload {self.name} takes no command: {shlex.join(command)}")
+        loops, duration_s = self._bounds(loops, duration_s)
+        return WorkloadSpec(
+            name=self.name,
+            loops=loops,
+            duration_s=duration_s,
+            options=self._options(options or {}),
+            phases=list(self.phases),
+            statements=list(self.statements),
+        )
+
+    def _bounds(self, loops: int | None, duration_s: float | None) -> tuple[int | None, float | None]:
+        if loops is not None and duration_s is not None:
+            raise UsageError("give --loops or --duration, not both")
+        if loops is not None and not 1 <= loops <= MAX_LOOPS:
+            raise UsageError(f"--loops is between 1 and {MAX_LOOPS}, not {loops}")
+        if duration_s is not None and not 0 < duration_s <= MAX_DURATION_S:
+            raise UsageError(f"--duration is more than 0 and at most {MAX_DURATION_S:.0f} seconds, not {duration_s:g}")
+        if loops is not None and self.bound not in ("loops", "either"):
+            raise UsageError(f"the workload {self.name} takes no --loops" + self._instead())
+        if duration_s is not None and self.bound not in ("duration", "either"):
+            raise UsageError(f"the workload {self.name} takes no --duration" + self._instead())
+        if loops is None and duration_s is None:
+            return self.default_loops, None if self.default_loops else self.default_duration_s
+        return loops, duration_s
+
+    def _instead(self) -> str:
+        return "; it ends by itself" if self.bound == "itself" else f"; use --{self.bound}"
+
+    def _options(self, given: Mapping[str, str]) -> dict[str, str]:
+        known = {option.name: option for option in self.options}
+        given = {name.replace("-", "_"): value for name, value in given.items()}
+        for name in given:
+            if name not in known:
+                has = ", ".join(option.flag for option in self.options) or "none"
+                raise UsageError(f"the workload {self.name} has no option --{name.replace('_', '-')} (it has: {has})")
+        return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
+
+    def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...] | None:
+        """What mariadbd's command line has in addition for this workload; ``None``: it needs no server."""
+        return None
+
+    async def prepare(self, ctx: Context) -> None:  # noqa: B027  (nothing to prepare is the common case)
+        """Bring the session to where :meth:`run` can begin. Not measured. Raises like :meth:`run`."""
+
+    @abstractmethod
+    async def run(self, ctx: Context) -> None:
+        """Run it to its end in the session, emitting Phase, Progress, Latency, Measure and Proof records.
+
+        Takes a sample marked ``phase:NAME`` when a phase begins. May be cancelled at any moment. Raises
+        :class:`WorkloadError` on a wrong result, and what the session raises.
+        """

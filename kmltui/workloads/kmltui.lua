@@ -1,0 +1,166 @@
+-- SPDX-License-Identifier: GPL-2.0-or-later
+--
+-- What every sysbench script of kmltui shares: messages to the runner, a clock, latencies, the proof of the ring.
+--
+-- A message is one line: "kmltui " and a JSON object. At the beginning of a phase the script stands still until the
+-- runner has taken its sample and writes a line to standard input.
+
+local ffi = require("ffi")
+
+ffi.cdef[[
+typedef struct { int64_t tv_sec; int64_t tv_nsec; } kmltui_timespec;
+int clock_gettime(int clock, kmltui_timespec *now);
+int kml_ring0_count(int reads);
+void kml_mark(void);
+]]
+
+local kmltui = {}
+
+local REPORT_EVERY_US = 500000
+local RING_READS = 100
+local RING_LIBRARY = "kml_ring.so"
+local PLUGIN_DIR = "/usr/lib/mysql/plugin/"
+
+-- Time ----------------------------------------------------------------------------------------------------------
+
+local CLOCK_MONOTONIC = 1
+local timespec = ffi.new("kmltui_timespec")
+
+-- Microseconds as a number: exact in a double for 285 years.
+local function now_us()
+   ffi.C.clock_gettime(CLOCK_MONOTONIC, timespec)
+   return tonumber(timespec.tv_sec) * 1e6 + tonumber(timespec.tv_nsec) / 1e3
+end
+kmltui.now_us = now_us
+
+-- Messages ------------------------------------------------------------------------------------------------------
+
+local function send(format, ...)
+   io.stdout:write("kmltui ", string.format(format, ...), "\n")
+   io.stdout:flush()
+end
+kmltui.send = send
+
+local function quoted(text)
+   return '"' .. tostring(text):gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
+end
+
+-- Tells the runner what is wrong and ends the script.
+function kmltui.fail(format, ...)
+   local message = string.format(format, ...)
+   send('{"type":"fail","message":%s}', quoted(message))
+   error(message, 0)
+end
+
+-- Rings and marks -----------------------------------------------------------------------------------------------
+
+-- The library is absent where nothing was compiled (a plain host): then nothing is claimed and nothing is marked.
+local found, library = pcall(ffi.load, PLUGIN_DIR .. RING_LIBRARY)
+local ring = found and library or nil
+
+local function mark()
+   if ring then ring.kml_mark() end
+end
+
+local function report_ring(subject, ring0)
+   send('{"type":"ring","subject":%s,"ring0":%d,"reads":%d}', quoted(subject), ring0, RING_READS)
+end
+
+-- Reads the code segment in this process and, by a user-defined function, in the server.
+function kmltui.prove_rings(connection)
+   if not ring then return end
+   report_ring("sysbench", ring.kml_ring0_count(RING_READS))
+   connection:query("CREATE OR REPLACE FUNCTION kml_ring0_reads RETURNS INTEGER SONAME '" .. RING_LIBRARY .. "'")
+   report_ring("mariadbd", tonumber((connection:query_row("SELECT kml_ring0_reads()"))))
+end
+
+-- Phases --------------------------------------------------------------------------------------------------------
+
+-- Runs work() as a phase. In exact mode the marks delimit it to the instruction; the waiting lies outside.
+function kmltui.phase(name, work)
+   send('{"type":"phase","name":"%s","event":"begin","mono_ns":%.0f}', name, now_us() * 1000)
+   if not io.read("*l") then error("the runner is gone", 0) end
+   mark()
+   work()
+   mark()
+   send('{"type":"phase","name":"%s","event":"end","mono_ns":%.0f}', name, now_us() * 1000)
+end
+
+-- Latencies -----------------------------------------------------------------------------------------------------
+
+-- HdrHistogram's layout with three significant figures: a bucket for each value below 2^11 microseconds, above that
+-- 2^10 for each power of two, up to 2^32. One histogram for each statement, emptied when it is sent.
+local BUCKETS = 2048 + 21 * 1024
+local histograms = {}
+
+local function record(statement, us)
+   local histogram = histograms[statement]
+   if not histogram then
+      histogram = { counts = ffi.new("uint32_t[?]", BUCKETS), lowest = BUCKETS, highest = -1 }
+      histograms[statement] = histogram
+   end
+   local bucket, shift = math.floor(us), 0
+   while bucket >= 2048 do
+      bucket = math.floor(bucket / 2)
+      shift = shift + 1
+   end
+   bucket = math.min(bucket + shift * 1024, BUCKETS - 1)
+   histogram.counts[bucket] = histogram.counts[bucket] + 1
+   if bucket < histogram.lowest then histogram.lowest = bucket end
+   if bucket > histogram.highest then histogram.highest = bucket end
+end
+
+local function send_latencies()
+   for statement, histogram in pairs(histograms) do
+      local pairs_of_counts = {}
+      for bucket = histogram.lowest, histogram.highest do
+         local count = histogram.counts[bucket]
+         if count > 0 then
+            pairs_of_counts[#pairs_of_counts + 1] = string.format("[%d,%d]", bucket, count)
+            histogram.counts[bucket] = 0
+         end
+      end
+      if #pairs_of_counts > 0 then
+         send('{"type":"latency","statement":%d,"counts":[%s]}', statement, table.concat(pairs_of_counts, ","))
+      end
+      histogram.lowest, histogram.highest = BUCKETS, -1
+   end
+end
+
+-- Statements ----------------------------------------------------------------------------------------------------
+
+-- Where the script is; a script sets the fields that no function here sets. Reported twice a second by the clock,
+-- whatever the number of loops, so that reporting costs the same in every session.
+local progress = { phase = "", statement = 0, loop = 0, loops = 0, queries = 0, rows = 0 }
+kmltui.progress = progress
+local next_report = 0
+
+local function report(now)
+   next_report = now + REPORT_EVERY_US
+   send_latencies()
+   send('{"type":"progress","phase":"%s","statement":%d,"loop":%d,"loops":%d,"queries":%d,"rows":%d}',
+        progress.phase, progress.statement, progress.loop, progress.loops, progress.queries, progress.rows)
+end
+
+-- Says, and reports, what comes next.
+function kmltui.at(phase, statement, loops)
+   progress.phase, progress.statement, progress.loop, progress.loops = phase, statement, 0, loops
+   report(now_us())
+end
+
+-- Counts one execution that gave `rows` rows. With `began` its latency is counted too, for the current statement.
+function kmltui.executed(rows, began)
+   local now = now_us()
+   if began then record(progress.statement, now - began) end
+   progress.queries = progress.queries + 1
+   progress.rows = progress.rows + rows
+   if now >= next_report then report(now) end
+end
+
+-- The end of the script's work; `statements` counts those of the benchmark proper.
+function kmltui.done(statements)
+   report(now_us())
+   send('{"type":"done","statements":%d}', statements)
+end
+
+return kmltui

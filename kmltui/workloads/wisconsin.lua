@@ -1,0 +1,269 @@
+-- SPDX-License-Identifier: GPL-2.0-or-later
+--
+-- The Wisconsin benchmark as sql-bench runs it, for sysbench 1.0: its tables, phases and 24 statements.
+--
+--    sysbench [connection options] --loops=N | --seconds=T [--engine=E] wisconsin.lua wisconsin
+
+local ffi = require("ffi")
+local bit = require("bit")
+local kmltui = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "kmltui.lua")
+
+sysbench.cmdline.options = {
+   loops = { "How often each select is executed", 0 },
+   seconds = { "Instead of loops: rounds of the ten selects until this time is over", 0 },
+   engine = { "Storage engine of the tables", "MyISAM" },
+}
+
+-- Data ----------------------------------------------------------------------------------------------------------
+
+-- Moduli of two, four, ten, twenty, hundred, thousand, twothousand, fivethous, tenthous.
+local MODULI = { 2, 4, 10, 20, 100, 1000, 2000, 5000, 10000 }
+local MODULI_ONEK = { 2, 4, 10, 20, 10, 100, 200, 500, 1000 }
+
+local TABLES = {
+   { name = "onek", rows = 1000, moduli = MODULI_ONEK },
+   { name = "tenk1", rows = 10000, moduli = MODULI },
+   { name = "tenk2", rows = 10000, moduli = MODULI },
+   { name = "Bprime", rows = 10000, moduli = MODULI },
+}
+
+local STRING4 = { "AAAAxx", "HHHHxx", "OOOOxx", "VVVVxx" }
+
+-- A whole number in letters, base 26, the least significant first, padded to six with A.
+local function letters(number)
+   local text = ""
+   while number > 0 do
+      text = text .. string.char(65 + number % 26)
+      number = math.floor(number / 26)
+   end
+   return text .. string.rep("A", 6 - #text)
+end
+
+-- The literal values of a row, as an INSERT takes them.
+local function row_values(unique1, unique2, moduli)
+   local values = { unique1, unique2 }
+   for i, modulus in ipairs(moduli) do values[2 + i] = unique1 % modulus end
+   local hundred = values[7]
+   values[12], values[13] = hundred * 2, hundred * 2 + 1
+   return string.format("%s,'%s','%s','%s'", table.concat(values, ","), letters(unique1 % 676), letters(unique2),
+                        STRING4[unique2 % 4 + 1])
+end
+
+-- The numbers 0 to count - 1 shuffled, the same in every run: Fisher and Yates with Park and Miller's generator.
+local function permutation(count, seed)
+   local numbers = {}
+   for i = 1, count do numbers[i] = i - 1 end
+   for i = count, 2, -1 do
+      seed = seed * 16807 % 2147483647
+      local j = seed % i + 1
+      numbers[i], numbers[j] = numbers[j], numbers[i]
+   end
+   return numbers
+end
+
+local COLUMNS = { "unique1", "unique2", "two", "four", "ten", "twenty", "hundred", "thousand", "twothousand",
+                  "fivethous", "tenthous", "odd", "even", "stringu1", "stringu2", "string4" }
+
+-- Statements ----------------------------------------------------------------------------------------------------
+
+local function all_columns(...)
+   local columns = {}
+   for _, name in ipairs({ ... }) do
+      for _, column in ipairs(COLUMNS) do columns[#columns + 1] = name .. "." .. column end
+   end
+   return table.concat(columns, ",")
+end
+
+local SELECTS = {
+   { 100, "SELECT * FROM tenk1 WHERE unique2 > 301 AND unique2 < 402" },
+   { 1000, "SELECT * FROM tenk1 WHERE unique1 > 647 AND unique1 < 1648" },
+   { 1, "SELECT * FROM tenk1 WHERE unique2 = 2001" },
+   { 100, "SELECT * FROM tenk1 WHERE unique2 > 301 AND unique2 < 402" },
+   { 1000, "SELECT " .. all_columns("t1", "t2") ..
+           " FROM tenk1 t1, tenk1 t2 WHERE t1.unique2 = t2.unique2 AND t2.unique2 < 1000" },
+   { 1000, "SELECT " .. all_columns("t", "b") .. " FROM tenk1 t, Bprime b WHERE t.unique2 = b.unique2" },
+   { 1000, "SELECT " .. all_columns("t1", "o") .. " FROM onek o, tenk1 t1, tenk1 t2" ..
+           " WHERE o.unique2 = t1.unique2 AND t1.unique2 = t2.unique2 AND t1.unique2 < 1000 AND t2.unique2 < 1000" },
+   { 10000, "SELECT two, four, ten, twenty, hundred, string4 FROM tenk1" },
+   { 1000, "SELECT * FROM onek" },
+   { 1, "SELECT MIN(unique2) FROM tenk1" },
+}
+
+local function insert(unique)
+   return "INSERT INTO tenk1 VALUES (" .. row_values(unique, unique, MODULI) .. ")"
+end
+
+local CHANGES = {
+   insert(10001),
+   insert(19991),
+   "DELETE FROM tenk1 WHERE unique2 = 10001",
+   "DELETE FROM tenk1 WHERE unique2 = 19991",
+   "UPDATE tenk1 SET unique2 = 10001 WHERE unique2 = 1491",
+   "UPDATE tenk1 SET unique2 = 1491 WHERE unique2 = 10001",
+   insert(10002),
+   insert(10003),
+   "DELETE FROM tenk1 WHERE unique2 = 10002",
+   "DELETE FROM tenk1 WHERE unique2 = 10003",
+   "UPDATE tenk1 SET thousand = thousand + 1 WHERE unique2 = 1000",
+   "UPDATE tenk1 SET string4 = 'ZZZZxx' WHERE unique2 = 2000",
+   "UPDATE tenk1 SET thousand = thousand - 1 WHERE unique2 = 1000",
+   "UPDATE tenk1 SET string4 = 'AAAAxx' WHERE unique2 = 2000",
+}
+
+-- Results -------------------------------------------------------------------------------------------------------
+
+local progress = kmltui.progress
+local connection
+
+-- Fetches every row of a result, as the client of a database does, and counts them.
+local function count_rows(result)
+   local rows = 0
+   while ffi.C.db_fetch_row(result) ~= nil do rows = rows + 1 end
+   return rows
+end
+
+-- The same with a checksum of all values that does not depend on the order of the rows: the sum of the rows' FNV-1a
+-- hashes, each value followed by a byte that no value contains (0xff), NULL being 0xfe alone.
+local function checksum_rows(result)
+   local rows, sum = 0, 0ULL
+   local prime, basis = 0x100000001b3ULL, 0xcbf29ce484222325ULL
+   while true do
+      local row = ffi.C.db_fetch_row(result)
+      if row == nil then return rows, sum end
+      local hash = basis
+      for field = 0, result.nfields - 1 do
+         local value = row.values[field]
+         if value.ptr == nil then
+            hash = bit.bxor(hash, 0xfeULL) * prime
+         else
+            local bytes = ffi.cast("const uint8_t *", value.ptr)
+            for i = 0, value.len - 1 do hash = bit.bxor(hash, ffi.cast("uint64_t", bytes[i])) * prime end
+         end
+         hash = bit.bxor(hash, 0xffULL) * prime
+      end
+      rows, sum = rows + 1, sum + hash
+   end
+end
+
+local function expect_rows(what, expected, rows)
+   if rows ~= expected then kmltui.fail("%s: %d rows, not %d", what, rows, expected) end
+end
+
+-- Executes a select once. The first and the last execution of a statement are checksummed, every one is counted.
+local function select(number, with_checksum)
+   local expected, text = SELECTS[number][1], SELECTS[number][2]
+   local began = kmltui.now_us()
+   local result = connection:query(text)
+   local rows, sum
+   if with_checksum then
+      rows, sum = checksum_rows(result)
+   else
+      rows = count_rows(result)
+   end
+   result:free()
+   expect_rows("statement " .. number, expected, rows)
+   if sum then
+      kmltui.send('{"type":"checksum","subject":"statement %d","rows":%d,"value":"%s"}', number, rows, bit.tohex(sum))
+   end
+   kmltui.executed(rows, began)
+end
+
+-- How many rows the last statement changed; the question is not part of the benchmark.
+local function expect_changed(what, expected)
+   expect_rows(what, expected, tonumber((connection:query_row("SELECT ROW_COUNT()"))))
+end
+
+-- Phases --------------------------------------------------------------------------------------------------------
+
+local function create_tables()
+   kmltui.at("create", 0, 0)
+   for _, t in ipairs(TABLES) do
+      local columns = {}
+      for i, name in ipairs(COLUMNS) do columns[i] = name .. (i <= 13 and " INT NOT NULL" or " CHAR(16) NOT NULL") end
+      connection:query("DROP TABLE IF EXISTS " .. t.name)
+      connection:query(string.format("CREATE TABLE %s (%s, UNIQUE (unique1), UNIQUE (unique2), INDEX (hundred)) ENGINE=%s",
+                                     t.name, table.concat(columns, ", "), sysbench.opt.engine))
+      kmltui.executed(0)
+   end
+end
+
+local function insert_rows()
+   local total = 0
+   for _, t in ipairs(TABLES) do total = total + t.rows end
+   kmltui.at("insert", 0, total)
+   for seed, t in ipairs(TABLES) do
+      local unique1 = permutation(t.rows, seed)
+      for unique2 = 0, t.rows - 1 do
+         local text = string.format("INSERT INTO %s VALUES (%s)", t.name, row_values(unique1[unique2 + 1], unique2, t.moduli))
+         progress.loop = progress.loop + 1
+         connection:query(text)
+         kmltui.executed(0)
+      end
+      expect_rows(t.name, t.rows, tonumber((connection:query_row("SELECT COUNT(*) FROM " .. t.name))))
+   end
+end
+
+local function delete_rows()
+   kmltui.at("delete", 0, 0)
+   connection:query("DELETE FROM Bprime WHERE unique2 >= 1000")
+   kmltui.executed(0)
+   expect_changed("the delete from Bprime", 9000)
+end
+
+-- Each select repeated before the next begins. Returns the number of executions.
+local function selects_by_loops(loops)
+   for number = 1, #SELECTS do
+      kmltui.at("select", number, loops)
+      for loop = 1, loops do
+         progress.loop = loop
+         select(number, loop == 1 or loop == loops)
+      end
+   end
+   return #SELECTS * loops
+end
+
+-- Rounds of the ten selects until the time is over; the round that is under way is finished.
+local function selects_by_time(seconds)
+   local ends = kmltui.now_us() + seconds * 1e6
+   local round, last = 0, false
+   kmltui.at("select", 1, 0)
+   repeat
+      round = round + 1
+      last = kmltui.now_us() >= ends
+      for number = 1, #SELECTS do
+         progress.statement, progress.loop = number, round
+         select(number, round == 1 or last)
+      end
+   until last
+   return #SELECTS * round
+end
+
+local function change_rows()
+   for i, text in ipairs(CHANGES) do
+      kmltui.at("change", #SELECTS + i, 1)
+      progress.loop = 1
+      local began = kmltui.now_us()
+      connection:query(text)
+      kmltui.executed(0, began)
+      expect_changed("statement " .. #SELECTS + i, 1)
+   end
+end
+
+local function wisconsin()
+   local loops, seconds = tonumber(sysbench.opt.loops), tonumber(sysbench.opt.seconds)
+   assert((loops > 0) ~= (seconds > 0), "give --loops or --seconds")
+   local driver = sysbench.sql.driver()
+   connection = driver:connect()
+   kmltui.prove_rings(connection)
+   local executed = 0
+   kmltui.phase("create", create_tables)
+   kmltui.phase("insert", insert_rows)
+   kmltui.phase("delete", delete_rows)
+   kmltui.phase("select", function()
+      executed = loops > 0 and selects_by_loops(loops) or selects_by_time(seconds)
+   end)
+   kmltui.phase("change", change_rows)
+   kmltui.done(executed + #CHANGES)
+end
+
+sysbench.cmdline.commands = { wisconsin = { wisconsin } }

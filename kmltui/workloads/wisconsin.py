@@ -1,0 +1,119 @@
+"""The Wisconsin benchmark as sql-bench's ``test-wisconsin`` runs it: the workload of the article's Table 2.
+
+Its tables, phases and statements are in ``wisconsin.lua``, a script for sysbench. With loops each select is repeated
+that often before the next begins, as sql-bench does it. With a duration the ten selects are run in rounds until the
+time is over, so that every statement has its share of it; loops compare CPU time for equal work, a duration compares
+throughput in equal time.
+"""
+
+from __future__ import annotations
+
+from kmltui.model import WorkloadSpec
+from kmltui.workloads.client import ProgressMessage
+from kmltui.workloads.declaration import Context, Option, Workload, WorkloadError
+from kmltui.workloads.sysbench import put_scripts, run_script
+
+SCRIPT = "wisconsin.lua"
+INSERTS = 31_000
+CHANGES = 14
+
+SELECT_COST = (250, 2100, 80, 210, 2600, 2350, 2480, 2350, 660, 66)
+INSERT_COST = 35
+"""Microseconds of one select of each kind and of an insert, measured once with MyISAM; only for the progress bar."""
+
+
+class Wisconsin(Workload):
+    name = "wisconsin"
+    title = "Wisconsin benchmark"
+    description = (
+        "The database benchmark of the article: 31,000 inserts, then ten selects repeated loop-count times and "
+        "14 single-row changes on MariaDB, by one C client in the session. The article ran 10,000 loops."
+    )
+    bound = "either"
+    default_loops = 100
+    options = (
+        Option(
+            "engine",
+            "MyISAM",
+            "storage engine; MyISAM, the article's, reads rows by system calls, InnoDB from its own cache",
+            choices=("MyISAM", "InnoDB"),
+        ),
+        Option(
+            "net_buffer_length",
+            "16384",
+            "bytes of the server's send buffer: a smaller one makes more system calls for the same rows",
+            minimum=1024,
+            maximum=1_048_576,
+        ),
+    )
+    phases = ("create", "insert", "delete", "select", "change")
+    statements = (
+        "100 rows by unique2",
+        "1000 rows by unique1",
+        "1 row by unique2",
+        "100 rows by unique2, again",
+        "tenk1 joined with itself, 1000 rows",
+        "tenk1 joined with Bprime, 1000 rows",
+        "onek and tenk1 twice joined, 1000 rows",
+        "6 columns of all 10000 rows",
+        "all of onek, 1000 rows",
+        "minimum of unique2",
+        "insert 1",
+        "insert 2",
+        "delete 1",
+        "delete 2",
+        "update of the key, there",
+        "update of the key, back",
+        "insert 3",
+        "insert 4",
+        "delete 3",
+        "delete 4",
+        "update of thousand",
+        "update of string4",
+        "update of thousand, back",
+        "update of string4, back",
+    )
+
+    def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...]:
+        return (f"--net-buffer-length={spec.options['net_buffer_length']}",)
+
+    async def prepare(self, ctx: Context) -> None:
+        await put_scripts(ctx, SCRIPT)
+
+    async def run(self, ctx: Context) -> None:
+        spec = ctx.spec
+        bound = f"--loops={spec.loops}" if spec.loops else f"--seconds={spec.duration_s}"
+        output = await run_script(
+            ctx,
+            SCRIPT,
+            "wisconsin",
+            [bound, f"--engine={spec.options['engine']}"],
+            fraction=lambda message: fraction_done(spec, message),
+        )
+        expected = len(SELECT_COST) * (spec.loops or 0) + CHANGES
+        if spec.loops and output.statements != expected:
+            raise WorkloadError(f"{ctx.name}: {output.statements} statements were executed, not {expected}")
+
+
+def fraction_done(spec: WorkloadSpec, message: ProgressMessage) -> float | None:
+    """How much of the whole work is done, 0 to 1; ``None`` with a duration, whose selects have no known amount."""
+    if not spec.loops:
+        return None
+    selects = sum(SELECT_COST) * spec.loops
+    done = 0.0
+    match message.phase:
+        case "create":
+            pass
+        case "insert":
+            done = message.loop * INSERT_COST
+        case "select":
+            before = SELECT_COST[: message.statement - 1]
+            done = INSERTS * INSERT_COST + sum(before) * spec.loops + SELECT_COST[message.statement - 1] * message.loop
+        case "change":
+            done = INSERTS * INSERT_COST + selects
+        case _:
+            done = INSERTS * INSERT_COST
+    return done / (INSERTS * INSERT_COST + selects)
+
+
+WORKLOADS = (Wisconsin(),)
