@@ -1,0 +1,125 @@
+"""Latencies of many intervals as one histogram.
+
+Reads HdrHistogram's V2 wire format (https://github.com/HdrHistogram/HdrHistogram, ``encodeIntoCompressedByteBuffer``)
+into counts by value. The format's own library fills an array of every bucket for each interval; a run of a day has
+hundreds of thousands of intervals with a few hundred occupied buckets each, so only those are kept here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+import zlib
+from collections.abc import Sequence
+
+_COMPRESSED = 0x1C849304
+_PLAIN = 0x1C849303
+_COOKIE_MASK = 0xFFFFFF0F
+"""The cookies carry the word size in bits 4 to 7."""
+_HEADER = struct.Struct(">IIIIQQd")
+_MOST_BYTES = 1 << 22
+"""A payload that says it is longer is refused: a histogram of three digits over a day in microseconds takes 200 KB."""
+
+
+class Latencies:
+    """Counts of latencies by value, microseconds. Histograms are merged; percentiles are never averaged."""
+
+    __slots__ = ("_counts", "count")
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self.count = 0
+
+    def add(self, encoded: bytes) -> None:
+        """Merge one interval's histogram. Raises ValueError when ``encoded`` is not one."""
+        counts = self._counts
+        for value, count in _decode(encoded):
+            counts[value] = counts.get(value, 0) + count
+            self.count += count
+
+    def merge(self, other: Latencies) -> None:
+        counts = self._counts
+        for value, count in other._counts.items():
+            counts[value] = counts.get(value, 0) + count
+        self.count += other.count
+
+    def percentiles(self, wanted: Sequence[float]) -> tuple[int, ...] | None:
+        """The values (µs) below which ``wanted`` per cent (ascending) of the latencies lie; None without any."""
+        if not self.count:
+            return None
+        result: list[int] = []
+        seen, rest = 0, [max(1, round(self.count * percent / 100 + 0.49)) for percent in wanted]
+        for value in sorted(self._counts):
+            seen += self._counts[value]
+            while rest and seen >= min(rest[0], self.count):
+                result.append(value)
+                rest.pop(0)
+            if not rest:
+                break
+        return tuple(result)
+
+    @property
+    def largest(self) -> int | None:
+        """The highest latency seen, µs, to the histogram's resolution."""
+        return max(self._counts, default=None)
+
+    def copy(self) -> Latencies:
+        other = Latencies()
+        other._counts = dict(self._counts)
+        other.count = self.count
+        return other
+
+
+def _decode(encoded: bytes) -> list[tuple[int, int]]:
+    """Pairs of (highest value of the bucket in µs, count) of every occupied bucket."""
+    try:
+        if encoded[:1] == b"H":  # base64 of the compressed cookie's first byte, 0x1c
+            encoded = base64.b64decode(encoded, validate=True)
+        cookie, length = struct.unpack_from(">II", encoded)
+        if cookie & _COOKIE_MASK == _COMPRESSED & _COOKIE_MASK:
+            encoded = zlib.decompressobj().decompress(encoded[8 : 8 + length], _MOST_BYTES)
+        cookie, length, _, digits, lowest, _, _ = _HEADER.unpack_from(encoded)
+    except (struct.error, zlib.error, binascii.Error) as error:
+        raise ValueError(f"not a histogram in HdrHistogram's V2 encoding: {error}") from None
+    if cookie & _COOKIE_MASK != _PLAIN & _COOKIE_MASK or not 1 <= digits <= 5:
+        raise ValueError("not a histogram in HdrHistogram's V2 encoding")
+    payload = encoded[_HEADER.size : _HEADER.size + length]
+
+    half_bits = max((2 * 10**digits - 1).bit_length(), 1) - 1
+    half, unit_bits = 1 << half_bits, max(lowest.bit_length() - 1, 0)
+    result: list[tuple[int, int]] = []
+    index = position = 0
+    while position < len(payload):
+        word, position = _zigzag(payload, position)
+        if word < 0:  # a run of empty buckets
+            index -= word
+            continue
+        if word:
+            bucket, sub = (index >> half_bits) - 1, (index & (half - 1)) + half
+            if bucket < 0:
+                bucket, sub = 0, sub - half
+            if bucket > 63:
+                raise ValueError("a histogram's bucket lies beyond 64 bits")
+            shift = bucket + unit_bits
+            result.append((((sub + 1) << shift) - 1, word))
+        index += 1
+    return result
+
+
+def _zigzag(data: bytes, position: int) -> tuple[int, int]:
+    """One ZigZag LEB128 number: 7 bits a byte, at most 9 bytes, the ninth whole."""
+    value = shift = 0
+    for count in range(9):
+        if position >= len(data):
+            raise ValueError("a histogram ends in the middle of a number")
+        byte = data[position]
+        position += 1
+        if count == 8:
+            value |= byte << shift
+            break
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            break
+    return (value >> 1) ^ -(value & 1), position

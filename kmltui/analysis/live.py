@@ -1,0 +1,428 @@
+"""A fold over the records of a run that always knows what a screen has to show.
+
+Pure and bounded: :meth:`LiveState.add` takes records in their order and costs the same for the millionth as for the
+first; :meth:`LiveState.snapshot` freezes what is known now. A state can be copied, so that going back in a recording
+means to start again from a copy made earlier.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from kmltui.analysis.history import History
+from kmltui.analysis.latencies import Latencies
+from kmltui.analysis.views import CallView, CpuView, LatencyView, PhaseView, Seconds, SessionView, Snapshot
+from kmltui.model import (
+    CpuTicks,
+    End,
+    Environment,
+    Gap,
+    Header,
+    KmlCounters,
+    Latency,
+    Log,
+    Mark,
+    Measure,
+    Phase,
+    Progress,
+    Proof,
+    Record,
+    Repeat,
+    Sample,
+    SessionSpec,
+    State,
+    Status,
+)
+
+RATE_WINDOW_NS = 2_000_000_000
+"""Rates are over the last two seconds: a tick is 10 ms, and a shorter window would show the ticks' noise."""
+
+_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
+
+
+class LiveState:
+    """The state of a run after the records added so far."""
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self.t_ns = 0
+        self._sessions = {spec.name: _Session(spec) for spec in header.sessions}
+        self._marks: deque[Mark] = deque(maxlen=1000)
+        self._gaps: deque[Gap] = deque(maxlen=1000)
+        self._logs: deque[Log] = deque(maxlen=2000)
+        self._repeats: deque[Repeat] = deque(maxlen=2000)
+        self._measures: dict[tuple[str, str], Measure] = {}
+        self._end: End | None = None
+
+    def add(self, record: Record) -> None:
+        """Take the next record. One of a session that the header does not name is left out."""
+        if isinstance(record, Header):
+            return
+        self.t_ns = max(self.t_ns, record.t_ns)
+        match record:
+            case Mark():
+                self._marks.append(record)
+            case Gap():
+                self._gaps.append(record)
+            case End():
+                self._end = record
+            case Log():
+                self._logs.append(record)
+                if (session := self._sessions.get(record.session)) and record.source in ("console", "server"):
+                    session.console.append(record.text)
+            case Repeat():
+                self._repeats.append(record)
+            case Measure():
+                if len(self._measures) < 1000:
+                    self._measures[record.session, record.name] = record
+            case _:
+                if session := self._sessions.get(record.session):
+                    session.add(record)
+
+    def extend(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.add(record)
+
+    def snapshot(self, t_ns: int | None = None) -> Snapshot:
+        """Freeze it; ``t_ns`` is the instant to show, by default that of the last record."""
+        return Snapshot(
+            header=self.header,
+            t_ns=self.t_ns if t_ns is None else t_ns,
+            sessions=tuple(session.view() for session in self._sessions.values()),
+            marks=tuple(self._marks),
+            gaps=tuple(self._gaps),
+            logs=tuple(self._logs),
+            measures=tuple(self._measures.values()),
+            repeats=tuple(self._repeats),
+            status=self._end.status if self._end else "",
+            reason=self._end.reason if self._end else "",
+        )
+
+    def copy(self) -> LiveState:
+        """An independent state that has seen the same records."""
+        other = LiveState(self.header)
+        other.t_ns = self.t_ns
+        other._sessions = {name: session.copy() for name, session in self._sessions.items()}
+        other._marks = self._marks.copy()
+        other._gaps = self._gaps.copy()
+        other._logs = self._logs.copy()
+        other._repeats = self._repeats.copy()
+        other._measures = dict(self._measures)
+        other._end = self._end
+        return other
+
+
+class _Usage:
+    """Cumulative use of a session: what the workload's interval is the difference of. Immutable once made."""
+
+    __slots__ = ("demotions", "direct", "elevations", "groups", "rewinds", "trap")
+
+    def __init__(self, sample: Sample | None = None) -> None:
+        kml = sample.kml if sample else None
+        self.groups: dict[str, tuple[int, ...]] = (
+            {name: (cpu.usage_us, cpu.user_us, cpu.system_us) for name, cpu in sample.groups.items()} if sample else {}
+        )
+        self.trap: Mapping[int, int] = kml.trap_nr if kml else {}
+        self.direct: Mapping[int, int] = kml.direct_nr if kml else {}
+        self.demotions: Mapping[int, int] = kml.demotions_vector if kml else {}
+        self.elevations = sum(kml.elevations_cpu.values()) if kml else 0
+        self.rewinds = kml.rewinds if kml else 0
+
+    def plus(self, other: _Usage, sign: int = 1) -> _Usage:
+        result = _Usage()
+        result.groups = {
+            name: tuple(
+                a + sign * b
+                for a, b in zip(self.groups.get(name, (0, 0, 0)), other.groups.get(name, (0, 0, 0)), strict=True)
+            )
+            for name in self.groups | other.groups
+        }
+        result.trap = _plus(self.trap, other.trap, sign)
+        result.direct = _plus(self.direct, other.direct, sign)
+        result.demotions = _plus(self.demotions, other.demotions, sign)
+        result.elevations = self.elevations + sign * other.elevations
+        result.rewinds = self.rewinds + sign * other.rewinds
+        return result
+
+    def minus(self, other: _Usage) -> _Usage:
+        return self.plus(other, -1)
+
+
+class _Session:
+    """What is known of one session."""
+
+    def __init__(self, spec: SessionSpec) -> None:
+        self.spec = spec
+        self.state = State(t_ns=0, session=spec.name, state="waiting")
+        self.recent: deque[Sample] = deque(maxlen=64)
+        self.samples = History()
+        self.work = History()
+        self.base: _Usage | None = None
+        """Use at the beginning of the interval that is open; None when none is."""
+        self.closed = _Usage()
+        """Use in the intervals that have ended."""
+        self.started = False
+        self.ended = False
+        self.progress: Progress | None = None
+        self.statuses: deque[Status] = deque(maxlen=64)
+        self.phases: deque[PhaseView] = deque(maxlen=2000)
+        self.facts: dict[str, str] = {}
+        self.proofs: dict[tuple[str, str], Proof] = {}
+        self.console: deque[str] = deque(maxlen=50)
+        self.latencies: dict[int, Latencies] = {}
+        self._latency_views: dict[int, LatencyView] = {}
+        self._offset: tuple[float, ...] = ()
+        """Added to the history's counters, which start again from 0 when the session is booted again."""
+
+    def add(self, record: Environment | Sample | Status | Progress | Phase | Latency | State | Proof) -> None:
+        match record:
+            case Sample():
+                self._sample(record)
+            case Status():
+                if self.statuses and any(record.counters.get(k, 0) < v for k, v in self.statuses[-1].counters.items()):
+                    self.statuses.clear()  # the server was started again
+                self.statuses.append(record)
+                while len(self.statuses) > 2 and record.t_ns - self.statuses[1].t_ns >= RATE_WINDOW_NS:
+                    self.statuses.popleft()
+            case Progress():
+                self.progress = record
+                self.work.append((record.t_ns, record.queries, record.rows))
+            case Latency():
+                self._latency(record)
+            case Phase():
+                self._phase(record)
+            case State():
+                self.state = record
+            case Environment():
+                self.facts = record.facts
+            case Proof():
+                if len(self.proofs) < 1000:
+                    self.proofs[record.name, record.subject] = record
+
+    def _sample(self, sample: Sample) -> None:
+        recent = self.recent
+        if recent and sample.mono_ns < recent[-1].mono_ns:  # booted again: its counters and its clock start anew
+            self._offset = self.samples.freeze().last or ()
+            recent.clear()
+            self.base = None
+        if self.base is None and not self.ended:
+            self.base = _Usage(sample)
+        if sample.mark == "start":
+            self.base = _Usage(sample)
+            self.started, self.ended = True, False
+        elif sample.mark == "end" and self.base is not None:
+            self.closed = self.closed.plus(_Usage(sample).minus(self.base)) if self.started else self.closed
+            self.base = None
+            self.ended = True
+        recent.append(sample)
+        while len(recent) > 2 and sample.mono_ns - recent[1].mono_ns >= RATE_WINDOW_NS:
+            recent.popleft()
+        point = _point(sample)
+        if offset := self._offset:
+            point = (point[0], *(a + b for a, b in zip(point[1:], offset[1:], strict=True)))
+        self.samples.append(point)
+
+    def _latency(self, record: Latency) -> None:
+        if not record.hdr or (record.statement not in self.latencies and len(self.latencies) >= 200):
+            return
+        try:
+            self.latencies.setdefault(record.statement, Latencies()).add(record.hdr)
+        except ValueError:
+            return
+        self._latency_views.pop(record.statement, None)
+        self._latency_views.pop(-1, None)
+
+    def _phase(self, record: Phase) -> None:
+        if record.event == "begin":
+            self.phases.append(PhaseView(record.name, record.t_ns))
+            return
+        for index in range(len(self.phases) - 1, -1, -1):
+            phase = self.phases[index]
+            if phase.name == record.name and phase.end_ns is None:
+                self.phases[index] = PhaseView(phase.name, phase.begin_ns, record.t_ns)
+                return
+
+    def view(self) -> SessionView:
+        last = self.recent[-1] if self.recent else None
+        first = self.recent[0] if len(self.recent) > 1 else None
+        elapsed = (last.mono_ns - first.mono_ns) / 1e9 if last and first else 0.0
+        usage = self.closed
+        if last and self.base is not None and not self.ended:
+            usage = usage.plus(_Usage(last).minus(self.base))
+        has_calls = bool(last and last.kml)
+        totals = self.started or not self.header_has_interval
+        groups = tuple((name, _seconds(value)) for name, value in sorted(usage.groups.items(), reverse=True))
+        calls, rates = _calls(first, last, elapsed, usage if totals else _Usage())
+        return SessionView(
+            name=self.spec.name,
+            arm=self.spec.arm,
+            state=self.state,
+            cpus=_cpus(first, last),
+            has_calls=has_calls,
+            calls=calls,
+            trap_rate=rates[0] if has_calls and elapsed else None,
+            direct_rate=rates[1] if has_calls and elapsed else None,
+            elevation_rate=rates[2] if has_calls and elapsed else None,
+            trap=sum(usage.trap.values()) if has_calls and totals else None,
+            direct=sum(usage.direct.values()) if has_calls and totals else None,
+            elevations=usage.elevations if has_calls and totals else None,
+            demotions=tuple(sorted(usage.demotions.items(), key=lambda item: -item[1])) if totals else (),
+            rewinds=usage.rewinds if has_calls and totals else None,
+            attached=last.kml.attached if last and last.kml else None,
+            query_rate=self._query_rate(),
+            queries=self.progress.queries if self.progress else None,
+            rows=self.progress.rows if self.progress else None,
+            latency=self._latency_view(-1),
+            statements=tuple(
+                (statement, view) for statement in sorted(self.latencies) if (view := self._latency_view(statement))
+            ),
+            cpu=_seconds(tuple(map(sum, zip(*usage.groups.values(), strict=True))))
+            if totals and usage.groups
+            else None,
+            groups=groups if totals else (),
+            agent_share=(
+                (last.agent.cpu_ns - first.agent.cpu_ns) / (elapsed * 1e9)
+                if last and first and last.agent and first.agent and elapsed
+                else None
+            ),
+            started=self.started,
+            progress=self.progress,
+            phases=tuple(self.phases),
+            facts=tuple(self.facts.items()),
+            proofs=tuple(self.proofs.values()),
+            console=tuple(self.console),
+            samples=self.samples.freeze(),
+            work=self.work.freeze(),
+            last_sample_ns=last.t_ns if last else None,
+        )
+
+    @property
+    def header_has_interval(self) -> bool:
+        """Whether the session is one that marks a measured interval; a host that is merely watched does not."""
+        return self.spec.kind == "guest"
+
+    def _query_rate(self) -> float | None:
+        """Queries per second: the server's count without the sampler's own, or the client's where there is none."""
+        if self.ended or len(self.statuses) < 2:
+            return None
+        first, last = self.statuses[0], self.statuses[-1]
+        for name in ("Queries", "Questions"):
+            if name in first.counters and name in last.counters and last.t_ns > first.t_ns:
+                own = last.own.get(name, 0) - first.own.get(name, 0)
+                done = last.counters[name] - first.counters[name] - own
+                return max(done, 0) / ((last.t_ns - first.t_ns) / 1e9)
+        return None
+
+    def _latency_view(self, statement: int) -> LatencyView | None:
+        """Percentiles of one statement, of all of them for -1; worked out again only when latencies were added."""
+        if view := self._latency_views.get(statement):
+            return view
+        merged = self.latencies.get(statement)
+        if statement == -1:
+            merged = Latencies()
+            for latencies in self.latencies.values():
+                merged.merge(latencies)
+        found = merged.percentiles(_PERCENTILES) if merged else None
+        if merged is None or found is None:
+            return None
+        view = LatencyView(found[0], found[1], found[2], found[3], merged.largest or 0, merged.count)
+        self._latency_views[statement] = view
+        return view
+
+    def copy(self) -> _Session:
+        other = _Session(self.spec)
+        other.__dict__.update(self.__dict__)  # records, usages and views are immutable; containers are copied below
+        other.recent = self.recent.copy()
+        other.samples = self.samples.copy()
+        other.work = self.work.copy()
+        other.statuses = self.statuses.copy()
+        other.phases = self.phases.copy()
+        other.proofs = dict(self.proofs)
+        other.console = self.console.copy()
+        other.latencies = {statement: latencies.copy() for statement, latencies in self.latencies.items()}
+        other._latency_views = dict(self._latency_views)
+        return other
+
+
+def _plus(a: Mapping[int, int], b: Mapping[int, int], sign: int) -> dict[int, int]:
+    result = dict(a)
+    for key, value in b.items():
+        result[key] = result.get(key, 0) + sign * value
+    return result
+
+
+def _seconds(us: tuple[int, ...]) -> Seconds:
+    return Seconds(us[0] / 1e6, us[1] / 1e6, us[2] / 1e6)
+
+
+def _point(sample: Sample) -> tuple[float, ...]:
+    user = system = everything = 0
+    for ticks in sample.cpus.values():
+        u, s = ticks.user + ticks.nice, ticks.system + ticks.irq + ticks.softirq
+        user += u
+        system += s
+        everything += u + s + ticks.idle + ticks.iowait + ticks.steal
+    kml = sample.kml or _NO_COUNTERS
+    usage = [0, 0, 0]
+    for group in sample.groups.values():
+        usage[0] += group.usage_us
+        usage[1] += group.user_us
+        usage[2] += group.system_us
+    return (
+        sample.t_ns,
+        sample.mono_ns,
+        user,
+        system,
+        everything,
+        sum((kml.trap_cpu or kml.trap_nr).values()),
+        sum((kml.direct_cpu or kml.direct_nr).values()),
+        sum(kml.elevations_cpu.values()),
+        *usage,
+    )
+
+
+_NO_COUNTERS = KmlCounters()
+
+
+def _cpus(first: Sample | None, last: Sample | None) -> tuple[CpuView, ...]:
+    if first is None or last is None:
+        return ()
+    return tuple(_cpu(cpu, first.cpus[cpu], ticks) for cpu, ticks in sorted(last.cpus.items()) if cpu in first.cpus)
+
+
+def _cpu(cpu: int, a: CpuTicks, b: CpuTicks) -> CpuView:
+    user = b.user + b.nice - a.user - a.nice
+    system = b.system + b.irq + b.softirq - a.system - a.irq - a.softirq
+    other = b.iowait + b.steal - a.iowait - a.steal
+    idle = b.idle - a.idle
+    # The kernel lets a CPU's idle and iowait step back a tick; a share is never below 0 for that.
+    user, system, other, idle = max(user, 0), max(system, 0), max(other, 0), max(idle, 0)
+    everything = user + system + other + idle
+    return (
+        CpuView(cpu, user / everything, system / everything, other / everything)
+        if everything
+        else CpuView(cpu, 0, 0, 0)
+    )
+
+
+def _calls(
+    first: Sample | None, last: Sample | None, elapsed: float, usage: _Usage
+) -> tuple[tuple[CallView, ...], tuple[float, float, float]]:
+    """Every number with a count, and the rates of all traps, direct calls and elevations."""
+    if last is None or last.kml is None:
+        return (), (0.0, 0.0, 0.0)
+    now, then = last.kml, (first.kml if first and first.kml else last.kml)
+    scale = 1 / elapsed if elapsed else 0.0
+    views = []
+    for nr in now.trap_nr.keys() | now.direct_nr.keys():
+        trap = (now.trap_nr.get(nr, 0) - then.trap_nr.get(nr, 0)) * scale
+        direct = (now.direct_nr.get(nr, 0) - then.direct_nr.get(nr, 0)) * scale
+        views.append(CallView(nr, trap, direct, usage.trap.get(nr, 0), usage.direct.get(nr, 0)))
+    views.sort(key=lambda call: (-call.rate, -call.total, call.nr))
+    rates = (
+        sum(call.trap_rate for call in views),
+        sum(call.direct_rate for call in views),
+        (sum(now.elevations_cpu.values()) - sum(then.elevations_cpu.values())) * scale,
+    )
+    return tuple(views), rates
