@@ -1,1 +1,15 @@
-""""""
+"""Recordings: the format, its writer and its readers. Documented in docs/recording.md.
+
+A recording is the stream of a run's records (:mod:`kmltui.model`). It can be read while it is being written, from a
+file (:class:`Reader`) or from a pipe (:class:`StreamReader`).
+"""
+
+from kmltui.recording.errors import RecordingError, RecordingFull
+from kmltui.recording.reader import Reader
+from kmltui.recording.stream import StreamReader
+from kmltui.recording.writer import Writer
+
+SUFFIX = ".kmlrec"
+"""How the name of a recording ends."""
+
+__all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "StreamReader", "Writer"]

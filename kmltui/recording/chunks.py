@@ -1,0 +1,378 @@
+"""Chunks: stretches of about a minute in which records are stored as differences from one another.
+
+While a run is live a chunk is a START frame followed by one ROW frame a record, so that nothing waits in memory. When
+the recording is closed, the same records are stored again as one CHUNK frame: by columns, compressed with Zstandard.
+
+In both forms an integer leaf is predicted from the two rows of the same shape before it in the chunk (the last value
+plus the last difference; the first row is absolute, the second predicted to be the first) and only the error of the
+prediction is stored. Counters that grow steadily, and clocks, then cost a byte or two.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from array import array
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate, chain, pairwise
+from typing import Any
+
+import zstandard
+
+from kmltui.recording import shapes
+from kmltui.recording.errors import Damage
+from kmltui.recording.shapes import Leaves, Shape
+
+MAX_RAW_BYTES = 8 << 20
+"""A chunk that decompresses to more is damage (or a bomb)."""
+
+MAX_VOLUME = 2 << 20
+"""Most bytes that the shapes of all of a chunk's records add up to. It bounds the values in them, a byte being the
+least that a value takes, and so the memory and time that reading a chunk can need."""
+
+LEVEL = 12
+"""Zstandard's level: the last that gains anything on these columns."""
+
+LANDMARKS = 1
+"""Flag of a chunk: it holds records that a reader wants without reading everything (see Reader.landmarks)."""
+
+_LINK = struct.Struct("<QqB")
+_CHUNK = struct.Struct("<qII")
+_FLOAT = struct.Struct("<d")
+_PLANE_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What START and CHUNK frames begin with: the way back to the chunk before."""
+
+    previous: int
+    """Offset of the previous START or CHUNK frame; 0 if there is none."""
+    first_ns: int
+    """Time of the chunk's first record."""
+    previous_flags: int
+    """Flags of the chunk before (a live chunk's own are known only after it was begun)."""
+
+    def pack(self) -> bytes:
+        return _LINK.pack(self.previous, self.first_ns, self.previous_flags)
+
+    @staticmethod
+    def unpack(payload: bytes) -> Link | None:
+        """The link at the beginning of a payload; None if that is too short."""
+        return Link(*_LINK.unpack_from(payload)) if len(payload) >= _LINK.size else None
+
+
+LINK_BYTES = _LINK.size
+
+
+def _zigzag(value: int) -> int:
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def _unzigzag(value: int) -> int:
+    return (value >> 1) ^ -(value & 1)
+
+
+def _put(out: bytearray, value: int) -> None:
+    """Append an unsigned varint: seven bits a byte, least significant first, the high bit says that more follow."""
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+
+
+class _Cursor:
+    """Reads varints and byte strings; whatever is missing raises Damage."""
+
+    __slots__ = ("data", "position")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+
+    def varint(self) -> int:
+        value = shift = 0
+        try:
+            while True:
+                byte = self.data[self.position]
+                self.position += 1
+                value |= (byte & 0x7F) << shift
+                if byte < 0x80:
+                    return value
+                shift += 7
+                if shift > 70:
+                    raise Damage("a number has too many bytes")
+        except IndexError:
+            raise Damage("a chunk ends in the middle of a number") from None
+
+    def take(self, size: int) -> bytes:
+        end = self.position + size
+        if end > len(self.data):
+            raise Damage("a chunk is shorter than it says")
+        taken = self.data[self.position : end]
+        self.position = end
+        return taken
+
+    def floats(self, count: int) -> list[float]:
+        return [value for (value,) in _FLOAT.iter_unpack(self.take(count * _FLOAT.size))]
+
+
+def _combine(values: list[int], last: list[list[int]], sign: int) -> list[int]:
+    """``values`` plus (``sign`` 1) or minus (-1) what the rows before them, at most two, predict."""
+    if not last:
+        return values
+    if len(last) == 1:
+        return [value + sign * a for value, a in zip(values, last[0], strict=True)]
+    return [value + sign * (2 * b - a) for value, b, a in zip(values, last[1], last[0], strict=True)]
+
+
+_parse_cached = lru_cache(maxsize=256)(shapes.parse)
+
+
+def _shape(data: bytes) -> Shape:
+    # A chunk's shapes recur in the next one; only large ones (long texts) do not and would fill the memory.
+    return _parse_cached(data) if len(data) <= 4096 else shapes.parse(data)
+
+
+@dataclass(slots=True)
+class _Series:
+    """The rows of one shape in a chunk, as written so far."""
+
+    template: bytes
+    rows: list[Leaves] = field(default_factory=list)
+
+    def errors(self, ints: list[int]) -> list[int]:
+        """What the prediction misses for a next row of ``ints``."""
+        return _combine(ints, [leaves.ints for leaves in self.rows[-2:]], -1)
+
+
+class ChunkBuilder:
+    """Writes a chunk: gives each record's ROW payload at once and the CHUNK payload at the end."""
+
+    def __init__(self) -> None:
+        self._series: dict[bytes, _Series] = {}
+        self._ids: dict[bytes, int] = {}
+        self._order: list[int] = []
+        self.raw_bytes = 0
+        """About what the chunk holds so far, uncompressed."""
+        self.volume = 0
+        """Sum of the sizes of its records' shapes; a reader accepts :data:`MAX_VOLUME`."""
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def add(self, value: dict[str, Any]) -> bytes:
+        """The payload of the ROW frame of a record given as builtins. Raises ValueError for what cannot be stored."""
+        template, leaves = shapes.split(value)
+        payload = bytearray()
+        _put(payload, len(self._order))
+        if template in self._ids:
+            number = self._ids[template]
+            _put(payload, number)
+        else:
+            number = len(self._ids)
+            self._ids[template] = number
+            self._series[template] = _Series(template)
+            _put(payload, number)
+            _put(payload, len(template))
+            payload += template
+        series = self._series[template]
+        for error in series.errors(leaves.ints):
+            _put(payload, _zigzag(error))
+        for value_ in leaves.floats:
+            payload += _FLOAT.pack(value_)
+        for blob in leaves.blobs:
+            _put(payload, len(blob))
+            payload += blob
+        series.rows.append(leaves)
+        self._order.append(number)
+        self.raw_bytes += len(payload)
+        self.volume += len(template)
+        return bytes(payload)
+
+    def compact(self) -> bytes:
+        """The same records by columns, compressed: what follows the link in a CHUNK frame, without its times."""
+        raw = bytearray()
+        _put(raw, len(self._series))
+        for series in self._series.values():
+            _put(raw, len(series.template))
+            raw += series.template
+            _put(raw, len(series.rows))
+        for number in self._order:
+            _put(raw, number)
+        for series in self._series.values():
+            _put_columns(raw, series.rows)
+        packed = zstandard.ZstdCompressor(level=LEVEL, write_content_size=False).compress(bytes(raw))
+        return struct.pack("<II", len(self._order), len(raw)) + packed
+
+
+def _put_columns(raw: bytearray, rows: list[Leaves]) -> None:
+    for value in rows[0].ints:
+        _put(raw, _zigzag(value))
+    if len(rows) > 1:
+        for column in zip(*(leaves.ints for leaves in rows), strict=True):
+            steps = [b - a for a, b in pairwise(column)]
+            errors = steps[:1] + [b - a for a, b in pairwise(steps)]
+            _put_planes(raw, [_zigzag(error) for error in errors])
+    for floats in zip(*(leaves.floats for leaves in rows), strict=True):
+        raw += struct.pack(f"<{len(floats)}d", *floats)
+    for blobs in zip(*(leaves.blobs for leaves in rows), strict=True):
+        for blob in blobs:
+            _put(raw, len(blob))
+        raw += b"".join(blobs)
+
+
+def _put_planes(raw: bytearray, values: list[int]) -> None:
+    """A column of unsigned numbers: bytes per number, then all lowest bytes, all second-lowest bytes, …"""
+    width = (max(values).bit_length() + 7) // 8
+    raw.append(width)
+    for plane in range(width):
+        shift = 8 * plane
+        raw += bytes([value >> shift & 0xFF for value in values])
+
+
+def _planes(cursor: _Cursor, count: int) -> list[int]:
+    width = cursor.take(1)[0]
+    if width == 0:
+        return [0] * count
+    if width > 9:
+        raise Damage("a column is too wide")
+    planes = [cursor.take(count) for _ in range(width)]
+    size = next((size for size in _PLANE_CODES if size >= width), 8)
+    joined = bytearray(count * size)
+    for index, plane in enumerate(planes[:size]):
+        joined[index::size] = plane
+    numbers = array(_PLANE_CODES[size])
+    numbers.frombytes(joined)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    if width > size:
+        return [low | high << 64 for low, high in zip(numbers, planes[8], strict=True)]
+    return numbers.tolist()
+
+
+class RowReader:
+    """Reads the ROW frames of one live chunk, in order."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Shape, list[list[int]]]] = []
+        self._next = 0
+
+    def read(self, payload: bytes) -> dict[str, Any]:
+        """The record, as builtins. Raises Damage if a row is missing before this one: nothing after it can be read."""
+        cursor = _Cursor(payload)
+        if cursor.varint() != self._next:
+            raise Damage("a row of this chunk is missing")
+        number = cursor.varint()
+        if number == len(self._known):
+            self._known.append((_shape(cursor.take(cursor.varint())), []))
+        elif number > len(self._known):
+            raise Damage("a row refers to an unknown shape")
+        shape, last = self._known[number]
+        errors = [_unzigzag(cursor.varint()) for _ in range(shape.ints)]
+        ints = _combine(errors, last, 1)
+        _check_range(ints)
+        self._known[number] = (shape, [*last[-1:], ints])
+        self._next += 1
+        floats = cursor.floats(shape.floats)
+        blobs = [cursor.take(cursor.varint()) for _ in range(shape.blobs)]
+        return shapes.join(shape, Leaves(ints, floats, blobs))
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkHead:
+    """The fixed part of a CHUNK frame."""
+
+    link: Link
+    last_ns: int
+    records: int
+    raw_bytes: int
+
+    @staticmethod
+    def unpack(payload: bytes) -> ChunkHead:
+        """Raises Damage."""
+        link = Link.unpack(payload)
+        if link is None or len(payload) < CHUNK_HEAD_BYTES:
+            raise Damage("a chunk without its head")
+        return ChunkHead(link, *_CHUNK.unpack_from(payload, _LINK.size))
+
+
+CHUNK_HEAD_BYTES = _LINK.size + _CHUNK.size
+
+
+def chunk_payload(link: Link, last_ns: int, compacted: bytes) -> bytes:
+    """The payload of a CHUNK frame. ``compacted`` comes from :meth:`ChunkBuilder.compact`."""
+    return link.pack() + struct.pack("<q", last_ns) + compacted
+
+
+def read_chunk(payload: bytes) -> list[dict[str, Any]]:
+    """All records of a CHUNK frame, as builtins, in the order in which they were written. Raises Damage."""
+    head = ChunkHead.unpack(payload)
+    cursor = _Cursor(_decompress(payload[CHUNK_HEAD_BYTES:], head.raw_bytes))
+    series: list[tuple[Shape, int]] = []
+    volume = 0
+    for _ in range(min(cursor.varint(), head.records)):
+        template, rows = cursor.take(cursor.varint()), cursor.varint()
+        volume += rows * len(template)
+        if rows == 0 or volume > MAX_VOLUME:
+            raise Damage("a chunk claims to hold too much")
+        series.append((_shape(template), rows))
+    order = [cursor.varint() for _ in range(head.records)]
+    queues = [_rows(cursor, shape, rows) for shape, rows in series]
+    try:
+        return [shapes.join(series[number][0], next(queues[number])) for number in order]
+    except (IndexError, StopIteration):
+        raise Damage("a chunk's order does not fit its rows") from None
+
+
+def _rows(cursor: _Cursor, shape: Shape, rows: int) -> Any:
+    """An iterator over the leaves of a series' rows; reads all its columns from the cursor first."""
+    bases = [_unzigzag(cursor.varint()) for _ in range(shape.ints)]
+    _check_range(bases)
+    int_columns: list[list[int]] = []
+    for base in bases:
+        if rows == 1:
+            int_columns.append([base])
+            continue
+        errors = [(value >> 1) ^ -(value & 1) for value in _planes(cursor, rows - 1)]
+        column = list(accumulate(chain((base,), accumulate(errors))))
+        _check_range(column)
+        int_columns.append(column)
+    float_columns = [cursor.floats(rows) for _ in range(shape.floats)]
+    blob_columns = []
+    for _ in range(shape.blobs):
+        sizes = [cursor.varint() for _ in range(rows)]
+        blob_columns.append([cursor.take(size) for size in sizes])
+    return iter(
+        [
+            Leaves(
+                [column[row] for column in int_columns],
+                [column[row] for column in float_columns],
+                [column[row] for column in blob_columns],
+            )
+            for row in range(rows)
+        ]
+    )
+
+
+def _check_range(values: list[int]) -> None:
+    """A number that no writer can have written: sums of damaged differences, unbounded in Python, stop here."""
+    if values and (min(values) < shapes.INT_MIN or max(values) > shapes.INT_MAX):
+        raise Damage("a number is out of range")
+
+
+def _decompress(data: bytes, raw_bytes: int) -> bytes:
+    if raw_bytes > MAX_RAW_BYTES:
+        raise Damage("a chunk claims to be too large")
+    # Streaming, so that what is allocated is what the head allowed and not what the compressed data claim.
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_RAW_BYTES)
+    try:
+        with decompressor.stream_reader(io.BytesIO(data)) as stream:
+            raw = stream.read(raw_bytes + 1)
+    except zstandard.ZstdError as error:
+        raise Damage(f"a chunk cannot be decompressed: {error}") from error
+    if len(raw) != raw_bytes:
+        raise Damage("a chunk has not the length it claims")
+    return raw

@@ -1,0 +1,78 @@
+"""Frames to records: the part that readers of files and of streams share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kmltui.model import End, Gap
+from kmltui.recording import frames, schema
+from kmltui.recording.chunks import RowReader, read_chunk
+from kmltui.recording.errors import Damage
+from kmltui.recording.frames import Broken, Frame
+from kmltui.recording.schema import Timed
+
+
+class Decoder:
+    """Decodes frames in the order of the file. What cannot be read becomes one Gap before the next good record."""
+
+    def __init__(self) -> None:
+        self.last_ns = 0
+        """Latest time of a record so far."""
+        self.end: End | None = None
+        """The End record, once it was seen."""
+        self.skipped = 0
+        """Records of types, or with fields, that this version does not know."""
+        self.damaged = False
+        self._rows: RowReader | None = None
+        self._lost_bytes = 0
+        self._reason = ""
+
+    def feed(self, item: Frame | Broken) -> Iterator[Timed]:
+        """The records of one frame."""
+        if isinstance(item, Broken):
+            self._lose(item.length, "damaged bytes")
+            return
+        try:
+            values = self._values(item)
+        except Damage as damage:
+            self._lose(frames.HEAD_BYTES + len(item.payload), str(damage))
+            return
+        for value in values:
+            record = schema.from_builtins(value)
+            if record is None:
+                self.skipped += 1
+                continue
+            yield from self.finish()
+            self.last_ns = max(self.last_ns, record.t_ns)
+            if isinstance(record, End):
+                self.end = record
+            yield record
+
+    def finish(self) -> Iterator[Timed]:
+        """The gap that is still to be told, if any."""
+        if self._lost_bytes:
+            yield Gap(t_ns=self.last_ns, lost_bytes=self._lost_bytes, reason=self._reason)
+            self._lost_bytes = 0
+
+    def _values(self, frame: Frame) -> list[dict[str, object]]:
+        match frame.kind:
+            case frames.START:
+                self._rows = RowReader()
+            case frames.ROW:
+                if self._rows is None:
+                    raise Damage("rows without the beginning of their chunk")
+                try:
+                    return [self._rows.read(frame.payload)]
+                except Damage:
+                    self._rows = None
+                    raise
+            case frames.CHUNK:
+                self._rows = None
+                return read_chunk(frame.payload)
+        return []
+
+    def _lose(self, length: int, reason: str) -> None:
+        self.damaged = True
+        if not self._lost_bytes:
+            self._reason = reason
+        self._lost_bytes += length

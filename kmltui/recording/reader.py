@@ -1,0 +1,210 @@
+"""Reading a recording: finished, live, lost or damaged, from the beginning or from anywhere."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+
+from kmltui.model import End, Header, Record
+from kmltui.recording import frames
+from kmltui.recording.chunks import Link
+from kmltui.recording.decoder import Decoder
+from kmltui.recording.errors import RecordingError
+from kmltui.recording.frames import Frame, FrameParser
+from kmltui.recording.header import HeaderFinder
+from kmltui.recording.index import BLOCK_BYTES, ChunkTable
+from kmltui.recording.landmarks import is_landmark
+from kmltui.recording.schema import Timed
+
+DISORDER_NS = 2_000_000_000
+"""How much earlier than a record before it a record may be: sessions report with different delays."""
+
+_DATA_START = frames.PREAMBLE_BYTES
+
+
+class Reader:
+    """A recording in a file. Any number of readers may read it while one writer writes.
+
+    Memory is bounded by a chunk (about a minute), whatever the length of the recording.
+    """
+
+    def __init__(self, path: Path, file: FileIO) -> None:
+        self.path = path
+        self._file = file
+        self.header, self.version = _read_header(path, file)
+        self._table = ChunkTable(file, _DATA_START)
+        self._tail = Decoder()
+        self._table.refresh(self.size_bytes)
+        for _ in self._decode(self._table.last_offset, self._tail):
+            pass
+        self._parser = FrameParser(_DATA_START)
+        self._decoder = Decoder()
+        self._told_header = False
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Reader:
+        """Open a recording. Raises RecordingError for what is no recording or cannot be read."""
+        target = Path(path)
+        try:
+            file = FileIO(os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "r")
+        except FileNotFoundError:
+            raise RecordingError(f"there is no recording {target}") from None
+        except OSError as error:
+            raise RecordingError(f"cannot open the recording {target}: {error.strerror}") from error
+        try:
+            return cls(target, file)
+        except OSError as error:
+            file.close()
+            raise RecordingError(f"cannot read the recording {target}: {error.strerror}") from error
+        except BaseException:
+            file.close()
+            raise
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._file.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file now."""
+        return os.fstat(self._file.fileno()).st_size
+
+    @property
+    def end(self) -> End | None:
+        """The last record of a run that ended in order, as far as it has been read."""
+        return self._tail.end or self._decoder.end
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run ended in order. Not ended and not :attr:`live`: the run was lost."""
+        return self.end is not None
+
+    @property
+    def duration_ns(self) -> int:
+        """Time of the last record known: as of opening, or later by what :meth:`poll` has brought."""
+        return max(self._tail.last_ns, self._decoder.last_ns)
+
+    @property
+    def live(self) -> bool:
+        """Whether a writer is at work on it now (it holds a lock on the file)."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        return False
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything read so far was damaged; :class:`kmltui.model.Gap` records say where."""
+        return self._tail.damaged or self._decoder.damaged
+
+    def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]:
+        """The records with ``start_ns <= t_ns < end_ns`` in the order of the file; the header first if from 0.
+
+        Reads what is there now; see :meth:`poll` for what is still to come. Damage appears as Gap records.
+        """
+        if start_ns <= 0:
+            yield self.header
+            offset = _DATA_START
+        else:
+            self._table.refresh(self.size_bytes)
+            offset = self._table.offset_before(start_ns - DISORDER_NS)
+        until = None if end_ns is None else end_ns + DISORDER_NS
+        for record in self._decode(offset, Decoder(), until):
+            if record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
+                yield record
+
+    def landmarks(self) -> list[Record]:
+        """What happened in the whole run, without how it went on: environments, phases, marks, states, proofs,
+        repetitions, the samples taken at boundaries, the end. Quick: only the chunks that hold such records are read.
+        """
+        self._table.refresh(self.size_bytes)
+        found: list[Record] = []
+        for offset, next_offset in self._table.with_landmarks():
+            found += [record for record in self._decode(offset, Decoder(), stop=next_offset) if is_landmark(record)]
+        return found
+
+    def follow(self, start_ns: int) -> None:
+        """Let :meth:`poll` go on at ``start_ns`` (or up to a minute before it) instead of where it is."""
+        self._table.refresh(self.size_bytes)
+        offset = _DATA_START if start_ns <= 0 else self._table.offset_before(start_ns - DISORDER_NS)
+        self._parser = FrameParser(offset)
+        end, last_ns = self._decoder.end, self._decoder.last_ns
+        self._decoder = Decoder()
+        self._decoder.end, self._decoder.last_ns = end, last_ns
+
+    def poll(self, limit: int = 4096) -> list[Record]:
+        """New complete records since the last poll, the header first of all; empty if there are none yet.
+
+        Returns once about ``limit`` records are there: call it again until it returns nothing. Never blocks.
+        """
+        found: list[Record] = []
+        if not self._told_header:
+            self._told_header = True
+            found.append(self.header)
+        while len(found) < limit:
+            data = self._pread(BLOCK_BYTES, self._parser.offset + self._parser.pending_bytes)
+            if not data:
+                break
+            for item in self._parser.feed(data):
+                found += self._decoder.feed(item)
+        return found
+
+    def _decode(
+        self, offset: int, decoder: Decoder, until_ns: int | None = None, stop: int | None = None
+    ) -> Iterator[Timed]:
+        parser = FrameParser(offset)
+        position = offset
+        while data := self._pread(BLOCK_BYTES, position):
+            position += len(data)
+            for item in parser.feed(data):
+                if stop is not None and item.offset >= stop:
+                    return
+                if until_ns is not None and isinstance(item, Frame) and _begins_after(item, until_ns):
+                    yield from decoder.finish()
+                    return
+                yield from decoder.feed(item)
+        # Of a live recording the last frame may be incomplete for an instant; of any other it will stay so.
+        if parser.pending_bytes and not self.live:
+            for item in parser.finish():
+                yield from decoder.feed(item)
+        yield from decoder.finish()
+
+    def _pread(self, size: int, offset: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), size, offset)
+        except OSError as error:
+            raise RecordingError(f"cannot read the recording {self.path}: {error.strerror}") from error
+
+
+def _begins_after(frame: Frame, until_ns: int) -> bool:
+    """Whether the frame begins a chunk that lies wholly after a time."""
+    if frame.kind not in (frames.START, frames.CHUNK):
+        return False
+    link = Link.unpack(frame.payload)
+    return link is not None and link.first_ns >= until_ns
+
+
+def _read_header(path: Path, file: FileIO) -> tuple[Header, int]:
+    """The header and the file version. Raises RecordingError."""
+    finder = HeaderFinder(str(path))
+    offset = 0
+    while finder.header is None:
+        data = os.pread(file.fileno(), BLOCK_BYTES, offset)
+        if not data:
+            raise finder.missing()
+        finder.feed(data)
+        offset += len(data)
+    return finder.header, finder.version

@@ -1,0 +1,125 @@
+"""A record as a shape and its numbers.
+
+The *shape* of a record is the record with every integer set to 0, every float to 0.0 and every byte string emptied;
+what was taken out, in the order of the record, are its *leaves*. Two samples of the same session taken a second apart
+have the same shape, and their leaves differ by little: that is what makes a recording small. Booleans, texts, None
+and the keys of maps belong to the shape.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from kmltui.recording.errors import Damage
+
+INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
+
+MAX_SHAPE_BYTES = 1 << 18
+"""A longer shape is not a record's: it bounds what damage can ask for."""
+
+_MAX_DEPTH = 16
+
+
+@dataclass(slots=True)
+class Leaves:
+    """The numbers of one record: integers, floats, byte strings, each in order of appearance."""
+
+    ints: list[int]
+    floats: list[float]
+    blobs: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A shape, parsed, and how many leaves of each kind it takes."""
+
+    template: dict[str, Any]
+    ints: int
+    floats: int
+    blobs: int
+
+
+def split(value: dict[str, Any]) -> tuple[bytes, Leaves]:
+    """Shape (MessagePack) and leaves of a record given as builtins.
+
+    Raises ValueError for an integer beyond 64 bits and for a record that is too large to be read back.
+    """
+    leaves = Leaves([], [], [])
+    template = _take(value, leaves)
+    shape = msgspec.msgpack.encode(template)
+    if len(shape) > MAX_SHAPE_BYTES:
+        raise ValueError(f"a record of type {value.get('type')} is too large: {len(shape)} bytes without its numbers")
+    return shape, leaves
+
+
+def _take(value: Any, leaves: Leaves) -> Any:
+    kind = type(value)
+    if kind is int:
+        if not INT_MIN <= value <= INT_MAX:
+            raise ValueError(f"{value} does not fit in 64 bits")
+        leaves.ints.append(value)
+        return 0
+    if kind is dict:
+        return {key: _take(item, leaves) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [_take(item, leaves) for item in value]
+    if kind is float:
+        leaves.floats.append(value)
+        return 0.0
+    if kind is bytes:
+        leaves.blobs.append(value)
+        return b""
+    return value
+
+
+def parse(data: bytes) -> Shape:
+    """A shape from its MessagePack form. Raises Damage if it is none, or larger than any record's."""
+    if len(data) > MAX_SHAPE_BYTES:
+        raise Damage("a shape is too long")
+    try:
+        template = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, TypeError) as error:
+        raise Damage(f"a shape cannot be decoded: {error}") from error
+    counts = Counter[type]()
+    _count(template, counts, 0)
+    if not isinstance(template, dict) or not isinstance(template.get("type"), str):
+        raise Damage("a shape is not a record's")
+    return Shape(template, counts[int], counts[float], counts[bytes])
+
+
+def _count(value: Any, counts: Counter[type], depth: int) -> None:
+    """Add the kinds of the innermost values of ``value`` to ``counts``."""
+    if depth > _MAX_DEPTH:
+        raise Damage("a shape is nested too deeply")
+    kind = type(value)
+    if kind is dict or kind is list:
+        for item in value.values() if kind is dict else value:
+            _count(item, counts, depth + 1)
+    else:
+        counts[kind] += 1
+
+
+def join(shape: Shape, leaves: Leaves) -> dict[str, Any]:
+    """The record, as builtins, that ``shape`` and ``leaves`` make. The leaves must be as many as the shape takes."""
+    ints, floats, blobs = iter(leaves.ints), iter(leaves.floats), iter(leaves.blobs)
+
+    def fill(value: Any) -> Any:
+        kind = type(value)
+        if kind is int:
+            return next(ints)
+        if kind is dict:
+            return {key: fill(item) for key, item in value.items()}
+        if kind is list:
+            return [fill(item) for item in value]
+        if kind is float:
+            return next(floats)
+        if kind is bytes:
+            return next(blobs)
+        return value
+
+    filled: dict[str, Any] = fill(shape.template)
+    return filled

@@ -1,0 +1,249 @@
+"""Writing a recording: one writer, append-only while the run lives, compacted when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from io import FileIO
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from kmltui.model import End, Header, Log, Record
+from kmltui.recording import frames, schema
+from kmltui.recording.chunks import LANDMARKS, MAX_VOLUME, ChunkBuilder, Link, chunk_payload
+from kmltui.recording.errors import RecordingError, RecordingFull
+from kmltui.recording.landmarks import is_landmark
+from kmltui.recording.schema import Timed
+
+CHUNK_NS = 60_000_000_000
+"""A chunk spans at most this time: what a seek has to decode and what damage can cost."""
+
+CHUNK_RECORDS = 512
+CHUNK_BYTES = 256 << 10
+
+MAX_TEXT = 64 << 10
+"""A longer log line is cut (characters)."""
+
+_RESERVE_BYTES = 128 << 10
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+class Writer:
+    """The only writer of one recording. Not thread-safe.
+
+    Every record is in the file when :meth:`append` returns (in the kernel's hands, not necessarily on the disk), so
+    killing the process loses nothing but a record that is being written.
+    """
+
+    def __init__(self, path: Path, file: FileIO, spare: IO[bytes] | None) -> None:
+        self.path = path
+        self.full = False
+        """No room was left: periodic records are dropped from here on."""
+        self._file = file
+        # The compacted form grows beside the live one in an unnamed file, and doubles as the reserve that is given
+        # back to a full disk so that the end of the run can still be written.
+        self._spare = spare
+        self._offset = 0
+        self._builder: ChunkBuilder | None = None
+        self._link = Link(0, 0, 0)
+        self._live_link = self._link
+        self._spare_offset = 0
+        self._spare_previous = 0
+        self._last_ns = 0
+        self._flags = 0
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], header: Header) -> Writer:
+        """Start a recording at ``path``, which must not exist yet. Raises RecordingError."""
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file = FileIO(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "r+")
+        except FileExistsError:
+            raise RecordingError(f"{target} exists already: choose another name or remove it first") from None
+        except OSError as error:
+            raise RecordingError(f"cannot create the recording {target}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            writer = cls(target, file, _spare_file(target.parent))
+            writer._begin(header)
+        except OSError as error:
+            file.close()
+            target.unlink(missing_ok=True)
+            raise RecordingError(f"cannot write the recording {target}: {error.strerror}") from error
+        return writer
+
+    def append(self, record: Record) -> None:
+        """Write one record.
+
+        Raises RecordingFull, once, when there is no more room (see :attr:`full`), and ValueError for a record that
+        cannot be stored (a number beyond 64 bits, larger than a recording's reader accepts).
+        """
+        if isinstance(record, Header):
+            raise ValueError("a recording has one header, given to Writer.create")
+        if self._file.closed or (self.full and not is_landmark(record)):
+            return
+        if isinstance(record, Log) and len(record.text) > MAX_TEXT:
+            left_out = len(record.text) - MAX_TEXT
+            record = msgspec.structs.replace(record, text=f"{record.text[:MAX_TEXT]} … ({left_out} characters cut)")
+        try:
+            self._append(record)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise RecordingError(f"cannot write the recording {self.path}: {error.strerror}") from error
+            self._become_full(record, error)
+
+    def flush(self) -> None:
+        """Bring everything to the disk (``fdatasync``); without it, only a crash of the machine can lose records."""
+        if not self._file.closed:
+            os.fdatasync(self._file.fileno())
+
+    def close(self) -> None:
+        """End writing and replace the file by its compacted form. Idempotent.
+
+        If that cannot be written, for lack of room say, the file stays as it is: larger, and complete.
+        """
+        if self._file.closed:
+            return
+        try:
+            if self._spare is not None:
+                self._end_chunk()
+                if self._spare is not None:
+                    self._replace(self._spare)
+        except OSError:
+            pass  # The live form is complete; compaction saves room and nothing else.
+        finally:
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
+            self._file.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _begin(self, header: Header) -> None:
+        # The header is there twice: damage to one copy does not cost the recording.
+        start = frames.preamble() + 2 * frames.pack_frame(frames.HEADER, schema.encode_header(header))
+        self._write(start)
+        if self._spare is not None:
+            self._spare.write(start)
+            self._spare_offset = len(start)
+
+    def _append(self, record: Timed) -> None:
+        t_ns = record.t_ns
+        value = schema.to_builtins(record)
+        builder = self._builder
+        if builder is None or (
+            t_ns - self._link.first_ns >= CHUNK_NS
+            or len(builder) >= CHUNK_RECORDS
+            or builder.raw_bytes >= CHUNK_BYTES
+            or builder.volume >= MAX_VOLUME // 2
+            or isinstance(record, End)  # alone in its chunk, so that listing many recordings reads little
+        ):
+            self._end_chunk()
+            builder = self._begin_chunk(t_ns)
+        self._write(frames.pack_frame(frames.ROW, builder.add(value)))
+        self._last_ns = max(self._last_ns, t_ns)
+        if is_landmark(record):
+            self._flags |= LANDMARKS
+
+    def _begin_chunk(self, t_ns: int) -> ChunkBuilder:
+        link = Link(self._live_link.previous, t_ns, self._flags)
+        offset = self._offset
+        self._write(frames.pack_frame(frames.START, link.pack()))
+        self._link = link
+        self._live_link = Link(offset, t_ns, 0)
+        self._flags = 0
+        self._builder = ChunkBuilder()
+        return self._builder
+
+    def _end_chunk(self) -> None:
+        """Store the chunk that ends here in its compacted form as well."""
+        builder, self._builder = self._builder, None
+        if builder is None or self._spare is None:
+            return
+        link = Link(self._spare_previous, self._link.first_ns, self._link.previous_flags)
+        frame = frames.pack_frame(frames.CHUNK, chunk_payload(link, self._last_ns, builder.compact()))
+        try:
+            self._spare.write(frame)
+            self._spare.flush()
+        except OSError:
+            self._drop_spare()
+            return
+        self._spare_previous = self._spare_offset
+        self._spare_offset += len(frame)
+
+    def _write(self, data: bytes) -> None:
+        """Write all of it or, if there is no room, none of it."""
+        written = 0
+        try:
+            while written < len(data):
+                written += self._file.write(data[written:]) or 0
+        except OSError:
+            self._file.truncate(self._offset)
+            self._file.seek(self._offset)
+            raise
+        self._offset += written
+
+    def _become_full(self, record: Timed, error: OSError) -> None:
+        first = not self.full
+        self.full = True
+        # What is being built lacks the record that did not fit: rows after it need a chunk of their own.
+        self._builder = None
+        self._drop_spare()
+        reason = f"no more room for the recording {self.path}: {error.strerror}"
+        if not first:
+            return
+        note = Log(t_ns=self._last_ns, session="", source="runner", level="warning", text=f"{reason}; it ends here")
+        for late in (note, record) if is_landmark(record) else (note,):
+            try:
+                self._append(late)
+            except OSError:
+                self._builder = None
+        raise RecordingFull(f"{reason}. The run goes on; free some room before the next one") from error
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            spare, self._spare = self._spare, None
+            # Its last buffer did not fit either, perhaps; the file is gone all the same.
+            with contextlib.suppress(OSError):
+                spare.close()
+
+    def _replace(self, spare: IO[bytes]) -> None:
+        """Put the compacted form in the place of the live one, in one step."""
+        part = self.path.with_name(f".{self.path.name}.part")
+        try:
+            spare.truncate(self._spare_offset)
+            spare.seek(0)
+            with part.open("wb") as target:
+                shutil.copyfileobj(spare, target, 1 << 20)
+                target.flush()
+                os.fchmod(target.fileno(), os.fstat(self._file.fileno()).st_mode & 0o777)
+                os.fsync(target.fileno())
+            part.replace(self.path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def _spare_file(directory: Path) -> IO[bytes] | None:
+    """An unnamed file beside the recording, with room reserved; None if there is not even room for that."""
+    try:
+        spare: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+    except OSError:
+        return None
+    try:
+        os.posix_fallocate(spare.fileno(), 0, _RESERVE_BYTES)
+    except OSError:
+        spare.close()
+        return None
+    return spare
