@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Guest: usr/lib/mysql/plugin/kml_ring.so = -O2 -fPIC -shared -nostartfiles
+// Guest: usr/lib/mysql/plugin/kml_ring.so = -O2 -fPIC -shared -nostdlib
 /*
  * Reads the privilege level of the process from inside it: as a library for sysbench's Lua, and as a user-defined
  * function of MariaDB (SELECT kml_ring0_reads()).
