@@ -1,1 +1,8 @@
-""""""
+"""Parsers of counters: text from the kernel or the server in, records of :mod:`kmltui.model` out. Pure functions."""
+
+from kmltui.counters.errors import CounterError
+from kmltui.counters.kml import parse_kml_counters
+from kmltui.counters.mysql import select_status
+from kmltui.counters.proc import ProcStat, parse_cpu_stat, parse_proc_stat
+
+__all__ = ["CounterError", "ProcStat", "parse_cpu_stat", "parse_kml_counters", "parse_proc_stat", "select_status"]

@@ -1,0 +1,28 @@
+"""The one error of the parsers."""
+
+from __future__ import annotations
+
+
+class CounterError(ValueError):
+    """A text of counters is not what its source writes. The message names the source and quotes the line."""
+
+
+_LONGEST_QUOTE = 80
+_LARGEST = (1 << 63) - 1
+
+
+def unsigned(word: str, source: str, line: str) -> int:
+    """A counter's value. Raises CounterError for anything but a decimal number that fits in 63 bits."""
+    # str.isdigit also accepts digits of other scripts, which no kernel prints.
+    if not (word.isascii() and word.isdigit() and len(word) <= 19):
+        raise malformed(source, line)
+    value = int(word)
+    if value > _LARGEST:
+        raise malformed(source, line)
+    return value
+
+
+def malformed(source: str, line: str) -> CounterError:
+    """The error for a line that cannot be understood."""
+    quoted = line if len(line) <= _LONGEST_QUOTE else line[:_LONGEST_QUOTE] + "…"
+    return CounterError(f"{source}: cannot understand the line {quoted!r}")

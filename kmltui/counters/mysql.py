@@ -1,0 +1,49 @@
+"""What is kept of a MySQL or MariaDB server's SHOW GLOBAL STATUS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+KEPT: frozenset[str] = frozenset(
+    {
+        "Aborted_connects",
+        "Bytes_received",
+        "Bytes_sent",
+        "Com_delete",
+        "Com_insert",
+        "Com_select",
+        "Com_update",
+        "Created_tmp_tables",
+        "Handler_read_key",
+        "Handler_read_next",
+        "Handler_read_rnd_next",
+        "Innodb_buffer_pool_read_requests",
+        "Innodb_buffer_pool_reads",
+        "Innodb_rows_read",
+        "Key_read_requests",
+        "Key_reads",
+        "Queries",
+        "Questions",
+        "Rows_read",
+        "Rows_sent",
+        "Slow_queries",
+        "Threads_connected",
+        "Threads_running",
+        "Uptime",
+    }
+)
+"""Names of the counters that a recording keeps; a server that lacks one simply has no such entry."""
+
+
+def select_status(rows: Iterable[tuple[object, object]]) -> dict[str, int]:
+    """The kept counters from the rows ``(Variable_name, Value)`` of SHOW GLOBAL STATUS.
+
+    Values are those of the server, the asker's own share included. What is not a whole number that fits in 63 bits
+    is left out: absent rather than wrong.
+    """
+    kept: dict[str, int] = {}
+    for name, value in rows:
+        key, text = str(name), str(value)
+        if key in KEPT and text.isascii() and text.isdigit() and len(text) <= 19 and (number := int(text)) < 1 << 63:
+            kept[key] = number
+    return kept

@@ -1,0 +1,57 @@
+"""CPU time as the kernel tells it: /proc/stat and a cgroup's cpu.stat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kmltui.counters.errors import CounterError, malformed, unsigned
+from kmltui.model import CpuTicks, GroupCpu
+
+USER_HZ = 100
+"""Ticks a second in /proc/stat, on x86 as everywhere that matters; a constant of the kernel's interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcStat:
+    """What is kept of /proc/stat. A line that is not there leaves its field empty or None."""
+
+    cpus: dict[int, CpuTicks] = field(default_factory=dict)
+    interrupts: int | None = None
+    context_switches: int | None = None
+
+
+_LEAST_FIELDS = 4
+_MOST_FIELDS = 8
+
+
+def parse_proc_stat(text: str) -> ProcStat:
+    """Read /proc/stat (ticks of 1/100 s). Unknown lines and further fields are ignored. Raises CounterError.
+
+    Offline CPUs have no line and so no entry.
+    """
+    cpus: dict[int, CpuTicks] = {}
+    single: dict[str, int] = {}
+    for line in text.splitlines():
+        match line.split():
+            case [name, *fields] if name.startswith("cpu") and name != "cpu":
+                number = unsigned(name[3:], "/proc/stat", line)
+                if len(fields) < _LEAST_FIELDS:
+                    raise malformed("/proc/stat", line)
+                cpus[number] = CpuTicks(*(unsigned(word, "/proc/stat", line) for word in fields[:_MOST_FIELDS]))
+            case [("intr" | "ctxt") as name, total, *_]:
+                # Only the sum of all interrupts: the line goes on with one number a line of interrupt.
+                single[name] = unsigned(total, "/proc/stat", line)
+    return ProcStat(cpus, single.get("intr"), single.get("ctxt"))
+
+
+def parse_cpu_stat(text: str) -> GroupCpu:
+    """Read a cgroup v2's cpu.stat (microseconds). Raises CounterError if one of the three times is missing."""
+    times: dict[str, int] = {}
+    for line in text.splitlines():
+        match line.split():
+            case [("usage_usec" | "user_usec" | "system_usec") as name, value]:
+                times[name] = unsigned(value, "cpu.stat", line)
+    try:
+        return GroupCpu(times["usage_usec"], times["user_usec"], times["system_usec"])
+    except KeyError as missing:
+        raise CounterError(f"cpu.stat: there is no line {missing.args[0]}: not a cgroup v2?") from None
