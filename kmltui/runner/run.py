@@ -130,11 +130,9 @@ class Run:
         if self._writer is not None:
             try:
                 self._writer.append(record)
-            except (OSError, RecordingError) as error:
-                writer, self._writer = self._writer, None
-                with contextlib.suppress(OSError, RecordingError):
-                    writer.close()
-                self.warn(f"{self.path}: the recording ends here, the run goes on: {error}")
+            except RecordingError as error:
+                # Full: the writer drops samples from here on, keeps what a report rests on, and says so once.
+                self.warn(f"{error}; the run goes on")
         for listener in self.listeners:
             listener(record)
 
@@ -252,13 +250,14 @@ class Run:
     async def _work(self, session: Session, barrier: asyncio.Barrier) -> None:
         workload = workloads.get(self.plan.workload.name)
         context = workloads.Context(session=session, spec=self.plan.workload, emit=self.emit, clock=self.clock)
-        if not workload.needs_server:
+        settings = workload.server_settings(self.plan.workload)
+        if settings is None:
             await self._drive(workload, context, barrier)
             return
         server = Server(session, self.emit, self.clock)
         self._state(session.spec, "loading", "starting MariaDB")
         try:
-            await server.start(workload.server_options(self.plan.workload))
+            await server.start(settings)
             await _until(server.died(), self._drive(workload, context, barrier, server))
         finally:
             await _finish(server.stop())
@@ -268,6 +267,8 @@ class Run:
     ) -> None:
         """The measured part, in all sessions at the same time."""
         session = context.session
+        self._state(session.spec, "loading", "preparing the workload")
+        await workload.prepare(context)
         self._state(session.spec, "ready", "waiting for the other session")
         await barrier.wait()
         await asyncio.sleep(BOUNDARY_SETTLE_S)
