@@ -5,11 +5,9 @@ file (:class:`Reader`) or from a pipe (:class:`StreamReader`).
 """
 
 from kmltui.recording.errors import RecordingError, RecordingFull
+from kmltui.recording.library import SUFFIX
 from kmltui.recording.reader import Reader
 from kmltui.recording.stream import StreamReader
 from kmltui.recording.writer import Writer
-
-SUFFIX = ".kmlrec"
-"""How the name of a recording ends."""
 
 __all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "StreamReader", "Writer"]
