@@ -1,58 +1,39 @@
-"""The C programs and libraries that are compiled for the guest.
-
-A C file declares in comment lines what is to be built from it, once or several times:
-
-    // Guest: usr/lib/mysql/plugin/kml_ring.so = -O2 -fPIC -shared
-
-that is the path in the image and the compiler's flags. A workload that needs a program of its own only has to put
-such a file beside its declaration.
-"""
+"""The guest's own programs, compiled from the C sources that ship with kmltui."""
 
 from __future__ import annotations
 
-import re
-import shlex
+import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from importlib import resources
+from pathlib import Path
 
-WORKLOADS = Path(__file__).parent.parent / "workloads"
+from kmltui.guest.errors import ImageError, MissingError
 
-_DECLARATION = re.compile(r"^// Guest: (?P<path>[^\s=]+) = (?P<flags>.*)$", re.MULTILINE)
+_STATIC = ("-static", "-Os", "-s")
+_SHARED = ("-shared", "-fPIC", "-Os", "-s", "-nostdlib")
+"""Without naming the C library: its symbols are then found in whichever release the guest has."""
 
-
-class CompileError(Exception):
-    """The compiler refused a program; its messages are in the text."""
-
-
-@dataclass(frozen=True)
-class GuestProgram:
-    """One file to be compiled: ``path`` is relative to the image's root."""
-
-    path: str
-    source: Path
-    flags: tuple[str, ...]
-
-    def compile(self, root: Path, compiler: str = "gcc") -> Path:
-        """Compile it into the tree at ``root``; return the file. Raises :class:`CompileError`."""
-        out = root / self.path
-        out.parent.mkdir(parents=True, exist_ok=True)
-        argv = [compiler, "-std=gnu11", "-Wall", "-Wextra", str(self.source), *self.flags, "-o", str(out)]
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise CompileError(f"the compiler {compiler} cannot be run: {error}") from error
-        if done.returncode != 0:
-            raise CompileError(f"{self.source.name} does not compile ({shlex.join(argv)}):\n{done.stderr.strip()}")
-        return out
+PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "guestd": (_STATIC, ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c")),
+    "agent": (_STATIC, ("agent.c", "port_open.c")),
+    "ring.so": (_SHARED, ("ring.c",)),
+}
+"""What is made: options and sources of each."""
 
 
-def guest_programs(directory: Path = WORKLOADS) -> Iterator[GuestProgram]:
-    """What the C files of a directory declare, in a fixed order."""
-    for source in sorted(directory.glob("*.c")):
-        for found in _DECLARATION.finditer(source.read_text(encoding="utf-8")):
-            path = PurePosixPath(found["path"])
-            if path.is_absolute() or ".." in path.parts:
-                raise ValueError(f"{source}: the path of a guest program is relative to the image's root, not {path}")
-            yield GuestProgram(str(path), source, tuple(shlex.split(found["flags"])))
+def source_dir() -> Path:
+    """Where the C sources are."""
+    return Path(str(resources.files("kmltui.guest"))) / "src"
+
+
+def build_programs(directory: Path) -> None:
+    """Compile every program into ``directory``. Raises :class:`MissingError` without a compiler or static C library."""
+    if not shutil.which("gcc"):
+        raise MissingError("gcc is not on this machine: it compiles the guest's programs; `kmltui doctor` says how to get it")
+    for name, (options, sources) in PROGRAMS.items():
+        command = ["gcc", "-std=gnu11", "-Wall", *options, "-o", str(directory / name), *sources]
+        result = subprocess.run(command, cwd=source_dir(), capture_output=True, text=True, check=False)
+        if result.returncode:
+            if "cannot find -lc" in result.stderr or "No such file or directory" in result.stderr:
+                raise MissingError(f"cannot compile {name}: the C library's development files are missing (libc6-dev)")
+            raise ImageError(f"cannot compile {name}:\n{result.stderr.strip()}")

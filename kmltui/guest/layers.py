@@ -1,0 +1,140 @@
+"""The parts of an image, each made from what it needs alone: packages, KML and the guest's own programs, the data.
+
+Every function writes one finished file; what it depends on is in the key that the caller gives it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from kmltui.guest.cpio import CpioWriter
+from kmltui.guest.kernel import build_module
+from kmltui.guest.programs import build_programs
+from kmltui.guest.progress import Step
+from kmltui.guest.tree import files, is_dynamic_program
+
+_DIRECTORIES = ("dev", "proc", "sys", "run", "root", "tmp", "etc", "var/lib", "var/log", "var/tmp", "kmltui", "kml")
+
+_FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nmysql:x:106:106:MariaDB:/nonexistent:/bin/false\n"
+    "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+    "etc/group": "root:x:0:\nmysql:x:106:\ntty:x:5:\nnogroup:x:65534:\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/hostname": "guest\n",
+    "etc/resolv.conf": "",
+    "root/.profile": "PS1='\\h:\\w# '\n",
+}
+
+
+def write_base(tree: Path, output: Path, step: Step) -> None:
+    """The unpacked packages, each dynamically linked program a second time below ``/trusted``, and a few files."""
+    with output.open("wb") as stream:
+        archive = CpioWriter(stream)
+        for directory in _DIRECTORIES:
+            archive.directory(directory)
+        archive.device("dev/console", 0o600, 5, 1)
+        archive.device("dev/null", 0o666, 1, 3)
+        for name, text in _FILES.items():
+            archive.data(name, text.encode())
+        entries = list(files(tree))
+        programs = {name for name, path in entries if name.startswith("usr/") and is_dynamic_program(path)}
+        for number, (name, path) in enumerate(entries):
+            if number % 64 == 0:
+                step.at(number / len(entries))
+            if name in _FILES:
+                continue
+            if path.is_symlink():
+                target = str(path.readlink())
+                archive.symlink(name, target)
+                # python3 → python3.11: the program's other names lead to its copy, too.
+                if path.parent.joinpath(target).exists() and _within(name, target) in programs:
+                    archive.symlink(f"trusted/{name}", target)
+            elif path.is_dir():
+                archive.directory(name)
+            else:
+                archive.file(name, path, *([f"trusted/{name}"] if name in programs else []))
+        for name in ("bin", "sbin"):
+            archive.symlink(f"trusted/{name}", f"usr/{name}")
+        archive.close()
+
+
+def _within(name: str, target: str) -> str:
+    """The path that a relative link ``name`` → ``target`` in the same directory means; empty for any other link."""
+    return "" if "/" in target else f"{name.rpartition('/')[0]}/{target}"
+
+
+def write_kml(
+    tree: Path, busybox: Path, kernel: Path, headers: Path, module: Path, work: Path, output: Path, step: Step
+) -> dict[str, int]:
+    """What makes the packages a guest: init, agent, shell, drivers, KML's module and the rewritten ELF files.
+
+    Returns how many system-call sites the rewriter found, rewrote and left alone.
+    """
+    programs = work / "programs"
+    programs.mkdir()
+    build_programs(programs)
+    step.at(0.1)
+    sources = work / "module"
+    have_module = (module / "Kbuild").exists()
+    if have_module:
+        shutil.copytree(module, sources)
+        build_module(sources, headers, work / "kml.ko")
+    step.at(0.3)
+    rewritten = work / "rewritten"
+    sites = _rewrite(tree, rewritten)
+    step.at(0.9)
+    with output.open("wb") as stream:
+        archive = CpioWriter(stream)
+        archive.file("init", programs / "guestd", mode=0o755)
+        archive.file("kmltui/agent", programs / "agent", mode=0o755)
+        archive.file("kmltui/ring.so", programs / "ring.so", mode=0o755)
+        archive.file("kmltui/busybox", busybox, mode=0o755)
+        names = (kernel / "drivers").read_text().split()
+        for name in names:
+            archive.file(f"kmltui/modules/{name}.ko", kernel / f"{name}.ko")
+        archive.data("kmltui/drivers", "".join(f"/kmltui/modules/{name}.ko\n" for name in names).encode())
+        if have_module:
+            archive.file("kml/kml.ko", work / "kml.ko")
+        for name, path in files(rewritten):
+            if path.is_file():
+                archive.file(f"kml/rewritten/{name}", path)
+        archive.close()
+    return sites
+
+
+def _rewrite(tree: Path, output: Path) -> dict[str, int]:
+    output.mkdir()
+    try:
+        from kmltui.kml.rewrite import rewrite_tree
+    except ImportError:
+        return {}
+    from kmltui.kml.rewrite import rewrite_tree  # noqa: PLC0415  (disassembling costs an import that only builds need)
+
+    rewrite_tree(tree, output)
+    return {}
+
+
+def write_data(archive: BinaryIO, output: Path) -> None:
+    """A data directory, fetched from a guest as a tar stream of ``var/lib/mysql``."""
+    with output.open("wb") as stream, tarfile.open(fileobj=archive, mode="r|") as source:
+        target = CpioWriter(stream)
+        for member in source:
+            name = member.name.lstrip("./")
+            if member.isdir():
+                target.directory(name)
+            elif contents := source.extractfile(member):
+                target.data(name, contents.read(), 0o600)
+        target.close()
+
+
+def join(parts: Sequence[Path], output: Path) -> None:
+    """One file of several archives; the kernel unpacks them one after the other."""
+    with output.open("wb") as stream:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, stream, 1 << 22)

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * agent: reads the guest's counters at a fixed rate and sends them to the host as they are.
+ *
+ * It keeps its files open and reads each with pread(); parsing is the host's work. It runs at a real-time priority
+ * so that samples are on time when every CPU is busy, and it tells its own cost with every sample: CPU time, and the
+ * number of system calls it has made (all of them go through call() below; the clock is read in the vDSO).
+ *
+ * Commands from the host, each a line: "period NANOSECONDS" (0: none; the first sample comes one period later), and
+ * "sample MARK": a sample now, with that mark.
+ *
+ * A sample, little-endian:
+ *	u32 magic		0x534c4d4b, "KMLS"
+ *	u32 size		bytes of the whole, this header included
+ *	u64 mono_ns		CLOCK_MONOTONIC when it was begun
+ *	u64 late_ns		how much later than planned that was; 0 for a marked one
+ *	u64 cpu_ns		the agent's CPU time so far
+ *	u64 calls		the system calls it has made so far, its start-up not counted
+ *	u32 mark_size		bytes of the mark, which follows
+ *	then for each file in the order of `files`: u32 size, the text as read (0: cannot be read)
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guestd.h"
+
+#define MAGIC 0x534c4d4bu
+#define MARK_MAX 256
+#define SAMPLE_MAX (1 << 20)
+
+static struct {
+	const char *path;
+	bool whole;	/* one read gives all of it; else read to the end */
+	int fd;
+} files[] = {
+	{ "/proc/stat", true, -1 },
+	{ "/sys/fs/cgroup/server/cpu.stat", true, -1 },
+	{ "/sys/fs/cgroup/client/cpu.stat", true, -1 },
+	{ "/proc/kml/counters", false, -1 },
+};
+#define FILES (sizeof(files) / sizeof(files[0]))
+
+struct __attribute__((packed)) header {
+	uint32_t magic, size;
+	uint64_t mono_ns, late_ns, cpu_ns, calls;
+	uint32_t mark_size;
+};
+
+static uint64_t calls;
+static uint8_t sample[SAMPLE_MAX];
+static int port;
+
+static long call(long number, long a, long b, long c, long d)
+{
+	calls++;
+	return syscall(number, a, b, c, d);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000ull + time.tv_nsec;
+}
+
+static void open_files(void)
+{
+	for (size_t i = 0; i < FILES; i++)
+		files[i].fd = call(SYS_openat, AT_FDCWD, (long)files[i].path, O_RDONLY | O_CLOEXEC, 0);
+}
+
+static size_t read_file(size_t which, uint8_t *to, size_t room)
+{
+	size_t size = 0;
+
+	while (size < room) {
+		long got = call(SYS_pread64, files[which].fd, (long)(to + size), room - size, size);
+
+		if (got <= 0)
+			break;
+		size += got;
+		if (files[which].whole)
+			break;
+	}
+	return size;
+}
+
+static void send_all(const uint8_t *at, size_t size)
+{
+	while (size) {
+		long written = call(SYS_write, port, (long)at, size, 0);
+
+		if (written > 0) {
+			at += written;
+			size -= written;
+		} else {
+			struct pollfd fd = { .fd = port, .events = POLLOUT };
+
+			call(SYS_ppoll, (long)&fd, 1, 0, 0);
+		}
+	}
+}
+
+static void take_sample(uint64_t planned_ns, const char *mark)
+{
+	struct header header = { .magic = MAGIC, .mono_ns = now_ns(), .mark_size = strlen(mark) };
+	struct timespec cpu = { 0 };
+	size_t size = sizeof(header);
+
+	call(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&cpu, 0, 0);
+	memcpy(sample + size, mark, header.mark_size);
+	size += header.mark_size;
+	for (size_t i = 0; i < FILES; i++) {
+		uint32_t length = 0;
+
+		if (files[i].fd >= 0)
+			length = read_file(i, sample + size + sizeof(length), sizeof(sample) - size - 1024);
+		memcpy(sample + size, &length, sizeof(length));
+		size += sizeof(length) + length;
+	}
+	header.size = size;
+	header.late_ns = planned_ns && header.mono_ns > planned_ns ? header.mono_ns - planned_ns : 0;
+	header.cpu_ns = cpu.tv_sec * 1000000000ull + cpu.tv_nsec;
+	header.calls = calls;
+	memcpy(sample, &header, sizeof(header));
+	send_all(sample, size);
+}
+
+/* The line's command; returns the new period. */
+static uint64_t obey(const char *line, uint64_t period_ns)
+{
+	if (!strncmp(line, "sample ", 7))
+		take_sample(0, line + 7);
+	else if (!strncmp(line, "period ", 7))
+		period_ns = strtoull(line + 7, NULL, 10);
+	return period_ns;
+}
+
+/* Reads what the host has sent; obeys every complete line of it. */
+static uint64_t read_commands(uint64_t period_ns)
+{
+	static char line[MARK_MAX + 16];
+	static size_t used;
+	char text[512];
+	long got;
+
+	while ((got = call(SYS_read, port, (long)text, sizeof(text), 0)) > 0) {
+		for (long i = 0; i < got; i++) {
+			if (text[i] == '\n') {
+				line[used] = 0;
+				used = 0;
+				period_ns = obey(line, period_ns);
+			} else if (used < sizeof(line) - 1) {
+				line[used++] = text[i];
+			}
+		}
+	}
+	return period_ns;
+}
+
+int main(void)
+{
+	struct sched_param priority = { .sched_priority = 50 };
+	uint64_t period_ns = 0, next_ns = 0;
+
+	port = port_open("kmltui.agent");
+	if (port < 0)
+		return 1;
+	sched_setscheduler(0, SCHED_FIFO, &priority);
+	mlockall(MCL_CURRENT | MCL_FUTURE);
+	open_files();
+	for (;;) {
+		struct pollfd fd = { .fd = port, .events = POLLIN };
+		uint64_t now = now_ns();
+		uint64_t wait_ns = next_ns > now ? next_ns - now : 0;
+		struct timespec wait = { wait_ns / 1000000000, wait_ns % 1000000000 };
+		uint64_t before_ns = period_ns;
+
+		call(SYS_ppoll, (long)&fd, 1, (long)(period_ns ? &wait : NULL), 0);
+		if (fd.revents & POLLIN)
+			period_ns = read_commands(period_ns);
+		if (period_ns != before_ns)
+			next_ns = now_ns() + period_ns;
+		if (period_ns && now_ns() >= next_ns) {
+			take_sample(next_ns, "");
+			/* On the grid, whatever was missed: a late sample does not move those after it. */
+			next_ns += ((now_ns() - next_ns) / period_ns + 1) * period_ns;
+		}
+	}
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Programs that the host has started: their pipes or terminal, their end. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guestd.h"
+
+#define ARGUMENTS_MAX 1024
+#define SEARCH "/usr/sbin:/usr/bin"
+
+struct child {
+	bool used;
+	uint32_t id;
+	pid_t pid;
+	int in, out, err;	/* our ends, -1 when closed; with a terminal in and out are one */
+	bool terminal;
+	uint8_t *pending;	/* for standard input, not yet taken */
+	size_t pending_size;
+	bool pending_end;	/* close standard input after that */
+};
+
+static struct child children[CHILDREN_MAX];
+
+/* What a SPAWN frame says, pointers into the frame. */
+struct request {
+	uint8_t flags;
+	struct winsize window;
+	const char *group, *directory;
+	char *argv[ARGUMENTS_MAX + 1], *envp[ARGUMENTS_MAX + 4];
+};
+
+static struct child *find(uint32_t id)
+{
+	for (int i = 0; i < CHILDREN_MAX; i++)
+		if (children[i].used && children[i].id == id)
+			return &children[i];
+	return NULL;
+}
+
+static void close_end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void close_input(struct child *child)
+{
+	if (!child->terminal)
+		close_end(&child->in);
+	child->in = -1;
+	free(child->pending);
+	child->pending = NULL;
+	child->pending_size = 0;
+}
+
+int child_fds(struct pollfd *fds, int room)
+{
+	int count = 0;
+
+	for (int i = 0; i < CHILDREN_MAX; i++) {
+		struct child *child = &children[i];
+
+		if (!child->used)
+			continue;
+		/* poll() passes over negative descriptors, so every child has its three places. */
+		if (count + 3 > room)
+			break;
+		fds[count++] = (struct pollfd){ .fd = child->pending_size ? child->in : -1, .events = POLLOUT };
+		fds[count++] = (struct pollfd){ .fd = child->out, .events = POLLIN };
+		fds[count++] = (struct pollfd){ .fd = child->err, .events = POLLIN };
+	}
+	return count;
+}
+
+static void feed(struct child *child)
+{
+	while (child->pending_size) {
+		ssize_t written = write(child->in, child->pending, child->pending_size);
+
+		if (written < 0 && errno == EAGAIN)
+			return;
+		if (written < 0) {	/* nobody reads it any more */
+			close_input(child);
+			return;
+		}
+		child->pending_size -= written;
+		memmove(child->pending, child->pending + written, child->pending_size);
+	}
+	if (child->pending_end)
+		close_input(child);
+}
+
+/* Passes on one piece of output; false when there is none now. */
+static bool drain(int port, struct child *child, int *fd, enum frame_type type)
+{
+	static uint8_t buffer[FRAME_MAX];
+	ssize_t got = *fd < 0 ? -1 : read(*fd, buffer, sizeof(buffer));
+
+	if (got > 0) {
+		port_send(port, type, child->id, buffer, got);
+		return true;
+	}
+	if (*fd >= 0 && (got == 0 || (errno != EAGAIN && errno != EINTR))) {
+		if (child->terminal)	/* EIO: the last program on the terminal has closed it */
+			child->in = -1;
+		close_end(fd);
+	}
+	return false;
+}
+
+void child_events(int port, const struct pollfd *fds, int count)
+{
+	int at = 0;
+
+	for (int i = 0; i < CHILDREN_MAX && at + 3 <= count; i++) {
+		struct child *child = &children[i];
+
+		if (!child->used)
+			continue;
+		if (fds[at].revents)
+			feed(child);
+		if (fds[at + 1].revents)
+			drain(port, child, &child->out, STDOUT);
+		if (fds[at + 2].revents)
+			drain(port, child, &child->err, STDERR);
+		at += 3;
+	}
+}
+
+void child_reap(int port)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (int i = 0; i < CHILDREN_MAX; i++) {
+			struct child *child = &children[i];
+			uint32_t value = status;
+
+			if (!child->used || child->pid != pid)
+				continue;
+			while (drain(port, child, &child->out, STDOUT))
+				;
+			while (drain(port, child, &child->err, STDERR))
+				;
+			close_input(child);
+			close_end(&child->out);
+			close_end(&child->err);
+			child->used = false;
+			port_send(port, EXIT, child->id, &value, sizeof(value));
+		}
+	}
+}
+
+static bool parse(const struct frame *frame, struct request *request)
+{
+	const uint8_t *at = frame->payload, *end = at + frame->size;
+	uint16_t numbers[4];
+	char *strings[2];
+	int settings = 0;
+
+	if (frame->size < 2 + sizeof(numbers))
+		return false;
+	request->flags = at[0];
+	memcpy(numbers, at + 2, sizeof(numbers));
+	request->window = (struct winsize){ .ws_row = numbers[0], .ws_col = numbers[1] };
+	if (numbers[2] < 1 || numbers[2] > ARGUMENTS_MAX || numbers[3] > ARGUMENTS_MAX)
+		return false;
+	at += 2 + sizeof(numbers);
+
+	request->envp[settings++] = "PATH=/trusted/usr/sbin:/trusted/usr/bin:/usr/sbin:/usr/bin";
+	request->envp[settings++] = "HOME=/root";
+	request->envp[settings++] = "LANG=C.UTF-8";
+	for (int i = 0; i < 2 + numbers[2] + numbers[3]; i++) {
+		size_t length = at < end ? strnlen((const char *)at, end - at) : 0;
+
+		if (at + length >= end)
+			return false;	/* not terminated within the frame */
+		if (i < 2)
+			strings[i] = (char *)at;
+		else if (i < 2 + numbers[2])
+			request->argv[i - 2] = (char *)at;
+		else
+			request->envp[settings++] = (char *)at;
+		at += length + 1;
+	}
+	request->group = strings[0];
+	request->directory = strings[1];
+	request->argv[numbers[2]] = NULL;
+	request->envp[settings] = NULL;
+	return true;
+}
+
+/* An elevated program is run from below /trusted; what has no copy there (a script, a static program) as it is. */
+static bool resolve(const struct request *request, char *path, size_t size)
+{
+	static const char *const prefixes[] = { "/trusted", "" };
+	const char *name = request->argv[0];
+
+	for (int i = request->flags & ELEVATED ? 0 : 1; i < 2; i++) {
+		char list[] = SEARCH, *save, *directory;
+
+		if (strchr(name, '/')) {
+			if (i == 0 && name[0] != '/')
+				continue;
+			snprintf(path, size, "%s%s", prefixes[i], name);
+			if (!access(path, X_OK))
+				return true;
+			continue;
+		}
+		for (directory = strtok_r(list, ":", &save); directory; directory = strtok_r(NULL, ":", &save)) {
+			snprintf(path, size, "%s%s/%s", prefixes[i], directory, name);
+			if (!access(path, X_OK))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void enter_group(const char *group)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/cgroup.procs", group);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (write(fd, "0", 1) < 0)
+			perror(path);
+		close(fd);
+	}
+}
+
+/* In the new process: become the program. Does not return; tells errno through `report` when it cannot. */
+static void __attribute__((noreturn))
+run(const struct request *request, const char *path, const int ends[3], int report)
+{
+	sigset_t none;
+	int error;
+
+	setsid();
+	if (request->flags & WITH_TERMINAL)
+		ioctl(ends[0], TIOCSCTTY, 0);
+	for (int i = 0; i < 3; i++)
+		dup2(ends[i], i);
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (*request->directory && chdir(request->directory)) {
+		error = errno;
+	} else {
+		/* Last, so that what was done above is not charged to the program's group. */
+		enter_group(request->group);
+		execve(path, request->argv, request->envp);
+		error = errno;
+	}
+	if (write(report, &error, sizeof(error)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+static bool make_terminal(struct child *child, const struct request *request, int ends[3])
+{
+	int unlock = 0;
+	int main_end = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+
+	if (main_end < 0)
+		return false;
+	ioctl(main_end, TIOCSPTLCK, &unlock);
+	ioctl(main_end, TIOCSWINSZ, &request->window);
+	ends[0] = ioctl(main_end, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (ends[0] < 0) {
+		close(main_end);
+		return false;
+	}
+	ends[1] = ends[2] = ends[0];
+	child->in = child->out = main_end;
+	child->terminal = true;
+	return true;
+}
+
+static bool make_pipes(struct child *child, const struct request *request, int ends[3])
+{
+	int in[2] = { -1, -1 }, out[2], err[2];
+
+	if (pipe2(out, O_CLOEXEC))
+		return false;
+	if (pipe2(err, O_CLOEXEC)) {
+		close(out[0]);
+		close(out[1]);
+		return false;
+	}
+	if (!(request->flags & WITH_STDIN) || pipe2(in, O_CLOEXEC))
+		in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	child->in = in[1];
+	child->out = out[0];
+	child->err = err[0];
+	/* Only our ends do not block: the flag belongs to the open file, and each end is one. */
+	fcntl(child->in, F_SETFL, O_NONBLOCK);
+	fcntl(child->out, F_SETFL, O_NONBLOCK);
+	fcntl(child->err, F_SETFL, O_NONBLOCK);
+	ends[0] = in[0];
+	ends[1] = out[1];
+	ends[2] = err[1];
+	return true;
+}
+
+/* 0, or the errno that kept the program from starting. */
+static int start(struct child *child, const struct request *request)
+{
+	char path[512];
+	int ends[3], report[2], error = 0;
+
+	if (!resolve(request, path, sizeof(path)))
+		return ENOENT;
+	if (pipe2(report, O_CLOEXEC))
+		return errno;
+	if (!(request->flags & WITH_TERMINAL ? make_terminal : make_pipes)(child, request, ends)) {
+		error = errno;
+		close(report[0]);
+		close(report[1]);
+		return error;
+	}
+	child->pid = fork();
+	if (child->pid == 0)
+		run(request, path, ends, report[1]);
+	if (child->pid < 0)
+		error = errno;
+	close(report[1]);
+	/* Nothing comes if exec succeeded: the pipe is closed by it. */
+	if (!error && read(report[0], &error, sizeof(error)) > 0)
+		waitpid(child->pid, NULL, 0);
+	close(report[0]);
+	for (int i = 0; i < (request->flags & WITH_TERMINAL ? 1 : 3); i++)
+		close(ends[i]);
+	if (error) {
+		close_input(child);
+		close_end(&child->out);
+		close_end(&child->err);
+	}
+	return error;
+}
+
+void child_spawn(int port, const struct frame *frame)
+{
+	static struct request request;
+	struct child *child = NULL;
+	int error;
+
+	for (int i = 0; i < CHILDREN_MAX && !child; i++)
+		if (!children[i].used)
+			child = &children[i];
+	if (!child || !parse(frame, &request)) {
+		port_result(port, frame->id, child ? EINVAL : EAGAIN);
+		return;
+	}
+	*child = (struct child){ .id = frame->id, .in = -1, .out = -1, .err = -1 };
+	error = start(child, &request);
+	if (error) {
+		port_result(port, frame->id, error);
+		return;
+	}
+	child->used = true;
+	uint32_t pid = child->pid;
+	port_send(port, STARTED, frame->id, &pid, sizeof(pid));
+}
+
+void child_stdin(const struct frame *frame)
+{
+	struct child *child = find(frame->id);
+	uint8_t *grown;
+
+	if (!child || child->in < 0)
+		return;
+	if (!frame->size) {
+		child->pending_end = true;
+		feed(child);
+		return;
+	}
+	grown = realloc(child->pending, child->pending_size + frame->size);
+	if (!grown)
+		return;
+	memcpy(grown + child->pending_size, frame->payload, frame->size);
+	child->pending = grown;
+	child->pending_size += frame->size;
+	feed(child);
+}
+
+void child_kill(const struct frame *frame)
+{
+	struct child *child = find(frame->id);
+	uint32_t number;
+
+	if (!child || frame->size != sizeof(number))
+		return;
+	memcpy(&number, frame->payload, sizeof(number));
+	kill(-child->pid, number);
+}
+
+void child_resize(const struct frame *frame)
+{
+	struct child *child = find(frame->id);
+	uint16_t numbers[2];
+
+	if (!child || !child->terminal || child->out < 0 || frame->size != sizeof(numbers))
+		return;
+	memcpy(numbers, frame->payload, sizeof(numbers));
+	struct winsize window = { .ws_row = numbers[0], .ws_col = numbers[1] };
+	ioctl(child->out, TIOCSWINSZ, &window);
+}

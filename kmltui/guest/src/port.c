@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The framing of guestd.h over a virtio-serial port. */
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "guestd.h"
+
+static void wait_for(int port, short events)
+{
+	struct pollfd fd = { .fd = port, .events = events };
+
+	poll(&fd, 1, -1);
+}
+
+/* False: nothing (more) to read now. */
+static bool read_fully(int port, void *buffer, size_t size, bool started)
+{
+	uint8_t *at = buffer;
+
+	while (size) {
+		ssize_t got = read(port, at, size);
+
+		if (got > 0) {
+			at += got;
+			size -= got;
+			started = true;
+		} else if (!started) {
+			return false;
+		} else {
+			/* The rest of a frame is under way. */
+			wait_for(port, POLLIN);
+		}
+	}
+	return true;
+}
+
+bool port_receive(int port, struct frame *frame)
+{
+	if (!read_fully(port, frame, offsetof(struct frame, payload), false))
+		return false;
+	if (frame->size > FRAME_MAX)
+		die("the host sent a frame that is too long");
+	read_fully(port, frame->payload, frame->size, true);
+	frame->payload[frame->size] = 0;
+	return true;
+}
+
+static void write_fully(int port, const void *buffer, size_t size)
+{
+	const uint8_t *at = buffer;
+
+	while (size) {
+		ssize_t written = write(port, at, size);
+
+		if (written > 0) {
+			at += written;
+			size -= written;
+		} else if (written < 0 && errno != EAGAIN && errno != EINTR) {
+			return;		/* the host is gone, and so is this guest in a moment */
+		} else {
+			wait_for(port, POLLOUT);
+		}
+	}
+}
+
+void port_send(int port, enum frame_type type, uint32_t id, const void *payload, size_t size)
+{
+	uint32_t header[3] = { size, type, id };
+
+	write_fully(port, header, sizeof(header));
+	write_fully(port, payload, size);
+}
+
+void port_result(int port, uint32_t id, int error)
+{
+	uint32_t value = error;
+
+	port_send(port, RESULT, id, &value, sizeof(value));
+}
