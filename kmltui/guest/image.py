@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from kmltui.guest import datadir, kernel, layers, store
 from kmltui.guest.apt import Apt, Package
+from kmltui.guest.declared import WORKLOADS
 from kmltui.guest.errors import ImageError
 from kmltui.guest.programs import source_dir
 from kmltui.guest.progress import Report, Step, silent, step
@@ -111,6 +112,7 @@ def _keys(parts: _Parts) -> dict[str, str]:
         base,
         kernel_key,
         hash_of_files(source_dir(), here / "programs.py", _module_dir(), _module_dir().parent / "rewrite"),
+        hash_of_files(*sorted(WORKLOADS.glob("*.c"))),
     )
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
     data = hash_of(server, hash_of_files(here / "datadir.py"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kmltui.guest.cpio import CpioWriter
+from kmltui.guest.declared import declared_programs
 from kmltui.guest.kernel import build_module
 from kmltui.guest.programs import build_programs
 from kmltui.guest.progress import Step
@@ -78,6 +79,7 @@ def write_kml(
     programs = work / "programs"
     programs.mkdir()
     build_programs(programs)
+    declared = {program.path: program.compile(work / "declared") for program in declared_programs()}
     step.at(0.1)
     sources = work / "module"
     have_module = (module / "Kbuild").exists()
@@ -93,6 +95,9 @@ def write_kml(
         archive.file("init", programs / "guestd", mode=0o755)
         archive.file("kmltui/agent", programs / "agent", mode=0o755)
         archive.file("kmltui/ring.so", programs / "ring.so", mode=0o755)
+        # Not rewritten: a program of a workload may want to trap.
+        for name, path in declared.items():
+            archive.file(name, path, *([f"trusted/{name}"] if is_dynamic_program(path) else []))
         archive.file("kmltui/busybox", busybox, mode=0o755)
         names = (kernel / "drivers").read_text().split()
         for name in names:
