@@ -64,6 +64,9 @@ class Writer:
         target = Path(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordingError(f"cannot create the directory {target.parent}: {error.strerror}") from error
+        try:
             file = FileIO(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "r+")
         except FileExistsError:
             raise RecordingError(f"{target} exists already: choose another name or remove it first") from None

@@ -1,0 +1,429 @@
+"""Recordings: what was written is read back, live and closed, from anywhere, by file and by pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recording_samples import HEADER, SECOND, a_run, records, write
+
+from kmltui.model import End, Gap, Header, Log, Mark, Record, Sample, SessionSpec, State, WorkloadSpec
+from kmltui.recording import Reader, RecordingError, RecordingFull, StreamReader, Writer, frames, library
+from kmltui.recording.chunks import ChunkBuilder, Link
+from kmltui.recording.landmarks import is_landmark
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def read(path: Path) -> list[Record]:
+    with Reader.open(path) as reader:
+        return list(reader.records())
+
+
+def polled(reader: Reader | StreamReader, limit: int = 50) -> list[Record]:
+    found: list[Record] = []
+    while new := reader.poll(limit):
+        found += new
+    return found
+
+
+class TestRoundTrip:
+    @settings(max_examples=60, deadline=None)
+    @given(run=st.lists(records, max_size=30))
+    def test_any_records_come_back_the_same_live_closed_and_by_pipe(self, run: list[Record], tmp_path_factory) -> None:
+        path = tmp_path_factory.mktemp("r") / "a.kmlrec"
+        writer = write(path, run, close=False)
+        expected = [HEADER, *run]
+        assert read(path) == expected
+        with Reader.open(path) as live:
+            assert polled(live) == expected
+        writer.close()
+        assert read(path) == expected
+        with path.open("rb") as file:
+            assert polled(StreamReader(file)) == expected
+
+    def test_a_long_run_comes_back_from_many_chunks(self, tmp_path: Path) -> None:
+        run = a_run(600)
+        write(tmp_path / "a.kmlrec", run)
+        assert read(tmp_path / "a.kmlrec") == [HEADER, *run]
+
+    def test_closing_makes_the_file_smaller_and_keeps_everything(self, tmp_path: Path) -> None:
+        path, run = tmp_path / "a.kmlrec", a_run(300)
+        writer = write(path, run, close=False)
+        before = path.stat().st_size
+        writer.close()
+        writer.close()
+        assert path.stat().st_size < before / 3
+        assert read(path) == [HEADER, *run]
+        assert [p.name for p in tmp_path.iterdir()] == ["a.kmlrec"]
+
+    def test_numbers_beyond_64_bits_are_refused_and_harm_nothing(self, tmp_path: Path) -> None:
+        writer = write(tmp_path / "a.kmlrec", a_run(3, end=False), close=False)
+        with pytest.raises(ValueError, match="64 bits"):
+            writer.append(Sample(t_ns=0, session="kml", mono_ns=1 << 63))
+        writer.append(End(t_ns=4 * SECOND, status="done"))
+        writer.close()
+        assert read(tmp_path / "a.kmlrec")[-1] == End(t_ns=4 * SECOND, status="done")
+
+    def test_an_endless_log_line_is_cut_and_says_so(self, tmp_path: Path) -> None:
+        writer = write(tmp_path / "a.kmlrec", [], close=False)
+        writer.append(Log(t_ns=1, session="kml", source="console", text="x" * 10_000_000))
+        writer.close()
+        _, log = read(tmp_path / "a.kmlrec")
+        assert isinstance(log, Log)
+        assert log.text.startswith("xxx") and log.text.endswith("characters cut)") and len(log.text) < 100_000
+
+
+class TestReading:
+    @pytest.fixture(scope="class", params=["live", "closed"])
+    def recording(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+        run = a_run(900)
+        path = tmp_path_factory.mktemp("r") / "a.kmlrec"
+        writer = write(path, run, close=request.param == "closed")
+        yield path, run
+        writer.close()
+
+    @settings(max_examples=30, deadline=None)
+    @given(begin=st.integers(-1, 1000), length=st.integers(0, 300))
+    def test_a_stretch_holds_what_lies_in_it(self, recording: tuple[Path, list[Record]], begin: int, length: int) -> None:
+        path, run = recording
+        start_ns, end_ns = begin * SECOND, (begin + length) * SECOND
+        with Reader.open(path) as reader:
+            found = list(reader.records(start_ns, end_ns))
+        assert [r for r in found if not isinstance(r, Header)] == [r for r in run if start_ns <= r.t_ns < end_ns]
+
+    def test_landmarks_are_what_happened_in_the_whole_run(self, recording: tuple[Path, list[Record]]) -> None:
+        path, run = recording
+        with Reader.open(path) as reader:
+            assert reader.landmarks() == [r for r in run if is_landmark(r)]
+
+    def test_end_and_duration_are_known_at_once(self, recording: tuple[Path, list[Record]]) -> None:
+        with Reader.open(recording[0]) as reader:
+            assert reader.ended and reader.end is not None and reader.end.status == "done"
+            assert reader.duration_ns == 900 * SECOND
+
+    def test_following_may_begin_late(self, recording: tuple[Path, list[Record]]) -> None:
+        path, run = recording
+        with Reader.open(path) as reader:
+            reader.poll()
+            reader.follow(850 * SECOND)
+            late = polled(reader)
+        assert late == run[-len(late) :]
+        assert 780 * SECOND <= late[0].t_ns <= 850 * SECOND  # type: ignore[union-attr]
+
+    def test_only_the_chunks_of_a_stretch_are_read(self, recording: tuple[Path, list[Record]], monkeypatch) -> None:
+        path, _ = recording
+        with Reader.open(path) as reader:
+            read_bytes = 0
+            pread = os.pread
+
+            def counting(fd: int, size: int, offset: int) -> bytes:
+                nonlocal read_bytes
+                data = pread(fd, size, offset)
+                read_bytes += len(data)
+                return data
+
+            monkeypatch.setattr(os, "pread", counting)
+            assert list(reader.records(880 * SECOND, 881 * SECOND))
+        assert read_bytes < path.stat().st_size / 2
+
+
+class TestWhileWriting:
+    def test_a_reader_sees_each_record_as_soon_as_it_is_appended(self, tmp_path: Path) -> None:
+        writer = Writer.create(tmp_path / "a.kmlrec", HEADER)
+        with Reader.open(tmp_path / "a.kmlrec") as reader:
+            assert reader.live and not reader.ended
+            assert reader.poll() == [HEADER]
+            for record in a_run(130):
+                writer.append(record)
+                assert reader.poll() == [record]
+            writer.close()
+            assert reader.ended and reader.poll() == []
+
+    def test_readers_in_other_threads_never_see_half_a_record(self, tmp_path: Path) -> None:
+        run = a_run(300)
+        writer = Writer.create(tmp_path / "a.kmlrec", HEADER)
+        results: list[list[Record]] = []
+
+        def follow() -> None:
+            with Reader.open(tmp_path / "a.kmlrec") as reader:
+                found: list[Record] = []
+                while not reader.ended:
+                    found += reader.poll(10)
+                results.append(found + polled(reader))
+
+        threads = [threading.Thread(target=follow) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for record in run:
+            writer.append(record)
+        writer.close()
+        for thread in threads:
+            thread.join()
+        assert results == [[HEADER, *run]] * 3
+
+    def test_a_name_that_is_taken_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.kmlrec", [])
+        with pytest.raises(RecordingError, match="exists already"):
+            Writer.create(tmp_path / "a.kmlrec", HEADER)
+
+    def test_a_place_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(RecordingError, match="cannot create the directory"):
+            Writer.create(tmp_path / "file" / "a.kmlrec", HEADER)
+
+    def test_a_pipe_brings_records_as_they_come_and_blocks_nobody(self, tmp_path: Path) -> None:
+        run = a_run(70)
+        write(tmp_path / "a.kmlrec", run, close=False)
+        data = (tmp_path / "a.kmlrec").read_bytes()
+        read_fd, write_fd = os.pipe()
+        os.write(write_fd, data[:9000])
+        stream = StreamReader(read_fd)
+        first = polled(stream)
+        assert stream.header == HEADER and stream.live and not stream.ended
+        assert first == [HEADER, *run][: len(first)]
+        os.write(write_fd, data[9000:12_000])
+        second = polled(stream)
+        assert second
+        os.close(write_fd)
+        polled(stream)
+        assert not stream.live and not stream.ended  # cut off in the middle
+        os.close(read_fd)
+
+    def test_a_pipe_that_says_nothing_is_not_waited_for_longer_than_asked(self) -> None:
+        read_fd, write_fd = os.pipe()
+        with pytest.raises(RecordingError, match=r"no recording in 0\.01 s"):
+            StreamReader(read_fd, timeout_s=0.01)
+        os.close(write_fd)
+        with pytest.raises(RecordingError, match="empty"):
+            StreamReader(read_fd)
+        os.close(read_fd)
+
+
+class TestKilled:
+    def test_killing_the_writer_loses_nothing_that_was_appended(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        script = f"""
+            from recording_samples import *
+            from pathlib import Path
+            import sys, time
+            writer = Writer.create(Path({str(path)!r}), HEADER)
+            for record in a_run(200, end=False):
+                writer.append(record)
+            print("written", flush=True)
+            time.sleep(600)
+        """
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "written\n"
+        with Reader.open(path) as reader:
+            assert reader.live
+        assert library.entry(path).state == "live"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        assert read(path) == [HEADER, *a_run(200, end=False)]
+        assert library.entry(path).state == "lost"
+        assert [p.name for p in tmp_path.iterdir()] == ["a.kmlrec"]  # nothing else is left behind
+
+
+class _SmallDisk:
+    """Room that the recording and what is beside it share, counted instead of occupied."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def take(self, size: int) -> None:
+        if size > self.room:
+            raise OSError(28, "No space left on device")
+        self.room -= size
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def disk(self, monkeypatch: pytest.MonkeyPatch) -> _SmallDisk:
+        disk = _SmallDisk(60_000)
+        real = Writer._write
+
+        def write(self: Writer, data: bytes) -> None:
+            disk.take(len(data))
+            real(self, data)
+
+        def drop(self: Writer, real=Writer._drop_spare) -> None:
+            disk.room += 5000 if self._spare is not None else 0
+            real(self)
+
+        monkeypatch.setattr(Writer, "_write", write)
+        monkeypatch.setattr(Writer, "_drop_spare", drop)
+        return disk
+
+    def test_the_run_is_told_once_and_the_end_still_fits(self, disk: _SmallDisk, tmp_path: Path) -> None:
+        path, run = tmp_path / "a.kmlrec", a_run(900)
+        writer = Writer.create(path, HEADER)
+        told = 0
+        for record in run:
+            try:
+                writer.append(record)
+            except RecordingFull as error:
+                told += 1
+                assert "No space left" in str(error)
+        assert told == 1 and writer.full
+        writer.close()
+        found = read(path)
+        warning = next(i for i, r in enumerate(found) if isinstance(r, Log) and r.level == "warning")
+        assert found[:warning] == [HEADER, *run][:warning]  # whole up to there
+        assert all(is_landmark(r) for r in found[warning + 1 :])  # type: ignore[arg-type]
+        assert found[-1] == run[-1]
+        entry = library.entry(path)
+        assert entry.state == "done" and not entry.torn
+
+    def test_a_real_limit_of_the_file_size_is_the_same(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        script = f"""
+            import resource
+            from pathlib import Path
+            from recording_samples import *
+            from kmltui.recording import RecordingFull
+            writer = Writer.create(Path({str(path)!r}), HEADER)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+            for record in a_run(900):
+                try:
+                    writer.append(record)
+                except RecordingFull:
+                    print("full")
+            writer.close()
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env=ENVIRONMENT,
+        )
+        assert done.stdout == "full\n"
+        found = read(path)
+        assert found == [HEADER, *a_run(900)][: len(found)] and len(found) > 100
+
+
+class TestOtherVersions:
+    def test_a_newer_format_opens_with_what_is_understood(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        builder = ChunkBuilder()
+        mark = {"type": "mark", "t_ns": 5, "note": "known", "colour": "a field of the future"}
+        data = frames.preamble().replace(frames.FILE_VERSION.to_bytes(2, "little"), b"\x63\x00")
+        header = b'{"future": 1, "header": {"workload": {"name": "w", "of": 1}, "sessions": [{"name": "a"}], "hue": 3}}'
+        data += frames.pack_frame(frames.HEADER, header)
+        data += frames.pack_frame(ord("Z"), b"a kind of frame of the future")
+        data += frames.pack_frame(frames.START, Link(0, 0, 0).pack())
+        data += frames.pack_frame(frames.ROW, builder.add({"type": "telepathy", "t_ns": 4, "thought": "a record"}))
+        data += frames.pack_frame(frames.ROW, builder.add(mark))
+        data += frames.pack_frame(frames.ROW, builder.add({"type": "mark", "t_ns": "no longer a number"}))
+        path.write_bytes(data)
+        with Reader.open(path) as reader:
+            assert reader.version == 0x63
+            assert reader.header == Header(workload=WorkloadSpec(name="w"), sessions=[SessionSpec(name="a")])
+            assert list(reader.records())[1:] == [Mark(t_ns=5, note="known")]
+
+    def test_a_newer_format_without_a_header_of_ours_says_that_it_is_newer(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        path.write_bytes(frames.MAGIC + b"\x63\x00\x00\x00" + b"whatever comes then")
+        with pytest.raises(RecordingError, match="newer kmltui"):
+            Reader.open(path)
+
+    def test_the_file_describes_its_records(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        write(path, [])
+        text = path.read_bytes()
+        for word in (b'"schema"', b'"sample"', b'"mono_ns":"int"', b'"CpuTicks":{"user":"int"', b'"header"'):
+            assert word in text
+
+
+class TestLibrary:
+    def test_every_kind_of_file_has_its_state(self, tmp_path: Path) -> None:
+        write(tmp_path / "done.kmlrec", a_run(5))
+        failed = [*a_run(5, end=False), End(t_ns=9 * SECOND, status="failed", reason="the guest panicked")]
+        write(tmp_path / "failed.kmlrec", failed)
+        write(tmp_path / "lost.kmlrec", a_run(5, end=False))
+        live = write(tmp_path / "live.kmlrec", a_run(5, end=False), close=False)
+        (tmp_path / "empty.kmlrec").touch()
+        (tmp_path / "foreign.kmlrec").write_bytes(b"GIF89a and so on")
+        (tmp_path / "directory.kmlrec").mkdir()
+        (tmp_path / "notes.txt").write_text("no recording")
+        data = (tmp_path / "done.kmlrec").read_bytes()
+        (tmp_path / "torn.kmlrec").write_bytes(data[:-30])
+        found = {entry.name: entry for entry in library.scan(tmp_path)}
+        states = {name: entry.state for name, entry in found.items()}
+        assert states == {
+            "done": "done",
+            "failed": "failed",
+            "lost": "lost",
+            "live": "live",
+            "empty": "unreadable",
+            "foreign": "unreadable",
+            "torn": "lost",
+        }
+        assert found["torn"].torn and not found["done"].torn
+        assert found["failed"].detail == "the guest panicked" and found["failed"].duration_ns == 9 * SECOND
+        assert "is empty" in found["empty"].detail and "not a recording" in found["foreign"].detail
+        assert found["done"].workload == HEADER.workload and len(found["done"].sessions) == 2
+        live.close()
+        assert list(library.scan(tmp_path / "nowhere")) == []
+
+    def test_the_latest_comes_first(self, tmp_path: Path) -> None:
+        for number, name in enumerate(("b", "a", "c")):
+            write(tmp_path / f"{name}.kmlrec", [])
+            os.utime(tmp_path / f"{name}.kmlrec", (number, number))
+        assert [entry.name for entry in library.scan(tmp_path)] == ["c", "a", "b"]
+
+    def test_renaming_keeps_the_content_and_replaces_nothing(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.kmlrec", a_run(3))
+        write(tmp_path / "b.kmlrec", [])
+        with pytest.raises(RecordingError, match="exists already"):
+            library.rename(tmp_path / "a.kmlrec", "b")
+        for bad in ("", ".kmlrec", "../b", ".hidden", "x\0y"):
+            with pytest.raises(RecordingError, match="not a name"):
+                library.rename(tmp_path / "a.kmlrec", bad)
+        assert library.rename(tmp_path / "a.kmlrec", "new name") == tmp_path / "new name.kmlrec"
+        assert not (tmp_path / "a.kmlrec").exists()
+        assert read(tmp_path / "new name.kmlrec") == [HEADER, *a_run(3)]
+
+    def test_what_is_live_or_foreign_is_not_removed(self, tmp_path: Path) -> None:
+        writer = write(tmp_path / "live.kmlrec", [], close=False)
+        with pytest.raises(RecordingError, match="stop the run first"):
+            library.remove(tmp_path / "live.kmlrec")
+        with pytest.raises(RecordingError, match="stop the run first"):
+            library.rename(tmp_path / "live.kmlrec", "other")
+        writer.close()
+        (tmp_path / "thesis.txt").write_text("five years of work")
+        with pytest.raises(RecordingError, match="not a recording"):
+            library.remove(tmp_path / "thesis.txt")
+        library.remove(tmp_path / "live.kmlrec")
+        assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_errors_say_what_is_wrong_with_which_file(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"there is no recording .*a\.kmlrec"):
+        Reader.open(tmp_path / "a.kmlrec")
+    with pytest.raises(RecordingError, match="Is a directory|cannot"):
+        Reader.open(tmp_path)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(RecordingError):
+        Reader.open(tmp_path / "fifo")
+
+
+def test_states_and_gaps_are_never_confused(tmp_path: Path) -> None:
+    """A Gap is made by the reader; one that somebody appends is a record like any other."""
+    run: list[Record] = [Gap(t_ns=1, lost_bytes=3, reason="x"), State(t_ns=2, session="kml", state="done")]
+    write(tmp_path / "a.kmlrec", run)
+    assert read(tmp_path / "a.kmlrec") == [HEADER, *run]
