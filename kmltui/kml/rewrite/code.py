@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Machine code as the rewriter sees it: functions, their instructions, and copies of instructions elsewhere.
+
+Bytes are only ever taken for instructions where unwinding information says that a function is, decoded from its
+first byte without a gap. Everything else in an executable segment (padding, tables between functions, code
+without unwinding information) is "loose": nothing is rewritten there, and every byte of it that could be a branch
+counts as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import capstone
+from capstone import x86
+
+from kmltui.kml.rewrite.elf import Elf
+from kmltui.kml.rewrite.unwind import Fde, Frames
+
+SYSCALL = b"\x0f\x05"
+_FLOW = {
+    capstone.CS_GRP_JUMP,
+    capstone.CS_GRP_CALL,
+    capstone.CS_GRP_RET,
+    capstone.CS_GRP_INT,
+    capstone.CS_GRP_IRET,
+    capstone.CS_GRP_PRIVILEGE,
+}
+_ENDS = frozenset({"jmp", "notrack jmp", "ret", "repz ret", "bnd jmp", "hlt", "ud2", "int3"})
+_CALLS = frozenset({"call", "notrack call", "bnd call", "lcall"})
+_JUMPS = frozenset({"jmp", "notrack jmp", "bnd jmp"})
+_CONDITION_FLAGS = (
+    x86.X86_EFLAGS_TEST_CF
+    | x86.X86_EFLAGS_TEST_PF
+    | x86.X86_EFLAGS_TEST_ZF
+    | x86.X86_EFLAGS_TEST_SF
+    | x86.X86_EFLAGS_TEST_OF
+)
+_READS_FLAGS = frozenset({"pushf", "pushfq", "lahf"})
+_WRITES_FLAGS = frozenset({"cmp", "test", "add", "sub", "xor", "and", "or", "neg"})
+_NOT_COPIED = frozenset({"endbr64", "syscall", "sysenter", "hlt", "ud2", "int3", "xbegin", "xabort", "xend"})
+
+
+class Instruction(NamedTuple):
+    address: int
+    size: int
+    mnemonic: str
+    operands: str
+
+    @property
+    def end(self) -> int:
+        return self.address + self.size
+
+    @property
+    def is_branch(self) -> bool:
+        """A jump, conditional or not, or a loop instruction; not a call."""
+        return "j" in self.mnemonic or self.mnemonic.startswith("loop")
+
+    @property
+    def is_call(self) -> bool:
+        return self.mnemonic in _CALLS
+
+    @property
+    def target(self) -> int | None:
+        """Where a direct jump or call goes."""
+        if (self.is_branch or self.is_call) and self.operands.startswith("0x"):
+            return int(self.operands, 16)
+        return None
+
+    @property
+    def is_indirect_jump(self) -> bool:
+        return self.is_branch and self.target is None
+
+    @property
+    def ends_flow(self) -> bool:
+        """Whether what follows is not reached through it."""
+        return self.mnemonic in _ENDS
+
+    @property
+    def is_padding(self) -> bool:
+        """Whether it does nothing and is used to fill."""
+        if self.mnemonic == "xchg":
+            return self.operands == "ax, ax"
+        return self.mnemonic == "int3" or self.mnemonic.endswith("nop")
+
+
+@dataclass(frozen=True)
+class Function:
+    """One entry of the unwinding table and the loose bytes behind it, up to `limit`, where the next one starts.
+
+    `instructions` covers [start, limit) as far as it could be decoded; `whole` tells whether it covers [start, end).
+    """
+
+    fde: Fde
+    limit: int
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def start(self) -> int:
+        return self.fde.start
+
+    @property
+    def end(self) -> int:
+        return self.fde.end
+
+    @cached_property
+    def index(self) -> dict[int, int]:
+        """The position in `instructions` of the one that starts at an address."""
+        return {instruction.address: i for i, instruction in enumerate(self.instructions)}
+
+    @cached_property
+    def whole(self) -> bool:
+        return any(i.end >= self.end for i in reversed(self.instructions))
+
+    @cached_property
+    def runs_on(self) -> bool:
+        """Whether control runs from the last described instruction into the loose bytes behind it.
+
+        So it is where the description was ended on purpose around a system call (clone).
+        """
+        last = next((i for i in reversed(self.instructions) if i.end <= self.end), None)
+        return self.whole and last is not None and last.end == self.end and not last.ends_flow
+
+
+class Code:
+    """The functions of a file, decoded when asked for."""
+
+    def __init__(self, elf: Elf, frames: Frames) -> None:
+        self.elf, self.frames = elf, frames
+        self._quick = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        self._full = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        self._full.detail = True
+        self._functions: dict[int, Function] = {}
+
+    def candidates(self) -> Iterator[int]:
+        """Every address of an executable segment where the bytes of `syscall` are, instruction or not."""
+        for segment in self.elf.executable:
+            position, end = segment.offset, segment.offset + segment.filesz
+            while (position := self.elf.data.find(SYSCALL, position, end)) >= 0:
+                yield position - segment.offset + segment.vaddr
+                position += 1
+
+    def function(self, address: int) -> Function | None:
+        """The function whose code, or the loose bytes behind it, `address` is in."""
+        fde = self.frames.before(address)
+        if fde is None:
+            return None
+        function = self._functions.get(fde.start)
+        if function is None:
+            segment = next((s for s in self.elf.executable if s.vaddr <= fde.start < s.vaddr + s.filesz), None)
+            if segment is None:
+                return None
+            following = self.frames.next_start(fde.start)
+            limit = segment.vaddr + segment.filesz
+            if following is not None:
+                limit = max(min(limit, following), fde.end)
+            code = self.elf.read(fde.start, limit - fde.start)
+            decoded = tuple(Instruction(*i) for i in self._quick.disasm_lite(code, fde.start))
+            function = self._functions[fde.start] = Function(fde, limit, decoded)
+        return function if address < function.limit else None
+
+    def functions_in(self, low: int, high: int) -> Iterator[Function]:
+        """The functions that overlap [low, high), with the loose bytes behind them."""
+        at: int | None = low
+        while at is not None and at < high:
+            function = self.function(at)
+            if function is not None:
+                yield function
+            at = self.frames.next_start(at)
+
+    def straight(self, address: int) -> Iterator[Instruction]:
+        """The instructions from `address` on, decoded without regard to functions."""
+        for segment in self.elf.executable:
+            if segment.vaddr <= address < segment.vaddr + segment.filesz:
+                size = min(64, segment.vaddr + segment.filesz - address)
+                yield from (Instruction(*i) for i in self._quick.disasm_lite(self.elf.read(address, size), address))
+
+    def detail(self, instruction: Instruction) -> Any:
+        """capstone's full description of an instruction."""
+        code = self.elf.read(instruction.address, instruction.size)
+        return next(self._full.disasm(code, instruction.address, 1))
+
+    def copied(self, instruction: Instruction, address: int) -> bytes | None:
+        """The instruction's bytes for execution at `address` with the same effect; None if that cannot be."""
+        detail = self.detail(instruction)
+        if instruction.mnemonic in _NOT_COPIED or _FLOW & set(detail.groups):
+            return None
+        code = bytearray(detail.bytes)
+        if any(o.type == x86.X86_OP_MEM and o.mem.base in (x86.X86_REG_RIP, x86.X86_REG_EIP) for o in detail.operands):
+            if detail.disp_size != 4:
+                return None
+            at = detail.disp_offset
+            disp = int.from_bytes(code[at : at + 4], "little", signed=True) + instruction.address - address
+            if not -(1 << 31) <= disp < 1 << 31:
+                return None
+            code[at : at + 4] = disp.to_bytes(4, "little", signed=True)
+        return bytes(code)
+
+    def flags_dead(self, address: int) -> bool:
+        """Whether the arithmetic flags are written before they are read from `address` on, whatever the path.
+
+        A call, a return or an indirect jump ends the search: the ABI hands no flags through any of them.
+        """
+        seen: set[int] = set()
+        todo = [address]
+        while todo:
+            at = todo.pop()
+            while at not in seen:
+                seen.add(at)
+                function = self.function(at)
+                if function is None or at not in function.index:
+                    return False
+                instruction = function.instructions[function.index[at]]
+                if instruction.mnemonic in _JUMPS:
+                    if instruction.target is not None:
+                        todo.append(instruction.target)
+                    break
+                if instruction.ends_flow or instruction.is_call:
+                    break
+                if instruction.mnemonic in _READS_FLAGS or self.detail(instruction).eflags & _CONDITION_FLAGS:
+                    return False
+                if instruction.mnemonic in _WRITES_FLAGS:
+                    break
+                at = instruction.end
+        return True

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The first code of every program whose loader (or, static, who itself) was rewritten: sees to it that the page
+ * at 0x10000, through which all thunks jump, is there.
+ *
+ * In: as the kernel starts programs, that is rsp -> argc, rdx for the program, all else zero. rsp, rdx and the
+ * memory from rsp up are kept, all else is zero again at the end, where the program's own first instructions
+ * are appended. Runs before any relocation, so it refers to nothing outside itself.
+ *
+ * The kernel module maps the page before a program that it attaches gets here: then mmap says EEXIST. Anyone
+ * else gets a page of his own, whose first word leads to the slow code in the same page: the site's own
+ * `syscall`, two bytes before the address that the thunk has put into rcx.
+ */
+	.set	PAGE, 0x10000
+	.set	SLOW, 0x10
+	.set	NR_write, 1
+	.set	NR_mmap, 9
+	.set	NR_mprotect, 10
+	.set	NR_exit_group, 231
+	.set	PROT_RW, 3
+	.set	PROT_RX, 5
+	.set	MAP_FLAGS, 0x100022	/* MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE */
+	.set	EEXIST, 17
+
+	.text
+	.globl	_start
+_start:
+	push	%rdx
+	mov	$PAGE, %edi
+	mov	$4096, %esi
+	mov	$PROT_RW, %edx
+	mov	$MAP_FLAGS, %r10d
+	or	$-1, %r8
+	xor	%r9d, %r9d
+	mov	$NR_mmap, %eax
+	syscall
+	cmp	$-EEXIST, %rax
+	je	ready
+	cmp	%rdi, %rax
+	jne	fail
+
+	movq	$(PAGE + SLOW), (%rdi)
+	mov	slow(%rip), %rax
+	mov	%rax, SLOW(%rdi)
+	mov	$PROT_RX, %edx
+	mov	$NR_mprotect, %eax
+	syscall
+	test	%rax, %rax
+	jz	ready
+
+	/* Without the page the first system call would be a jump into nothing: say so and end. */
+fail:
+	mov	$2, %edi
+	lea	message(%rip), %rsi
+	mov	$(message_end - message), %edx
+	mov	$NR_write, %eax
+	syscall
+	mov	$127, %edi
+	mov	$NR_exit_group, %eax
+	syscall
+	hlt
+
+	.balign	8
+slow:					/* 8 bytes, copied to PAGE + SLOW */
+	lea	-2(%rcx), %r11
+	jmp	*%r11
+	int3
+message:
+	.ascii	"cannot map the page at 0x10000, which the rewritten system calls of this program need\n"
+message_end:
+
+ready:
+	xor	%eax, %eax
+	xor	%ecx, %ecx
+	xor	%esi, %esi
+	xor	%edi, %edi
+	xor	%r8d, %r8d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	pop	%rdx
+	/* the program's own first instructions */

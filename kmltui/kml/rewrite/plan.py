@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Decides for every `syscall` of a file whether and how it can be redirected, and proves it.
+
+The two bytes of the instruction always stay: a restarted system call, a jump straight to it and the thunk's own
+slow path all execute it. What is replaced is a run of whole instructions right before it, which move into the
+thunk. That is sound if
+
+* the run lies in one straight piece of a function that unwinding information describes and that decodes whole;
+* nothing arrives in the middle of the run (see `targets`); its first byte and the `syscall` may be arrived at;
+* each instruction has the same effect elsewhere: no branch, and RIP-relative operands can be moved;
+* the flags are dead behind the `syscall`, since a direct call does not keep them;
+* nothing recognises the place by its bytes (signal return) or by its address. A place known by address, as
+  glibc 2.41's cancellation checks whether a thread is between two labels, keeps working only if the thunk is
+  between the labels too: then the whole function moves.
+
+rcx and r11 need no proof: the thunk sets them last, and the `syscall` it stands for destroys both.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from capstone import x86
+
+from kmltui.kml.rewrite.code import Code, Function, Instruction
+from kmltui.kml.rewrite.elf import Elf, FileType, Symbol
+from kmltui.kml.rewrite.report import Method
+from kmltui.kml.rewrite.targets import Kind, Targets
+
+JUMP_SIZE = 5
+SHORT_JUMP_SIZE = 2
+_SIGRETURN = 15
+_OUTSIDE = "no unwinding information describes the code around it"
+_LONGEST_RUN = 16
+"""Instructions looked at before a site for its number."""
+
+
+@dataclass
+class Plan:
+    """What to do about the site at `address`. `run` is what its thunk executes in place of the replaced bytes."""
+
+    address: int
+    function: Function | None
+    method: Method = "left alone"
+    reason: str = ""
+    number: int | None = None
+    run: tuple[Instruction, ...] = ()
+    hole: int | None = None
+    """Where the 5-byte jump of a short one stands."""
+    labels: list[int] = field(default_factory=list)
+    """Of a moved function: places of words that hold an address within it and follow it."""
+    bypasses: list[int] = field(default_factory=list)
+
+    @property
+    def start(self) -> int:
+        return self.run[0].address if self.run else self.address
+
+
+class Planner:
+    """The plans of one file."""
+
+    def __init__(self, elf: Elf, code: Code) -> None:
+        self.elf, self.code = elf, code
+
+    @cached_property
+    def sites(self) -> list[tuple[int, Function | None]]:
+        """Every real `syscall` instruction, with its function if it is described."""
+        found: list[tuple[int, Function | None]] = []
+        for address in self.code.candidates():
+            function = self.code.function(address)
+            if function is None:
+                found.append((address, None))
+            elif address in function.index:
+                if function.instructions[function.index[address]].mnemonic == "syscall":
+                    found.append((address, function if self._described(function, address) else None))
+            elif not function.whole and address < function.end:
+                found.append((address, None))
+        return found
+
+    @staticmethod
+    def _described(function: Function, address: int) -> bool:
+        """Whether `address` is in the function proper or where it runs on into the bytes behind it."""
+        if address < function.end:
+            return function.whole
+        behind = function.instructions[: function.index[address]]
+        return function.runs_on and not any(i.ends_flow for i in behind if i.address >= function.end)
+
+    @cached_property
+    def targets(self) -> Targets:
+        near = [(f.start, f.limit) for _, f in self.sites if f is not None]
+        return Targets(self.code, [*near, (self.elf.entry, self.elf.entry)])
+
+    def plans(self) -> list[Plan]:
+        """A plan for every site of the file."""
+        plans = [self._plan(address, function) for address, function in self.sites]
+        holes = _Holes(self, plans)
+        for plan in plans:
+            if plan.method == "short jump":
+                plan.hole = holes.take(plan.start + SHORT_JUMP_SIZE)
+                if plan.hole is None:
+                    plan.method = "left alone"
+                    plan.reason = "too few bytes before it can move, and no room for a jump is in reach"
+                    plan.run = ()
+        return plans
+
+    def _plan(self, address: int, function: Function | None) -> Plan:
+        plan = Plan(address, function)
+        if function is None:
+            plan.reason = _OUTSIDE
+            return plan
+        if b"S" in function.fde.cie.augmentation:
+            plan.reason = "signal return: unwinders recognise its bytes"
+            return plan
+        if self.targets.out_of_step(function):
+            plan.reason = "something jumps between the instructions of its function as decoded"
+            return plan
+        plan.number = self._number(function, address)
+        plan.bypasses = sorted(a.source for a in self.targets.at(address) if a.kind is Kind.BRANCH)
+        behind = address + 2
+        if plan.number == _SIGRETURN:
+            plan.reason = "signal return: unwinders recognise its bytes"
+        elif not self.code.flags_dead(behind):
+            plan.reason = "the flags may be used behind it"
+        elif any(a.kind in (Kind.ADDRESS, Kind.RELOCATION) for a in self.targets.at(behind)):
+            self._plan_move(plan, function)
+        elif self.targets.computes_addresses(function):
+            plan.reason = "its function computes where it jumps"
+        elif self._caught(function, address):
+            plan.reason = "an exception table covers it"
+        else:
+            self._plan_run(plan, function)
+        return plan
+
+    def _plan_run(self, plan: Plan, function: Function) -> None:
+        """The shortest run of at least 5 bytes, else one of at least 2."""
+        at = function.index[plan.address]
+        start = at
+        while start > 0 and plan.address - function.instructions[start].address < JUMP_SIZE:
+            if start < at and self.targets.at(function.instructions[start].address):
+                break
+            before = function.instructions[start - 1]
+            if self.targets.inside(before.address, before.end) or self.code.copied(before, before.address) is None:
+                break
+            start -= 1
+        plan.run = function.instructions[start:at]
+        size = plan.address - plan.start
+        if size >= JUMP_SIZE:
+            plan.method = "jump"
+        elif size >= SHORT_JUMP_SIZE:
+            plan.method = "short jump"
+        else:
+            plan.run = ()
+            plan.reason = "jumps arrive right before it" if start == at or size else "no instruction before it can move"
+
+    def _plan_move(self, plan: Plan, function: Function) -> None:
+        """Move the whole function, its labels with it, if it is straight and nothing but its start is called."""
+        plan.reason = "its address is compared with the instruction pointer in a way that cannot be followed"
+        if self.elf.type is not FileType.DYN or plan.address >= function.end:
+            return
+        run = tuple(i for i in function.instructions if i.address < function.end)
+        if run[-1].end != function.end or not run[-1].ends_flow:
+            return
+        if function.start + JUMP_SIZE > plan.address or self.targets.inside(function.start, function.start + JUMP_SIZE):
+            return
+        for instruction in run:
+            target = instruction.target
+            inside = target is not None and function.start <= target < function.limit
+            outside = target is not None and not inside and instruction.size >= JUMP_SIZE
+            plain = instruction.mnemonic in ("syscall", "ret") or self.code.copied(instruction, instruction.address)
+            if not (outside or plain) or (instruction.mnemonic == "syscall" and instruction.address != plan.address):
+                return
+        labels = []
+        for address in range(function.start, function.end):
+            for arrival in self.targets.at(address):
+                if arrival.kind is Kind.RELOCATION:
+                    labels.append(arrival.source)
+                elif address != function.start or arrival.kind not in (Kind.BRANCH, Kind.START):
+                    return
+        plan.run, plan.labels, plan.method, plan.reason = run, labels, "moved", ""
+
+    def _caught(self, function: Function, address: int) -> bool:
+        """Whether an exception that passes through the site would be handled otherwise than passed on.
+
+        Code without an entry in its exception table passes exceptions on in C; in C++ it ends the program, which
+        a thunk without a table of its own would not do.
+        """
+        if function.fde.lsda is None:
+            return False
+        return any(a <= address < b and landing for a, b, landing in self.code.frames.call_sites(function.fde))
+
+    def _number(self, function: Function, address: int) -> int | None:
+        """The constant in eax, if the straight code right before the site puts one there."""
+        at = function.index[address]
+        register = "eax"
+        for instruction in reversed(function.instructions[max(0, at - _LONGEST_RUN) : at]):
+            if instruction.is_branch or instruction.is_call or instruction.ends_flow:
+                return None
+            detail = self.code.detail(instruction)
+            written = {detail.reg_name(r) for r in detail.regs_access()[1]}
+            if written & _same(register):
+                ops = detail.operands
+                if instruction.mnemonic == "xor" and ops[0].reg == ops[1].reg:
+                    return 0
+                if instruction.mnemonic == "mov" and ops[1].type == x86.X86_OP_IMM:
+                    return int(ops[1].imm)
+                if instruction.mnemonic != "mov" or ops[1].type != x86.X86_OP_REG:
+                    return None
+                register = str(detail.reg_name(ops[1].reg))
+            if self.targets.at(instruction.address):
+                return None
+        return None
+
+
+def _same(register: str) -> set[str]:
+    """The 32-bit and the 64-bit name of a register, and itself."""
+    if register[0] in "er" and not register[1].isdigit():
+        return {"e" + register[1:], "r" + register[1:]}
+    base = register.rstrip("d")
+    return {base, base + "d"}
+
+
+class _Holes:
+    """Bytes that nothing executes, with room for 5-byte jumps: padding, and what is left of replaced runs."""
+
+    def __init__(self, planner: Planner, plans: list[Plan]) -> None:
+        self._planner = planner
+        self._free: dict[int, int] = {}
+        self._searched: set[int] = set()
+        self._replaced = {a for plan in plans for a in range(plan.start, plan.address)}
+        for plan in plans:
+            if plan.method == "jump" and plan.address - plan.start >= 2 * JUMP_SIZE:
+                self._free[plan.start + JUMP_SIZE] = plan.address
+
+    def take(self, origin: int) -> int | None:
+        """5 bytes that an 8-bit jump which ends at `origin` can reach; they are not given out again."""
+        low, high = origin - 128, origin + 127
+        for function in self._planner.code.functions_in(low, high):
+            if function.start not in self._searched:
+                self._searched.add(function.start)
+                self._search(function)
+        for start, end in self._free.items():
+            at = max(start, low)
+            if at + JUMP_SIZE <= end and at <= high:
+                del self._free[start]
+                if at - start >= JUMP_SIZE:
+                    self._free[start] = at
+                if end - at - JUMP_SIZE >= JUMP_SIZE:
+                    self._free[at + JUMP_SIZE] = end
+                return at
+        return None
+
+    def _search(self, function: Function) -> None:
+        """The padding behind an instruction that nothing runs on from, with no arrival at any of its bytes."""
+        if not function.whole:
+            return
+        start: int | None = None
+        previous: Instruction | None = None
+        for instruction in function.instructions:
+            if instruction.is_padding:
+                if start is None and previous is not None and previous.ends_flow:
+                    start = instruction.address
+            elif start is not None:
+                self._keep(start, instruction.address)
+                start = None
+            if not instruction.is_padding:
+                previous = instruction
+        if start is not None:
+            self._keep(start, function.instructions[-1].end)
+
+    def _keep(self, start: int, end: int) -> None:
+        taken = any(a in self._replaced or self._planner.targets.at(a) for a in range(start, end))
+        if end - start >= JUMP_SIZE and not taken:
+            self._free[start] = end
+
+
+class Names:
+    """Names places of code by the nearest symbol at or below them."""
+
+    def __init__(self, elf: Elf) -> None:
+        best: dict[int, Symbol] = {}
+        for symbol in elf.function_symbols():
+            known = best.get(symbol.address)
+            if known is None or _rank(symbol.name) < _rank(known.name):
+                best[symbol.address] = symbol
+        self._symbols = sorted(best.values(), key=lambda s: s.address)
+        self._starts = [s.address for s in self._symbols]
+
+    def name(self, address: int) -> str:
+        index = bisect_right(self._starts, address) - 1
+        if index < 0:
+            return ""
+        symbol = self._symbols[index]
+        return f"{symbol.name}+{address - symbol.address:#x}"
+
+
+def _rank(name: str) -> tuple[int, int, str]:
+    """Public names before reserved ones, short before long."""
+    return (len(name) - len(name.lstrip("_")), len(name), name)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rewrites one ELF file, or every one of a directory tree."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
+
+from kmltui.kml.rewrite.code import SYSCALL, Code
+from kmltui.kml.rewrite.elf import Elf, ElfError
+from kmltui.kml.rewrite.entry import add_entry
+from kmltui.kml.rewrite.image import TEXT_SECTION, Appended
+from kmltui.kml.rewrite.plan import Names, Plan, Planner
+from kmltui.kml.rewrite.report import FileReport, Site, SiteReport
+from kmltui.kml.rewrite.thunks import Thunks
+from kmltui.kml.rewrite.unwind import Frames, UnwindError, header_size, write_frames, write_header
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What rewriting a file came to. `data` is None where the file stays as it is."""
+
+    data: bytes | None
+    report: FileReport
+    is_loader: bool = False
+    """Whether it is the interpreter of other programs: without its entry code nothing rewritten could run."""
+
+
+def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
+    """Rewrite the ELF file `data`, named `path` in the report.
+
+    None if it is no ELF file for x86-64, or has no system-call site and starts no program. Never raises for what
+    a file contains: a file that is not understood stays as it is, and the report says why.
+    """
+    if data[:4] != b"\x7fELF":
+        return None
+    try:
+        elf = Elf.parse(data)
+    except ElfError as error:
+        if SYSCALL not in data:
+            return None
+        return Rewritten(None, FileReport(path=path, build_id=None, rewritten=False, sites=[], reason=str(error)))
+    plans: list[Plan] = []
+    try:
+        if any(s.name == TEXT_SECTION for s in elf.sections):
+            raise ElfError("it is rewritten already")
+        planner = Planner(elf, Code(elf, Frames(elf)))
+        if not (planner.sites or elf.starts_programs):
+            return None
+        plans = planner.plans()
+        if not elf.starts_programs and all(p.method == "left alone" for p in plans):
+            raise ElfError("nothing in it can be redirected")
+        new = _build(planner, plans)
+    except (ElfError, UnwindError) as error:
+        return Rewritten(None, _report(elf, path, plans, str(error)), elf.is_loader)
+    return Rewritten(new, _report(elf, path, plans, ""), elf.is_loader)
+
+
+def _build(planner: Planner, plans: list[Plan]) -> bytes:
+    code = planner.code
+    frames = code.frames
+    appended = Appended(code.elf)
+    thunks = Thunks(code, appended.text)
+    if code.elf.starts_programs:
+        add_entry(code, thunks, planner.targets)
+    for plan in plans:
+        if plan.method != "left alone":
+            thunks.add(plan)
+    for address, patch in thunks.patches:
+        appended.patch(address, patch)
+    header = records = b""
+    if frames.eh_frame is not None:
+        size = header_size(len(frames.entries) + len(thunks.copies))
+        header_address = _up8(thunks.here)
+        records_address = _up8(header_address + size)
+        records, entries = write_frames(thunks.copies, records_address)
+        header = write_header([*frames.entries, *entries], frames.eh_frame, header_address)
+    return appended.close(bytes(thunks.text), header, records)
+
+
+def _up8(value: int) -> int:
+    return -(-value // 8) * 8
+
+
+def _report(elf: Elf, path: str, plans: list[Plan], reason: str) -> FileReport:
+    names = Names(elf) if plans else None
+    sites = [
+        Site(
+            address=plan.address,
+            offset=elf.offset(plan.address) or 0,
+            method="left alone" if reason else plan.method,
+            symbol=names.name(plan.address) if names else "",
+            number=plan.number,
+            reason=plan.reason or reason,
+            bypasses=plan.bypasses,
+        )
+        for plan in plans
+    ]
+    return FileReport(path=path, build_id=elf.build_id, rewritten=not reason, sites=sites, reason=reason)
+
+
+def rewrite_tree(root: Path, out: Path, *, jobs: int | None = None) -> SiteReport:
+    """Rewrite every ELF file below `root` that has system-call sites to the same place below `out`.
+
+    Symbolic links are not followed. Files that stay as they are do not appear in `out`. If a loader
+    cannot be made to map the page, its programs could not run any rewritten library: then nothing is written at
+    all and the report gives that reason. OSError if a file cannot be read or written.
+    """
+    names = sorted(_elf_files(root))
+    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+        results = [r for r in pool.map(_rewrite_file, [root] * len(names), names, chunksize=4) if r is not None]
+    broken = next((r.report for r in results if r.is_loader and r.data is None), None)
+    if broken is not None:
+        reason = f"nothing is rewritten, since {broken.path} is not: {broken.reason}"
+        return SiteReport(files=[_left_alone(r.report, reason) for r in results])
+    for result in results:
+        if result.data is not None:
+            target = out / result.report.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(result.data)
+            target.chmod((root / result.report.path).stat().st_mode & 0o7777)
+    return SiteReport(files=[r.report for r in results])
+
+
+def _left_alone(report: FileReport, reason: str) -> FileReport:
+    sites = [structs.replace(site, method="left alone", reason=site.reason or reason) for site in report.sites]
+    return structs.replace(report, rewritten=False, sites=sites, reason=reason)
+
+
+def _elf_files(root: Path) -> list[str]:
+    found = []
+    for directory, _, files in os.walk(root):
+        for name in files:
+            path = Path(directory, name)
+            if path.is_symlink() or not path.is_file():
+                continue
+            with path.open("rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    found.append(str(path.relative_to(root)))
+    return found
+
+
+def _rewrite_file(root: Path, name: str) -> Rewritten | None:
+    return rewrite_elf((root / name).read_bytes(), name)
