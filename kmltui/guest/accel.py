@@ -77,7 +77,8 @@ async def choose(wanted: Literal["auto", "kvm", "tcg"], kernel: Path, initrd: Pa
 
 async def _try(kernel: Path, initrd: Path) -> _Answer:
     """Boot a guest under KVM as far as its first process."""
-    vm = Vm(VmConfig(name="probe", kernel=kernel, initrd=initrd, accel="kvm", append="earlyprintk=ttyS0 ignore_loglevel"))
+    talkative = "earlyprintk=ttyS0 ignore_loglevel"
+    vm = Vm(VmConfig(name="probe", kernel=kernel, initrd=initrd, accel="kvm", append=talkative))
     try:
         await vm.start()
         ended = asyncio.create_task(vm.ended())

@@ -44,7 +44,7 @@ class Apt:
             raise MissingError("apt-get is not on this machine: guest images are built on Debian or a relative of it")
         self.suite = suite
         self._directory = directory
-        self._env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "APT_CONFIG": str(directory / "apt.conf")}
+        self._env = {**os.environ, "LC_ALL": "C", "APT_CONFIG": str(directory / "apt.conf")}
         for name in ("state/lists/partial", "cache/archives/partial", "empty"):
             (directory / name).mkdir(parents=True, exist_ok=True)
         (directory / "status").touch()
@@ -70,8 +70,9 @@ class Apt:
         }
         return "#clear APT::Architectures;\n" + "".join(f'{name} "{value}";\n' for name, value in settings.items())
 
-    def _run(self, arguments: Sequence[str], what: str, cwd: Path | None = None) -> str:
-        result = subprocess.run(["apt-get", *arguments], env=self._env, cwd=cwd, capture_output=True, text=True, check=False)
+    def _run(self, arguments: Sequence[str], what: str) -> str:
+        command = ["apt-get", *arguments]
+        result = subprocess.run(command, env=self._env, capture_output=True, text=True, check=False)
         if result.returncode:
             raise _failure(what, result.stderr)
         return result.stdout
@@ -79,13 +80,15 @@ class Apt:
     def update(self) -> None:
         """Fetch the package lists. Raises :class:`ImageError` if the mirror cannot be reached or is not trusted."""
         # Without Error-Mode a mirror that cannot be reached is only a warning.
-        self._run(["-q", "-o", "APT::Update::Error-Mode=any", "update"], f"cannot fetch the package lists of {self.suite}")
+        arguments = ["-q", "-o", "APT::Update::Error-Mode=any", "update"]
+        self._run(arguments, f"cannot fetch the package lists of {self.suite}")
 
     def resolve(self, names: Iterable[str], *, release: str = "") -> list[Package]:
         """Everything that an empty system needs to install ``names``, preferring the suite ``release``."""
         names = list(names)
         target = ["-t", release] if release else []
-        output = self._run(["-s", *target, "install", *names], f"cannot resolve {', '.join(names)} in {release or self.suite}")
+        what = f"cannot resolve {', '.join(names)} in {release or self.suite}"
+        output = self._run(["-s", *target, "install", *names], what)
         packages = [Package(m["name"], m["version"], m["arch"]) for m in map(_INSTALL.match, output.splitlines()) if m]
         return sorted(set(packages))
 

@@ -36,6 +36,7 @@ class FrameType(IntEnum):
 
 
 class SpawnFlag(IntFlag):
+    NONE = 0
     STDIN = 1
     TERMINAL = 2
     ELEVATED = 4
@@ -112,7 +113,7 @@ class GuestProcess:
         await self._channel.send(FrameType.STDIN, self._number)
 
     async def kill(self, signal: int = 15) -> None:
-        """Send ``signal`` to it and the programs that it started (its process group). Nothing happens if it has ended."""
+        """Send ``signal`` to it and to what it started (its process group). Nothing happens if it has ended."""
         await self._channel.send(FrameType.KILL, self._number, struct.pack("<I", signal))
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -205,10 +206,14 @@ class Channel:
         group: str = "other",
         env: Mapping[str, str] | None = None,
         directory: str = "",
-        flags: SpawnFlag = SpawnFlag(0),
+        flags: SpawnFlag = SpawnFlag.NONE,
         window: tuple[int, int] = (24, 80),
     ) -> GuestProcess:
-        """Start a program. Raises OSError as the guest's kernel gave it (FileNotFoundError, …), or :class:`GuestGone`."""
+        """Start a program; ``window`` is a terminal's rows and columns.
+
+        Raises OSError as the guest's kernel gave it (FileNotFoundError, …), :class:`GuestGone`, or ValueError for
+        words that no command can have.
+        """
         settings = [f"{name}={value}" for name, value in (env or {}).items()]
         strings = b"".join(text.encode() + b"\0" for text in (group, directory, *argv, *settings))
         payload = struct.pack("<BBHHHH", flags, 0, *window, len(argv), len(settings)) + strings

@@ -23,7 +23,9 @@ class CpioWriter:
         self._inode = 0
         self._made: set[str] = set()
 
-    def _entry(self, path: str, mode: int, size: int = 0, links: int = 1, inode: int = 0, device: tuple[int, int] = (0, 0)) -> None:
+    def _entry(
+        self, path: str, mode: int, size: int = 0, *, links: int = 1, inode: int = 0, device: tuple[int, int] = (0, 0)
+    ) -> None:
         if not inode:
             self._inode += 1
             inode = self._inode
@@ -65,11 +67,11 @@ class CpioWriter:
             self._inode += 1
             inode, kind, links = self._inode, stat.S_IFREG | permissions, 1 + len(also)
             # The kernel links the later names to the first, which carries the contents.
-            self._entry(path, kind, status.st_size, links, inode)
+            self._entry(path, kind, status.st_size, links=links, inode=inode)
             shutil.copyfileobj(stream, self._stream, 1 << 20)
             self._stream.write(bytes(-status.st_size % _ALIGNMENT))
             for name in also:
-                self._entry(name, kind, 0, links, inode)
+                self._entry(name, kind, links=links, inode=inode)
 
     def close(self) -> None:
         """End the archive (the stream stays open). Padded to a multiple of 512, so that archives can be joined."""

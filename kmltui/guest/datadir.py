@@ -16,6 +16,7 @@ _LIMIT_S = 300
 
 _SCRIPT = r"""
 set -e
+hostname localhost  # the scripts make rights for the host that they run on
 export LC_ALL=C
 cd /usr/share/mysql
 mkdir -p /var/lib/mysql

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,7 +16,7 @@ from kmltui.guest import datadir, kernel, layers, store
 from kmltui.guest.apt import Apt, Package
 from kmltui.guest.declared import WORKLOADS
 from kmltui.guest.errors import ImageError
-from kmltui.guest.programs import source_dir
+from kmltui.guest.programs import source_dir, workload_sources
 from kmltui.guest.progress import Report, Step, silent, step
 from kmltui.guest.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.guest.spec import ImageSpec, check_host
@@ -98,10 +97,6 @@ def _ready(spec: ImageSpec) -> Image | None:
     return Image(manifest) if current else None
 
 
-def _module_dir() -> Path:
-    return Path(str(resources.files("kmltui.kml"))) / "module"
-
-
 def _keys(parts: _Parts) -> dict[str, str]:
     """The key of every layer: a hash of everything that its contents depend on."""
     here = Path(__file__).parent
@@ -111,7 +106,13 @@ def _keys(parts: _Parts) -> dict[str, str]:
     kml = hash_of(
         base,
         kernel_key,
-        hash_of_files(source_dir(), here / "programs.py", _module_dir(), _module_dir().parent / "rewrite"),
+        hash_of_files(
+            source_dir(),
+            here / "programs.py",
+            *workload_sources(),
+            layers.module_dir(),
+            layers.module_dir().parent / "rewrite",
+        ),
         hash_of_files(*sorted(WORKLOADS.glob("*.c"))),
     )
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
@@ -229,7 +230,7 @@ class _Build:
                 image = next(p for p in parts.kernel_packages if p.name.startswith("linux-image-"))
                 kernel.unpack_kernel(self.debs / image.file_name, directory / "boot")
                 others = self._files([p for p in parts.kernel_packages if p is not image])
-                kernel.unpack_headers(others, self._files(parts.kernel_libraries), directory, home, current)
+                kernel.unpack_headers(others, self._files(parts.kernel_libraries), directory, home=home, step=current)
                 self._keep(directory, home)
         return home
 
@@ -252,13 +253,18 @@ class _Build:
                 layer = store.finished(kind, keys[kind], output)
             made[kind] = layer
 
-    def _kml(self, tree: Path, headers: Path, parts: _Parts, output: Path, current: Step) -> None:
+    def _kml(self, tree: Path, kernel_tree: Path, parts: _Parts, output: Path, current: Step) -> None:
         busybox = next(package for package in parts.packages if package.name == BUSYBOX)
         unpack(self.debs / busybox.file_name, self.work / "busybox")
         work = self.work / "kml-work"
         work.mkdir()
         self.sites = layers.write_kml(
-            tree, self.work / "busybox/usr/bin/busybox", headers / "boot", headers, _module_dir(), work, output, current
+            tree=tree,
+            busybox=self.work / "busybox/usr/bin/busybox",
+            kernel=kernel_tree,
+            work=work,
+            output=output,
+            step=current,
         )
 
     def _data(self, made: dict[str, Layer], output: Path, current: Step) -> None:

@@ -1,4 +1,4 @@
-"""The guest's kernel out of its Debian packages: the bootable image, the drivers the guest needs, and what builds a module.
+"""The guest's kernel out of its Debian packages: what boots, the drivers the guest needs, what builds a module.
 
 The headers are made for installation below /usr/src and for the distribution's own compiler and C library. Here they
 lie in a private directory: absolute paths in them are changed, and the programs among them (modpost, objtool, …) run
@@ -106,7 +106,9 @@ def unpack_kernel(package: Path, directory: Path) -> None:
         raise ImageError(f"{package.name} holds no kernel")
 
 
-def unpack_headers(packages: Sequence[Path], libraries: Sequence[Path], directory: Path, home: Path, step: Step) -> None:
+def unpack_headers(
+    packages: Sequence[Path], libraries: Sequence[Path], directory: Path, *, home: Path, step: Step
+) -> None:
     """Unpack headers and kbuild ``packages`` into ``directory``, which will be moved to ``home``.
 
     ``libraries`` are the packages that kbuild's own programs need.
@@ -136,8 +138,8 @@ def _wrap(program: Path, directory: Path) -> None:
     program.write_text(
         "#!/bin/sh\n"
         "# Run with the C library of the release that it was made for.\n"
-        f'here="${{0%/*}}"; host="$here/{host}/usr"\n'
-        f'exec "$host/lib64/ld-linux-x86-64.so.2" --library-path "$host/lib/x86_64-linux-gnu" "$here/{real.name}" "$@"\n'
+        f'here="${{0%/*}}"; host="$here/{host}/usr"; libraries="$host/lib/x86_64-linux-gnu"\n'
+        f'exec "$host/lib64/ld-linux-x86-64.so.2" --library-path "$libraries" "$here/{real.name}" "$@"\n'
     )
     program.chmod(0o755)
 
@@ -146,11 +148,11 @@ def build_module(sources: Path, headers: Path, output: Path) -> None:
     """Build the out-of-tree module in ``sources`` (``kml.ko``) against ``headers`` with the host's gcc, in place."""
     for program in ("make", "gcc"):
         if not shutil.which(program):
-            raise MissingError(f"{program} is not on this machine: it builds the kernel module; `kmltui doctor` says how to get it")
+            raise MissingError(f"{program} is not on this machine; it builds the kernel module. See `kmltui doctor`")
     trees = [path for path in headers.glob("usr/src/linux-headers-*") if (path / ".config").exists()]
     if len(trees) != 1:
         raise ImageError(f"{headers} does not hold one kernel's headers")
-    command = ["make", "-s", "-C", trees[0], f"M={sources}", "CC=gcc", "KBUILD_MODPOST_WARN=", "modules"]
+    command = ["make", "-s", "-C", str(trees[0]), f"M={sources}", "CC=gcc", "KBUILD_MODPOST_WARN=", "modules"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     module = sources / "kml.ko"
     if result.returncode or not module.exists():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,39 +70,44 @@ def _within(name: str, target: str) -> str:
     return "" if "/" in target else f"{name.rpartition('/')[0]}/{target}"
 
 
-def write_kml(
-    tree: Path, busybox: Path, kernel: Path, headers: Path, module: Path, work: Path, output: Path, step: Step
-) -> dict[str, int]:
+def module_dir() -> Path:
+    """The sources of KML's kernel module."""
+    return Path(str(resources.files("kmltui"))) / "kml" / "module"
+
+
+def write_kml(*, tree: Path, busybox: Path, kernel: Path, work: Path, output: Path, step: Step) -> dict[str, int]:
     """What makes the packages a guest: init, agent, shell, drivers, KML's module and the rewritten ELF files.
+
+    ``kernel`` is an unpacked kernel with its headers (:mod:`kmltui.guest.kernel`), ``work`` an empty directory.
 
     Returns how many system-call sites the rewriter found, rewrote and left alone.
     """
     programs = work / "programs"
     programs.mkdir()
-    build_programs(programs)
+    made = build_programs(programs)
     declared = {program.path: program.compile(work / "declared") for program in declared_programs()}
     step.at(0.1)
     sources = work / "module"
-    have_module = (module / "Kbuild").exists()
+    have_module = (module_dir() / "Kbuild").exists()
     if have_module:
-        shutil.copytree(module, sources)
-        build_module(sources, headers, work / "kml.ko")
+        shutil.copytree(module_dir(), sources)
+        build_module(sources, kernel, work / "kml.ko")
     step.at(0.3)
     rewritten = work / "rewritten"
     sites = _rewrite(tree, rewritten)
     step.at(0.9)
     with output.open("wb") as stream:
         archive = CpioWriter(stream)
-        archive.file("init", programs / "guestd", mode=0o755)
-        archive.file("kmltui/agent", programs / "agent", mode=0o755)
-        archive.file("kmltui/ring.so", programs / "ring.so", mode=0o755)
+        for place, program in made.items():
+            archive.file(place, program, mode=0o755)
         # Not rewritten: a program of a workload may want to trap.
         for name, path in declared.items():
             archive.file(name, path, *([f"trusted/{name}"] if is_dynamic_program(path) else []))
         archive.file("kmltui/busybox", busybox, mode=0o755)
-        names = (kernel / "drivers").read_text().split()
+        boot = kernel / "boot"
+        names = (boot / "drivers").read_text().split()
         for name in names:
-            archive.file(f"kmltui/modules/{name}.ko", kernel / f"{name}.ko")
+            archive.file(f"kmltui/modules/{name}.ko", boot / f"{name}.ko")
         archive.data("kmltui/drivers", "".join(f"/kmltui/modules/{name}.ko\n" for name in names).encode())
         if have_module:
             archive.file("kml/kml.ko", work / "kml.ko")

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from kmltui.guest.errors import ImageError, MissingError
 
 _STATIC = ("-static", "-Os", "-s")
-_SHARED = ("-shared", "-fPIC", "-Os", "-s", "-nostdlib")
-"""Without naming the C library: its symbols are then found in whichever release the guest has."""
+_GUEST = re.compile(r"^// Guest: (?P<path>\S+) = (?P<options>.*)$", re.MULTILINE)
 
-PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "guestd": (_STATIC, ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c")),
-    "agent": (_STATIC, ("agent.c", "port_open.c")),
-    "ring.so": (_SHARED, ("ring.c",)),
+PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c")),
+    "agent": ("kmltui/agent", ("agent.c", "port_open.c")),
 }
-"""What is made: options and sources of each."""
+"""The guest's own: where each lies in the guest, and its sources."""
 
 
 def source_dir() -> Path:
@@ -26,14 +26,42 @@ def source_dir() -> Path:
     return Path(str(resources.files("kmltui.guest"))) / "src"
 
 
-def build_programs(directory: Path) -> None:
-    """Compile every program into ``directory``. Raises :class:`MissingError` without a compiler or static C library."""
+def workload_sources() -> dict[Path, tuple[str, list[str]]]:
+    """C sources of the workloads: by source, the path in the guest and the compiler's options.
+
+    A source says so itself, in a line of its first comment: ``Guest: PATH = OPTIONS``.
+    """
+    directory = Path(str(resources.files("kmltui"))) / "workloads"
+    found: dict[Path, tuple[str, list[str]]] = {}
+    for path in sorted(directory.glob("*.c")):
+        if match := _GUEST.search(path.read_text()):
+            found[path] = (match["path"], match["options"].split())
+    return found
+
+
+def build_programs(directory: Path) -> dict[str, Path]:
+    """Compile every program into ``directory``: what was made, by its path in the guest.
+
+    Raises :class:`MissingError` without a compiler or static C library.
+    """
     if not shutil.which("gcc"):
-        raise MissingError("gcc is not on this machine: it compiles the guest's programs; `kmltui doctor` says how to get it")
-    for name, (options, sources) in PROGRAMS.items():
-        command = ["gcc", "-std=gnu11", "-Wall", *options, "-o", str(directory / name), *sources]
-        result = subprocess.run(command, cwd=source_dir(), capture_output=True, text=True, check=False)
-        if result.returncode:
-            if "cannot find -lc" in result.stderr or "No such file or directory" in result.stderr:
-                raise MissingError(f"cannot compile {name}: the C library's development files are missing (libc6-dev)")
-            raise ImageError(f"cannot compile {name}:\n{result.stderr.strip()}")
+        raise MissingError("gcc is not on this machine; it compiles the guest's programs. See `kmltui doctor`")
+    made: dict[str, Path] = {}
+    for name, (place, sources) in PROGRAMS.items():
+        made[place] = directory / name
+        _compile(made[place], _STATIC, [source_dir() / source for source in sources])
+    for source, (place, options) in workload_sources().items():
+        made[place] = directory / Path(place).name
+        _compile(made[place], options, [source])
+    return made
+
+
+def _compile(output: Path, options: Sequence[str], sources: Sequence[Path]) -> None:
+    command = ["gcc", "-std=gnu11", "-Wall", *options, "-o", str(output), *map(str, sources)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        if "cannot find -lc" in result.stderr or "No such file or directory" in result.stderr:
+            raise MissingError(
+                f"cannot compile {output.name}: the C library's headers are missing. See `kmltui doctor`"
+            )
+        raise ImageError(f"cannot compile {output.name}:\n{result.stderr.strip()}")

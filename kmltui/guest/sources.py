@@ -67,7 +67,8 @@ def _deb822(text: str) -> Iterator[Source]:
         if "\n" in signed_by:  # a key in the file itself; apt's own trusted keys must do
             signed_by = ""
         for uri in fields.get("uris", "").split():
-            yield Source(uri, tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split()), signed_by)
+            suites, components = (tuple(fields.get(name, "").split()) for name in ("suites", "components"))
+            yield Source(uri, suites, components, signed_by)
 
 
 def read_sources(apt_dir: Path = APT_DIR) -> list[Source]:
@@ -92,10 +93,11 @@ def host_mirror(sources: list[Source]) -> Mirror:
 
     def likeness(source: Source) -> tuple[bool, bool, bool]:
         path = source.uri.rstrip("/")
-        return "debian-archive" in source.signed_by, path.endswith(("/debian", "/debian-security")), "snapshot" not in path
+        own_name = path.endswith(("/debian", "/debian-security"))
+        return "debian-archive" in source.signed_by, own_name, "snapshot" not in path
 
     def best(pattern: re.Pattern[str]) -> Source | None:
-        found = [s for s in sources if "main" in s.components and any(pattern.match(suite.split("/")[0]) for suite in s.suites)]
+        found = (s for s in sources if "main" in s.components and any(map(pattern.match, s.suites)))
         return max(found, key=likeness, default=None)
 
     archive = best(_SUITE)

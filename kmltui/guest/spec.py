@@ -68,14 +68,17 @@ def host_suite(os_release: Path = Path("/etc/os-release")) -> Suite | None:
         match = re.search(r'^VERSION_CODENAME="?(\w+)', os_release.read_text(), re.MULTILINE)
     except OSError:
         return None
-    for suite in get_args(Suite):
-        if match and match[1] == suite:
-            return suite
-    return None
+    known: dict[str, Suite] = {suite: suite for suite in _OWN_KERNEL}
+    return known.get(match[1]) if match else None
 
 
 def make_spec(
-    suite: str | None = None, kernel: str | None = None, flavour: str = "cloud", *, tools: bool = False, mirror: str = ""
+    suite: str | None = None,
+    kernel: str | None = None,
+    flavour: str = "cloud",
+    *,
+    tools: bool = False,
+    mirror: str = "",
 ) -> ImageSpec:
     """A checked spec; what is not given is as on the host, or the oldest that works. Raises :class:`ImageError`."""
     chosen = suite or host_suite() or "bookworm"
@@ -91,7 +94,7 @@ def make_spec(
 
 
 def parse_spec(name: str) -> ImageSpec:
-    """The spec that ``name`` (see :attr:`ImageSpec.name`) stands for; empty: the default. Raises :class:`ImageError`."""
+    """What ``name`` stands for (see :attr:`ImageSpec.name`); empty: the default. Raises :class:`ImageError`."""
     match = re.fullmatch(r"(?:(?P<suite>\w+)/(?P<kernel>[\d.]+)(?:/(?P<flavour>\w+))?)?(?P<tools>\+tools)?", name)
     if not match:
         raise ImageError(f"{name!r} does not name an image: write SUITE/KERNEL, for example bookworm/6.1")

@@ -112,7 +112,8 @@ def hash_of_files(*paths_: Path) -> str:
     """A hash of the contents of files, and of everything below directories."""
     found: list[Path] = []
     for path in paths_:
-        found += sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts) if path.is_dir() else [path]
+        below = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        found += below if path.is_dir() else [path]
     return hash_of(*(part for path in found for part in (path.name, path.read_bytes())))
 
 

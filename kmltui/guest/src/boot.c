@@ -251,7 +251,6 @@ void boot(void)
 	mount_at("tmpfs", "/dev/shm", NULL);
 	mount_at("tmpfs", "/run", "mode=0755");
 	mkdir("/run/mysqld", 0755);
-	mkdir("/run/kmltui", 01777);
 	mkdir("/tmp", 01777);
 	chmod("/tmp", 01777);
 

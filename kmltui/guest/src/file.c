@@ -2,7 +2,9 @@
 /* Files to and from the host. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +21,16 @@ static struct {
 	int error;
 } puts_[PUTS_MAX];
 
+static void make_parents(const char *path)
+{
+	char directory[PATH_MAX];
+
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
+		mkdir(directory, 0755);
+	}
+}
+
 void file_put(int port, const struct frame *frame)
 {
 	uint32_t mode;
@@ -29,6 +41,7 @@ void file_put(int port, const struct frame *frame)
 		return;
 	}
 	memcpy(&mode, frame->payload, sizeof(mode));
+	make_parents(path);
 	for (int i = 0; i < PUTS_MAX; i++) {
 		if (puts_[i].used)
 			continue;

@@ -1,0 +1,260 @@
+"""A session in a virtual machine of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+
+from kmltui.counters import CounterError
+from kmltui.guest import environment, store
+from kmltui.guest.accel import choose
+from kmltui.guest.agent import Agent, decode
+from kmltui.guest.channel import Channel, GuestGone, GuestProcess, SpawnFlag
+from kmltui.guest.errors import GuestError
+from kmltui.guest.image import Image, find_image
+from kmltui.guest.qemu import Accelerator, Vm, VmConfig
+from kmltui.guest.spec import parse_spec
+from kmltui.model import Environment, Log, SessionSpec, State
+from kmltui.sessions.protocol import Clock, Emit, SessionError
+
+BOOT_LIMIT_S = 120.0
+"""From start to guestd's report; some seconds under emulation, more on a machine that is very busy."""
+
+SILENCE_LIMIT_S = 30.0
+"""An agent that is silent for this long (and ten periods) means a guest that hangs."""
+
+_SHOWN_LINES = 12
+_ALARMS = ("BUG:", "Oops", "Kernel panic", "general protection fault", "watchdog:", "WARNING:", "Call Trace")
+
+
+class GuestSession:
+    """One guest. ``qemu_arguments`` and ``accel_options`` go to QEMU as they are (plugins, ``-icount``)."""
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        sample_period_ns: int = 500_000_000,
+        *,
+        qemu_arguments: Sequence[str] = (),
+        accel_options: str = "",
+        append: str = "",
+    ) -> None:
+        self.spec = spec
+        self._period_ns = sample_period_ns
+        self._qemu_arguments = qemu_arguments
+        self._accel_options = accel_options
+        self._append = append
+        self._emit: Emit = lambda _record: None
+        self._clock: Clock = lambda: 0
+        self._vm: Vm | None = None
+        self._channel: Channel | None = None
+        self._agent: Agent | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._heard = asyncio.Event()
+        self._failure: asyncio.Future[SessionError] | None = None
+        self._stopped = False
+
+    async def start(self, emit: Emit, clock: Clock) -> None:
+        self._emit, self._clock = emit, clock
+        self._failure = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(BOOT_LIMIT_S):
+                await self._start()
+        except TimeoutError:
+            raise self._error(f"was not up within {BOOT_LIMIT_S:.0f} s", "hung") from None
+        except GuestGone:
+            raise await self._reason() from None
+        except GuestError as error:
+            raise self._error(str(error)) from error
+
+    async def _start(self) -> None:
+        image = await asyncio.to_thread(find_image, parse_spec(self.spec.image))
+        with store.in_use():
+            accel = await choose(self.spec.accel, image.kernel, image.initrd)
+            self._state(f"starting QEMU with {'KVM' if accel == 'kvm' else 'software emulation (TCG)'}")
+            self._vm = Vm(self._config(image, accel), self._console)
+            await self._vm.start()
+            self._tasks.append(asyncio.create_task(self._watch_vm(self._vm)))
+            self._state("waiting for the guest's kernel")
+            self._channel = Channel(*self._vm.control)
+            report = await self._channel.hello()
+        # Until the module is there: its absence is no problem.
+        if problems := [p for p in report.get("problem", []) if p != "kml: the image has no module"]:
+            raise GuestError("the guest did not come up as it should: " + "; ".join(problems))
+        if report.get("arm") != [self.spec.arm]:
+            raise GuestError(f"the guest came up with the arm {report.get('arm')}")
+        facts = await environment.read(self._channel)
+        facts |= environment.known(image, accel, self.spec, report)
+        self._emit(Environment(t_ns=self._clock(), session=self.spec.name, facts=facts))
+        self._agent = Agent(*self._vm.agent)
+        self._tasks.append(asyncio.create_task(self._follow_agent(self._agent)))
+        await self.sample("boot")
+        await self._agent.set_period(self._period_ns)
+        self._tasks.append(asyncio.create_task(self._watch_silence()))
+
+    def _config(self, image: Image, accel: Accelerator) -> VmConfig:
+        return VmConfig(
+            name=self.spec.name,
+            kernel=image.kernel,
+            initrd=image.initrd,
+            arm=self.spec.arm,
+            vcpus=self.spec.vcpus,
+            memory_bytes=self.spec.memory_bytes,
+            accel=accel,
+            arguments=self._qemu_arguments,
+            accel_options=self._accel_options,
+            append=self._append,
+        )
+
+    def _state(self, detail: str) -> None:
+        self._emit(State(t_ns=self._clock(), session=self.spec.name, state="booting", detail=detail))
+
+    def _console(self, text: str) -> None:
+        level = "error" if any(alarm in text for alarm in _ALARMS) else "info"
+        self._emit(Log(t_ns=self._clock(), session=self.spec.name, source="console", text=text, level=level))  # type: ignore[arg-type]
+
+    def _error(self, what: str, state: str = "failed") -> SessionError:
+        lines = list(self._vm.console)[-_SHOWN_LINES:] if self._vm else []
+        console = "; the last lines of its console:\n" + "\n".join(lines) if lines else ""
+        return SessionError(f"{self.spec.name}: {what}{console}", state)
+
+    def _fail(self, error: SessionError) -> None:
+        if self._failure is not None and not self._failure.done() and not self._stopped:
+            self._failure.set_result(error)
+
+    async def _reason(self) -> SessionError:
+        """Why the guest is gone: known as soon as QEMU has ended."""
+        assert self._failure is not None
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._failure), 5.0)
+        except TimeoutError:
+            return self._error("the guest no longer answers", "hung")
+
+    async def _watch_vm(self, vm: Vm) -> None:
+        await vm.ended()
+        if vm.panicked:
+            self._fail(self._error("the guest's kernel has panicked", "panicked"))
+        elif vm.messages:
+            self._fail(self._error(f"QEMU has ended: {vm.messages}"))
+        else:
+            self._fail(self._error("QEMU has ended, or was killed"))
+
+    async def _watch_silence(self) -> None:
+        limit = max(SILENCE_LIMIT_S, 10 * self._period_ns / 1e9)
+        while self._period_ns:
+            self._heard.clear()
+            try:
+                await asyncio.wait_for(self._heard.wait(), limit)
+            except TimeoutError:
+                self._fail(self._error(f"the guest hangs: its agent has been silent for {limit:.0f} s", "hung"))
+                return
+
+    async def _follow_agent(self, agent: Agent) -> None:
+        try:
+            while True:
+                frame = await agent.receive()
+                sample = decode(frame, self.spec.name, self._clock())
+                self._heard.set()
+                self._emit(sample)
+                if sample.mark and self._waiting[sample.mark]:
+                    self._settle(self._waiting[sample.mark].popleft())
+        except (EOFError, OSError):
+            pass  # the guest is gone; the other watcher knows why
+        except (GuestError, CounterError) as error:
+            self._fail(self._error(str(error)))
+        finally:
+            for futures in self._waiting.values():
+                for future in futures:
+                    self._settle(future, GuestGone("the guest is gone"))
+
+    @staticmethod
+    def _settle(future: asyncio.Future[None], error: Exception | None = None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    async def sample(self, mark: str) -> None:
+        agent, _ = self._live()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[mark].append(future)
+        try:
+            await agent.ask(mark)
+            await future
+        except (GuestGone, OSError):
+            raise await self._reason() from None
+
+    def _live(self) -> tuple[Agent, Channel]:
+        if self._agent is None or self._channel is None or self._stopped:
+            raise SessionError(f"{self.spec.name}: the guest is not running")
+        return self._agent, self._channel
+
+    @property
+    def channel(self) -> Channel:
+        """guestd itself, for what the protocol of sessions does not offer (terminals)."""
+        return self._live()[1]
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        group: str = "client",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        elevated: bool = True,
+    ) -> GuestProcess:
+        flags = SpawnFlag.NONE
+        if stdin:
+            flags |= SpawnFlag.STDIN
+        if elevated:
+            flags |= SpawnFlag.ELEVATED
+        try:
+            return await self.channel.spawn(argv, group=group, env=env, flags=flags)
+        except GuestGone:
+            raise await self._reason() from None
+        except (OSError, ValueError) as error:
+            raise SessionError(f"{self.spec.name}: cannot start {argv[0] if argv else 'nothing'}: {error}") from error
+
+    async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        try:
+            await self.channel.put(path, data, mode)
+        except GuestGone:
+            raise await self._reason() from None
+        except OSError as error:
+            raise SessionError(f"{self.spec.name}: cannot write {path} in the guest: {error.strerror}") from error
+
+    async def get(self, path: str) -> bytes:
+        data = bytearray()
+        try:
+            await self.channel.get(path, data.extend)
+        except GuestGone:
+            raise await self._reason() from None
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise SessionError(f"{self.spec.name}: cannot read {path} in the guest: {error.strerror}") from error
+        return bytes(data)
+
+    def mysql_address(self) -> tuple[str, int]:
+        assert self._vm is not None, "the session has not been started"
+        return "127.0.0.1", self._vm.port
+
+    async def failed(self) -> SessionError:
+        assert self._failure is not None, "the session has not been started"
+        return await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._vm is not None:
+            await self._vm.stop()
+        if self._channel is not None:
+            await self._channel.close()
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
