@@ -25,9 +25,9 @@ _MACHINE = Group("Guest and machine", sort_key=2)
 
 for command in (runs.demo, runs.run, runs.watch, runs.ls, runs.stop, runs.mark, runs.stream):
     app.command(command, group=_RUNS)
-for command in (view.replay, view.report, view.export, view.cut, view.rename, view.rm):
+for command in (view.replay, view.report):
     app.command(command, group=_LOOK)
-app.command(guest.app, group=_MACHINE)
+app.command(guest.app)
 app.command(setup.doctor, group=_MACHINE)
 app["--help"].group = app["--version"].group = "Help"
 

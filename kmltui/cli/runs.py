@@ -285,7 +285,7 @@ def ls(*, as_json: Json = False) -> int:
 
     rows = listing.runs()
     if as_json:
-        common.print_json(rows)
+        common.print_json([listing.as_json(row) for row in rows])
         return DONE
     if not rows:
         print("no runs yet; 'kmltui demo' or 'kmltui run' makes one")

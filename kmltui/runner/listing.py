@@ -1,11 +1,11 @@
-"""The list of runs: what the register and the recordings say of each."""
+"""The list of runs: the recordings in kmltui's own directory, and those that runs were told to write elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from kmltui import paths
 from kmltui.analysis.printable import printable
@@ -13,16 +13,56 @@ from kmltui.recording import library
 from kmltui.runner import registry
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, for people and programs."""
+def runs() -> list[library.Entry]:
+    """All runs of this user, newest first."""
+    found = {entry.path.resolve(): entry for entry in library.scan(paths.runs_dir())}
+    for run in registry.entries():
+        path = Path(run.recording).resolve()
+        if path not in found and path.exists():
+            found[path] = library.entry(path)
+    return sorted(found.values(), key=lambda entry: entry.created_unix_ns or entry.modified_unix_ns, reverse=True)
 
-    name: str
-    state: str
-    """``live``, ``done``, ``failed``, ``stopped``, ``lost`` (the runner was killed), ``unreadable``."""
-    workload: str
-    sessions: list[str]
-    created_unix_ns: int
-    duration_ns: int
-    size_bytes: int
-    recording: str
-    detail: str = ""
+
+def as_json(entry: library.Entry) -> dict[str, Any]:
+    """One run for programs."""
+    return {
+        "name": entry.run or entry.name,
+        "state": entry.state,
+        "workload": entry.workload.name if entry.workload else None,
+        "sessions": [session.name for session in entry.sessions],
+        "created_unix_ns": entry.created_unix_ns,
+        "duration_s": entry.duration_ns / 1e9,
+        "size_bytes": entry.size_bytes,
+        "recording": str(entry.path),
+        "title": entry.title,
+        "detail": entry.detail,
+    }
+
+
+def table(entries: Sequence[library.Entry]) -> str:
+    """The runs for people, a line each, aligned."""
+    rows = [("RUN", "STATE", "BEGAN", "LASTED", "SIZE", "SESSIONS", "")]
+    rows += [_row(entry) for entry in entries]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+    )
+
+
+def _row(entry: library.Entry) -> tuple[str, str, str, str, str, str, str]:
+    began = entry.created_unix_ns or entry.modified_unix_ns
+    minutes, seconds = divmod(entry.duration_ns // 1_000_000_000, 60)
+    reason = entry.title or (entry.detail.splitlines() or [""])[0]
+    return (
+        printable(entry.run or entry.name),
+        entry.state,
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(began / 1e9)),
+        f"{minutes}:{seconds:02}",
+        _size(entry.size_bytes),
+        printable(", ".join(session.name for session in entry.sessions)),
+        printable(reason)[:60],
+    )
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"

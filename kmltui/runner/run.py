@@ -34,7 +34,7 @@ from kmltui.model import (
     WorkloadSpec,
 )
 from kmltui.recording import RecordingError, Writer
-from kmltui.runner import registry
+from kmltui.runner import images, registry
 from kmltui.runner.control import ControlServer
 from kmltui.runner.server import Server
 from kmltui.sessions import create_session
@@ -224,6 +224,7 @@ class Run:
 
     async def _sessions(self) -> None:
         """All sessions side by side; the first failure ends the run."""
+        await images.prepare(self.plan.sessions, self.emit, self.clock)
         barrier = asyncio.Barrier(len(self.plan.sessions))
         tasks = [asyncio.create_task(self._one(spec, barrier), name=spec.name) for spec in self.plan.sessions]
         try:

@@ -56,6 +56,8 @@ class Server:
         self._tail: list[str] = []
         self._connection: pymysql.Connection[Any] | None = None
         self._own_queries = 0
+        # One connection, so one query at a time: the periodic poll and the boundaries' polls take turns.
+        self._polling = asyncio.Lock()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._died: asyncio.Future[SessionError] = asyncio.get_running_loop().create_future()
@@ -101,7 +103,8 @@ class Server:
 
     async def poll_status(self) -> None:
         """Emit one Status record now."""
-        rows = await asyncio.to_thread(self._query_status)
+        async with self._polling:
+            rows = await asyncio.to_thread(self._query_status)
         self._emit(
             Status(
                 t_ns=self._clock(),

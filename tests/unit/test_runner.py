@@ -69,7 +69,7 @@ class World:
         monkeypatch.setattr(workloads, "get", lambda name: self.workload)
         plan = Plan(
             workload=WorkloadSpec(name="probe"),
-            sessions=[SessionSpec(name="stock"), SessionSpec(name="kml", arm="kml")],
+            sessions=[SessionSpec(name="stock", kind="local"), SessionSpec(name="kml", kind="local", arm="kml")],
             name="r1",
             out=tmp_path / "r1.kmlrec",
         )

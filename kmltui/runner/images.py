@@ -1,0 +1,62 @@
+"""The guest images that a run needs, built if they are not there, with the progress in the recording."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from kmltui.guest.errors import GuestError
+from kmltui.guest.image import ensure_image
+from kmltui.guest.progress import Progress
+from kmltui.guest.spec import parse_spec
+from kmltui.model import SessionSpec, State
+from kmltui.sessions.protocol import Clock, Emit, SessionError
+
+
+class _Stopped(Exception):
+    """Leaves the build from inside its progress report, so that it cleans up after itself."""
+
+
+async def prepare(sessions: Sequence[SessionSpec], emit: Emit, clock: Clock) -> None:
+    """Make sure that every guest session's image is there. Emits State records for the sessions that wait for it.
+
+    Raises:
+        SessionError: an image cannot be made; the message says why and what to do.
+    """
+    wanted: dict[str, list[str]] = {}
+    for spec in sessions:
+        if spec.kind == "guest":
+            wanted.setdefault(spec.image, []).append(spec.name)
+    for image, names in wanted.items():
+        await _prepare(image, names, emit, clock)
+
+
+async def _prepare(image: str, names: list[str], emit: Emit, clock: Clock) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = threading.Event()
+
+    def tell(progress: Progress) -> None:
+        for name in names:
+            state = State(
+                t_ns=clock(), session=name, state="image", detail=progress.step, fraction=progress.fraction
+            )
+            emit(state)
+
+    def report(progress: Progress) -> None:
+        if stopped.is_set():
+            raise _Stopped
+        loop.call_soon_threadsafe(tell, progress)
+
+    def build() -> None:
+        ensure_image(parse_spec(image), report)
+
+    building = asyncio.ensure_future(asyncio.to_thread(build))
+    try:
+        await asyncio.shield(building)
+    except GuestError as error:
+        raise SessionError(str(error)) from error
+    except asyncio.CancelledError:
+        stopped.set()
+        await asyncio.gather(building, return_exceptions=True)
+        raise
