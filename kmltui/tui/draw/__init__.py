@@ -1,0 +1,1 @@
+"""What is drawn, as lines of text with roles: pure functions that know neither Textual nor colours."""

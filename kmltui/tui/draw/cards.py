@@ -1,0 +1,95 @@
+"""What a pane shows while its session has no figures: that it is being made, or why it is gone."""
+
+from __future__ import annotations
+
+from kmltui.analysis.printable import printable
+from kmltui.analysis.views import SessionView
+from kmltui.model import FINAL_STATES
+from kmltui.tui.draw import bars
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.text import Line, clock, fit, line
+
+_WORDS = {
+    "waiting": "not started",
+    "image": "building the image",
+    "booting": "booting",
+    "loading": "loading tables",
+    "ready": "ready",
+    "running": "running",
+    "done": "done",
+    "failed": "failed",
+    "panicked": "guest panicked",
+    "server-died": "server died",
+    "hung": "hung",
+    "stopped": "stopped",
+}
+_STEPS = ("image", "booting", "loading", "running")
+
+
+def state_word(state: str) -> str:
+    """The state in words for people."""
+    return _WORDS.get(state, state)
+
+
+def is_broken(session: SessionView) -> bool:
+    return session.state.state in FINAL_STATES - {"done", "stopped"}
+
+
+def wants_card(session: SessionView) -> bool:
+    """Whether there is more to say of the state than there are figures to show."""
+    state = session.state.state
+    return (
+        is_broken(session)
+        or (not session.started and not session.cpus)
+        or state in ("waiting", "image", "booting", "loading")
+    )
+
+
+def card(session: SessionView, cells: int, rows: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
+    """Exactly ``rows`` lines: the state, what it is about, how far it is, and the last lines of the console."""
+    broken = is_broken(session)
+    lines = _broken(session, cells, glyphs) if broken else _under_way(session, cells, now_ns, glyphs)
+    room = rows - len(lines) - 1
+    if session.console and room >= 1:
+        lines.append(line(("last lines of the console", "muted") if broken else ("console", "faint")))
+        tail = session.console[-(rows - len(lines)) :]
+        lines += [line((" " + printable(text), "text" if broken else "faint")) for text in tail]
+    lines += [()] * (rows - len(lines))
+    return [fit(each, cells) for each in lines[:rows]]
+
+
+def _under_way(session: SessionView, cells: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
+    state = session.state
+    elapsed = clock(max(now_ns - state.t_ns, 0))
+    lines = [
+        (),
+        line((f" {glyphs.busy} ", "title"), (state_word(state.state), "strong"), (f"  {elapsed}", "muted")),
+        line((f"   {printable(state.detail)}", "muted")),
+    ]
+    room = max(cells - 14, 4)
+    if state.fraction is not None:
+        lines.append(
+            line("   ", *bars.progress(state.fraction, room, glyphs), (f" {state.fraction * 100:3.0f} %", "text"))
+        )
+    steps: list[tuple[str, str]] = [("   ", "text")]
+    reached = _STEPS.index(state.state) if state.state in _STEPS else len(_STEPS) if state.state == "ready" else -1
+    for index, step in enumerate(_STEPS):
+        sign = glyphs.done if index < reached else glyphs.play if index == reached else glyphs.dot
+        role = "good" if index < reached else "strong" if index == reached else "faint"
+        steps.append(
+            (
+                f"{sign} {'tables' if step == 'loading' else 'boot' if step == 'booting' else step.replace('running', 'run')}  ",
+                role,
+            )
+        )
+    return [*lines, tuple(steps), ()]
+
+
+def _broken(session: SessionView, cells: int, glyphs: Glyphs) -> list[Line]:
+    state = session.state
+    lines = [(), line((f" {glyphs.failed} {state_word(state.state)}", "alert"), (f"  at {clock(state.t_ns)}", "muted"))]
+    text = printable(state.detail)
+    while text and len(lines) < 5:
+        lines.append(line((f"   {text[: cells - 3]}", "text")))
+        text = text[cells - 3 :]
+    return [*lines, ()]

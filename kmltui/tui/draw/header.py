@@ -1,0 +1,160 @@
+"""The first line: what runs, since when, live or not; and, always in sight, on what it runs."""
+
+from __future__ import annotations
+
+from kmltui.analysis.printable import printable
+from kmltui.analysis.views import SessionView, Snapshot
+from kmltui.tui.draw.cards import is_broken, state_word
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.player import Frame
+from kmltui.tui.text import Line, Span, clock, fit, line, shorten, size, spread, width
+
+
+def draw(frame: Frame, cells: int, glyphs: Glyphs, viewer_share: float | None = None) -> Line:
+    """``viewer_share``: the viewer's own CPU use as a share of one core."""
+    view = frame.view
+    badge = _badge(frame, glyphs)
+    machine = _machine(view, glyphs)
+    name: Line = ((" kmltui ", "title"), (f"{glyphs.dot} {printable(view.workload.name)} ", "strong"))
+    parts: list[Line] = [badge]
+    engine = view.workload.options.get("engine")
+    if engine:
+        parts.append(line((f" {glyphs.dot} {printable(engine)}", "muted")))
+    if view.workload.loops:
+        parts.append(line((f" {glyphs.dot} {view.workload.loops:,} loops", "muted")))
+    cost = _cost(view, viewer_share)
+    if cost:
+        parts.append(line((f" {glyphs.dot} {cost}", "faint")))
+    if view.header.title:
+        parts.append(line((f" {glyphs.dot} {printable(view.header.title)}", "muted")))
+    room = cells - width(name) - width(machine) - 1
+    if room < width(badge):  # too narrow for both: the badge gives way to nothing, the name does
+        return spread(badge, machine, cells)
+    return spread((*name, *shorten(parts, room)), machine, cells)
+
+
+def _badge(frame: Frame, glyphs: Glyphs) -> Line:
+    """Live or recorded, playing or not, and the time."""
+    now, whole = clock(frame.view.t_ns), clock(frame.duration_ns)
+    speed = f" ×{frame.speed:g}" if frame.speed != 1 else ""
+    if frame.live and frame.at_head:
+        return ((f"{glyphs.record} REC ", "live"), (now, "strong"))
+    if frame.live:
+        behind = clock(frame.duration_ns - frame.view.t_ns)
+        sign = glyphs.pause if frame.paused else glyphs.play
+        word = " PAUSED " if frame.paused else " BEHIND "
+        return ((f"{sign}{word}", "warn"), (now, "strong"), (f" {behind} behind live{speed}", "muted"))
+    sign = glyphs.pause if frame.paused else glyphs.play
+    word = "REPLAY" if not frame.at_head else "ENDED"
+    return ((f"{sign} {word} ", "mark"), (now, "strong"), (f" / {whole}{speed}", "muted"))
+
+
+def _machine(view: Snapshot, glyphs: Glyphs) -> Line:
+    """Accelerator, kernel, CPUs and mitigations: they decide what the figures mean."""
+    facts: list[dict[str, str]] = [dict(session.facts) for session in view.sessions]
+    parts = [
+        _common(facts, "accelerator", str.upper),
+        _common(facts, "kernel", _short_kernel),
+        _vcpus(view),
+        _common(facts, "mitigations", _mitigations),
+    ]
+    text = f" {glyphs.dot} ".join(part for part in parts if part)
+    return ((f"{text} ", "muted"),)
+
+
+def _common(facts: list[dict[str, str]], key: str, form: object) -> str:
+    """One value if the sessions agree, otherwise both: a difference here is worth seeing."""
+    make = form if callable(form) else str
+    values = [str(make(fact[key])) for fact in facts if fact.get(key)]
+    return "/".join(printable(value) for value in dict.fromkeys(values))
+
+
+def _vcpus(view: Snapshot) -> str:
+    numbers = dict.fromkeys(spec.vcpus for spec in view.header.sessions)
+    return f"{'/'.join(map(str, numbers))} vCPU"
+
+
+def _short_kernel(release: str) -> str:
+    return release.replace("-cloud", "").removesuffix("-amd64")
+
+
+def _mitigations(text: str) -> str:
+    """``mitig. off``, or how many of the known vulnerabilities are open."""
+    lines = [each for each in text.splitlines() if each.strip()]
+    open_ones = sum("Vulnerable" in each for each in lines)
+    if not open_ones:
+        return "mitigated"
+    return "mitig. off" if not any("Mitigation" in each for each in lines) else f"{open_ones} mitig. off"
+
+
+def _cost(view: Snapshot, viewer_share: float | None) -> str:
+    """What watching costs: this viewer, and the agents in the guests."""
+    parts = []
+    if viewer_share is not None:
+        parts.append(f"viewer {viewer_share * 100:.1f} %")
+    shares = [session.agent_share for session in view.sessions if session.agent_share is not None]
+    if shares:
+        parts.append(f"agent {max(shares) * 100:.1f} %")
+    return "  ".join(parts)
+
+
+def banner(frame: Frame, glyphs: Glyphs) -> Line | None:
+    """One line above everything else when something is wrong; None when nothing is."""
+    view = frame.view
+    broken = [session for session in view.sessions if is_broken(session)]
+    if frame.lost:
+        return _alert(f"connection lost: {frame.lost}", glyphs)
+    if broken:
+        return _alert("  ".join(_ended(session) for session in broken), glyphs)
+    if not frame.live and not frame.head.status and not frame.reading:
+        text = "the recording ends in the middle of the run: its runner was killed or the connection was lost"
+        return _alert(text, glyphs)
+    if view.status in ("failed", "stopped"):
+        word = "the run failed" if view.status == "failed" else "the run was stopped"
+        reason = printable(view.reason.splitlines()[0]) if view.reason else ""
+        return _alert(f"{word}{': ' + reason if reason else ''}", glyphs)
+    for gap in reversed(view.gaps):
+        if 0 <= view.t_ns - gap.t_ns < 15_000_000_000:
+            return (
+                (f" {glyphs.failed} ", "warn"),
+                (
+                    f"the recording is damaged at {clock(gap.t_ns)}: {size(gap.lost_bytes)} lost ({printable(gap.reason)})",
+                    "warn",
+                ),
+            )
+    for log in reversed(view.logs[-50:]):
+        if log.source == "runner" and log.level != "info" and view.t_ns - log.t_ns < 10_000_000_000:
+            return ((f" {glyphs.mark} ", "warn"), (printable(log.text), "warn"))
+    if frame.live and frame.at_head:
+        return _silent(frame, glyphs)
+    return None
+
+
+def _silent(frame: Frame, glyphs: Glyphs) -> Line | None:
+    """A running session whose samples do not come any more."""
+    view = frame.view
+    quiet: list[str] = []
+    for session in view.sessions:
+        last = session.last_sample_ns
+        limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
+        if session.state.state == "running" and last is not None and view.t_ns - last > limit:
+            quiet.append(f"{printable(session.name)}: no sample for {clock(view.t_ns - last)}")
+    return ((f" {glyphs.busy} ", "warn"), ("  ".join(quiet), "warn")) if quiet else None
+
+
+def _ended(session: SessionView) -> str:
+    detail = printable(session.state.detail.splitlines()[0]) if session.state.detail else ""
+    return f"{printable(session.name)}: {state_word(session.state.state)}{' – ' + detail if detail else ''}"
+
+
+def _alert(text: str, glyphs: Glyphs) -> Line:
+    span: Span = (f" {glyphs.failed} {text} ", "alert")
+    return (span,)
+
+
+def too_small(cells: int, rows: int, least: tuple[int, int]) -> list[Line]:
+    """What a terminal shows that is too small for anything else."""
+    text = [f"{cells}×{rows} is too small", f"kmltui needs {least[0]}×{least[1]}", "q quits"]
+    top = max((rows - len(text)) // 2, 0)
+    centred = [((" " * max((cells - len(each)) // 2, 0) + each, "warn"),) for each in text]
+    return [fit(each, cells) for each in [*[()] * top, *centred]][:rows]

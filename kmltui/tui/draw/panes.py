@@ -1,0 +1,299 @@
+"""The two panes: every row of the left one lines up with its counterpart on the right, on the same scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kmltui.analysis.printable import printable
+from kmltui.analysis.views import (
+    BUSY_AND_IDLE,
+    DIRECT,
+    MONO,
+    QUERIES,
+    SYSTEM,
+    TRAP,
+    USER,
+    CallView,
+    SessionView,
+    Snapshot,
+)
+from kmltui.tui.draw import bars, cards
+from kmltui.tui.draw.chart import Column, Scale, Window, chart, columns_for, highest, window
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.layout import Layout
+from kmltui.tui.text import ABSENT, Line, Span, clock, count, difference, fit, judged, line, micros, rate, spread, width
+
+CHARTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "cpu": ("CPU %", ("system", "user")),
+    "calls": ("system calls/s", ("trap", "direct")),
+    "queries": ("queries/s", ("queries",)),
+}
+"""Title and the roles of the series, lowest first."""
+
+
+@dataclass
+class PaneState:
+    """What the panes keep between two frames, so that the eye is not made to search: scales and the order of names."""
+
+    scales: dict[str, Scale] = field(default_factory=dict)
+    order: list[int] = field(default_factory=list)
+
+    def scale(self, name: str) -> Scale:
+        return self.scales.setdefault(name, Scale())
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What all rows need to know."""
+
+    snapshot: Snapshot
+    layout: Layout
+    glyphs: Glyphs
+    state: PaneState
+    window: Window
+    call_name: Callable[[int], str]
+
+
+def draw(
+    snapshot: Snapshot,
+    layout: Layout,
+    glyphs: Glyphs,
+    state: PaneState,
+    call_name: Callable[[int], str],
+    window_ns: int = 60_000_000_000,
+) -> list[Line]:
+    """The title and :attr:`Layout.pane_rows` rows below it, as wide as the layout."""
+    drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name)
+    pair = snapshot.pair or (snapshot.sessions[0], snapshot.sessions[0])
+    left, right = (_pane(drawing, index, session, pair) for index, session in enumerate(pair))
+    result = [_titles(drawing, pair)]
+    wall: Span = (f" {glyphs.wall} ", "faint")
+    rest = layout.width - 3 - layout.pane
+    for a, b in zip(left, right, strict=True):
+        result.append((*fit(a, layout.pane), wall, *fit(b, rest)))
+    return result
+
+
+def _titles(drawing: Drawing, pair: Sequence[SessionView]) -> Line:
+    glyphs, layout = drawing.glyphs, drawing.layout
+    result: Line = ()
+    for index, session in enumerate(pair):
+        cells = layout.pane + 1 if index == 0 else layout.width - layout.pane - 2
+        name: Span = (f" {printable(session.name).upper()} ", "stock" if index == 0 else "kml")
+        tail = _title_tail(session, glyphs, cells - width((name,)) - 3)
+        head: Line = ((glyphs.rule, "faint"), name, *tail)
+        result += (*fit(head, min(width(head), cells)), (glyphs.rule * (cells - width(head)), "faint"))
+        if index == 0:
+            result += ((glyphs.tee_down, "faint"),)
+    return result
+
+
+def _title_tail(session: SessionView, glyphs: Glyphs, room: int) -> Line:
+    """Ring, arm where it says more than the name, and the state."""
+    parts: list[Span] = []
+    rings = {proof.value for proof in session.proofs if proof.name == "ring"}
+    if rings:
+        parts.append((f"ring {printable('/'.join(sorted(rings)))} ", "muted"))
+    if session.arm != session.name:
+        parts.append((f"{glyphs.dot} {session.arm} ", "muted"))
+    state = session.state.state
+    sign, role = {"done": (glyphs.done, "good"), "running": (glyphs.play, "muted")}.get(state, (glyphs.busy, "warn"))
+    if cards.is_broken(session):
+        sign, role = glyphs.failed, "alert"
+    parts.append((f"{sign} {cards.state_word(state)} ", role))
+    while parts and width(parts) > room:
+        parts.pop(0)
+    return tuple(parts)
+
+
+def _pane(drawing: Drawing, index: int, session: SessionView, pair: tuple[SessionView, SessionView]) -> list[Line]:
+    layout = drawing.layout
+    if cards.wants_card(session):
+        return cards.card(session, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
+    other = pair[0] if index else None
+    rows = _cpus(drawing, session)
+    for name in layout.charts:
+        rows += _chart(drawing, name, session, pair, first=index == 0)
+    rows += _calls(drawing, session, pair)
+    rows += _work(drawing, session, other)
+    return rows
+
+
+def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
+    cells, rows = drawing.layout.pane, drawing.layout.cpus
+    shown = list(session.cpus[:rows])
+    labels = [f"cpu{cpu.cpu}" for cpu in shown]
+    user, system = [cpu.user for cpu in shown], [cpu.system for cpu in shown]
+    if len(session.cpus) > rows:  # the last row stands for all that have none of their own
+        rest = session.cpus[rows - 1 :]
+        labels[-1] = f"{'' if rows == 1 else '+'}{len(rest)} cpus"
+        user[-1] = sum(cpu.user for cpu in rest) / len(rest)
+        system[-1] = sum(cpu.system for cpu in rest) / len(rest)
+    label = max((len(text) for text in labels), default=4)
+    result: list[Line] = []
+    for text, us, sy in zip(labels, user, system, strict=True):
+        figures: Line = (
+            (" us ", "muted"),
+            (f"{us * 100:3.0f}", "user"),
+            (" sy ", "muted"),
+            (f"{sy * 100:3.0f}", "system"),
+        )
+        room = cells - label - 1 - width(figures)
+        result.append((*line((f"{text:<{label}} ", "muted")), *bars.shares(us, sy, room, drawing.glyphs), *figures))
+    if not result:
+        result.append(line(("no sample of the CPUs yet", "muted")))
+    return result + [()] * (rows - len(result))
+
+
+def _columns(name: str, session: SessionView, frame: Window, number: int) -> list[Column]:
+    """The series of chart ``name`` in ``number`` columns; None before the first sample, after the last and in gaps."""
+    edges = frame.edges(number)
+    if name == "cpu":
+        found = session.samples.rates(edges, (SYSTEM, USER), BUSY_AND_IDLE)
+        return [tuple(share * 100 for share in column) if column else None for column in found]
+    if name == "calls":
+        found = session.samples.rates(edges, (TRAP, DIRECT), MONO)
+    else:
+        found = session.work.rates(edges, (QUERIES,), 0)
+    return [tuple(value * 1e9 for value in column) if column else None for column in found]
+
+
+def _chart(
+    drawing: Drawing, name: str, session: SessionView, pair: tuple[SessionView, SessionView], *, first: bool
+) -> list[Line]:
+    layout, glyphs = drawing.layout, drawing.glyphs
+    title, roles = CHARTS[name]
+    number = columns_for(layout.pane, glyphs)
+    both = [_blank_gaps(drawing, _columns(name, each, drawing.window, number), number) for each in pair]
+    most = (
+        100.0
+        if name == "cpu"
+        else drawing.state.scale(name).cover(highest(*both))
+        if first
+        else drawing.state.scale(name).most
+    )
+    start, end = drawing.window.start_ns, drawing.window.end_ns
+    legend: list[Span] = [(title, "text")]
+    if len(roles) > 1 and layout.pane >= 50:
+        for role in reversed(roles):
+            legend += [("  ", "text"), (f"{glyphs.full} {role}", role)]
+    scale: Line = (
+        (f"{clock(start)}", "faint"),
+        (f"{glyphs.rule * 2}{clock(end)} ", "faint"),
+        (f" 0{glyphs.rule}{count(most)}", "muted"),
+    )
+    head = spread(tuple(legend), scale, layout.pane)
+    columns = both[0] if session is pair[0] else both[1]
+    return [head, *chart(columns, most, layout.pane, layout.chart_rows, roles, glyphs)]
+
+
+def _blank_gaps(drawing: Drawing, columns: list[Column], number: int) -> list[Column]:
+    """A damaged part of the recording is empty: a straight line across it would be made up."""
+    edges = drawing.window.edges(number)
+    gaps = [gap.t_ns for gap in drawing.snapshot.gaps if drawing.window.start_ns <= gap.t_ns <= drawing.window.end_ns]
+    if not gaps:
+        return columns
+    return [
+        None if any(start <= gap < end for gap in gaps) else column
+        for column, start, end in zip(columns, edges, edges[1:], strict=False)
+    ]
+
+
+def _calls(drawing: Drawing, session: SessionView, pair: tuple[SessionView, SessionView]) -> list[Line]:
+    layout, glyphs = drawing.layout, drawing.glyphs
+    cells = layout.pane
+    if not session.has_calls:
+        absent = line(("system calls/s ", "text"), (f"{ABSENT}  not counted in this session", "muted"))
+        return [absent, *[()] * layout.calls]
+    wide = cells >= 50
+    trap, direct = rate(session.trap_rate), rate(session.direct_rate)
+    head: list[Span] = [("syscalls/s" if wide else "calls/s", "text")]
+    head += [("  trap ", "muted"), (f"{trap:>7}", "trap"), ("  direct ", "muted"), (f"{direct:>7}", "direct")]
+    elevations: Line = ()
+    if wide and session.elevation_rate is not None and (session.elevation_rate or session.arm == "kml"):
+        elevations = (("elevations ", "muted"), (f"{rate(session.elevation_rate):>5}", "elevation"))
+    rows: list[Line] = [spread(tuple(head), elevations, cells) if elevations else tuple(head)]
+
+    by_number = {call.nr: call for call in session.calls}
+    order = _order(drawing, pair)[: layout.calls]
+    most = drawing.state.scale("names").cover(
+        max((call.rate for each in pair for call in each.calls if call.nr in order), default=0.0)
+    )
+    names = {nr: printable(drawing.call_name(nr)) for nr in order}
+    label = min(max((len(name) for name in names.values()), default=8), 16 if wide else 9)
+    for nr in order:
+        call = by_number.get(nr) or CallView(nr, 0.0, 0.0, 0, 0)
+        number: Span = (f"{rate(call.rate):>8} ", "text" if call.rate else "faint")
+        room = cells - label - 2 - len(number[0])
+        bar = bars.stacked((call.trap_rate, call.direct_rate), most, room, glyphs, ("trap", "direct"))
+        rows.append(((f" {names[nr]:<{label}.{label}} ", "muted"), number, *bar))
+    return rows + [()] * (layout.calls + 1 - len(rows))
+
+
+def _order(drawing: Drawing, pair: tuple[SessionView, SessionView]) -> list[int]:
+    """The same names in the same rows on both sides, by their rate; two of them change places only for a clear reason."""
+    rates: dict[int, float] = {}
+    for session in pair:
+        for call in session.calls:
+            rates[call.nr] = rates.get(call.nr, 0.0) + call.rate
+    known = [nr for nr in drawing.state.order if nr in rates]
+    order = known + sorted((nr for nr in rates if nr not in known), key=lambda nr: -rates[nr])
+    for index in range(1, len(order)):
+        position = index
+        while position and rates[order[position]] > rates[order[position - 1]] * 1.25 + 1:
+            order[position - 1], order[position] = order[position], order[position - 1]
+            position -= 1
+    drawing.state.order = order
+    return order
+
+
+def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> list[Line]:
+    """Queries, latency and progress; the right pane adds by how much it differs from the left one."""
+    layout, glyphs, cells = drawing.layout, drawing.glyphs, drawing.layout.pane
+    progress = session.progress
+    queries: list[Span] = [("queries/s ", "text"), (f"{rate(session.query_rate):>8}", "queries")]
+    if layout.width >= 100 and session.queries is not None:
+        queries.append((f"   {count(session.queries)} in all", "muted"))
+    change = judged(difference(other.query_rate, session.query_rate), more_is_better=True) if other else None
+    rows = [spread(tuple(queries), (change,), cells) if change and change[0] != ABSENT else tuple(queries)]
+    if layout.work >= 3:
+        rows.append(_latency(session, other, cells))
+    label = f"{progress.phase}" if progress else "–"
+    if progress and progress.statement:
+        label += f" {progress.statement}"
+    loops = f" {count(progress.loop)}/{count(progress.loops)}" if progress and progress.loops and progress.loop else ""
+    fraction = progress.fraction if progress else None
+    done = f" {fraction * 100:3.0f} %" if fraction is not None else ""
+    room = cells - 10 - len(loops) - len(done)
+    rows.append(
+        (
+            (f"{printable(label):<10.10}", "text"),
+            *bars.progress(fraction, max(room, 0), glyphs, "stock" if other is None else "kml"),
+            (loops, "muted"),
+            (done, "text"),
+        )
+    )
+    return rows
+
+
+def _latency(session: SessionView, other: SessionView | None, cells: int) -> Line:
+    """Percentiles of the statement that runs, or of all where the two sessions are not at the same one."""
+    latency = session.latency
+    if latency is None:
+        return line(("latency  ", "text"), (ABSENT, "muted"))
+    figures = [("p50", latency.p50_us), ("p95", latency.p95_us), ("p99", latency.p99_us)]
+    if cells >= 70:
+        figures.append(("p99.9", latency.p999_us))
+    spans: list[Span] = [("latency", "text")]
+    change = None
+    if other is not None and other.latency is not None:
+        change = judged(difference(other.latency.p50_us, latency.p50_us), more_is_better=False)
+        change = (f"p50 {change[0]}" if cells >= 50 else change[0], change[1])
+    room = cells - len(change[0]) - 1 if change else cells
+    for name, value in figures:
+        part: tuple[Span, Span] = ((f"  {name} ", "muted"), (micros(value), "text"))
+        if width(spans) + width(part) > room:
+            break
+        spans += part
+    return spread(tuple(spans), (change,), cells) if change else tuple(spans)

@@ -1,0 +1,91 @@
+"""The whole run on one or two lines: throughput, phases, marks, damage, and where the screen is."""
+
+from __future__ import annotations
+
+from kmltui.analysis.printable import printable
+from kmltui.analysis.views import QUERIES, Snapshot
+from kmltui.tui.draw.chart import highest
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.player import Frame
+from kmltui.tui.text import Line, clock, fit
+
+
+def geometry(cells: int) -> tuple[int, int]:
+    """First column and length of the track in a timeline ``cells`` wide; what the mouse points at."""
+    return 7, max(cells - 16, 1)
+
+
+def time_at(column: int, cells: int, duration_ns: int) -> int:
+    """The run's time under a column of the timeline."""
+    start, length = geometry(cells)
+    return int(min(max((column - start + 0.5) / length, 0.0), 1.0) * duration_ns)
+
+
+def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs) -> list[Line]:
+    """``rows`` is 1 or 2; with two, the second one names the phases and marks."""
+    start, length = geometry(cells)
+    duration = max(axis_ns(frame), 1)
+    track = _throughput(frame.head, duration, length, glyphs)
+    names: list[tuple[str, str]] = [(" ", "text")] * length
+    for landmark in frame.landmarks:
+        column = min(int(landmark.t_ns / duration * length), length - 1)
+        if landmark.kind == "mark":
+            track[column] = (glyphs.mark, "mark")
+        elif landmark.kind == "gap":
+            track[column] = (glyphs.failed, "bad")
+        role = {"mark": "mark", "gap": "bad"}.get(landmark.kind, "faint")
+        text = printable(landmark.text) if landmark.kind != "gap" else "damaged"
+        sign = glyphs.mark if landmark.kind == "mark" else glyphs.wall
+        for index, character in enumerate(sign + text[:20]):
+            if column + index < length:
+                names[column + index] = (character, role if index == 0 or landmark.kind != "phase" else "muted")
+    here = min(int(frame.view.t_ns / duration * length), length - 1)
+    if not (frame.live and frame.at_head):
+        track[here] = (glyphs.cursor, "cursor")
+    left = f"{clock(frame.view.t_ns):>6} "
+    right = f" {clock(duration):<8}" if not frame.reading else " reading…"
+    result = [fit(((left, "muted"), *track, (right, "muted")), cells)]
+    if rows > 1:
+        result.append(fit(((" " * start, "text"), *names), cells))
+    return [_merge(each) for each in result]
+
+
+def axis_ns(frame: Frame) -> int:
+    """What the timeline's length stands for: of a live run more than has passed, so that it does not shift all the time."""
+    if not frame.live:
+        return frame.duration_ns
+    length = 60_000_000_000
+    while length < frame.duration_ns:
+        length = length * 3 // 2
+    return length
+
+
+def _throughput(head: Snapshot, duration: int, length: int, glyphs: Glyphs) -> list[tuple[str, str]]:
+    """Queries per second of both sessions together, as a height; without queries a plain track."""
+    edges = [duration * i / length for i in range(length + 1)]
+    columns = []
+    found = [session.work.rates(edges, (QUERIES,), 0) for session in head.sessions]
+    for index in range(length):
+        values = [each[index] for each in found]
+        total = sum(value[0] for value in values if value)
+        columns.append((total,) if any(values) else None)
+    most = highest(columns)
+    full = len(glyphs.levels) - 1
+    result: list[tuple[str, str]] = []
+    for column, edge in zip(columns, edges, strict=False):
+        if column is None or not most:
+            result.append((glyphs.rule if edge <= head.t_ns else " ", "faint"))
+        else:
+            level = max(round(column[0] / most * full), 1) if column[0] else 0
+            result.append((glyphs.levels[level] if level else glyphs.rule, "queries" if level else "faint"))
+    return result
+
+
+def _merge(spans: Line) -> Line:
+    result: list[tuple[str, str]] = []
+    for text, role in spans:
+        if result and result[-1][1] == role:
+            result[-1] = (result[-1][0] + text, role)
+        else:
+            result.append((text, role))
+    return tuple(result)

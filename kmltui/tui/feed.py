@@ -1,0 +1,86 @@
+"""The thread between a recording and the screen: it reads, folds, and posts one frame a tick."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from kmltui.tui.player import Frame, Player
+
+Command = Callable[[Player], object]
+Post = Callable[[Frame], None]
+
+_SLOWEST_S = 8.0
+
+
+class Feed:
+    """Ticks a player. Nothing of it runs in the event loop, so reading never makes a key wait, nor a key the reading."""
+
+    def __init__(
+        self, player: Player, post: Post, *, fps: float | None, lagging: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``fps`` None: at the rate of the samples, at most twice a second; slower while the terminal lags."""
+        self.player = player
+        self._post = post
+        self._lagging = lagging
+        period = max(player.source.header.sample_period_ns / 1e9, 0.5) if fps is None else 1 / fps
+        self._period_s = self._current_s = period
+        self._fixed = fps is not None
+        self._commands: SimpleQueue[Command] = SimpleQueue()
+        self._wake = threading.Event()
+        self._stopped = False
+        self._taken = threading.Event()
+        self._taken.set()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second at present."""
+        return 1 / self._current_s
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def do(self, command: Command) -> None:
+        """Let the player do something, and show the outcome at once."""
+        self._commands.put(command)
+        self._wake.set()
+
+    def taken(self) -> None:
+        """The screen has shown the last frame and takes another one."""
+        self._taken.set()
+
+    def pump(self, now_ns: int) -> None:
+        """One tick: the user's wishes, then what the recording brought."""
+        try:
+            while True:
+                self._commands.get_nowait()(self.player)
+        except Empty:
+            pass
+        frame = self.player.tick(now_ns)
+        self._taken.clear()
+        self._post(frame)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            begin = time.monotonic()
+            if self._taken.is_set() and not self._lagging():
+                self.pump(time.monotonic_ns())
+                if not self._fixed:
+                    self._current_s = max(self._current_s / 1.5, self._period_s)
+            elif not self._fixed:
+                self._current_s = min(self._current_s * 1.5, _SLOWEST_S)
+            rest = self._current_s - (time.monotonic() - begin)
+            if self.player.reading:
+                rest = min(rest, 0.1)
+            if self._wake.wait(max(rest, 0.02)):
+                self._wake.clear()
+                self._taken.wait(0.2)

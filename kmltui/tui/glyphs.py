@@ -1,0 +1,146 @@
+"""The characters that a terminal can show: all of Unicode, the Linux console's font, or ASCII.
+
+Widgets draw with a set that the terminal has. What others put on the screen (Textual's own widgets, text from a guest)
+is translated cell by cell on its way out, so that nothing arrives that the terminal cannot show.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One set of characters for the drawings."""
+
+    name: str
+    full: str = "█"
+    half: str = "▌"
+    """The left half of ``full``; empty where there is none."""
+    second: str = "▒"
+    """The second series of a bar, told from the first one without colour."""
+    track: str = "░"
+    rule: str = "─"
+    wall: str = "│"
+    tee_down: str = "┬"
+    tee_up: str = "┴"
+    cross: str = "┼"
+    dot: str = "·"
+    record: str = "●"
+    play: str = "▶"
+    pause: str = "‖"
+    done: str = "✓"
+    failed: str = "✗"
+    busy: str = "◌"
+    up: str = "▲"
+    down: str = "▼"
+    mark: str = "◆"
+    cursor: str = "┃"
+    arrow: str = "→"
+    braille: bool = True
+    levels: str = " ▁▂▃▄▅▆▇█"
+    """A column's fill, from none to all, where there is no braille."""
+
+
+UNICODE = Glyphs("unicode")
+CONSOLE = Glyphs(
+    "console",
+    half="",
+    done="√",
+    failed="x",
+    record="*",
+    play=">",
+    pause="=",
+    busy="o",
+    up="+",
+    down="-",
+    mark="#",
+    cursor="│",
+    arrow=">",
+    braille=False,
+    levels=" ▄█",
+)
+ASCII = Glyphs(
+    "ascii",
+    full="#",
+    half="",
+    second="=",
+    track=".",
+    rule="-",
+    wall="|",
+    tee_down="+",
+    tee_up="+",
+    cross="+",
+    dot="-",
+    record="*",
+    play=">",
+    pause="=",
+    done="+",
+    failed="x",
+    busy="o",
+    up="+",
+    down="-",
+    mark="#",
+    cursor="|",
+    arrow=">",
+    braille=False,
+    levels=" .:|#",
+)
+
+
+def detect(environ: Mapping[str, str] | None = None) -> Glyphs:
+    """What the terminal can show, by LC_ALL, LC_CTYPE or LANG, and TERM."""
+    env = os.environ if environ is None else environ
+    if env.get("TERM") in ("linux", "linux-16color"):
+        return CONSOLE
+    setting = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or ""
+    # Where nothing is set, the C library says C; Python's own coercion to UTF-8 says nothing about the terminal.
+    encoding = setting.partition(".")[2].partition("@")[0] if setting else ""
+    if setting and not encoding and setting not in ("C", "POSIX"):
+        encoding = locale.getlocale()[1] or ""
+    return UNICODE if encoding.lower().replace("-", "") == "utf8" else ASCII
+
+
+_CONSOLE_FONT = frozenset("─│┌┐└┘├┤┬┴┼═║╔╗╚╝╠╣╦╩╬█▄▀▌▐░▒▓■·°±²µßäöüéèàçñ÷«»¿¡£¥¬½¼√∞≈≡≤≥")
+"""Beyond ASCII, what the kernel's default font (code page 437) has."""
+
+_NEAREST = {
+    **dict.fromkeys("━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔▁▂", "-"),
+    **dict.fromkeys("┃╎┆┊╏┇┋╵╷╹╻▏▎▕⎹⎸", "|"),
+    **dict.fromkeys("╭╮╰╯┏┓┗┛┌┐└┘├┤┬┴┼┝┥┯┷┿╋┠┨┳┻╔╗╚╝", "+"),
+    **dict.fromkeys("█▉▊▋▓■▇▆▅", "#"),
+    **dict.fromkeys("▒▄▀▌▐▍", "="),
+    **dict.fromkeys("░", "."),
+    **dict.fromkeys("·•∙⋅…", "."),
+    **dict.fromkeys("●○◉◌⬤", "o"),
+    **dict.fromkeys("▶▸►❯›→⟩", ">"),
+    **dict.fromkeys("◀◂◄❮‹←⟨", "<"),
+    **dict.fromkeys("▲△▴↑⌃⬆", "^"),
+    **dict.fromkeys("▼▽▾↓⬇", "v"),
+    **dict.fromkeys("‘’‚′", "'"),
+    **dict.fromkeys("“”„″", '"'),
+    "×": "x",
+    "µ": "u",
+    "✓": "+",
+    "✗": "x",
+    "◆": "#",
+    "‖": "=",
+    "Δ": "d",
+    "±": "~",
+    "≤": "<",
+    "≥": ">",
+}
+
+
+def nearest(character: str, glyphs: Glyphs) -> str:
+    """The character that ``glyphs`` has in place of ``character``, one cell wide."""
+    if character.isascii() or glyphs is UNICODE:
+        return character
+    if glyphs is CONSOLE and character in _CONSOLE_FONT:
+        return character
+    if "⠀" <= character <= "⣿":
+        return " .:#"[min((bin(ord(character) - 0x2800).count("1") + 2) // 3, 3)]
+    return _NEAREST.get(character, "?")

@@ -1,0 +1,77 @@
+"""How many rows each part of the live screen gets, for a terminal of any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SMALLEST = (60, 20)
+"""Below this nothing can be compared side by side."""
+COMFORTABLE = (80, 24)
+"""From here on nothing is left out."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Rows of the live view, which is ``width`` by ``height`` cells."""
+
+    width: int
+    height: int
+    cpus: int = 0
+    charts: tuple[str, ...] = ()
+    """Which charts are drawn, top to bottom: ``cpu``, ``calls``, ``queries``."""
+    chart_rows: int = 0
+    calls: int = 0
+    """Names below the rates of system calls."""
+    work: int = 2
+    """Rows on queries, latency and progress."""
+    table: int = 4
+    """Rows of the table of CPU seconds, its head included."""
+    groups: bool = False
+    """The table tells server and client apart."""
+    log: int = 0
+    dropped: tuple[str, ...] = field(default=())
+
+    @property
+    def pane(self) -> int:
+        """Cells of one pane: the two and the wall between them (with a blank on both sides) fill the width."""
+        return (self.width - 3) // 2
+
+    @property
+    def pane_rows(self) -> int:
+        """Rows of a pane below its title."""
+        return self.cpus + len(self.charts) * (self.chart_rows + 1) + 1 + self.calls + self.work
+
+
+def plan(width: int, height: int, cpus: int, chart: str = "cpu") -> Layout:
+    """Share ``height`` rows out. ``chart`` is the chart that is drawn when there is room for one only."""
+    order = [chart, *(name for name in ("cpu", "calls", "queries") if name != chart)]
+    fixed = 1 + 1 + 1  # the panes' title, the rates of calls, the rule above the table
+    table = 4
+    shown_cpus = min(max(cpus, 1), 2 if height < 30 else 4 if height < 42 else 8)
+    if height < 19:
+        # The 60×20 screen: what is left out is named on the screen itself.
+        work = 2
+        calls = max(min(height - fixed - table - work - 1, 4), 0)
+        return Layout(width, height, 1, (), 0, calls, work, table, dropped=("chart", "CPUs one by one", "latency"))
+    work = 3
+    groups = height >= 34
+    table += 2 if groups else 0
+    rest = height - fixed - table - work - shown_cpus
+    number = 1 if rest < 22 else 2 if rest < 30 else 3
+    log = 0 if height < 42 else min(1 + (height - 38) // 4, 9)
+    rest -= log
+    calls = min(max(rest // 2 - (number - 1) * 2, 3), 14)
+    chart_rows = max((rest - calls) // number - 1, 2)
+    spare = rest - calls - number * (chart_rows + 1)
+    return Layout(
+        width,
+        height,
+        shown_cpus,
+        tuple(order[:number]),
+        chart_rows,
+        max(calls + spare, 0),
+        work,
+        table,
+        groups,
+        log,
+    )

@@ -1,0 +1,7 @@
+"""Names of system calls."""
+
+from __future__ import annotations
+
+from kmltui.counters.syscalls import name as call_name
+
+__all__ = ["call_name"]

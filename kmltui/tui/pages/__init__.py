@@ -1,0 +1,1 @@
+"""The views below the first line: each draws a frame as lines."""

@@ -1,0 +1,189 @@
+"""What all views have: they draw a frame at a size, and those that are longer than the screen scroll."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.player import Frame
+from kmltui.tui.text import Line, fit, line
+
+
+@dataclass
+class Canvas:
+    """Where a view draws."""
+
+    width: int
+    height: int
+    glyphs: Glyphs
+    call_name: Callable[[int], str]
+
+
+class Page(ABC):
+    """One view. Draws exactly ``canvas.height`` lines."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def draw(self, frame: Frame, canvas: Canvas) -> list[Line]: ...
+
+    def scroll(self, lines: int) -> None:
+        """Move by so many lines; a view that shows everything does not."""
+
+    def click(self, x: int, y: int) -> bool:
+        """Act upon a click; True when something has changed."""
+        return False
+
+
+class ScrolledPage(Page):
+    """A head that stays, and lines that scroll."""
+
+    follows_end: ClassVar[bool] = False
+    """Stay at the end while lines are added, until the user scrolls up."""
+
+    def __init__(self) -> None:
+        self._offset: int | None = None
+        self._most = 0
+
+    @abstractmethod
+    def head(self, frame: Frame, canvas: Canvas) -> list[Line]: ...
+
+    @abstractmethod
+    def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]: ...
+
+    def draw(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        head = self.head(frame, canvas)
+        body = self.body(frame, canvas)
+        room = max(canvas.height - len(head), 0)
+        self._most = max(len(body) - room, 0)
+        offset = self._most if self._offset is None and self.follows_end else min(self._offset or 0, self._most)
+        shown = list(body[offset : offset + room])
+        if shown and len(body) > room:
+            bar = _scrollbar(offset, room, len(body), canvas.glyphs)
+            shown = [(*fit(each, canvas.width - 1), sign) for each, sign in zip(shown, bar, strict=False)]
+        lines = [*head, *shown]
+        lines += [()] * (canvas.height - len(lines))
+        return lines[: canvas.height]
+
+    def scroll(self, lines: int) -> None:
+        start = self._most if self._offset is None and self.follows_end else self._offset or 0
+        offset = min(max(start + lines, 0), self._most)
+        self._offset = None if self.follows_end and offset == self._most else offset
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. ``width`` 0: what is left over."""
+
+    title: str
+    width: int
+    left: bool = False
+    least: int = 0
+    """The table's width from which on the column is shown."""
+    sortable: bool = True
+
+
+Cell = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    cells: tuple[Cell, ...]
+    keys: tuple[float | str, ...]
+    """What each column is sorted by."""
+    tail: Line = ()
+    """Drawn in the column of width 0."""
+
+
+class TablePage(ScrolledPage):
+    """A table: sorted by any column, filtered by a text in its first one."""
+
+    columns: ClassVar[tuple[Column, ...]]
+    sort: int = 0
+    descending: bool = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = ""
+        self._spans: list[tuple[int, int, int]] = []
+
+    @abstractmethod
+    def rows(self, frame: Frame, canvas: Canvas) -> list[Row]: ...
+
+    def total(self, frame: Frame, canvas: Canvas) -> Line:
+        """A line above the columns."""
+        return ()
+
+    def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        spans: list[tuple[str, str]] = []
+        self._spans = []
+        x = 0
+        for index, (column, width) in self._shown(canvas.width):
+            sign = ""
+            if index == self.sort:
+                sign = canvas.glyphs.down if self.descending else canvas.glyphs.up
+            text = f"{column.title}{sign}"
+            text = f" {text:<{width - 1}}" if column.left else f"{text:>{width}}"
+            spans.append((text[:width], "strong" if index == self.sort else "muted"))
+            self._spans.append((x, x + width, index))
+            x += width
+        lines = [tuple(spans), line((canvas.glyphs.rule * canvas.width, "faint"))]
+        total = self.total(frame, canvas)
+        if self.filter:
+            total = (*total, ("   filter: ", "muted"), (self.filter, "warn"))
+        return [total, *lines] if total else lines
+
+    def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
+        rows = self.rows(frame, canvas)
+        if self.filter:
+            rows = [row for row in rows if self.filter.lower() in row.cells[0][0].lower()]
+        rows.sort(key=lambda row: row.keys[self.sort], reverse=self.descending)
+        shown = self._shown(canvas.width)
+        result: list[Line] = []
+        for row in rows:
+            spans: list[tuple[str, str]] = []
+            for index, (column, width) in shown:
+                if index >= len(row.cells):
+                    spans += fit((("  ", "text"), *row.tail), width)
+                    continue
+                text, role = row.cells[index]
+                spans.append((f" {text:<{width - 1}}"[:width] if column.left else f"{text:>{width}}"[:width], role))
+            result.append(tuple(spans))
+        if not result:
+            result.append(line((" nothing to show" if not self.filter else " nothing matches the filter", "muted")))
+        return result
+
+    def _shown(self, width: int) -> list[tuple[int, tuple[Column, int]]]:
+        shown = [(index, column) for index, column in enumerate(self.columns) if width >= column.least]
+        rest = max(width - sum(column.width for _, column in shown) - 1, 0)
+        return [(index, (column, column.width or rest)) for index, column in shown]
+
+    def sort_next(self, step: int) -> None:
+        choices = [index for index, column in enumerate(self.columns) if column.sortable]
+        self.sort = choices[(choices.index(self.sort) + step) % len(choices)]
+        self.descending = not self.columns[self.sort].left
+
+    def reverse(self) -> None:
+        self.descending = not self.descending
+
+    def click(self, x: int, y: int) -> bool:
+        if y > 1:
+            return False
+        for start, end, index in self._spans:
+            if start <= x < end and self.columns[index].sortable:
+                if index == self.sort:
+                    self.reverse()
+                else:
+                    self.sort, self.descending = index, not self.columns[index].left
+                return True
+        return False
+
+
+def _scrollbar(offset: int, room: int, length: int, glyphs: Glyphs) -> list[tuple[str, str]]:
+    thumb = max(room * room // length, 1)
+    start = round(offset / max(length - room, 1) * (room - thumb))
+    return [(glyphs.full, "faint") if start <= y < start + thumb else (glyphs.wall, "idle") for y in range(room)]

@@ -1,0 +1,122 @@
+"""On what it was measured: Table 1 of this run, beside the article's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from kmltui.analysis.printable import printable
+from kmltui.tui.pages.base import Canvas, ScrolledPage
+from kmltui.tui.player import Frame
+from kmltui.tui.text import Line, Span, fit, line
+
+ARTICLE = {
+    "cpu": "4 × Opteron 850 2.4 GHz, L2 1 MB",
+    "memory_bytes": "8 GB DDR1-333",
+    "disk": "146 GB Ultra320 SCSI, 2 × 73 GB RAID-0, XFS",
+    "kernel": "2.6.11 (KML_2.6.11_002)",
+    "libc": "2.3.5 + KML patch",
+    "mariadb": "MySQL 4.1.11",
+}
+"""Table 1 of the article."""
+
+_FIRST = (
+    "cpu",
+    "vcpus",
+    "memory_bytes",
+    "accelerator",
+    "kernel",
+    "mitigations",
+    "libc",
+    "mariadb",
+    "sysbench",
+    "qemu",
+    "arm",
+)
+_WORDS = {"memory_bytes": "memory", "cmdline": "command line", "mariadb": "server", "vcpus": "CPUs", "cpu": "CPU"}
+
+
+class EnvironmentPage(ScrolledPage):
+    name: ClassVar[str] = "environment"
+    title: ClassVar[str] = "Environment"
+
+    def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        names = [session.name for session in frame.view.sessions]
+        spans: list[Span] = [(f" {'':<14}", "text")]
+        width = self._width(canvas, len(names))
+        for index, name in enumerate(names):
+            spans += fit(((printable(name), "kml" if index else "stock"),), width)
+        if self._article(canvas):
+            spans.append(("the article", "muted"))
+        return [tuple(spans), line((canvas.glyphs.rule * canvas.width, "faint"))]
+
+    def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
+        view = frame.view
+        facts = [dict(session.facts) for session in view.sessions]
+        keys = dict.fromkeys([*_FIRST, *(key for each in facts for key in sorted(each))])
+        width = self._width(canvas, len(facts))
+        lines: list[Line] = []
+        for key in keys:
+            values = [_value(key, each.get(key, "")) for each in facts]
+            theirs = ARTICLE.get(key, "") if self._article(canvas) else ""
+            if not any(values) and not theirs:
+                continue
+            differs = len(set(values)) > 1
+            columns = [_wrap(value, width - 2) for value in values]
+            columns.append(_wrap(theirs, max(canvas.width - 16 - width * len(facts), 1)) if theirs else [])
+            for index in range(max(len(column) for column in columns)):
+                spans: list[Span] = [(f" {_WORDS.get(key, key) if not index else '':<14.14}", "muted")]
+                for column in columns[:-1]:
+                    text = column[index] if index < len(column) else ""
+                    spans += fit(((text, "warn" if differs else "text"),), width)
+                spans.append((columns[-1][index] if index < len(columns[-1]) else "", "faint"))
+                lines.append(tuple(spans))
+        lines += _proofs(frame)
+        lines.append(())
+        lines.append(line((" this run", "strong")))
+        header = view.header
+        options = "  ".join(f"{key}={value}" for key, value in header.workload.options.items())
+        for key, value in (
+            ("run", header.run),
+            ("workload", f"{header.workload.name}  {options}"),
+            ("kmltui", header.kmltui_version),
+            *sorted(header.host.items()),
+        ):
+            lines.append(line((f" {'host ' if key in header.host else ''}{key:<14}", "muted"), printable(str(value))))
+        return lines
+
+    @staticmethod
+    def _article(canvas: Canvas) -> bool:
+        return canvas.width >= 100
+
+    def _width(self, canvas: Canvas, sessions: int) -> int:
+        return (canvas.width - 16) // (sessions + self._article(canvas))
+
+
+def _proofs(frame: Frame) -> list[Line]:
+    """What was checked from inside the sessions."""
+    found = [(session.name, proof) for session in frame.view.sessions for proof in session.proofs]
+    if not found:
+        return []
+    lines: list[Line] = [(), line((" checked from inside", "strong"))]
+    for name, proof in found:
+        value = f"{printable(proof.subject)}: {printable(proof.name)} {printable(proof.value)}"
+        lines.append(line((f" {printable(name):<14}", "muted"), (value, "text" if proof.ok else "bad")))
+    return lines
+
+
+def _value(key: str, value: str) -> str:
+    if key == "memory_bytes" and value.isdigit():
+        return f"{int(value) / (1 << 30):.3g} GiB"
+    return "; ".join(printable(part) for part in value.splitlines())
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Broken at blanks where possible."""
+    lines: list[str] = []
+    while len(text) > width > 0:
+        cut = text.rfind(" ", 1, width + 1)
+        cut = cut if cut > 0 else width
+        lines.append(text[:cut])
+        text = text[cut:].lstrip()
+    return [*lines, text]

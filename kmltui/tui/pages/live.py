@@ -1,0 +1,67 @@
+"""Both sessions side by side: the view that the program is for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kmltui.analysis.printable import printable
+from kmltui.tui.draw import panes, verdict
+from kmltui.tui.layout import Layout, plan
+from kmltui.tui.pages.base import Canvas, Page
+from kmltui.tui.player import Frame
+from kmltui.tui.text import Line, clock, fit
+
+WINDOWS_S = (30, 60, 120, 300, 900, 3600)
+
+
+class LivePage(Page):
+    name: ClassVar[str] = "live"
+    title: ClassVar[str] = "Live"
+
+    def __init__(self) -> None:
+        self.chart = "cpu"
+        self.window_s = 60
+        self._state = panes.PaneState()
+
+    def draw(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        view = frame.view
+        cpus = max([spec.vcpus for spec in view.header.sessions] + [len(each.cpus) for each in view.sessions])
+        layout = plan(canvas.width, canvas.height, cpus, self.chart)
+        lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, self.window_s * 1_000_000_000)
+        lines += verdict.draw(view, layout, canvas.glyphs)
+        lines += _log(frame, layout, canvas)
+        if layout.dropped and len(lines) < canvas.height:
+            lines.append(((f" left out below 80×24: {', '.join(layout.dropped)}", "faint"),))
+        lines += [()] * (canvas.height - len(lines))
+        return [fit(each, canvas.width) for each in lines[: canvas.height]]
+
+    def next_chart(self) -> None:
+        names = list(panes.CHARTS)
+        self.chart = names[(names.index(self.chart) + 1) % len(names)]
+
+    def zoom(self, step: int) -> None:
+        """A longer (1) or shorter (-1) time in the charts."""
+        at = WINDOWS_S.index(self.window_s) + step
+        self.window_s = WINDOWS_S[min(max(at, 0), len(WINDOWS_S) - 1)]
+
+
+def _log(frame: Frame, layout: Layout, canvas: Canvas) -> list[Line]:
+    """The last lines of the log, where there is room for them."""
+    if not layout.log:
+        return []
+    glyphs = canvas.glyphs
+    title = " log "
+    lines: list[Line] = [
+        ((glyphs.rule, "faint"), (title, "text"), (glyphs.rule * (canvas.width - len(title) - 1), "faint"))
+    ]
+    for log in frame.view.logs[-(layout.log - 1) :]:
+        role = {"warning": "warn", "error": "bad"}.get(log.level, "muted")
+        lines.append(
+            (
+                (f" {clock(log.t_ns):>7} ", "faint"),
+                (f"{printable(log.session or 'runner'):<8.8}", "faint"),
+                (f"{log.source:<8}", "faint"),
+                (printable(log.text), role),
+            )
+        )
+    return lines + [()] * (layout.log - len(lines))

@@ -1,0 +1,91 @@
+"""Small questions above the screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label
+
+from kmltui.tui.text import Line
+from kmltui.tui.widgets.lines import Lines
+
+
+class Prompt(ModalScreen[str | None]):
+    """Asks for one line of text. Escape gives None. ``check`` returns what is wrong with the text, or an empty string."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
+
+    def __init__(
+        self, title: str, *, value: str = "", hint: str = "", check: Callable[[str], str] = lambda _: ""
+    ) -> None:
+        super().__init__()
+        self._title, self._value, self._hint, self._check = title, value, hint, check
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(self._title, classes="dialog-title", markup=False)
+            yield Input(value=self._value, id="prompt", max_length=1000)
+            yield Label(self._hint, id="hint", classes="dialog-hint", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if problem := self._check(event.value):
+            self.query_one("#hint", Label).update(problem)
+            return
+        self.dismiss(event.value)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+class Ask(ModalScreen[str | None]):
+    """Asks for one of several keys. ``choices``: (key, answer, words). Escape gives None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
+
+    def __init__(self, title: str, text: str, choices: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__()
+        self._title, self._text, self._choices = title, text, choices
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(self._title, classes="dialog-title", markup=False)
+            yield Label(self._text, markup=False)
+            lines: list[Line] = [((f"  {key:<7}", "key"), (words, "text")) for key, _, words in self._choices]
+            choices = Lines(classes="choices")
+            choices.styles.height = len(lines) + 1
+            choices.show_lines([(), *lines])
+            yield choices
+
+    def on_key(self, event: object) -> None:
+        key = getattr(event, "key", "")
+        for choice, answer, _ in self._choices:
+            if key == choice:
+                self.dismiss(answer)
+                return
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)\s*(%|s|m|h)?\Z")
+
+
+def parse_time(text: str, duration_ns: int) -> int | None:
+    """``41``, ``0:41``, ``1:02:03``, ``90s``, ``5m``, ``50%`` as nanoseconds from the start; None if it is none of them."""
+    match = _TIME.match(text.strip())
+    if match is None:
+        return None
+    hours, minutes, rest, unit = match.groups()
+    if unit and minutes:
+        return None
+    value = float(rest)
+    if unit == "%":
+        return int(duration_ns * min(value, 100) / 100)
+    total = (int(hours or 0) * 60 + int(minutes or 0)) * 60 + value * {"m": 60, "h": 3600}.get(unit or "", 1)
+    return int(total * 1e9)

@@ -1,0 +1,301 @@
+"""The one screen of live runs, watched runs and replays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from kmltui.tui.controls import Controls, ViewerResult
+from kmltui.tui.draw import header
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.layout import SMALLEST
+from kmltui.tui.names import call_name
+from kmltui.tui.pages.base import Canvas, Page, ScrolledPage, TablePage
+from kmltui.tui.pages.calls import CallsPage
+from kmltui.tui.pages.cpus import CpusPage
+from kmltui.tui.pages.environment import EnvironmentPage
+from kmltui.tui.pages.live import LivePage
+from kmltui.tui.pages.log import LogPage
+from kmltui.tui.pages.queries import QueriesPage
+from kmltui.tui.pages.report import ReportPage
+from kmltui.tui.player import Frame, Player
+from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
+from kmltui.tui.screens.help import HelpScreen
+from kmltui.tui.text import clock
+from kmltui.tui.widgets.body import Body
+from kmltui.tui.widgets.keybar import KeyBar
+from kmltui.tui.widgets.lines import Lines
+from kmltui.tui.widgets.timeline import Timeline
+
+if TYPE_CHECKING:
+    from kmltui.tui.app import ViewerApp
+
+PAGES: tuple[type[Page], ...] = (LivePage, CallsPage, CpusPage, QueriesPage, LogPage, EnvironmentPage, ReportPage)
+
+_S = 1_000_000_000
+
+
+def _page_bindings() -> list[BindingType]:
+    letters = {"live": "l", "calls": "t", "log": "o", "environment": "e", "report": "r", "queries": "u", "cpus": "p"}
+    return [
+        Binding(
+            f"{number},{letters[page.name]}",
+            f"page('{page.name}')",
+            page.title.lower() if page is not CallsPage else "calls",
+            key_display=letters[page.name],
+            show=page in (CallsPage, ReportPage),
+            tooltip=f"{page.title} ({number})",
+        )
+        for number, page in enumerate(PAGES, 1)
+    ]
+
+
+class MainScreen(Screen[None]):
+    """Draws the frames that the app hands on, and turns keys into wishes of the player."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "pause", "pause", tooltip="pause or go on; a live run is collected all the same"),
+        Binding("left", "step(-5)", "step", key_display="←/→", tooltip="five seconds back or on"),
+        Binding("right", "step(5)", show=False, tooltip="five seconds on; at the end of a live run: live again"),
+        Binding("shift+left", "step(-60)", show=False, key_display="⇧←", tooltip="a minute back"),
+        Binding("shift+right", "step(60)", show=False, key_display="⇧→", tooltip="a minute on"),
+        Binding("comma", "sample(-1)", show=False, key_display=",", tooltip="one sample back"),
+        Binding("full_stop", "sample(1)", show=False, key_display=".", tooltip="one sample on"),
+        Binding("left_square_bracket", "landmark(-1)", show=False, key_display="[", tooltip="previous phase or mark"),
+        Binding("right_square_bracket", "landmark(1)", show=False, key_display="]", tooltip="next phase or mark"),
+        Binding("minus", "speed(-1)", show=False, key_display="−", tooltip="slower, down to ×0.25"),
+        Binding("plus,equals_sign", "speed(1)", show=False, key_display="+", tooltip="faster, up to ×64"),
+        Binding("home", "goto_start", show=False, tooltip="to the beginning"),
+        Binding("end", "goto_live", show=False, tooltip="back to live, or to the end"),
+        Binding("g", "goto", show=False, tooltip="go to a time: 1:30, 90s, 50%"),
+        Binding("m", "mark", "mark", tooltip="put a mark with a note into the recording"),
+        Binding("c", "chart", "chart", tooltip="the next chart"),
+        Binding("w", "zoom(1)", show=False, tooltip="a longer time in the charts"),
+        Binding("shift+w,W", "zoom(-1)", show=False, key_display="W", tooltip="a shorter time in the charts"),
+        *_page_bindings(),
+        Binding("slash", "filter", show=False, key_display="/", tooltip="filter the table or the log"),
+        Binding("s", "sort(1)", show=False, tooltip="sort by the next column"),
+        Binding("shift+s,S", "reverse", show=False, key_display="S", tooltip="turn the order round"),
+        Binding("up,k", "scroll(-1)", show=False, key_display="↑", tooltip="scroll up"),
+        Binding("down,j", "scroll(1)", show=False, key_display="↓", tooltip="scroll down"),
+        Binding("pageup", "scroll(-20)", show=False, tooltip="a page up"),
+        Binding("pagedown", "scroll(20)", show=False, tooltip="a page down"),
+        Binding("escape", "page('live')", show=False, tooltip="back to the live view"),
+        Binding("T", "app.next_theme", show=False, tooltip="the next theme"),
+        Binding("f12,P", "app.picture", show=False, key_display="P", tooltip="save a picture of the screen (SVG)"),
+        Binding("ctrl+l", "app.redraw", show=False, key_display="^l", tooltip="draw everything again"),
+        Binding("question_mark,f1", "help", "help", key_display="?", tooltip="this help"),
+        Binding("q", "quit", "quit", tooltip="leave; of a live run it asks whether to stop it"),
+    ]
+
+    def __init__(self, controls: Controls | None, glyphs: Glyphs) -> None:
+        super().__init__()
+        self._controls = controls
+        self._glyphs = glyphs
+        self._frame: Frame | None = None
+        self.pages: dict[str, Page] = {page.name: page() for page in PAGES}
+
+    @property
+    def viewer(self) -> ViewerApp:
+        return cast("ViewerApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="head")
+        yield Lines(id="banner")
+        yield Body(self.pages["live"], id="body")
+        yield Timeline(id="timeline")
+        yield KeyBar(id="keys")
+        yield Lines(id="small")
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1], "too-small")
+        self.set_class(event.size.height >= 34, "tall")
+        self.call_after_refresh(self._redraw)
+
+    def show_frame(self, frame: Frame) -> None:
+        """Draw a frame; in one batch, so that it goes to the terminal as one update."""
+        self._frame = frame
+        with self.app.batch_update():
+            self._draw(frame)
+
+    def _redraw(self) -> None:
+        if self._frame is not None:
+            self.show_frame(self._frame)
+
+    def _draw(self, frame: Frame) -> None:
+        width, height = self.size
+        if self.has_class("too-small"):
+            self.query_one("#small", Lines).show_lines(header.too_small(width, height, SMALLEST))
+            return
+        glyphs = self._glyphs
+        self.query_one("#head", Lines).show_lines([header.draw(frame, width, glyphs, self.viewer.cpu_share)])
+        banner, line = self.query_one("#banner", Lines), header.banner(frame, glyphs)
+        banner.show_lines([line] if line else [])
+        if banner.has_class("shown") != bool(line):
+            banner.set_class(bool(line), "shown")
+            self.call_after_refresh(self._redraw)
+        self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name))
+        self.query_one(Timeline).show_frame(frame, glyphs)
+        self.query_one(KeyBar).show_bindings([each for each in self._own_bindings() if each.show], glyphs)
+
+    def _own_bindings(self) -> list[Binding]:
+        return [binding for bindings in self._bindings.key_to_bindings.values() for binding in bindings]
+
+    def _unique_bindings(self) -> list[Binding]:
+        """One binding an action: several keys of one action come apart inside Textual."""
+        seen: dict[str, Binding] = {}
+        for binding in self._own_bindings():
+            seen.setdefault(binding.action, binding)
+        return list(seen.values())
+
+    @property
+    def page(self) -> Page:
+        return self.query_one(Body).page
+
+    def _do(self, command: object) -> None:
+        self.viewer.do(command)  # type: ignore[arg-type]
+
+    # The transport
+
+    def action_pause(self) -> None:
+        self._do(lambda player: player.pause())
+
+    def action_step(self, seconds: int) -> None:
+        self._do(lambda player: player.step(seconds * _S))
+
+    def action_sample(self, direction: int) -> None:
+        def one(player: Player) -> None:
+            if not player.paused and direction < 0:
+                player.pause()
+            player.step(direction * player.source.header.sample_period_ns)
+
+        self._do(one)
+
+    def action_landmark(self, direction: int) -> None:
+        self._do(lambda player: player.jump(direction))
+
+    def action_speed(self, step: int) -> None:
+        self._do(lambda player: player.set_speed(step))
+
+    def action_goto_start(self) -> None:
+        self._do(lambda player: player.seek(0))
+
+    def action_goto_live(self) -> None:
+        self._do(lambda player: player.go_live())
+
+    def on_timeline_scrubbed(self, message: Timeline.Scrubbed) -> None:
+        t_ns = message.t_ns
+        self._do(lambda player: player.seek(t_ns) if t_ns < player.duration_ns else player.go_live())
+
+    @work
+    async def action_goto(self) -> None:
+        duration = self._frame.duration_ns if self._frame else 0
+        text = await self.app.push_screen_wait(
+            Prompt(
+                "Go to",
+                hint=f"a time between 0:00 and {clock(duration)}: 1:30, 90s, 50%",
+                check=lambda text: (
+                    "" if parse_time(text, duration) is not None else f"{text!r} is no time: try 1:30 or 50%"
+                ),
+            )
+        )
+        t_ns = parse_time(text, duration) if text else None
+        if t_ns is not None:
+            self._do(lambda player: player.seek(t_ns))
+
+    # The views
+
+    def action_page(self, name: str) -> None:
+        body = self.query_one(Body)
+        body.page = self.pages[name]
+        body.redraw()
+
+    def action_chart(self) -> None:
+        live = self.pages["live"]
+        assert isinstance(live, LivePage)
+        live.next_chart()
+        self.query_one(Body).redraw()
+
+    def action_zoom(self, step: int) -> None:
+        live = self.pages["live"]
+        assert isinstance(live, LivePage)
+        live.zoom(step)
+        self.query_one(Body).redraw()
+
+    def action_scroll(self, lines: int) -> None:
+        self.page.scroll(lines)
+        self.query_one(Body).redraw()
+
+    def action_sort(self, step: int) -> None:
+        if isinstance(self.page, TablePage):
+            self.page.sort_next(step)
+            self.query_one(Body).redraw()
+
+    def action_reverse(self) -> None:
+        if isinstance(self.page, TablePage):
+            self.page.reverse()
+            self.query_one(Body).redraw()
+
+    @work
+    async def action_filter(self) -> None:
+        page = self.page
+        if not isinstance(page, TablePage | LogPage):
+            return
+        text = await self.app.push_screen_wait(
+            Prompt("Show only lines with", value=page.filter, hint="empty shows all of them")
+        )
+        if text is not None:
+            page.filter = text.strip()
+            self.query_one(Body).redraw()
+
+    def action_help(self) -> None:
+        bindings = [binding for binding in self._unique_bindings() if binding.tooltip]
+        self.app.push_screen(HelpScreen(bindings, Canvas(self.size.width, self.size.height, self._glyphs, call_name)))
+
+    # The run
+
+    @work
+    async def action_mark(self) -> None:
+        if self._controls is None or not self._controls.can_mark or not (self._frame and self._frame.live):
+            self.notify("a mark can be put into a live run only", severity="warning")
+            return
+        note = await self.app.push_screen_wait(Prompt("Mark this moment", hint="a note, or nothing"))
+        if note is None:
+            return
+        try:
+            await self._controls.mark(note)
+        except Exception as error:
+            self.notify(f"the mark was not recorded: {error}", severity="error", markup=False)
+
+    @work
+    async def action_quit(self) -> None:
+        frame = self._frame
+        if frame is None or not frame.live:
+            self.viewer.exit(ViewerResult.ENDED)
+            return
+        if self._controls is None or not self._controls.can_stop:
+            self.viewer.exit(ViewerResult.LEFT)
+            return
+        answer = await self.app.push_screen_wait(
+            Ask(
+                "The run is still going on",
+                "It does not need this screen.",
+                [("l", "leave", "leave it running"), ("s", "stop", "stop it"), ("escape", "", "go on watching")],
+            )
+        )
+        if answer == "leave":
+            self.viewer.exit(ViewerResult.LEFT)
+        elif answer == "stop":
+            try:
+                await self._controls.stop()
+            except Exception as error:
+                self.notify(f"the run was not stopped: {error}", severity="error", markup=False)
+                return
+            self.viewer.exit(ViewerResult.STOP)
+
+
+__all__ = ["PAGES", "MainScreen", "ScrolledPage"]

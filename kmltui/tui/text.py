@@ -1,0 +1,165 @@
+"""Lines of text with roles, and how numbers are written.
+
+A role (``user``, ``good``, ``muted``, …) names a meaning; the theme gives it a colour. Widths are terminal cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+Span = tuple[str, str]
+"""Text and its role."""
+Line = tuple[Span, ...]
+
+ROLES = (
+    "text",
+    "muted",
+    "faint",
+    "strong",
+    "title",
+    "stock",
+    "kml",
+    "user",
+    "system",
+    "idle",
+    "trap",
+    "direct",
+    "elevation",
+    "queries",
+    "good",
+    "bad",
+    "warn",
+    "mark",
+    "cursor",
+    "key",
+    "live",
+    "alert",
+)
+
+ABSENT = "–"
+MINUS = "−"
+
+
+def line(*spans: Span | str) -> Line:
+    """A line from spans; a bare string has the role ``text``."""
+    return tuple((span, "text") if isinstance(span, str) else span for span in spans)
+
+
+def width(spans: Iterable[Span]) -> int:
+    return sum(cell_len(text) for text, _ in spans)
+
+
+def fit(spans: Line, cells: int) -> Line:
+    """Exactly ``cells`` wide: cropped or padded on the right."""
+    result: list[Span] = []
+    left = cells
+    for text, role in spans:
+        size = cell_len(text)
+        if size >= left:
+            if left > 0:
+                result.append((set_cell_size(text, left), role))
+            return tuple(result)
+        result.append((text, role))
+        left -= size
+    result.append((" " * left, "text"))
+    return tuple(result)
+
+
+def spread(left: Line, right: Line, cells: int) -> Line:
+    """``left`` and ``right`` at the two ends; where there is no room for both, the left one gives way."""
+    room = cells - width(right)
+    return fit(left, room) + right if room > 0 else fit(right, cells)
+
+
+def centre(spans: Line, cells: int) -> Line:
+    return fit(((" " * max((cells - width(spans)) // 2, 0), "text"), *spans), cells)
+
+
+def shorten(parts: Sequence[Line], cells: int) -> Line:
+    """As many of the ``parts`` as fit, in their order; the later ones are dropped first."""
+    result: Line = ()
+    for part in parts:
+        if width(result) + width(part) <= cells:
+            result += part
+    return result
+
+
+def plain(spans: Iterable[Span]) -> str:
+    return "".join(text for text, _ in spans)
+
+
+def count(value: float | None) -> str:
+    """``181,204``; from ten millions on ``12.3 M``."""
+    if value is None:
+        return ABSENT
+    if abs(value) >= 9_999_500_000:
+        return f"{value / 1e9:,.1f} G"
+    if abs(value) >= 9_999_500:
+        return f"{value / 1e6:,.1f} M"
+    return f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """Like :func:`count`, with a decimal below 10."""
+    if value is not None and 0 < value < 9.95:
+        return f"{value:.1f}"
+    return count(value)
+
+
+def seconds(value: float | None) -> str:
+    """CPU seconds: two decimals below 1,000."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.2f}" if value < 999.995 else f"{value:,.1f}"
+
+
+def clock(ns: float) -> str:
+    """``00:41``, ``1:02:03``."""
+    total = max(int(ns // 1_000_000_000), 0)
+    hours, rest = divmod(total, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60:02}:{rest % 60:02}"
+
+
+def micros(us: float | None) -> str:
+    """A latency: ``377 µs``, ``1.9 ms``, ``2.1 s``."""
+    if us is None:
+        return ABSENT
+    if us < 999.5:
+        return f"{us:.0f} µs"
+    if us < 999_500:
+        return f"{us / 1000:.3g} ms"
+    return f"{us / 1e6:.3g} s"
+
+
+def size(value: float) -> str:
+    """Bytes: ``21.3 KB``."""
+    for unit in ("B", "KB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}" if unit != "B" else f"{value:.0f} B"
+        value /= 1000
+    return f"{value:.3g} GB"
+
+
+def percent(fraction: float | None) -> str:
+    """Signed: ``+9.6 %``, ``−14 %``, ``0.0 %``."""
+    if fraction is None:
+        return ABSENT
+    value = fraction * 100
+    digits = 0 if abs(value) >= 99.95 else 1
+    text = f"{abs(value):,.{digits}f}"
+    sign = "" if float(text.replace(",", "")) == 0 else "+" if value > 0 else MINUS
+    return f"{sign}{text} %"
+
+
+def difference(left: float | None, right: float | None) -> float | None:
+    """By which fraction ``right`` differs from ``left``; None where there is nothing to compare with."""
+    return (right - left) / left if left and right is not None else None
+
+
+def judged(fraction: float | None, *, more_is_better: bool) -> Span:
+    """A signed difference with the colour of its meaning; below 0.05 % it has none."""
+    if fraction is None or abs(fraction) < 0.0005:
+        return percent(fraction), "muted"
+    return percent(fraction), "good" if (fraction > 0) == more_is_better else "bad"

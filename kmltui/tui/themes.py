@@ -1,0 +1,60 @@
+"""Themes from the files in ``styles/``, and the one that the user chose last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import tomllib
+from functools import cache
+from typing import Any
+
+import msgspec
+from textual.theme import Theme
+
+from kmltui import paths
+
+DARK, ANSI = "kmltui-dark", "kmltui-ansi"
+
+
+@cache
+def load() -> dict[str, Theme]:
+    """All themes in ``styles/*.toml`` by name. A file that is no theme is left out."""
+    themes: dict[str, Theme] = {}
+    for path in sorted(paths.data_dir("styles").glob("*.toml")):
+        with contextlib.suppress(OSError, tomllib.TOMLDecodeError, TypeError, KeyError):
+            settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+            roles = settings.pop("roles")
+            theme = Theme(**settings, variables={f"role-{role}": colour for role, colour in roles.items()})
+            themes[theme.name] = theme
+    return themes
+
+
+def role_defaults() -> dict[str, str]:
+    """The dark theme's role colours: what a theme that is not ours falls back to."""
+    return load()[DARK].variables
+
+
+class Settings(msgspec.Struct):
+    """What the screen remembers between two starts."""
+
+    theme: str = ""
+
+
+def remembered() -> Settings:
+    """The settings file; an unreadable one counts as empty."""
+    try:
+        return msgspec.json.decode((paths.config_dir() / "screen.json").read_bytes(), type=Settings)
+    except (OSError, msgspec.MsgspecError):
+        return Settings()
+
+
+def remember(settings: Settings) -> None:
+    """Write the settings, whole or not at all. A read-only home is no reason to fail."""
+    directory = paths.config_dir()
+    with contextlib.suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=directory, prefix=".screen-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(settings))
+        os.replace(name, directory / "screen.json")

@@ -1,0 +1,56 @@
+"""The last line: the keys that work here, from the bindings; a click on one presses it."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.binding import Binding
+
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.text import Span, width
+from kmltui.tui.widgets.lines import Lines
+
+_SIGNS = {"left": "←", "right": "→", "space": "space", "question_mark": "?", "left_square_bracket": "[", "plus": "+"}
+
+
+def key_sign(binding: Binding) -> str:
+    """How a key is written on the screen."""
+    if binding.key_display:
+        return binding.key_display
+    first = binding.key.split(",")[0]
+    return _SIGNS.get(first, first)
+
+
+class KeyBar(Lines):
+    """Shows the bindings with ``show=True``, as many as fit, in their order; help and quit always."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._places: list[tuple[int, int, str]] = []
+
+    def show_bindings(self, bindings: list[Binding], glyphs: Glyphs) -> None:
+        last = [binding for binding in bindings if binding.action in ("help", "quit", "app.quit")]
+        first = [binding for binding in bindings if binding not in last]
+        room = self.size.width - 1
+        reserved = sum(_cells(binding) for binding in last)
+        spans: list[Span] = [(" ", "text")]
+        self._places = []
+        for binding in [*first, *last]:
+            kept = binding in last
+            limit = room if kept else room - reserved
+            if width(spans) + _cells(binding) > limit + 1:
+                continue
+            start = width(spans)
+            spans += [(key_sign(binding), "key"), (f" {binding.description}", "muted"), ("  ", "text")]
+            self._places.append((start, width(spans) - 2, binding.key.split(",")[0]))
+        del glyphs
+        self.show_lines([tuple(spans)])
+
+    def on_click(self, event: events.Click) -> None:
+        for start, end, key in self._places:
+            if start <= event.x < end:
+                self.app.simulate_key(key)
+                return
+
+
+def _cells(binding: Binding) -> int:
+    return len(key_sign(binding)) + len(binding.description) + 3

@@ -1,0 +1,87 @@
+"""A recording in memory and a clock in the test's hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kmltui.model import End, Gap, Header, Record
+from kmltui.tui.app import ViewerApp
+from kmltui.tui.glyphs import UNICODE, Glyphs
+from kmltui.tui.player import Player
+from synthetic import S, header
+
+
+class MemorySource:
+    """Holds records; those after ``now_s`` have not been written yet."""
+
+    def __init__(self, records: Iterable[Record], *, live: bool = False, now_s: float | None = None) -> None:
+        self.header: Header = header()
+        self.all = list(records)
+        self._live = live
+        self._given = 0
+        self._written = len(self.all)
+        if now_s is not None:
+            self.write_until(now_s)
+
+    def write_until(self, now_s: float) -> None:
+        self._written = sum(1 for record in self.all if getattr(record, "t_ns", 0) <= now_s * S)
+
+    def close(self) -> None:
+        """The writer is gone."""
+        self._live = False
+
+    @property
+    def ended(self) -> bool:
+        return any(isinstance(record, End) for record in self.all[: self._written])
+
+    @property
+    def live(self) -> bool:
+        return self._live
+
+    @property
+    def duration_ns(self) -> int:
+        return max((r.t_ns for r in self.all[: self._written] if not isinstance(r, Header | Gap)), default=0)
+
+    def poll(self) -> list[Record]:
+        new = self.all[self._given : self._written]
+        self._given = self._written
+        return new
+
+    def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]:
+        for record in self.all[: self._written]:
+            if isinstance(record, Header):
+                continue
+            if record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
+                yield record
+
+
+class MockControls:
+    can_stop = True
+    can_mark = True
+
+    def __init__(self) -> None:
+        self.marks: list[str] = []
+        self.stopped = False
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def mark(self, note: str) -> None:
+        self.marks.append(note)
+
+
+def viewer(
+    records: Iterable[Record],
+    *,
+    live: bool = False,
+    now_s: float | None = None,
+    at_s: float | None = None,
+    controls: MockControls | None = None,
+    theme: str = "kmltui-dark",
+    glyphs: Glyphs = UNICODE,
+) -> ViewerApp:
+    """A viewer that draws when it is told to: live at ``now_s``, or a replay stopped at ``at_s``."""
+    source = MemorySource(records, live=live, now_s=now_s)
+    player = Player(source, at_ns=None if at_s is None else int(at_s * S), replay=at_s is not None)
+    player.paused = at_s is not None
+    return ViewerApp(player, controls, theme=theme, glyph_set=glyphs, threaded=False)
