@@ -47,6 +47,8 @@ class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     image: str = ""
     """Which guest image (``suite/kernel`` key); empty: the default one."""
+    exact: bool = False
+    """Count instructions instead of time: emulated, one vCPU, a clock that counts instructions (one is 1 ns)."""
 
 
 class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -185,6 +187,8 @@ class Phase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="phase"):
     name: str
     event: Literal["begin", "end"]
     mono_ns: int | None = None
+    instructions: dict[str, tuple[int, int]] | None = None
+    """Exact mode, at the end: user and kernel instructions executed in this phase, by vCPU number."""
 
 
 class Latency(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="latency"):

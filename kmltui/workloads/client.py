@@ -15,7 +15,7 @@ from hdrh.histogram import HdrHistogram
 
 from kmltui.model import Latency, Log, Measure, Phase, Progress, Proof
 from kmltui.sessions.protocol import Process, SessionError
-from kmltui.workloads.declaration import Context, WorkloadError
+from kmltui.workloads.declaration import Context, CountsInstructions, WorkloadError
 
 PREFIX = "kmltui "
 
@@ -190,7 +190,18 @@ class ClientOutput:
                 await self._ctx.session.sample(f"phase:{name}")
                 await process.write(b"go\n")
             case PhaseMessage(name=name):
-                emit(Phase(t_ns=t_ns, session=session, name=name, event="end", mono_ns=message.mono_ns))
+                counts = self._ctx.session
+                instructions = counts.marked_instructions() if isinstance(counts, CountsInstructions) else None
+                emit(
+                    Phase(
+                        t_ns=t_ns,
+                        session=session,
+                        name=name,
+                        event="end",
+                        mono_ns=message.mono_ns,
+                        instructions=instructions,
+                    )
+                )
             case ProgressMessage():
                 emit(
                     Progress(

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from kmltui.model import WorkloadSpec
 from kmltui.sessions.protocol import Clock, Emit, Session
@@ -70,6 +70,15 @@ class Option:
     @property
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
+
+
+@runtime_checkable
+class CountsInstructions(Protocol):
+    """A session that knows how many instructions lie between the last two marks that a program of it has set."""
+
+    def marked_instructions(self) -> dict[str, tuple[int, int]]:
+        """User and kernel instructions by vCPU number. Raises ``SessionError`` if there are no two marks."""
+        ...
 
 
 @dataclass(frozen=True)

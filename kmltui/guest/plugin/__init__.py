@@ -103,10 +103,15 @@ class Counters:
 
         Raises :class:`GuestError` if the guest has set so many since that the earliest are lost.
         """
-        _, _, count = self._header()
+        count = self.count
         if count - start > _MAX_MARKS:
             raise GuestError(f"{count - start} marks were set before they were read; {_MAX_MARKS} are kept")
         return [self._record(1 + number % _MAX_MARKS) for number in range(start, count)]
+
+    @property
+    def count(self) -> int:
+        """How many marks have been set so far."""
+        return self._header()[2]
 
     def close(self) -> None:
         """Unmap the file. Idempotent."""

@@ -1,0 +1,78 @@
+"""A guest session whose instructions are counted: emulated on one vCPU, repeatable, with QEMU's plugin.
+
+The guest's clock counts instructions, so CPU times of its cgroups are exact numbers of instructions, too (1 ns each).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from kmltui.guest import plugin
+from kmltui.guest.errors import GuestError
+from kmltui.model import Record, Sample, SessionSpec
+from kmltui.sessions.guest import GuestSession
+from kmltui.sessions.protocol import Clock, Emit, SessionError
+
+
+class ExactGuestSession(GuestSession):
+    """Adds ``instructions`` to every sample, and tells what lies between two marks of the guest's."""
+
+    def __init__(self, spec: SessionSpec, sample_period_ns: int) -> None:
+        """Raises :class:`SessionError` for a session that cannot be exact."""
+        if spec.vcpus != 1:
+            raise SessionError(f"{spec.name}: instructions are counted on one vCPU, not on {spec.vcpus}")
+        if spec.accel == "kvm":
+            raise SessionError(f"{spec.name}: under KVM nothing counts instructions; leave out --accel kvm")
+        self._directory = Path(tempfile.mkdtemp(prefix="kmltui-count-"))
+        self._file = self._directory / "counters"
+        try:
+            arguments = [*plugin.QEMU_ARGUMENTS, "-rtc", plugin.RTC, *plugin.arguments(plugin.build(), self._file)]
+        except GuestError as error:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise SessionError(f"{spec.name}: {error}") from error
+        super().__init__(
+            msgspec.structs.replace(spec, accel="tcg"),
+            sample_period_ns,
+            qemu_arguments=arguments,
+            accel_options="thread=single",
+            append=plugin.COMMAND_LINE,
+        )
+        self._counters: plugin.Counters | None = None
+
+    async def start(self, emit: Emit, clock: Clock) -> None:
+        def emit_with_instructions(record: Record) -> None:
+            emit(self._with_instructions(record) if isinstance(record, Sample) else record)
+
+        await super().start(emit_with_instructions, clock)
+
+    def _with_instructions(self, sample: Sample) -> Sample:
+        now = self._open().now()
+        return msgspec.structs.replace(sample, instructions={str(vcpu): counts for vcpu, counts in now.items()})
+
+    def _open(self) -> plugin.Counters:
+        if self._counters is None:
+            try:
+                self._counters = plugin.Counters(self._file)
+            except GuestError as error:
+                raise SessionError(f"{self.spec.name}: {error}") from error
+        return self._counters
+
+    def marked_instructions(self) -> dict[str, tuple[int, int]]:
+        """User and kernel instructions between the last two marks, by vCPU number. Raises :class:`SessionError`."""
+        marks = self._open().marks(max(0, self._open().count - 2))
+        if len(marks) < 2:
+            raise SessionError(
+                f"{self.spec.name}: the workload's client has set no marks; is the guest image up to date?"
+            )
+        return {str(vcpu): counts for vcpu, counts in plugin.between(*marks).items()}
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self._counters is not None:
+            self._counters.close()
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Guest: usr/bin/kml-syscalls = -O2 -pthread
+/*
+ * Times single system calls, each by two ways: by the SYSCALL instruction, written here in line, and by the C
+ * library, whose calls are direct ones in a KML session. This program itself is never rewritten, so its own SYSCALL
+ * instructions trap in every session.
+ *
+ *     kml-syscalls --rounds N | --seconds T
+ *
+ * In each round every test makes a batch of calls by either way; what is reported is the median over the rounds so
+ * far, in nanoseconds of CLOCK_MONOTONIC for one call (or pair, or round trip). All runs on one CPU, so that a round
+ * trip of a pipe is two switches of tasks and never a wake-up of another CPU. Speaks kmltui's line protocol.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum way { TRAP, LIBRARY, WAYS };
+enum { MAX_ROUNDS = 20000, RING_READS = 100 };
+
+static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void fail(const char *format, ...)
+{
+	char text[200];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	printf("kmltui {\"type\":\"fail\",\"message\":\"%s\"}\n", text);
+	exit(1);
+}
+
+static long trap(long number, long a, long b, long c, long d)
+{
+	register long r10 __asm__("r10") = d;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+/* Does the same n times by one of the ways and counts the results that are not as they should be. */
+#define REPEAT(n, way, expected, library, ...)                             \
+	({                                                                 \
+		long wrong_ = 0;                                           \
+		if ((way) == LIBRARY)                                      \
+			for (long i_ = (n); i_ > 0; i_--)                  \
+				wrong_ += (long)(library) != (expected);   \
+		else                                                       \
+			for (long i_ = (n); i_ > 0; i_--)                  \
+				wrong_ += trap(__VA_ARGS__) != (expected); \
+		wrong_;                                                    \
+	})
+
+/* Single calls ------------------------------------------------------------------------------------------------- */
+
+static int zero, null, readable;
+static char byte;
+
+static long do_getppid(long n, enum way way)
+{
+	long parent = getppid();
+
+	return REPEAT(n, way, parent, getppid(), SYS_getppid, 0, 0, 0, 0);
+}
+
+static long do_read(long n, enum way way)
+{
+	return REPEAT(n, way, 1, read(zero, &byte, 1), SYS_read, zero, (long)&byte, 1, 0);
+}
+
+static long do_write(long n, enum way way)
+{
+	return REPEAT(n, way, 1, write(null, &byte, 1), SYS_write, null, (long)&byte, 1, 0);
+}
+
+static long do_stat(long n, enum way way)
+{
+	static struct stat status;
+
+	return REPEAT(n, way, 0, stat("/", &status), SYS_newfstatat, AT_FDCWD, (long)"/", (long)&status, 0);
+}
+
+static long do_open_close(long n, enum way way)
+{
+	return REPEAT(n, way, 0, close(open("/dev/null", O_RDONLY)), SYS_close,
+		      trap(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDONLY, 0), 0, 0, 0);
+}
+
+static long do_futex(long n, enum way way)
+{
+	static int word;
+
+	return REPEAT(n, way, 0, syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL), SYS_futex, (long)&word,
+		      FUTEX_WAKE_PRIVATE, 1, 0);
+}
+
+static long do_poll(long n, enum way way)
+{
+	static struct pollfd wanted = {.events = POLLIN};
+
+	wanted.fd = readable;
+	return REPEAT(n, way, 1, poll(&wanted, 1, 0), SYS_poll, (long)&wanted, 1, 0, 0);
+}
+
+static long do_yield(long n, enum way way)
+{
+	return REPEAT(n, way, 0, sched_yield(), SYS_sched_yield, 0, 0, 0, 0);
+}
+
+/* Round trips -------------------------------------------------------------------------------------------------- */
+
+/* A partner sends back every byte it gets, by the same way; it ends with this process. */
+struct partner {
+	int there[2], back[2];
+	enum way way;
+	pid_t process; /* 0: a thread */
+};
+
+static struct partner threads[WAYS], processes[WAYS];
+
+static void *echo(void *data)
+{
+	struct partner *p = data;
+	char c;
+
+	for (;;) {
+		long got = p->way == LIBRARY ? read(p->there[0], &c, 1) : trap(SYS_read, p->there[0], (long)&c, 1, 0);
+
+		if (got != 1)
+			return NULL;
+		if (p->way == LIBRARY)
+			got = write(p->back[1], &c, 1);
+		else
+			got = trap(SYS_write, p->back[1], (long)&c, 1, 0);
+		if (got != 1)
+			return NULL;
+	}
+}
+
+static void start_partner(struct partner *p, enum way way, bool process)
+{
+	pthread_t thread;
+
+	p->way = way;
+	if (pipe2(p->there, O_CLOEXEC) || pipe2(p->back, O_CLOEXEC))
+		fail("no pipe: %s", strerror(errno));
+	if (!process) {
+		if (pthread_create(&thread, NULL, echo, p))
+			fail("no thread can be started");
+		return;
+	}
+	p->process = fork();
+	if (p->process < 0)
+		fail("no process can be started: %s", strerror(errno));
+	if (p->process == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		echo(p);
+		_exit(0);
+	}
+}
+
+static long round_trips(long n, struct partner *p)
+{
+	long wrong = 0;
+	char c = 'k';
+
+	if (p->way == LIBRARY)
+		for (; n > 0; n--)
+			wrong += write(p->there[1], &c, 1) != 1 || read(p->back[0], &c, 1) != 1;
+	else
+		for (; n > 0; n--)
+			wrong += trap(SYS_write, p->there[1], (long)&c, 1, 0) != 1 ||
+				 trap(SYS_read, p->back[0], (long)&c, 1, 0) != 1;
+	return wrong;
+}
+
+static long do_pipe_threads(long n, enum way way)
+{
+	return round_trips(n, &threads[way]);
+}
+
+static long do_pipe_processes(long n, enum way way)
+{
+	return round_trips(n, &processes[way]);
+}
+
+/* The tests ---------------------------------------------------------------------------------------------------- */
+
+/* Batches take a few milliseconds even where an emulator executes a hundred million instructions a second. */
+static struct test {
+	const char *name;
+	long (*run)(long n, enum way way);
+	long batch;
+	float ns[WAYS][MAX_ROUNDS];
+} tests[] = {
+	{"getppid", do_getppid, 5000, {{0}}},
+	{"read 1 byte", do_read, 3000, {{0}}},
+	{"write 1 byte", do_write, 3000, {{0}}},
+	{"stat", do_stat, 2000, {{0}}},
+	{"open and close", do_open_close, 1000, {{0}}},
+	{"futex wake", do_futex, 3000, {{0}}},
+	{"poll", do_poll, 2000, {{0}}},
+	{"sched_yield", do_yield, 2000, {{0}}},
+	{"pipe, two threads", do_pipe_threads, 300, {{0}}},
+	{"pipe, two processes", do_pipe_processes, 300, {{0}}},
+};
+
+enum { TESTS = sizeof(tests) / sizeof(*tests) };
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(const float *values, int count)
+{
+	static float sorted[MAX_ROUNDS];
+
+	memcpy(sorted, values, count * sizeof(*values));
+	qsort(sorted, count, sizeof(*sorted), ascending);
+	return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
+}
+
+static void measure(struct test *test, enum way way, int round)
+{
+	int64_t began = now_ns();
+	long wrong = test->run(test->batch, way);
+
+	test->ns[way][round] = (float)(now_ns() - began) / (float)test->batch;
+	if (wrong)
+		fail("%s: %ld of %ld calls gave a wrong result", test->name, wrong, test->batch);
+}
+
+static void report(int rounds, int of, bool direct)
+{
+	for (int i = 0; i < TESTS; i++) {
+		printf("kmltui {\"type\":\"measure\",\"name\":\"%s\",\"unit\":\"ns\",\"values\":{\"trap\":%.1f",
+		       tests[i].name, median(tests[i].ns[TRAP], rounds));
+		if (direct)
+			printf(",\"direct\":%.1f", median(tests[i].ns[LIBRARY], rounds));
+		printf("}}\n");
+	}
+	printf("kmltui {\"type\":\"progress\",\"phase\":\"calls\",\"queries\":0,\"loop\":%d,\"loops\":%d}\n", rounds, of);
+	fflush(stdout);
+}
+
+/* Of RING_READS reads of the code segment, each right after a call by the library, how many found ring 0. */
+static int ring0_reads(void)
+{
+	int ring0 = 0;
+
+	for (int i = 0; i < RING_READS; i++) {
+		unsigned int cs;
+
+		(void)getppid();
+		__asm__ volatile("mov %%cs, %0" : "=r"(cs));
+		ring0 += (cs & 3) == 0;
+	}
+	printf("kmltui {\"type\":\"ring\",\"subject\":\"kml-syscalls\",\"ring0\":%d,\"reads\":%d}\n", ring0, RING_READS);
+	return ring0;
+}
+
+static void phase(const char *event)
+{
+	printf("kmltui {\"type\":\"phase\",\"name\":\"calls\",\"event\":\"%s\",\"mono_ns\":%lld}\n", event,
+	       (long long)now_ns());
+	fflush(stdout);
+}
+
+/* Known to the plugin that counts instructions (see ring.c). */
+static void mark(void)
+{
+	__asm__ volatile(".byte 0x0f, 0x1f, 0x80; .ascii \"kml!\"");
+}
+
+static void prepare(void)
+{
+	static int pipe_with_data[2];
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (zero < 0 || null < 0 || pipe2(pipe_with_data, O_CLOEXEC) || write(pipe_with_data[1], "x", 1) != 1)
+		fail("the files of the tests cannot be opened: %s", strerror(errno));
+	readable = pipe_with_data[0];
+	for (int way = 0; way < WAYS; way++)
+		start_partner(&processes[way], way, true);
+	for (int way = 0; way < WAYS; way++)
+		start_partner(&threads[way], way, false);
+}
+
+int main(int argc, char **argv)
+{
+	int rounds = 0, done = 0;
+	double seconds = 0;
+	int64_t ends, next_report = 0;
+	bool direct;
+	char go[8];
+
+	if (argc == 3 && strcmp(argv[1], "--rounds") == 0)
+		rounds = atoi(argv[2]);
+	else if (argc == 3 && strcmp(argv[1], "--seconds") == 0)
+		seconds = atof(argv[2]);
+	if (rounds > MAX_ROUNDS || (rounds <= 0 && seconds <= 0)) {
+		fprintf(stderr, "usage: kml-syscalls --rounds N (up to %d) | --seconds T\n", MAX_ROUNDS);
+		return 2;
+	}
+	prepare();
+	direct = ring0_reads() > RING_READS / 2;
+	phase("begin");
+	if (!fgets(go, sizeof(go), stdin))
+		return 1;
+	mark();
+	ends = now_ns() + (int64_t)(seconds * 1e9);
+	while (done < (rounds ? rounds : MAX_ROUNDS) && (rounds || !done || now_ns() < ends)) {
+		for (int i = 0; i < TESTS; i++)
+			for (int way = 0; way < (direct ? WAYS : 1); way++)
+				measure(&tests[i], way, done);
+		done++;
+		if (now_ns() >= next_report) {
+			report(done, rounds, direct);
+			next_report = now_ns() + 500000000;
+		}
+	}
+	mark();
+	report(done, rounds, direct);
+	phase("end");
+	for (int way = 0; way < WAYS; way++)
+		kill(processes[way].process, SIGKILL);
+	printf("kmltui {\"type\":\"done\"}\n");
+	fflush(stdout);
+	_exit(0);
+}
