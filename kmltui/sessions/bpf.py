@@ -1,0 +1,190 @@
+"""System calls counted in the host's kernel: a few instructions of BPF on the tracepoint ``sys_enter``.
+
+Exact and by number and CPU, for chosen processes or for the whole host. Needs root, or CAP_BPF and CAP_PERFMON. The
+counts lie in an array that is mapped into this process, so reading them costs no system call. Every system call of
+the host pays for the tracepoint while the counter is open (some 0.1 microseconds).
+
+Source for the encoding: ``include/uapi/linux/bpf.h`` and the kernel's ``Documentation/bpf/standardization``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+_SYS_BPF = 321
+_MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 2, 3, 5, 17
+_MAP_HASH, _MAP_ARRAY = 1, 2
+_RAW_TRACEPOINT = 17
+_MMAPABLE = 1 << 10
+_ATTR_BYTES = 120
+
+NUMBERS = 512
+"""Slots for each CPU; the last one holds all numbers that are too large to be a system call's."""
+
+_MAX_PROCESSES = 1024
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    buffer = ctypes.create_string_buffer(attributes.ljust(_ATTR_BYTES, b"\0"), _ATTR_BYTES)
+    result: int = _libc.syscall(_SYS_BPF, command, buffer, _ATTR_BYTES)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def _create_map(kind: int, value_bytes: int, entries: int, flags: int = 0) -> int:
+    return _bpf(_MAP_CREATE, struct.pack("=IIIII", kind, 4, value_bytes, entries, flags))
+
+
+def _possible_cpus() -> int:
+    """One more than the highest number that a CPU can have (``0-3`` → 4)."""
+    text = Path("/sys/devices/system/cpu/possible").read_text()
+    return int(text.strip().replace("-", ",").split(",")[-1]) + 1
+
+
+# Instructions are named as in the kernel's own documentation; R0 is the result, R1 to R5 are arguments, R6 is kept
+# across calls, R10 is the frame pointer.
+_R0, _R1, _R2, _R6, _R7, _R10 = 0, 1, 2, 6, 7, 10
+_LOOKUP, _GET_SMP_PROCESSOR_ID, _GET_CURRENT_PID_TGID = 1, 8, 14
+
+
+def _insn(code: int, dst: int = 0, src: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
+    return struct.pack("<BBhi", code, src << 4 | dst, offset, immediate)
+
+
+def _load_map(dst: int, descriptor: int) -> bytes:
+    return _insn(0x18, dst, 1, 0, descriptor) + _insn(0)
+
+
+def _call(helper: int) -> bytes:
+    return _insn(0x85, immediate=helper)
+
+
+def _program(counts: int, processes: int | None) -> bytes:
+    """Add 1 to the slot of this CPU and call number; with ``processes``, only if the process is in that map."""
+    end = _insn(0xB7, _R0) + _insn(0x95)  # r0 = 0; exit
+    count = b"".join(
+        (
+            _insn(0xA5, _R6, offset=1, immediate=NUMBERS),  # if r6 < NUMBERS skip
+            _insn(0xB7, _R6, immediate=NUMBERS - 1),  # r6 = NUMBERS - 1
+            _call(_GET_SMP_PROCESSOR_ID),
+            _insn(0x27, _R0, immediate=NUMBERS),  # r0 *= NUMBERS
+            _insn(0x0F, _R6, _R0),  # r6 += r0
+            _insn(0x63, _R10, _R6, -4),  # *(u32 *)(fp - 4) = r6
+            _load_map(_R1, counts),
+            _insn(0xBF, _R2, _R10),  # r2 = fp
+            _insn(0x07, _R2, immediate=-4),  # r2 += -4
+            _call(_LOOKUP),
+            _insn(0x15, _R0, offset=3),  # if r0 == 0 goto end
+            # Not atomic: no other CPU writes this slot, and the program is not preempted.
+            _insn(0x79, _R1, _R0),  # r1 = *(u64 *)r0
+            _insn(0x07, _R1, immediate=1),  # r1 += 1
+            _insn(0x7B, _R0, _R1),  # *(u64 *)r0 = r1
+        )
+    )
+    chosen = b""
+    if processes is not None:
+        chosen = b"".join(
+            (
+                _call(_GET_CURRENT_PID_TGID),
+                _insn(0x77, _R0, immediate=32),  # r0 >>= 32: the process (tgid)
+                _insn(0x63, _R10, _R0, -4),
+                _load_map(_R1, processes),
+                _insn(0xBF, _R2, _R10),
+                _insn(0x07, _R2, immediate=-4),
+                _call(_LOOKUP),
+                _insn(0x15, _R0, offset=len(count) // 8),  # if r0 == 0 goto end
+            )
+        )
+    return _insn(0x79, _R6, _R1, 8) + chosen + count + end  # r6 = the call's number
+
+
+class TracepointCounter:
+    """Counts from its creation to :meth:`close`."""
+
+    def __init__(self, processes: Iterable[int] | None) -> None:
+        """Of these processes (more by :meth:`add`), or of the whole host with None.
+
+        Raises OSError: not permitted, or the kernel has no BPF or no tracepoints.
+        """
+        self._cpus = _possible_cpus()
+        self._descriptors: list[int] = []
+        self._processes: int | None = None
+        try:
+            counts = self._keep(_create_map(_MAP_ARRAY, 8, self._cpus * NUMBERS, _MMAPABLE))
+            if processes is not None:
+                self._processes = self._keep(_create_map(_MAP_HASH, 1, _MAX_PROCESSES))
+            self._counts = mmap.mmap(counts, self._cpus * NUMBERS * 8, mmap.MAP_SHARED, mmap.PROT_READ)
+            code = ctypes.create_string_buffer(_program(counts, self._processes))
+            licence = ctypes.create_string_buffer(b"GPL")
+            length = (len(code) - 1) // 8
+            attributes = struct.pack(
+                "=IIQQ", _RAW_TRACEPOINT, length, ctypes.addressof(code), ctypes.addressof(licence)
+            )
+            program = self._keep(_bpf(_PROG_LOAD, attributes))
+            for process in processes or ():
+                self.add(process)
+            name = ctypes.create_string_buffer(b"sys_enter")
+            self._keep(_bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", ctypes.addressof(name), program)))
+        except BaseException:
+            self.close()
+            raise
+
+    def _keep(self, descriptor: int) -> int:
+        self._descriptors.append(descriptor)
+        return descriptor
+
+    def add(self, process: int) -> None:
+        """Count the calls of this process, too. No effect when the whole host is counted."""
+        if self._processes is not None:
+            self._change(_MAP_UPDATE, process)
+
+    def remove(self, process: int) -> None:
+        """Count it no longer: its number may become another process's. What was counted stays."""
+        if self._processes is not None:
+            try:
+                self._change(_MAP_DELETE, process)
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+
+    def _change(self, command: int, process: int) -> None:
+        key = ctypes.create_string_buffer(struct.pack("=I", process), 4)
+        value = ctypes.create_string_buffer(1)
+        assert self._processes is not None
+        attributes = struct.pack("=IIQ", self._processes, 0, ctypes.addressof(key))
+        if command == _MAP_UPDATE:  # removing takes a key alone, and anything after it is refused
+            attributes += struct.pack("=Q", ctypes.addressof(value))
+        _bpf(command, attributes)
+
+    def read(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Calls so far: by number (``NUMBERS - 1``: those that are too large), and by CPU."""
+        values = memoryview(self._counts).cast("Q")
+        by_number: dict[int, int] = {}
+        by_cpu: dict[int, int] = {}
+        for cpu in range(self._cpus):
+            slots = values[cpu * NUMBERS : (cpu + 1) * NUMBERS].tolist()
+            if total := sum(slots):
+                by_cpu[cpu] = total
+                for number, count in enumerate(slots):
+                    if count:
+                        by_number[number] = by_number.get(number, 0) + count
+        values.release()
+        return by_number, by_cpu
+
+    def close(self) -> None:
+        """Stop counting. Idempotent."""
+        for descriptor in reversed(self._descriptors):
+            os.close(descriptor)
+        self._descriptors = []
+        if counts := self.__dict__.pop("_counts", None):
+            counts.close()
