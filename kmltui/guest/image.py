@@ -16,7 +16,7 @@ from kmltui.guest import datadir, kernel, layers, store
 from kmltui.guest.apt import Apt, Package
 from kmltui.guest.declared import WORKLOADS
 from kmltui.guest.errors import ImageError
-from kmltui.guest.programs import source_dir, workload_sources
+from kmltui.guest.programs import source_dir
 from kmltui.guest.progress import Report, Step, silent, step
 from kmltui.guest.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.guest.spec import ImageSpec, check_host
@@ -27,6 +27,10 @@ BUSYBOX = "busybox-static"
 
 _Write = Callable[[Path, Step], None]
 """Writes a layer into a file, reporting how far it is."""
+
+
+JOINED = ("base", "rewritten", "kml", "data")
+"""The layers that the guest's first file system is joined from, in this order."""
 
 
 class Image(Struct, frozen=True):
@@ -103,21 +107,22 @@ def _keys(parts: _Parts) -> dict[str, str]:
     unpacking = hash_of_files(here / "tree.py")
     kernel_key = hash_of(parts.kernel_packages, parts.kernel_libraries, hash_of_files(here / "kernel.py"))
     base = hash_of(parts.packages, unpacking, hash_of_files(here / "cpio.py", here / "layers.py"))
+    rewritten = hash_of(base, hash_of_files(layers.module_dir().parent / "rewrite"))
     kml = hash_of(
-        base,
         kernel_key,
-        hash_of_files(
-            source_dir(),
-            here / "programs.py",
-            *workload_sources(),
-            layers.module_dir(),
-            layers.module_dir().parent / "rewrite",
-        ),
-        hash_of_files(*sorted(WORKLOADS.glob("*.c"))),
+        hash_of_files(source_dir(), here / "programs.py", layers.module_dir(), *sorted(WORKLOADS.glob("*.c"))),
     )
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
     data = hash_of(server, hash_of_files(here / "datadir.py"))
-    return {"kernel": kernel_key, "base": base, "kml": kml, "data": data, "initrd": hash_of(base, kml, data)}
+    return {
+        "kernel": kernel_key,
+        "base": base,
+        "rewritten": rewritten,
+        "sites": rewritten,
+        "kml": kml,
+        "data": data,
+        "initrd": hash_of(base, rewritten, kml, data),
+    }
 
 
 class _Build:
@@ -130,7 +135,6 @@ class _Build:
         self.refresh = refresh
         self.begun = time.monotonic()
         self.debs = store.root() / "debs"
-        self.sites: dict[str, int] = {}
 
     def run(self) -> Manifest:
         old = store.read_manifest(self.spec)
@@ -143,16 +147,15 @@ class _Build:
             self._fetch(parts)
         keys = _keys(parts)
         tree = self._tree(parts, keys)
-        headers = self._kernel_tree(parts, keys)
+        boot = self._kernel_tree(parts, keys) / "boot"
         made: dict[str, Layer] = {}
-        self._make(made, keys, "kernel", "kernel", lambda output, _: _copy(headers / "boot" / "vmlinuz", output))
+        self._make(made, keys, "kernel", "copying the kernel", lambda output, _: _copy(boot / "vmlinuz", output))
         self._make(made, keys, "base", "packing the programs", lambda output, s: layers.write_base(tree, output, s))
-        self._make(made, keys, "kml", "building KML", lambda output, s: self._kml(tree, headers, parts, output, s))
+        self._make(made, keys, "rewritten", "rewriting system calls", lambda output, _: self._rewrite(tree, output))
+        self._make(made, keys, "sites", "listing system calls", lambda output, _: self._sites(tree, output))
+        self._make(made, keys, "kml", "building KML", lambda output, s: self._kml(parts, boot.parent, output, s))
         self._make(made, keys, "data", "making the database", lambda output, s: self._data(made, output, s))
-        self._make(
-            made, keys, "initrd", "joining the image",
-            lambda output, _: layers.join([store.layer_path(made[kind]) for kind in ("base", "kml", "data")], output),
-        )  # fmt: skip
+        self._make(made, keys, "initrd", "joining the image", lambda output, _: self._join(made, JOINED, output))
         image = next(package for package in parts.kernel_packages if package.name.startswith("linux-image-"))
         return Manifest(
             name=self.spec.name,
@@ -164,7 +167,6 @@ class _Build:
             kernel_release=image.name.removeprefix("linux-image-"),
             built_unix=int(time.time()),
             build_s=time.monotonic() - self.begun,
-            sites=self.sites or (old.sites if old else {}),
         )
 
     def _mirror(self) -> Mirror:
@@ -253,28 +255,34 @@ class _Build:
                 layer = store.finished(kind, keys[kind], output)
             made[kind] = layer
 
-    def _kml(self, tree: Path, kernel_tree: Path, parts: _Parts, output: Path, current: Step) -> None:
+    def _rewrite(self, tree: Path, output: Path) -> None:
+        layers.write_rewritten(tree, self.work / "rewritten-files", output, self.work / "sites.json")
+
+    def _sites(self, tree: Path, output: Path) -> None:
+        """The rewriter's report; usually made together with the rewritten files just before."""
+        if not (self.work / "sites.json").exists():
+            self._rewrite(tree, self.work / "rewritten-again")
+        (self.work / "sites.json").rename(output)
+
+    def _kml(self, parts: _Parts, kernel_tree: Path, output: Path, current: Step) -> None:
         busybox = next(package for package in parts.packages if package.name == BUSYBOX)
         unpack(self.debs / busybox.file_name, self.work / "busybox")
         work = self.work / "kml-work"
         work.mkdir()
-        self.sites = layers.write_kml(
-            tree=tree,
-            busybox=self.work / "busybox/usr/bin/busybox",
-            kernel=kernel_tree,
-            work=work,
-            output=output,
-            step=current,
-        )
+        program = self.work / "busybox/usr/bin/busybox"
+        layers.write_kml(busybox=program, kernel=kernel_tree, work=work, output=output, step=current)
 
     def _data(self, made: dict[str, Layer], output: Path, current: Step) -> None:
         """Made by the server itself, in a guest that has no data yet."""
         initrd = self.work / "initrd-without-data"
-        layers.join([store.layer_path(made[kind]) for kind in ("base", "kml")], initrd)
+        self._join(made, JOINED[:-1], initrd)
         archive = self.work / "data.tar"
         datadir.make(store.layer_path(made["kernel"]), initrd, archive, current)
         with archive.open("rb") as stream:
             layers.write_data(stream, output)
+
+    def _join(self, made: dict[str, Layer], kinds: Sequence[str], output: Path) -> None:
+        layers.join([store.layer_path(made[kind]) for kind in kinds], output)
 
 
 def _copy(source: Path, output: Path) -> None:

@@ -6,6 +6,8 @@ Every function writes one finished file; what it depends on is in the key that t
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Sequence
 from importlib import resources
@@ -14,6 +16,7 @@ from typing import BinaryIO
 
 from kmltui.guest.cpio import CpioWriter
 from kmltui.guest.declared import declared_programs
+from kmltui.guest.errors import ImageError
 from kmltui.guest.kernel import build_module
 from kmltui.guest.programs import build_programs
 from kmltui.guest.progress import Step
@@ -75,26 +78,39 @@ def module_dir() -> Path:
     return Path(str(resources.files("kmltui"))) / "kml" / "module"
 
 
-def write_kml(*, tree: Path, busybox: Path, kernel: Path, work: Path, output: Path, step: Step) -> dict[str, int]:
-    """What makes the packages a guest: init, agent, shell, drivers, KML's module and the rewritten ELF files.
+def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:
+    """The ELF files of ``tree`` whose system calls are redirected; ``report`` gets what became of every site (JSON).
+
+    They lie below ``/kml/rewritten``; guestd puts them in place in the arms that use them.
+    """
+    work.mkdir()
+    command = [sys.executable, "-m", "kmltui.kml.rewrite", str(tree), str(work), str(report)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise ImageError(f"the image's programs cannot be rewritten:\n{result.stderr.strip()[-2000:]}")
+    with output.open("wb") as stream:
+        archive = CpioWriter(stream)
+        for name, path in files(work):
+            if path.is_file():
+                archive.file(f"kml/rewritten/{name}", path)
+        archive.close()
+
+
+def write_kml(*, busybox: Path, kernel: Path, work: Path, output: Path, step: Step) -> None:
+    """What makes the packages a guest: init, agent, shell, drivers, KML's module, the programs of workloads.
 
     ``kernel`` is an unpacked kernel with its headers (:mod:`kmltui.guest.kernel`), ``work`` an empty directory.
-
-    Returns how many system-call sites the rewriter found, rewrote and left alone.
     """
     programs = work / "programs"
     programs.mkdir()
     made = build_programs(programs)
     declared = {program.path: program.compile(work / "declared") for program in declared_programs()}
-    step.at(0.1)
-    sources = work / "module"
-    have_module = (module_dir() / "Kbuild").exists()
+    step.at(0.3)
+    have_module = (module_dir() / "Kbuild").exists()  # until it is there
     if have_module:
+        sources = work / "module"
         shutil.copytree(module_dir(), sources)
         build_module(sources, kernel, work / "kml.ko")
-    step.at(0.3)
-    rewritten = work / "rewritten"
-    sites = _rewrite(tree, rewritten)
     step.at(0.9)
     with output.open("wb") as stream:
         archive = CpioWriter(stream)
@@ -111,23 +127,7 @@ def write_kml(*, tree: Path, busybox: Path, kernel: Path, work: Path, output: Pa
         archive.data("kmltui/drivers", "".join(f"/kmltui/modules/{name}.ko\n" for name in names).encode())
         if have_module:
             archive.file("kml/kml.ko", work / "kml.ko")
-        for name, path in files(rewritten):
-            if path.is_file():
-                archive.file(f"kml/rewritten/{name}", path)
         archive.close()
-    return sites
-
-
-def _rewrite(tree: Path, output: Path) -> dict[str, int]:
-    output.mkdir()
-    try:
-        from kmltui.kml.rewrite import rewrite_tree
-    except ImportError:
-        return {}
-    from kmltui.kml.rewrite import rewrite_tree  # noqa: PLC0415  (disassembling costs an import that only builds need)
-
-    rewrite_tree(tree, output)
-    return {}
 
 
 def write_data(archive: BinaryIO, output: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -12,8 +11,6 @@ from pathlib import Path
 from kmltui.guest.errors import ImageError, MissingError
 
 _STATIC = ("-static", "-Os", "-s")
-_GUEST = re.compile(r"^// Guest: (?P<path>\S+) = (?P<options>.*)$", re.MULTILINE)
-
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c")),
     "agent": ("kmltui/agent", ("agent.c", "port_open.c")),
@@ -26,19 +23,6 @@ def source_dir() -> Path:
     return Path(str(resources.files("kmltui.guest"))) / "src"
 
 
-def workload_sources() -> dict[Path, tuple[str, list[str]]]:
-    """C sources of the workloads: by source, the path in the guest and the compiler's options.
-
-    A source says so itself, in a line of its first comment: ``Guest: PATH = OPTIONS``.
-    """
-    directory = Path(str(resources.files("kmltui"))) / "workloads"
-    found: dict[Path, tuple[str, list[str]]] = {}
-    for path in sorted(directory.glob("*.c")):
-        if match := _GUEST.search(path.read_text()):
-            found[path] = (match["path"], match["options"].split())
-    return found
-
-
 def build_programs(directory: Path) -> dict[str, Path]:
     """Compile every program into ``directory``: what was made, by its path in the guest.
 
@@ -49,15 +33,12 @@ def build_programs(directory: Path) -> dict[str, Path]:
     made: dict[str, Path] = {}
     for name, (place, sources) in PROGRAMS.items():
         made[place] = directory / name
-        _compile(made[place], _STATIC, [source_dir() / source for source in sources])
-    for source, (place, options) in workload_sources().items():
-        made[place] = directory / Path(place).name
-        _compile(made[place], options, [source])
+        _compile(made[place], [source_dir() / source for source in sources])
     return made
 
 
-def _compile(output: Path, options: Sequence[str], sources: Sequence[Path]) -> None:
-    command = ["gcc", "-std=gnu11", "-Wall", *options, "-o", str(output), *map(str, sources)]
+def _compile(output: Path, sources: Sequence[Path]) -> None:
+    command = ["gcc", "-std=gnu11", "-Wall", *_STATIC, "-o", str(output), *map(str, sources)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         if "cannot find -lc" in result.stderr or "No such file or directory" in result.stderr:

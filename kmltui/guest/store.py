@@ -49,7 +49,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     name: str
     spec: ImageSpec
     layers: dict[str, Layer]
-    """``kernel`` and ``initrd`` are booted; the others are what ``initrd`` was joined from."""
+    """``kernel`` and ``initrd`` are booted; ``sites`` is the rewriter's report; the others are joined to ``initrd``."""
     packages: list[Package]
     kernel_packages: list[Package]
     kernel_libraries: list[Package] = field(default_factory=list)
@@ -57,8 +57,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     built_unix: int = 0
     build_s: float = 0.0
     imported: bool = False
-    sites: dict[str, int] = field(default_factory=dict)
-    """System-call sites of the image's ELF files, as the rewriter counted them."""
 
     @property
     def key(self) -> str:

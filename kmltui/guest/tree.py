@@ -22,7 +22,8 @@ _LEFT_OUT = (
     "usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/", "usr/share/lintian/", "usr/share/bug/",
     "usr/share/bash-completion/", "usr/share/menu/", "usr/share/pixmaps/", "usr/share/applications/",
     "usr/share/icons/", "usr/share/gcc/", "usr/share/gdb/auto-load/", "usr/share/perl5/Debconf/", "usr/share/debconf/",
-    "usr/include/", "usr/lib/systemd/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/share/apport/", "usr/lib/mysql/plugin/",
+    "usr/include/", "usr/lib/systemd/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/share/apport/",
+    "usr/lib/mysql/plugin/",
     "usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-linux-gnu/perl/", "etc/cron", "etc/init.d/", "etc/logcheck/",
     "etc/apparmor.d/", "usr/share/tests/", "usr/share/sysbench/tests/", "var/",
 )  # fmt: skip
