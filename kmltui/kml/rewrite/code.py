@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import capstone
 from capstone import x86
 
-from kmltui.kml.rewrite.elf import Elf
+from kmltui.kml.rewrite.elf import SHF_EXECINSTR, Elf, SectionType
 from kmltui.kml.rewrite.unwind import Fde, Frames
 
 SYSCALL = b"\x0f\x05"
@@ -40,7 +40,7 @@ _CONDITION_FLAGS = (
     | x86.X86_EFLAGS_TEST_OF
 )
 _READS_FLAGS = frozenset({"pushf", "pushfq", "lahf"})
-_WRITES_FLAGS = frozenset({"cmp", "test", "add", "sub", "xor", "and", "or", "neg"})
+_WRITES_FLAGS = frozenset({"cmp", "test", "add", "sub", "xor", "and", "or", "neg", "cmpxchg", "xadd"})
 _NOT_COPIED = frozenset({"endbr64", "syscall", "sysenter", "hlt", "ud2", "int3", "xbegin", "xabort", "xend"})
 
 
@@ -136,11 +136,13 @@ class Code:
         self._functions: dict[int, Function] = {}
 
     def candidates(self) -> Iterator[int]:
-        """Every address of an executable segment where the bytes of `syscall` are, instruction or not."""
-        for segment in self.elf.executable:
-            position, end = segment.offset, segment.offset + segment.filesz
+        """Every address of an executable section where the bytes of `syscall` are, instruction or not."""
+        for section in self.elf.sections:
+            if not section.flags & SHF_EXECINSTR or section.type == SectionType.NOBITS:
+                continue
+            position, end = section.offset, section.offset + section.size
             while (position := self.elf.data.find(SYSCALL, position, end)) >= 0:
-                yield position - segment.offset + segment.vaddr
+                yield position - section.offset + section.addr
                 position += 1
 
     def function(self, address: int) -> Function | None:
@@ -222,7 +224,7 @@ class Code:
                     break
                 if instruction.mnemonic in _READS_FLAGS or self.detail(instruction).eflags & _CONDITION_FLAGS:
                     return False
-                if instruction.mnemonic in _WRITES_FLAGS:
+                if instruction.mnemonic.removeprefix("lock ") in _WRITES_FLAGS:
                     break
                 at = instruction.end
         return True

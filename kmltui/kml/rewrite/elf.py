@@ -33,6 +33,7 @@ class SegmentType(IntEnum):
     NOTE = 4
     PHDR = 6
     GNU_EH_FRAME = 0x6474E550
+    GNU_PROPERTY = 0x6474E553
 
 
 class Flag(IntFlag):
@@ -47,14 +48,18 @@ class SectionType(IntEnum):
     PROGBITS = 1
     SYMTAB = 2
     STRTAB = 3
+    HASH = 5
+    NOTE = 7
     NOBITS = 8
     DYNSYM = 11
+    GNU_HASH = 0x6FFFFFF6
 
 
 class Tag(IntEnum):
     """Entries of the dynamic section."""
 
     PLTRELSZ = 2
+    HASH = 4
     STRTAB = 5
     RELA = 7
     RELASZ = 8
@@ -62,6 +67,7 @@ class Tag(IntEnum):
     JMPREL = 23
     RELRSZ = 35
     RELR = 36
+    GNU_HASH = 0x6FFFFEF5
     FLAGS_1 = 0x6FFFFFFB
 
 
@@ -147,10 +153,15 @@ class Elf:
     data: bytes
     type: FileType
     entry: int
+    program_headers: int
+    """The place of the program headers in the file."""
     section_names: int
     segments: list[Segment]
     sections: list[Section]
     dynamic: dict[int, int] = field(default_factory=dict)
+    """The dynamic section; of tags that occur more than once the last."""
+    dynamic_places: dict[int, int] = field(default_factory=dict)
+    """Where each value of the dynamic section stands in the file."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -167,7 +178,7 @@ class Elf:
                 raise ElfError("its program or section headers are missing or of an unknown shape")
             segments = [Segment(*_PHDR.unpack_from(data, phoff + i * _PHDR.size)) for i in range(phnum)]
             sections = [Section(*_SHDR.unpack_from(data, shoff + i * _SHDR.size)) for i in range(shnum)]
-            elf = cls(data, FileType(kind), entry, shstrndx, segments, sections)
+            elf = cls(data, FileType(kind), entry, phoff, shstrndx, segments, sections)
             names = elf.sections[shstrndx]
             for section in sections:
                 section.name = _string(data, names.offset + section.name_offset)
@@ -186,6 +197,7 @@ class Elf:
             if tag == 0:
                 return
             self.dynamic[tag] = value
+            self.dynamic_places[tag] = position + 8
 
     # What is where
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Appends a segment to an ELF file: the program headers (one more than before), code, unwinding tables.
+"""Appends a segment to an ELF file: code, and the unwinding tables that go with it.
 
-The new segment is the last in memory, behind .bss, and stands in the file as far from the first segment as it does
-in memory. ld.so relies on that for its own program headers, kernels before 5.18 for everyone's (AT_PHDR is the load
-address plus e_phoff), and it costs no more than .bss as zeros in the file.
+The program headers stay where they are, right behind the ELF header, because many readers expect them there: strip
+and objcopy, the kernel when it notes build-ids, ld.so for itself. The new segment's header takes the place of
+PT_GNU_PROPERTY, which repeats what a PT_NOTE says; in files without one the notes behind the headers move up into
+the symbol hash table, and that moves into the new segment.
 
 Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that
 is: a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out that rest as zeroed
-memory), and what followed in the file moves behind the new segment.
+memory), and what followed in the file moves behind the new segment, which fills its last page for the same reason.
 """
 
 from __future__ import annotations
@@ -27,37 +28,31 @@ from kmltui.kml.rewrite.elf import (
     SectionType,
     Segment,
     SegmentType,
+    Tag,
 )
 
 TEXT_SECTION = ".kml.text"
-_LARGEST_GAP = 64 << 20
-_MOVED_ALIGN = 64
+_TAIL_ALIGN = 64
 _SHF_TLS = 0x400
-_PHOFF, _SHOFF, _PHNUM, _SHNUM = 32, 40, 56, 60
-
-
-def _up(value: int, to: int = PAGE) -> int:
-    return -(-value // to) * to
+_SHOFF, _PHNUM, _SHNUM = 40, 56, 60
+_HASH_TAGS: dict[int, Tag] = {SectionType.HASH: Tag.HASH, SectionType.GNU_HASH: Tag.GNU_HASH}
 
 
 class Appended:
-    """A copy of `elf` that grows a segment: patch it, add code, add tables, close it."""
+    """A copy of `elf` that grows a segment: patch it, then close it with what to add."""
 
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
         self._out = bytearray(elf.data)
         self._segments = [replace(s) for s in elf.segments]
         self._sections = [replace(s) for s in elf.sections]
-        self._bias = elf.loads[0].vaddr - elf.loads[0].offset
-        address = max(_up(elf.end), _up(self._bias + len(elf.data)))
-        self._start = address - self._bias
-        if self._start - len(elf.data) > _LARGEST_GAP:
-            raise ElfError("its .bss is too large to stand in the file")
-        self.text = address + _up((len(elf.segments) + 1) * PHDR_SIZE, 64)
+        self._address = _up(elf.end)
+        self._hash = self._make_room()
+        self.text = self._address + _up(self._hash.size if self._hash else 0, 64)
         """The address at which the added code begins."""
 
     def patch(self, address: int, code: bytes) -> None:
-        """Overwrite what the file holds at `address`; to be done before anything is added."""
+        """Overwrite what the file holds at `address`."""
         offset = self._elf.offset(address)
         if offset is None or self._elf.offset(address + len(code) - 1) != offset + len(code) - 1:
             raise ElfError(f"a patch at {address:#x} is outside the file")
@@ -66,34 +61,83 @@ class Appended:
     def close(self, text: bytes, eh_frame_hdr: bytes, eh_frame: bytes) -> bytes:
         """The new file, with `text` at its address and the tables, if any, behind it, each on 8 bytes."""
         tail = self._fill_bss() if self._elf.is_loader else bytearray()
-        self._out += bytes(self.text - self._bias - len(self._out))
-        self._add(TEXT_SECTION, SHF_ALLOC | SHF_EXECINSTR, text)
+        self._out += bytes(-len(self._out) % PAGE)
+        start = len(self._out)
+        delta = self._address - start
+        if self._hash:
+            self._move_hash(self._hash, delta)
+        self._out += bytes(self.text - delta - len(self._out))
+        self._add(TEXT_SECTION, SHF_ALLOC | SHF_EXECINSTR, text, delta)
         if eh_frame_hdr:
-            header = self._add(".kml.eh_frame_hdr", SHF_ALLOC, eh_frame_hdr)
-            self._add(".kml.eh_frame", SHF_ALLOC, eh_frame)
+            header = self._add(".kml.eh_frame_hdr", SHF_ALLOC, eh_frame_hdr, delta)
             for segment in self._segments:
                 if segment.type == SegmentType.GNU_EH_FRAME:
-                    self._place(segment, header, len(eh_frame_hdr))
+                    _place(segment, header, delta, len(eh_frame_hdr))
         if self._elf.is_loader:
-            self._out += bytes(-len(self._out) % PAGE)
-        self._write_segments()
+            self._out += bytes(-len(self._out) % 8)
+            eh_frame += bytes(-(len(self._out) + len(eh_frame)) % PAGE)
+        if eh_frame:
+            self._add(".kml.eh_frame", SHF_ALLOC, eh_frame, delta)
+        self._write_segments(start, delta)
         if tail:
             self._append_tail(tail)
         self._write_sections()
         return bytes(self._out)
 
-    def _place(self, segment: Segment, offset: int, size: int) -> None:
-        segment.offset = offset
-        segment.vaddr = segment.paddr = offset + self._bias
-        segment.filesz = segment.memsz = size
+    def _make_room(self) -> Section | None:
+        """Room for one more program header; the section that has to move into the new segment for it, if any."""
+        for segment in self._segments:
+            notes = (s for s in self._segments if s.type == SegmentType.NOTE)
+            if segment.type == SegmentType.GNU_PROPERTY and any(n.offset == segment.offset for n in notes):
+                self._segments.remove(segment)
+                return None
+        room = self._elf.program_headers + len(self._segments) * PHDR_SIZE
+        first = min((s.offset for s in self._sections if s.flags & SHF_ALLOC), default=room)
+        if first >= room + PHDR_SIZE:
+            return None
+        return self._shift_notes(room)
 
-    def _add(self, name: str, flags: int, content: bytes) -> int:
+    def _shift_notes(self, start: int) -> Section:
+        """Move the notes that stand at `start` up by a program header, over the hash table behind them."""
+        allocated = sorted((s for s in self._sections if s.flags & SHF_ALLOC), key=lambda s: s.offset)
+        notes = []
+        for section in allocated:
+            if section.type != SectionType.NOTE and section.name != ".interp":
+                break
+            notes.append(section)
+        table = allocated[len(notes)] if len(notes) < len(allocated) else None
+        if table is None or table.type not in _HASH_TAGS or _HASH_TAGS[table.type] not in self._elf.dynamic:
+            raise ElfError("there is no room for another program header")
+        end = max([start, *(s.offset + s.size for s in notes)])
+        if any(s.offset < start for s in notes) or end + PHDR_SIZE > table.offset + table.size:
+            raise ElfError("there is no room for another program header")
+        moved = self._out[start:end]
+        self._out[start:end] = bytes(end - start)
+        self._out[start + PHDR_SIZE : end + PHDR_SIZE] = moved
+        for section in notes:
+            section.offset += PHDR_SIZE
+            section.addr += PHDR_SIZE
+        for segment in self._segments:
+            if segment.type in (SegmentType.NOTE, SegmentType.INTERP) and start <= segment.offset < end:
+                _place(segment, segment.offset + PHDR_SIZE, segment.vaddr - segment.offset, segment.filesz)
+        return table
+
+    def _move_hash(self, table: Section, delta: int) -> None:
+        data = self._elf.data
+        content = data[table.offset : table.offset + table.size]
+        table.offset = len(self._out)
+        table.addr = table.offset + delta
+        self._out += content
+        place = self._elf.dynamic_places[_HASH_TAGS[table.type]]
+        struct.pack_into("<Q", self._out, place, table.addr)
+
+    def _add(self, name: str, flags: int, content: bytes, delta: int) -> int:
         """Append a section; its place in the file."""
         self._out += bytes(-len(self._out) % 8)
         at = len(self._out)
         align = 16 if flags & SHF_EXECINSTR else 8
         self._sections.append(
-            Section(0, SectionType.PROGBITS, flags, at + self._bias, at, len(content), 0, 0, align, 0, name)
+            Section(0, SectionType.PROGBITS, flags, at + delta, at, len(content), 0, 0, align, 0, name)
         )
         self._out += content
         return at
@@ -108,32 +152,34 @@ class Appended:
         del self._out[self._tail :]
         end = _up(data.vaddr + data.memsz)
         data.filesz = data.memsz = end - data.vaddr
+        self._out += bytes(data.offset + data.filesz - self._tail)
         for section in self._sections:
             if section.type == SectionType.NOBITS and not section.flags & _SHF_TLS and section.addr >= data.vaddr:
                 section.type = SectionType.PROGBITS
                 section.offset = section.addr - data.vaddr + data.offset
+                section.size = end - section.addr
         return tail
 
     def _append_tail(self, tail: bytearray) -> None:
         """Put what stood behind .bss, none of it loaded, at the end of the file."""
-        self._out += bytes((self._tail - len(self._out)) % _MOVED_ALIGN)
-        delta = len(self._out) - self._tail
+        self._out += bytes((self._tail - len(self._out)) % _TAIL_ALIGN)
+        moved_by = len(self._out) - self._tail
         for section in self._sections:
             if not section.flags & SHF_ALLOC and section.offset >= self._tail:
-                section.offset += delta
+                section.offset += moved_by
         self._out += tail
 
-    def _write_segments(self) -> None:
+    def _write_segments(self, start: int, delta: int) -> None:
         new = Segment(SegmentType.LOAD, Flag.R | Flag.X, 0, 0, 0, 0, 0, PAGE)
-        self._place(new, self._start, len(self._out) - self._start)
+        _place(new, start, delta, len(self._out) - start)
         last = max(i for i, s in enumerate(self._segments) if s.type == SegmentType.LOAD)
         self._segments.insert(last + 1, new)
+        at = self._elf.program_headers
         size = len(self._segments) * PHDR_SIZE
         for segment in self._segments:
             if segment.type == SegmentType.PHDR:
-                self._place(segment, self._start, size)
-        self._out[self._start : self._start + size] = b"".join(s.pack() for s in self._segments)
-        struct.pack_into("<Q", self._out, _PHOFF, self._start)
+                segment.filesz = segment.memsz = size
+        self._out[at : at + size] = b"".join(s.pack() for s in self._segments)
         struct.pack_into("<H", self._out, _PHNUM, len(self._segments))
 
     def _write_sections(self) -> None:
@@ -152,3 +198,13 @@ class Appended:
         struct.pack_into("<H", self._out, _SHNUM, len(self._sections))
         for section in self._sections:
             self._out += section.pack()
+
+
+def _up(value: int, to: int = PAGE) -> int:
+    return -(-value // to) * to
+
+
+def _place(segment: Segment, offset: int, delta: int, size: int) -> None:
+    segment.offset = offset
+    segment.vaddr = segment.paddr = offset + delta
+    segment.filesz = segment.memsz = size

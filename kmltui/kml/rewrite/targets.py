@@ -6,7 +6,8 @@ collected for the neighbourhoods that matter, from the whole file, and always ra
 
 * 32-bit relative jumps and calls: every byte of every executable segment that could begin one counts, unless it is
   the middle of an instruction of a decoded function;
-* 8-bit relative jumps: those of every decoded function in reach; in loose bytes, every byte that could begin one;
+* 8-bit relative jumps: those of every decoded function in reach; in loose bytes, every byte that could begin one
+  and leads to the beginning of an instruction;
 * addresses taken: every RIP-relative `lea`, again at every byte; every word that the loader relocates; in files
   at fixed addresses every 4 bytes of the file that read as the address;
 * jump tables: any 32-bit words behind any address that is taken, as long as they lead into code relative to it,
@@ -22,7 +23,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -93,9 +94,19 @@ class Targets:
     def out_of_step(self, function: Function) -> bool:
         """Whether anything arrives between the instructions of the function as decoded: then the decoding is wrong.
 
-        glibc's signal return is described from one byte before its first instruction on.
+        glibc's signal return is described from one byte before its first instruction on. A jump past the lock prefix
+        of an instruction is not meant: code that knows that it has a single thread does that.
         """
-        return any(a not in function.index for a in range(function.start, function.end) if a in self.arrivals)
+        return any(
+            a not in function.index and not self._past_lock(function, a)
+            for a in range(function.start, function.end)
+            if a in self.arrivals
+        )
+
+    @staticmethod
+    def _past_lock(function: Function, address: int) -> bool:
+        at = function.index.get(address - 1)
+        return at is not None and function.instructions[at].mnemonic.startswith("lock ")
 
     def _add(self, address: int, kind: Kind, source: int) -> None:
         if address >> _BUCKET in self._buckets:
@@ -105,6 +116,11 @@ class Targets:
         """Whether `address` is provably not where an instruction begins."""
         function = self.code.function(address)
         return function is not None and function.whole and address < function.end and address not in function.index
+
+    def _proven(self, address: int) -> bool:
+        """Whether an instruction is known to begin at `address`."""
+        function = self.code.function(address)
+        return function is not None and function.whole and address < function.end and address in function.index
 
     def _relative(self) -> None:
         elf, buckets = self.code.elf, self._buckets
@@ -127,7 +143,7 @@ class Targets:
                     if pattern is _LEA:
                         if not (self._is_middle(source) and self._is_middle(source - 1)):
                             self._add(target, Kind.ADDRESS, source)
-                    elif not self._is_middle(source):
+                    elif not self._is_middle(source) and (self._proven(source) or not self._is_middle(target)):
                         self._add(target, Kind.BRANCH, source)
         for table in tables:
             self._table(table)
@@ -175,8 +191,7 @@ class Targets:
         for segment in self.code.elf.executable:
             first = self.code.frames.next_start(segment.vaddr - 1) or segment.vaddr
             end = min(first, segment.vaddr + segment.filesz)
-            for source, target in self._loose_jumps(segment.vaddr, end, frozenset()):
-                self._add(target, Kind.BRANCH, source)
+            self._loose(segment.vaddr, end, frozenset())
 
     def _short_of(self, function: Function) -> None:
         covered = function.start
@@ -191,17 +206,18 @@ class Targets:
             if i.address >= function.end and i.is_padding
             for address in range(i.address, i.end)
         }
-        for source, target in self._loose_jumps(min(covered, function.end), function.limit, padding):
-            self._add(target, Kind.BRANCH, source)
+        self._loose(min(covered, function.end), function.limit, padding)
 
-    def _loose_jumps(self, start: int, end: int, padding: Set[int]) -> Iterator[tuple[int, int]]:
+    def _loose(self, start: int, end: int, padding: Set[int]) -> None:
         """What the bytes of [start, end) could mean as 8-bit jumps; padding means none."""
         if start >= end:
             return
         data = self.code.elf.read(start, end - start)
         for i in range(len(data) - 1):
             if data[i] in _SHORT and start + i not in padding:
-                yield start + i, start + i + 2 + int.from_bytes(data[i + 1 : i + 2], "little", signed=True)
+                target = start + i + 2 + int.from_bytes(data[i + 1 : i + 2], "little", signed=True)
+                if target >> _BUCKET in self._buckets and not self._is_middle(target):
+                    self._add(target, Kind.BRANCH, start + i)
 
     def _absolute(self) -> None:
         """Addresses as immediate values and in tables of a file that is loaded where it says."""
