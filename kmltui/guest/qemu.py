@@ -38,7 +38,7 @@ _CPU: dict[Accelerator, str] = {
     # Hosts differ in whether KVM can set that register of the guest's.
     "kvm": "host,-smep,-smap,-la57,-arch-capabilities",
 }
-_ACCEL: dict[Accelerator, str] = {"tcg": "tcg,thread=multi", "kvm": "kvm"}
+_ACCEL_OPTIONS: dict[Accelerator, str] = {"tcg": "thread=multi", "kvm": ""}
 
 COMMAND_LINE = (
     "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic "
@@ -65,7 +65,7 @@ class VmConfig(Struct, frozen=True, kw_only=True):
     accel: Accelerator = "tcg"
     arguments: Sequence[str] = ()
     accel_options: str = ""
-    """Added to QEMU's ``-accel``."""
+    """Options of QEMU's ``-accel``, instead of the usual ones."""
     append: str = ""
 
     @property
@@ -145,7 +145,8 @@ class Vm:
 
     def _arguments(self, fds: dict[str, int]) -> list[str]:
         config = self.config
-        accel = ",".join(part for part in (_ACCEL[config.accel], config.accel_options) if part)
+        options = config.accel_options or _ACCEL_OPTIONS[config.accel]
+        accel = f"{config.accel},{options}" if options else config.accel
         return [
             "-name", f"kmltui-{config.name}",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S",
