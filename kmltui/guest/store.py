@@ -199,11 +199,20 @@ def workspace() -> Iterator[Path]:
         remove(path)
 
 
-def check_space() -> None:
-    """Raises :class:`ImageError` if the disk has no room for a build."""
+def free_bytes() -> int:
+    """How much the user may still write where images are kept."""
     root().mkdir(parents=True, exist_ok=True)
     status = os.statvfs(root())
-    free = status.f_bavail * status.f_frsize
+    return status.f_bavail * status.f_frsize
+
+
+def has_images() -> bool:
+    return any((root() / "images").glob("*.json"))
+
+
+def check_space() -> None:
+    """Raises :class:`ImageError` if the disk has no room for a build."""
+    free = free_bytes()
     if free < NEEDED_BYTES:
         raise ImageError(
             f"{root()}: {free >> 20} MiB free, a guest image needs {NEEDED_BYTES >> 20}: "
@@ -220,15 +229,20 @@ def in_use() -> Iterator[None]:
         yield
 
 
-def sweep() -> None:
-    """Remove layers that no image uses, unless a guest is just starting. Only under the lock."""
-    used: set[str] = set()
+def manifests() -> Iterator[Manifest]:
+    """Every image in the cache that this version can read."""
     for path in (root() / "images").glob("*.json"):
         try:
             manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
         except msgspec.DecodeError:
             continue
-        used |= {layer.file for layer in manifest.layers.values()}
+        if manifest.version == MANIFEST_VERSION:
+            yield manifest
+
+
+def sweep() -> None:
+    """Remove layers that no image uses, unless a guest is just starting. Only under the lock."""
+    used = {layer.file for manifest in manifests() for layer in manifest.layers.values()}
     with (root() / "users").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -167,12 +167,12 @@ static void start_kml(void)
 {
 	char options[64];
 
+	if (!strcmp(arm, "kml") || !strcmp(arm, "stock+libc"))
+		use_rewritten("/kml/rewritten");
 	if (access("/kml/kml.ko", R_OK)) {
 		problem("kml: the image has no module");
 		return;
 	}
-	if (!strcmp(arm, "kml") || !strcmp(arm, "stock+libc"))
-		use_rewritten("/kml/rewritten");
 	snprintf(options, sizeof(options), "arm=%s", arm);
 	load_module("/kml/kml.ko", options);
 }
