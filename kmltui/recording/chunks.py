@@ -14,6 +14,8 @@ import io
 import struct
 import sys
 from array import array
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
@@ -307,54 +309,74 @@ def chunk_payload(link: Link, last_ns: int, compacted: bytes) -> bytes:
     return link.pack() + struct.pack("<q", last_ns) + compacted
 
 
-def read_chunk(payload: bytes) -> list[dict[str, Any]]:
-    """All records of a CHUNK frame, as builtins, in the order in which they were written. Raises Damage."""
+def read_chunk(payload: bytes, since_ns: int | None = None) -> Iterator[dict[str, Any]]:
+    """The records of a CHUNK frame from ``since_ns`` on, as builtins, in the order in which they were written.
+
+    Raises Damage, at once and not while iterating. A record is put together when it is asked for, so that looking for
+    one in the middle costs little more than decoding the columns.
+    """
     head = ChunkHead.unpack(payload)
     cursor = _Cursor(_decompress(payload[CHUNK_HEAD_BYTES:], head.raw_bytes))
-    series: list[tuple[Shape, int]] = []
+    claims: list[tuple[Shape, int]] = []
     volume = 0
     for _ in range(min(cursor.varint(), head.records)):
         template, rows = cursor.take(cursor.varint()), cursor.varint()
         volume += rows * len(template)
         if rows == 0 or volume > MAX_VOLUME:
             raise Damage("a chunk claims to hold too much")
-        series.append((_shape(template), rows))
+        claims.append((_shape(template), rows))
     order = [cursor.varint() for _ in range(head.records)]
-    queues = [_rows(cursor, shape, rows) for shape, rows in series]
-    try:
-        return [shapes.join(series[number][0], next(queues[number])) for number in order]
-    except (IndexError, StopIteration):
-        raise Damage("a chunk's order does not fit its rows") from None
+    if Counter(order) != {number: rows for number, (_, rows) in enumerate(claims)}:
+        raise Damage("a chunk's order does not fit its rows")
+    columns = [_Columns(cursor, shape, rows) for shape, rows in claims]
+    return _in_order(order, columns, since_ns)
 
 
-def _rows(cursor: _Cursor, shape: Shape, rows: int) -> Any:
-    """An iterator over the leaves of a series' rows; reads all its columns from the cursor first."""
-    bases = [_unzigzag(cursor.varint()) for _ in range(shape.ints)]
-    _check_range(bases)
-    int_columns: list[list[int]] = []
-    for base in bases:
-        if rows == 1:
-            int_columns.append([base])
-            continue
-        errors = [(value >> 1) ^ -(value & 1) for value in _planes(cursor, rows - 1)]
-        column = list(accumulate(chain((base,), accumulate(errors))))
-        _check_range(column)
-        int_columns.append(column)
-    float_columns = [cursor.floats(rows) for _ in range(shape.floats)]
-    blob_columns = []
-    for _ in range(shape.blobs):
-        sizes = [cursor.varint() for _ in range(rows)]
-        blob_columns.append([cursor.take(size) for size in sizes])
-    return iter(
-        [
-            Leaves(
-                [column[row] for column in int_columns],
-                [column[row] for column in float_columns],
-                [column[row] for column in blob_columns],
-            )
-            for row in range(rows)
-        ]
-    )
+def _in_order(order: list[int], columns: list[_Columns], since_ns: int | None) -> Iterator[dict[str, Any]]:
+    rows = [iter(range(series.rows)) for series in columns]
+    for number in order:
+        row = next(rows[number])
+        series = columns[number]
+        if since_ns is None or series.time(row) >= since_ns:
+            yield shapes.join(series.shape, series.leaves(row))
+
+
+class _Columns:
+    """The rows of one shape in a chunk, by columns."""
+
+    __slots__ = ("_blobs", "_floats", "_ints", "rows", "shape")
+
+    def __init__(self, cursor: _Cursor, shape: Shape, rows: int) -> None:
+        self.shape = shape
+        self.rows = rows
+        bases = [_unzigzag(cursor.varint()) for _ in range(shape.ints)]
+        _check_range(bases)
+        self._ints = [_int_column(cursor, base, rows) for base in bases]
+        self._floats = [cursor.floats(rows) for _ in range(shape.floats)]
+        self._blobs: list[list[bytes]] = []
+        for _ in range(shape.blobs):
+            sizes = [cursor.varint() for _ in range(rows)]
+            self._blobs.append([cursor.take(size) for size in sizes])
+
+    def leaves(self, row: int) -> Leaves:
+        return Leaves(
+            [column[row] for column in self._ints],
+            [column[row] for column in self._floats],
+            [column[row] for column in self._blobs],
+        )
+
+    def time(self, row: int) -> int:
+        """The row's ``t_ns``; a record without one has none to be left out for."""
+        return shapes.INT_MAX if self.shape.time is None else self._ints[self.shape.time][row]
+
+
+def _int_column(cursor: _Cursor, base: int, rows: int) -> list[int]:
+    if rows == 1:
+        return [base]
+    errors = [(value >> 1) ^ -(value & 1) for value in _planes(cursor, rows - 1)]
+    column = list(accumulate(chain((base,), accumulate(errors))))
+    _check_range(column)
+    return column
 
 
 def _check_range(values: list[int]) -> None:

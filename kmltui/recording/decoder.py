@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kmltui.model import End, Gap
 from kmltui.recording import frames, schema
@@ -13,9 +13,13 @@ from kmltui.recording.schema import Timed
 
 
 class Decoder:
-    """Decodes frames in the order of the file. What cannot be read becomes one Gap before the next good record."""
+    """Decodes frames in the order of the file. What cannot be read becomes one Gap before the next good record.
 
-    def __init__(self) -> None:
+    Records of compacted chunks before ``since_ns`` are left out.
+    """
+
+    def __init__(self, since_ns: int | None = None) -> None:
+        self._since_ns = since_ns
         self.last_ns = 0
         """Latest time of a record so far."""
         self.end: End | None = None
@@ -54,7 +58,7 @@ class Decoder:
             yield Gap(t_ns=self.last_ns, lost_bytes=self._lost_bytes, reason=self._reason)
             self._lost_bytes = 0
 
-    def _values(self, frame: Frame) -> list[dict[str, object]]:
+    def _values(self, frame: Frame) -> Iterable[dict[str, object]]:
         match frame.kind:
             case frames.START:
                 self._rows = RowReader()
@@ -68,7 +72,7 @@ class Decoder:
                     raise
             case frames.CHUNK:
                 self._rows = None
-                return read_chunk(frame.payload)
+                return read_chunk(frame.payload, self._since_ns)
         return []
 
     def _lose(self, length: int, reason: str) -> None:

@@ -122,7 +122,7 @@ class Reader:
             self._table.refresh(self.size_bytes)
             offset = self._table.offset_before(start_ns - DISORDER_NS)
         until = None if end_ns is None else end_ns + DISORDER_NS
-        for record in self._decode(offset, Decoder(), until):
+        for record in self._decode(offset, Decoder(start_ns if start_ns > 0 else None), until):
             if record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
                 yield record
 

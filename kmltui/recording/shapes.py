@@ -41,6 +41,8 @@ class Shape:
     ints: int
     floats: int
     blobs: int
+    time: int | None
+    """Which of the integers is the record's ``t_ns``."""
 
 
 def split(value: dict[str, Any]) -> tuple[bytes, Leaves]:
@@ -88,7 +90,16 @@ def parse(data: bytes) -> Shape:
     _count(template, counts, 0)
     if not isinstance(template, dict) or not isinstance(template.get("type"), str):
         raise Damage("a shape is not a record's")
-    return Shape(template, counts[int], counts[float], counts[bytes])
+    return Shape(template, counts[int], counts[float], counts[bytes], _time_index(template))
+
+
+def _time_index(template: dict[str, Any]) -> int | None:
+    counts = Counter[type]()
+    for key, value in template.items():
+        if key == "t_ns" and type(value) is int:
+            return counts[int]
+        _count(value, counts, 0)
+    return None
 
 
 def _count(value: Any, counts: Counter[type], depth: int) -> None:

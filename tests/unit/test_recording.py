@@ -93,7 +93,9 @@ class TestReading:
 
     @settings(max_examples=30, deadline=None)
     @given(begin=st.integers(-1, 1000), length=st.integers(0, 300))
-    def test_a_stretch_holds_what_lies_in_it(self, recording: tuple[Path, list[Record]], begin: int, length: int) -> None:
+    def test_a_stretch_holds_what_lies_in_it(
+        self, recording: tuple[Path, list[Record]], begin: int, length: int
+    ) -> None:
         path, run = recording
         start_ns, end_ns = begin * SECOND, (begin + length) * SECOND
         with Reader.open(path) as reader:
@@ -415,7 +417,7 @@ class TestLibrary:
 def test_errors_say_what_is_wrong_with_which_file(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"there is no recording .*a\.kmlrec"):
         Reader.open(tmp_path / "a.kmlrec")
-    with pytest.raises(RecordingError, match="Is a directory|cannot"):
+    with pytest.raises(RecordingError, match="cannot"):
         Reader.open(tmp_path)
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(RecordingError):
