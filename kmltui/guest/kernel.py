@@ -139,7 +139,8 @@ def _wrap(program: Path, directory: Path) -> None:
         "#!/bin/sh\n"
         "# Run with the C library of the release that it was made for.\n"
         f'here="${{0%/*}}"; host="$here/{host}/usr"; libraries="$host/lib/x86_64-linux-gnu"\n'
-        f'exec "$host/lib64/ld-linux-x86-64.so.2" --library-path "$libraries" "$here/{real.name}" "$@"\n'
+        # Some find another program by their own name.
+        f'exec "$host/lib64/ld-linux-x86-64.so.2" --argv0 "$0" --library-path "$libraries" "$here/{real.name}" "$@"\n'
     )
     program.chmod(0o755)
 
