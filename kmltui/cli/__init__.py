@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError
 
 from kmltui import __version__
-from kmltui.cli import guest, runs, setup, view
+from kmltui.cli import common, guest, runs, setup, view
 from kmltui.cli.common import RUN_FAILED, WRONG_USAGE, Failure
 
 app = App(
@@ -19,16 +19,13 @@ app = App(
     help_on_error=False,
     result_action="return_value",
 )
-_RUNS = Group("Runs", sort_key=0)
-_LOOK = Group("Recordings", sort_key=1)
-_MACHINE = Group("Guest and machine", sort_key=2)
 
-for command in (runs.demo, runs.run, runs.watch, runs.ls, runs.stop, runs.mark, runs.stream):
-    app.command(command, group=_RUNS)
+for command in (runs.demo, runs.run, runs.watch, runs.ls, runs.stop, runs.mark, runs.stream, runs.workloads):
+    app.command(command, group=common.RUNS)
 for command in (view.replay, view.report):
-    app.command(command, group=_LOOK)
+    app.command(command, group=common.RECORDINGS)
 app.command(guest.app)
-app.command(setup.doctor, group=_MACHINE)
+app.command(setup.doctor, group=common.MACHINE)
 app["--help"].group = app["--version"].group = "Help"
 
 

@@ -7,8 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cyclopts import Group
+
 if TYPE_CHECKING:
     from kmltui.runner.registry import RunEntry
+
+RUNS = Group("Runs", sort_key=0)
+RECORDINGS = Group("Recordings", sort_key=1)
+MACHINE = Group("Guest and machine", sort_key=2)
 
 DONE, RUN_FAILED, WRONG_USAGE, MISSING = 0, 1, 2, 3
 """Exit statuses: the same for every command."""
@@ -99,7 +105,11 @@ def find_recording(what: str | None, *, shipped: bool = False) -> Path:
 
 def no_guest_reason() -> str | None:
     """Why no guest can run on this machine, in one line; None if one can."""
-    return None
-    from kmltui.guest.doctor import blocking_reason
+    from kmltui.guest import doctor, store
 
-    return blocking_reason()
+    # What an image is built with is not needed where one is there already (imported, or built before).
+    needed = {"system", "qemu"} if store.has_images() else None
+    for check in doctor.check_all():
+        if check.status == "missing" and (needed is None or check.name in needed):
+            return f"{check.name}: {check.detail}" + (f"; mend it with: {check.remedy}" if check.remedy else "")
+    return None

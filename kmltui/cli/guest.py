@@ -1,3 +1,304 @@
-"""placeholder"""
-from cyclopts import App
-app = App(name="guest", help="The guest image and programs in it.")
+"""``kmltui guest``: the guest image, and programs in a guest without a run around them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from cyclopts import App, Parameter
+
+from kmltui.cli import common
+from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail
+
+if TYPE_CHECKING:
+    from kmltui.guest.info import ImageInfo
+    from kmltui.guest.progress import Progress, Report
+    from kmltui.guest.spec import ImageSpec
+    from kmltui.model import SessionSpec
+
+T = TypeVar("T")
+Flag = Parameter(negative="")
+app = App(name="guest", help="The guest image: build it, look into it, run programs in it.", group=common.MACHINE)
+
+
+def progress_printer() -> Report:
+    """Progress of a build on standard error: a bar that moves on a terminal, else a line for each finished step."""
+    moving = sys.stderr.isatty()
+
+    def report(progress: Progress) -> None:
+        seconds = f"{progress.elapsed_s:5.1f} s"
+        if progress.ended:
+            print(f"{chr(13) if moving else ''}{progress.step:<36} {seconds:>24}", file=sys.stderr, flush=True)
+        elif moving:
+            done = round((progress.fraction or 0) * 14)
+            bar = "█" * done + "░" * (14 - done) if progress.fraction is not None else "░" * 14
+            print(f"\r{progress.step:<36} {bar} {seconds:>9}", end="", file=sys.stderr, flush=True)
+
+    return report
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """The guest's errors as the command's."""
+    from kmltui.guest.errors import GuestError, MissingError
+    from kmltui.sessions.protocol import SessionError
+
+    try:
+        yield
+    except MissingError as error:
+        fail(str(error), MISSING)
+    except (GuestError, SessionError) as error:
+        fail(str(error), RUN_FAILED)
+    except OSError as error:
+        fail(f"{error.filename or 'guest'}: {error.strerror}", RUN_FAILED)
+
+
+def _spec(suite: str | None, kernel: str | None, flavour: str, tools: bool, mirror: str) -> ImageSpec:
+    from kmltui.guest.errors import ImageError
+    from kmltui.guest.spec import make_spec
+
+    try:
+        return make_spec(suite, kernel, flavour, tools=tools, mirror=mirror)
+    except ImageError as error:
+        fail(str(error))
+
+
+def _parsed(image: str) -> ImageSpec:
+    from kmltui.guest.errors import ImageError
+    from kmltui.guest.spec import parse_spec
+
+    try:
+        return parse_spec(image)
+    except ImageError as error:
+        fail(str(error))
+
+
+@app.command
+def build(
+    *,
+    suite: str | None = None,
+    kernel: str | None = None,
+    flavour: str = "cloud",
+    mirror: str = "",
+    tools: Annotated[bool, Flag] = False,
+    refresh: Annotated[bool, Flag] = False,
+) -> int:
+    """Make the guest image from Debian's packages; what is there already and current is kept.
+
+    Parameters
+    ----------
+    suite:
+        bookworm or trixie (default: this machine's own, else bookworm).
+    kernel:
+        6.1 or 6.12 (default: the suite's own).
+    flavour:
+        cloud (small, the default) or generic.
+    mirror:
+        Where Debian's packages come from (default: where this machine's own do).
+    tools:
+        Add strace, gdb, stress-ng, perl and python3, which the tests use.
+    refresh:
+        Ask the mirror for newer packages.
+    """
+    from kmltui.guest.image import ensure_image
+    from kmltui.guest.store import layer_path
+
+    spec = _spec(suite, kernel, flavour, tools, mirror)
+    with _errors():
+        begun = time.monotonic()
+        image = ensure_image(spec, progress_printer(), refresh=refresh)
+    size = sum(layer_path(image.manifest.layers[kind]).stat().st_size for kind in ("kernel", "initrd"))
+    print(f"{image.name}: ready, {size / 1e6:.0f} MB, after {time.monotonic() - begun:.1f} s")
+    return DONE
+
+
+@app.command
+def info(
+    image: str | None = None,
+    *,
+    sites: Annotated[bool, Flag] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """What the guest images hold: kernel, versions, sizes, when they were made.
+
+    Parameters
+    ----------
+    image:
+        Only this one, e.g. bookworm/6.1 (default: all).
+    sites:
+        List the system-call instructions that were left alone, and why.
+    as_json:
+        Print it as JSON.
+    """
+    from kmltui.guest.info import all_manifests, describe, site_report
+
+    with _errors():
+        manifests = [m for m in all_manifests() if image is None or m.spec.name == _parsed(image).name]
+        if not manifests:
+            fail(f"there is no guest image {image or ''}".rstrip() + "; 'kmltui guest build' makes one")
+        if sites:
+            reports = {manifest.spec.name: site_report(manifest) for manifest in manifests}
+            if as_json:
+                common.print_json(reports)
+            else:
+                for name, found in reports.items():
+                    print(f"{name}: {found.sites} system-call sites, {len(found.left_alone())} left alone")
+                    for file, site in found.left_alone():
+                        print(f"  {file.path} {site.address:#x} {site.symbol or '?'}: {site.reason}")
+            return DONE
+        infos = [describe(manifest) for manifest in manifests]
+    if as_json:
+        common.print_json(infos)
+    else:
+        print("\n\n".join(_described(info) for info in infos))
+    return RUN_FAILED if any(info.damage for info in infos) else DONE
+
+
+def _described(info: ImageInfo) -> str:
+    rows = {
+        "kernel": f"{info.kernel} ({info.kernel_bytes / 1e6:.1f} MB)",
+        "MariaDB": info.mariadb,
+        "sysbench": info.sysbench,
+        "libc": info.libc,
+        "contents": f"{info.initrd_bytes / 1e6:.1f} MB",
+        "sites": f"{info.sites} system-call sites, {info.sites_left_alone} left alone ('guest info --sites' lists them)",
+        "made": time.strftime("%Y-%m-%d %H:%M", time.localtime(info.built_unix))
+        + (" elsewhere, imported" if info.imported else f" in {info.build_s:.0f} s"),
+        "key": info.key,
+    }
+    if info.damage:
+        rows["DAMAGED"] = f"{info.damage}; make it anew with 'kmltui guest build'"
+    return "\n".join([info.name, *(f"  {key:<9} {value}" for key, value in rows.items())])
+
+
+def _session_spec(session: str, cpus: int, image: str, accel: str) -> SessionSpec:
+    from typing import get_args
+
+    from kmltui.model import Arm, SessionSpec
+
+    if session not in get_args(Arm):
+        fail(f"--session {session!r}: is one of {', '.join(get_args(Arm))}")
+    if not 1 <= cpus <= 64:
+        fail(f"--cpus {cpus}: must be between 1 and 64")
+    if accel not in ("auto", "kvm", "tcg"):
+        fail(f"--accel {accel!r}: is auto, kvm or tcg")
+    return SessionSpec(name=session, arm=session, vcpus=cpus, image=image, accel=accel)  # type: ignore[arg-type]
+
+
+def _prepared(spec: SessionSpec) -> SessionSpec:
+    """Make sure the image is there before a guest is booted from it."""
+    from kmltui.guest.image import ensure_image
+
+    image = _parsed(spec.image)
+    with _errors():
+        ensure_image(image, progress_printer())
+    return spec
+
+
+def _in_guest(run: Callable[[], T]) -> T:
+    with _errors():
+        return run()
+
+
+@app.command(name="exec")
+def exec_(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    session: str = "kml",
+    cpus: int = 1,
+    image: str = "",
+    accel: str = "auto",
+) -> int:
+    """Run one program of the image in a guest of its own; its output and exit status are this command's.
+
+    Parameters
+    ----------
+    command:
+        After ``--``: the program and its arguments.
+    session:
+        kml (ring 0), stock, stock+libc or stock+idt.
+    cpus:
+        Virtual CPUs.
+    image:
+        The guest image, e.g. bookworm/6.12 (default: the one for this machine).
+    accel:
+        auto, kvm or tcg.
+    """
+    from kmltui.sessions.console import run_command
+
+    if not command:
+        fail("guest exec: name a program after '--', e.g. kmltui guest exec -- uname -a")
+    spec = _prepared(_session_spec(session, cpus, image, accel))
+    stdin = None if sys.stdin.isatty() else sys.stdin.fileno()
+    return _in_guest(lambda: asyncio.run(run_command(spec, command, stdin=stdin)))
+
+
+@app.command
+def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = "auto") -> int:
+    """A shell in a guest of its own, on this terminal. In a KML session what it starts runs in ring 0.
+
+    Parameters
+    ----------
+    session:
+        kml, stock, stock+libc or stock+idt.
+    cpus:
+        Virtual CPUs.
+    image:
+        The guest image (default: the one for this machine).
+    accel:
+        auto, kvm or tcg.
+    """
+    from kmltui.sessions.console import run_shell
+
+    if not common.on_terminal():
+        fail("guest shell needs a terminal; for one command there is 'kmltui guest exec -- COMMAND'")
+    spec = _prepared(_session_spec(session, cpus, image, accel))
+    return _in_guest(lambda: asyncio.run(run_shell(spec)))
+
+
+@app.command
+def export(file: Path, *, image: str = "") -> int:
+    """Write an image into one file, to run it where none can be built (any x86-64 Linux with QEMU).
+
+    Parameters
+    ----------
+    file:
+        The file to write.
+    image:
+        Which image (default: the one for this machine).
+    """
+    from kmltui.guest.bundle import export_image
+    from kmltui.guest.image import find_image
+
+    if file.exists():
+        fail(f"{file}: exists already; remove it or choose another name")
+    with _errors():
+        export_image(find_image(_parsed(image)), file, progress_printer())
+    print(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' takes it on another machine")
+    return DONE
+
+
+@app.command(name="import")
+def import_(file: Path) -> int:
+    """Take an image that ``guest export`` has written.
+
+    Parameters
+    ----------
+    file:
+        The file.
+    """
+    from kmltui.guest.bundle import import_image
+    from kmltui.guest.errors import ImageError
+
+    try:
+        image = import_image(file, progress_printer())
+    except ImageError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
+    print(f"{image.name}: ready")
+    return DONE

@@ -98,10 +98,8 @@ def run(
     detach:
         Start the run, print its name and return.
     options:
-        The workload's settings, see ``kmltui run --workload NAME --help-workload yes``.
+        The workload's settings; ``kmltui workloads`` lists them.
     """
-    if options.pop("help_workload", None):
-        return _describe(workload or "wisconsin")
     plan = _plan(command, workload, loops, duration, cpus, sessions, accel, image, sample_rate, out, name, title, options)
     reason = common.no_guest_reason()
     if reason is not None:
@@ -111,14 +109,44 @@ def run(
     return asyncio.run(_detached(plan, watch=not detach))
 
 
-def _describe(workload: str) -> int:
-    """Print a workload's settings."""
-    from kmltui import workloads
+def workloads(name: str | None = None, *, as_json: Json = False) -> int:
+    """List the workloads and their settings.
+
+    Parameters
+    ----------
+    name:
+        Only this one.
+    as_json:
+        Print the list as JSON.
+    """
+    from kmltui import workloads as known
 
     try:
-        print(workloads.describe(workload))
-    except workloads.UsageError as error:
+        chosen = [known.get(found) for found in ([name] if name else known.names())]
+    except known.UsageError as error:
         fail(str(error))
+    if as_json:
+        common.print_json(
+            [
+                {
+                    "name": workload.name,
+                    "title": workload.title,
+                    "description": workload.description,
+                    "bound": workload.bound,
+                    "options": [
+                        {"flag": option.flag, "default": option.default, "choices": option.choices, "help": option.help}
+                        for option in workload.options
+                    ],
+                }
+                for workload in chosen
+            ]
+        )
+        return DONE
+    for workload in chosen:
+        print(f"{workload.name}: {workload.title}\n  {workload.description}")
+        for option in workload.options:
+            choices = f" ({', '.join(option.choices)})" if option.choices else ""
+            print(f"  {option.flag:<20} {option.help}{choices} [default: {option.default or 'none'}]")
     return DONE
 
 

@@ -1,0 +1,221 @@
+"""Opening the screen: on a live run, a recording, a stream or the list of runs; and what is said after it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kmltui.cli import common
+from kmltui.cli.common import DONE, RUN_FAILED, fail
+
+if TYPE_CHECKING:
+    from kmltui.recording import Reader
+    from kmltui.runner.registry import RunEntry
+    from kmltui.tui.controls import Choice, RunRow, ViewerResult
+
+
+class RunControls:
+    """What a viewer may ask of the live run behind a control socket."""
+
+    can_stop = True
+    can_mark = True
+
+    def __init__(self, entry: RunEntry) -> None:
+        self._entry = entry
+
+    async def stop(self) -> None:
+        from kmltui.runner import control
+
+        await control.request(self._entry.socket, "stop")
+
+    async def mark(self, note: str) -> None:
+        from kmltui.runner import control
+
+        await control.request(self._entry.socket, "mark", note=note, author=getpass.getuser())
+
+
+def _open(path: Path) -> Reader:
+    from kmltui.recording import Reader, RecordingError
+
+    try:
+        return Reader.open(path)
+    except RecordingError as error:
+        fail(str(error))
+
+
+def _entry_of(path: Path) -> RunEntry | None:
+    """The live run that writes ``path``, if it is one of this user's."""
+    from kmltui.runner import registry
+
+    resolved = path.resolve()
+    for entry in registry.entries():
+        if entry.alive and Path(entry.recording).resolve() == resolved:
+            return entry
+    return None
+
+
+def watch_run(entry: RunEntry, *, fps: float | None = None) -> int:
+    """The screen on a run that was just started or goes on; afterwards says what became of the run."""
+    from kmltui.tui.app import run_viewer
+    from kmltui.tui.controls import ViewerResult
+
+    with _open(Path(entry.recording)) as reader:
+        result = run_viewer(reader, RunControls(entry), mode="live", fps=fps)
+    if result is ViewerResult.STOP:
+        asyncio.run(_wait_for_end(entry))
+    return _farewell(Path(entry.recording), entry, result)
+
+
+async def _wait_for_end(entry: RunEntry, limit_s: float = 20.0) -> None:
+    """The guests are gone and the recording is closed when the runner's process has ended."""
+    for _ in range(round(limit_s / 0.1)):
+        if not entry.alive:
+            return
+        await asyncio.sleep(0.1)
+
+
+def _farewell(path: Path, entry: RunEntry | None, result: ViewerResult) -> int:
+    """A line for the terminal that is left behind, and the exit status."""
+    from kmltui.recording import library
+    from kmltui.tui.controls import ViewerResult
+
+    state = library.entry(path)
+    name = entry.name if entry else str(path)
+    if state.state == "live":
+        if result is not ViewerResult.TERMINAL_GONE:
+            print(f"the run goes on: 'kmltui watch {name}' shows it, 'kmltui stop {name}' ends it")
+        return DONE
+    if state.state == "done":
+        print(f"recorded: {path}\n'kmltui report {name}' prints its tables, 'kmltui replay {name}' shows it again")
+        return DONE
+    print(f"{state.state}: {state.detail or path}".rstrip(), file=sys.stderr)
+    return DONE if state.state == "stopped" else RUN_FAILED
+
+
+def watch_path(path: Path, *, fps: float | None = None) -> int:
+    """The screen on a recording: live if its run goes on, else as a replay."""
+    _need_terminal()
+    entry = _entry_of(path)
+    if entry is not None:
+        return watch_run(entry, fps=fps)
+    return replay(path, fps=fps)
+
+
+def watch_stream(*, fps: float | None = None) -> int:
+    """The screen on a stream from standard input; the keys come from the terminal itself."""
+    from kmltui.recording import RecordingError, StreamReader
+    from kmltui.tui.app import run_viewer
+
+    if sys.stdin.isatty():
+        fail("watch -: expects a stream on standard input: ssh HOST kmltui stream RUN | kmltui watch -")
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR)
+    except OSError:
+        fail("watch -: there is no terminal to draw on and to take keys from")
+    data = os.dup(0)
+    os.dup2(terminal, 0)
+    os.close(terminal)
+    try:
+        run_viewer(StreamReader(data, timeout_s=30.0, name="the stream"), None, mode="watch", fps=fps)
+    except RecordingError as error:
+        fail(str(error))
+    return DONE
+
+
+def replay(path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: float | None = None) -> int:
+    """The screen on a finished recording, from its start or from ``at_ns``."""
+    from kmltui.tui.app import run_viewer
+
+    _need_terminal()
+    with _open(path) as reader:
+        run_viewer(reader, None, mode="replay", at_ns=at_ns, speed=speed, fps=fps)
+    return DONE
+
+
+def replay_or_report(path: Path) -> int:
+    """Show a recording: on the screen where there is one, else as its report."""
+    if common.on_terminal():
+        return replay(path)
+    from kmltui.cli.view import report
+
+    return report(str(path))
+
+
+def _need_terminal() -> None:
+    if not common.on_terminal():
+        fail("the screen needs a terminal; 'kmltui report' prints the figures, 'kmltui export' the samples")
+
+
+class RunLibrary:
+    """The recordings of this machine, for the picker."""
+
+    def list_runs(self) -> Sequence[RunRow]:
+        from kmltui.runner import listing
+        from kmltui.tui.controls import RunRow
+
+        return [
+            RunRow(
+                path=entry.path,
+                name=entry.run or entry.name,
+                created_unix_ns=entry.created_unix_ns or entry.modified_unix_ns,
+                workload=entry.workload.name if entry.workload else "",
+                sessions=", ".join(session.name for session in entry.sessions),
+                result=entry.state,
+                duration_ns=entry.duration_ns,
+                size_bytes=entry.size_bytes,
+            )
+            for entry in listing.runs()
+        ]
+
+    def workloads(self) -> Sequence[tuple[str, str]]:
+        from kmltui import workloads
+
+        if common.no_guest_reason() is not None:
+            return []
+        return [(name, workloads.get(name).title) for name in workloads.names() if name != "command"]
+
+    def rename(self, path: Path, name: str) -> Path:
+        from kmltui.recording import library
+
+        return library.rename(path, name)
+
+    def delete(self, path: Path) -> None:
+        from kmltui.recording import library
+
+        library.remove(path)
+
+    def report_text(self, path: Path) -> str:
+        from kmltui.analysis.report import render
+        from kmltui.analysis.summary import summarise
+
+        with _open(path) as reader:
+            return render(summarise(reader.records()), "text")
+
+
+def pick() -> int:
+    """The list of runs, again after each thing chosen from it, until the user leaves."""
+    from kmltui.tui.app import run_picker
+
+    while (choice := run_picker(RunLibrary())) is not None:
+        status = _do(choice)
+        if choice.action == "start":
+            return status
+    return DONE
+
+
+def _do(choice: Choice) -> int:
+    match choice.action:
+        case "watch" if choice.path:
+            return watch_path(choice.path)
+        case "replay" | "report" if choice.path:
+            return replay(choice.path)
+        case "start":
+            from kmltui.cli.runs import run
+
+            return run(workload=choice.workload, loops=choice.loops)
+    return DONE
