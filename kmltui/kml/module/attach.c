@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Which address spaces are attached: may be elevated, and have the page through which rewritten programs jump.
+ *
+ * exec attaches trusted programs, fork the children of attached ones, and the end of the address space detaches it.
+ * The module cannot be unloaded while one is attached: each holds a reference.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/binfmts.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/ptrace.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/task_work.h>
+#include <linux/tracepoint.h>
+
+#include "kml.h"
+
+/* What the page holds in an attached process. Rewritten programs that find no page there make one (in user space). */
+struct kml_page {
+	u64 entry;		/* the slot that the thunks jump through */
+	u64 reserved;
+	u8 slow[8];		/* the code that an unattached process has in its slot: execute the SYSCALL */
+};
+
+static const u8 slow_code[] = {
+	0x4c, 0x8d, 0x59, 0xfe,	/* lea -2(%rcx), %r11 */
+	0x41, 0xff, 0xe3,	/* jmp *%r11 */
+	0xcc,
+};
+
+struct exec_work {
+	struct callback_head work;
+	struct file *file;
+};
+
+/*
+ * The page comes from a shared-memory file that only this module knows; processes map it privately. No mapping
+ * refers to the module that way, and a process that writes to its page has a copy.
+ */
+static struct file *page_file;
+
+static atomic_long_t attached = ATOMIC_LONG_INIT(0);
+
+long kml_attached(void)
+{
+	return atomic_long_read(&attached);
+}
+
+static bool is_attached(struct mm_struct *mm)
+{
+	return test_bit(KML_MMF_ATTACHED, &mm->flags);
+}
+
+/* Takes over the caller's reference to the module. */
+static void attach(struct mm_struct *mm)
+{
+	atomic_long_inc(&attached);
+	set_bit(KML_MMF_ATTACHED, &mm->flags);
+}
+
+/* Runs when exec is about to enter the new program: before its first instruction, and its dynamic linker's. */
+static void attach_program(struct callback_head *head)
+{
+	struct exec_work *work = container_of(head, struct exec_work, work);
+	struct mm_struct *mm = current->mm;
+	bool ok = false;
+
+	/* There is no mm when a signal has killed the task first. */
+	if (mm && !is_attached(mm) && kml_trusted(work->file))
+		ok = vm_mmap(page_file, KML_PAGE_ADDRESS, PAGE_SIZE, PROT_READ | PROT_EXEC,
+			     MAP_PRIVATE | MAP_FIXED_NOREPLACE, 0) == KML_PAGE_ADDRESS;
+	fput(work->file);
+	kfree(work);
+	if (ok)
+		attach(mm);
+	else
+		module_put(THIS_MODULE);	/* kml_attach_exit() waits for us to return */
+}
+
+/* Preemption is off in a tracepoint: leave the rest to the task itself. */
+static void on_exec(void *unused, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
+{
+	struct exec_work *work;
+
+	/* What a user without rights may start with rights (setuid) would be his to misuse. 32-bit code traps. */
+	if (bprm->secureexec || test_tsk_thread_flag(task, TIF_ADDR32) || !kml_trust_possible(bprm->file))
+		return;
+	work = kmalloc(sizeof(*work), GFP_NOWAIT | __GFP_NOWARN);
+	if (!work || !try_module_get(THIS_MODULE)) {
+		kfree(work);
+		return;
+	}
+	init_task_work(&work->work, attach_program);
+	work->file = get_file(bprm->file);
+	if (task_work_add(task, &work->work, TWA_RESUME)) {
+		/* It is exiting. */
+		fput(work->file);
+		kfree(work);
+		module_put(THIS_MODULE);
+	}
+}
+
+/* The child has a copy of the page already, and has not run yet. */
+static void on_fork(void *unused, struct task_struct *parent, struct task_struct *child)
+{
+	if (!parent->mm || !child->mm || child->mm == parent->mm || !is_attached(parent->mm))
+		return;
+	__module_get(THIS_MODULE);	/* the parent has one */
+	attach(child->mm);
+}
+
+/* The last user of an address space is gone: nobody can be in ring 0 in it any more. */
+static int on_exit_mmap(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct mm_struct *mm = (struct mm_struct *)regs_get_kernel_argument(regs, 0);
+
+	if (test_and_clear_bit(KML_MMF_ATTACHED, &mm->flags)) {
+		atomic_long_dec(&attached);
+		module_put(THIS_MODULE);
+	}
+	return 0;
+}
+
+static struct kprobe exit_probe = { .symbol_name = "exit_mmap", .pre_handler = on_exit_mmap };
+
+static struct {
+	const char *name;
+	void *probe;
+	struct tracepoint *tracepoint;
+} hooks[] = {
+	{ "sched_process_exec", on_exec },
+	{ "sched_process_fork", on_fork },
+};
+
+static void find_hook(struct tracepoint *tracepoint, void *unused)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (!strcmp(tracepoint->name, hooks[i].name))
+			hooks[i].tracepoint = tracepoint;
+}
+
+static int make_page(void)
+{
+	struct kml_page page = { .entry = (u64)kml_direct_entry };
+	loff_t pos = 0;
+	ssize_t written;
+
+	memcpy(page.slow, slow_code, sizeof(slow_code));
+	BUILD_BUG_ON(offsetof(struct kml_page, slow) != KML_PAGE_SLOW);
+	page_file = shmem_file_setup("kml", PAGE_SIZE, 0);
+	if (IS_ERR(page_file))
+		return PTR_ERR(page_file);
+	written = kernel_write(page_file, &page, sizeof(page), &pos);
+	if (written == sizeof(page))
+		return 0;
+	fput(page_file);
+	return written < 0 ? written : -EIO;
+}
+
+static void remove_hooks(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (hooks[i].tracepoint)
+			tracepoint_probe_unregister(hooks[i].tracepoint, hooks[i].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+int kml_attach_init(void)
+{
+	int i, ret = make_page();
+
+	if (ret)
+		return ret;
+	ret = register_kprobe(&exit_probe);
+	if (ret) {
+		pr_err("cannot hook exit_mmap (%d)\n", ret);
+		goto no_probe;
+	}
+	for_each_kernel_tracepoint(find_hook, NULL);
+	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
+		ret = hooks[i].tracepoint ?
+			tracepoint_probe_register(hooks[i].tracepoint, hooks[i].probe, NULL) : -ENOENT;
+		if (ret) {
+			pr_err("cannot hook the tracepoint %s (%d)\n", hooks[i].name, ret);
+			hooks[i].tracepoint = NULL;
+			goto no_hooks;
+		}
+	}
+	return 0;
+
+no_hooks:
+	for (; i < ARRAY_SIZE(hooks); i++)
+		hooks[i].tracepoint = NULL;
+	remove_hooks();
+	unregister_kprobe(&exit_probe);
+no_probe:
+	fput(page_file);
+	return ret;
+}
+
+/* Nobody is attached. */
+void kml_attach_exit(void)
+{
+	remove_hooks();
+	unregister_kprobe(&exit_probe);
+	synchronize_rcu_tasks();	/* those that have put a reference but not yet returned from here */
+	fput(page_file);
+}
+
+static void show_process(struct seq_file *m, struct task_struct *process)
+{
+	struct task_struct *thread;
+	struct file *exe;
+	bool found = false;
+
+	for_each_thread(process, thread) {
+		task_lock(thread);
+		if (thread->mm) {
+			found = true;
+			exe = is_attached(thread->mm) ? rcu_dereference(thread->mm->exe_file) : NULL;
+			if (exe) {
+				seq_printf(m, "%d %s ", process->tgid, process->comm);
+				seq_file_path(m, exe, " \t\n\\");
+				seq_putc(m, '\n');
+			}
+		}
+		task_unlock(thread);
+		if (found)
+			return;
+	}
+}
+
+/* One line a process: thread group, name, program. */
+int kml_attached_show(struct seq_file *m, void *v)
+{
+	struct task_struct *process;
+
+	rcu_read_lock();
+	for_each_process(process)
+		show_process(m, process);
+	rcu_read_unlock();
+	return 0;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Which machines the module refuses, with a sentence for each, before it has changed anything.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cc_platform.h>
+#include <linux/context_tracking_state.h>
+#include <linux/cpufeature.h>
+#include <linux/kernel.h>
+#include <asm/desc.h>
+#include <asm/hypervisor.h>
+#include <asm/processor.h>
+#include <asm/special_insns.h>
+
+#include "compat.h"
+#include "kml.h"
+
+static int refuse(const char *why)
+{
+	pr_err("not loaded: %s\n", why);
+	return -EOPNOTSUPP;
+}
+
+/* What the counting of system calls alone does not get along with. */
+static int check_counting(void)
+{
+	if (boot_cpu_has(X86_FEATURE_XENPV))
+		return refuse("under Xen PV the hypervisor owns the system call entry and the IDT");
+	if (boot_cpu_has(X86_FEATURE_PTI))
+		return refuse("page table isolation is on, user and kernel have page tables of their own; boot with pti=off");
+#ifdef X86_FEATURE_FRED
+	if (cpu_feature_enabled(X86_FEATURE_FRED))
+		return refuse("FRED replaces the IDT and the system call entry; boot with fred=off");
+#endif
+	return 0;
+}
+
+/* What ring 0 user code does not get along with. */
+static int check_ring0(void)
+{
+	if (boot_cpu_has(X86_FEATURE_SMEP) || boot_cpu_has(X86_FEATURE_SMAP))
+		return refuse("SMEP or SMAP keep ring 0 from executing and reading user memory; hide them from the guest (-cpu ...,-smep,-smap)");
+#ifdef X86_FEATURE_IBT
+	if (cpu_feature_enabled(X86_FEATURE_IBT))
+		return refuse("indirect branch tracking is on in the kernel, and user code has no ENDBR; boot with ibt=off");
+#endif
+#ifdef X86_FEATURE_USER_SHSTK
+	if (cpu_feature_enabled(X86_FEATURE_USER_SHSTK))
+		return refuse("user shadow stacks are not kept up in ring 0; boot with nousershstk");
+#endif
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT) || cc_platform_has(CC_ATTR_MEM_ENCRYPT))
+		return refuse("the exceptions of encrypted memory (SEV, TDX) can come in the middle of an entry");
+	if (context_tracking_enabled())
+		return refuse("nohz_full accounts by hooks that the direct path does not call; boot without nohz_full");
+	if (__read_cr4() & X86_CR4_VMXE)
+		return refuse("a hypervisor runs on this kernel (VMX is on), whose exits load the IDT they know; stop it first");
+	return 0;
+}
+
+int kml_check_machine(enum kml_arm arm)
+{
+	return check_counting() ?: (arm >= KML_STOCK_IDT ? check_ring0() : 0);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Makes offsets.h: what the assembly needs to know of C structures and of constants that only C headers define.
+ */
+#include <linux/kbuild.h>
+#include <linux/sched.h>
+#include <linux/mm_types.h>
+#include <linux/entry-common.h>
+#include <linux/thread_info.h>
+#include <asm/unistd.h>
+#include "compat.h"
+#include "kml.h"
+
+/* What the kernel looks at before it returns to user mode: entry-common.h here and in asm/. */
+#define KML_EXIT_WORK (EXIT_TO_USER_MODE_WORK | _TIF_NEED_FPU_LOAD | _TIF_IO_BITMAP | _TIF_USER_RETURN_NOTIFY)
+
+int main(void)
+{
+	DEFINE(KML_EXIT_WORK, KML_EXIT_WORK);
+	DEFINE(KML_NR_SYSCALLS, NR_syscalls);
+	DEFINE(KML_NR_EXECVE, __NR_execve);
+	DEFINE(KML_NR_EXECVEAT, __NR_execveat);
+	OFFSET(TI_flags, task_struct, thread_info.flags);
+	OFFSET(TI_syscall_work, task_struct, thread_info.syscall_work);
+	OFFSET(TASK_mm, task_struct, mm);
+	OFFSET(MM_flags, mm_struct, flags);
+	OFFSET(IST_slot, kml_ist, slot);
+	OFFSET(IST_sp0, kml_ist, sp0);
+	OFFSET(IST_gs_base, kml_ist, gs_base);
+	OFFSET(IST_elevations, kml_ist, elevations);
+	OFFSET(IST_rewinds, kml_ist, rewinds);
+	OFFSET(IST_demotions, kml_ist, demotions);
+#ifdef KML_PCPU_HOT
+	OFFSET(PCPU_HOT_current_task, pcpu_hot, current_task);
+	OFFSET(PCPU_HOT_top_of_stack, pcpu_hot, top_of_stack);
+#endif
+	return 0;
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between the IDT and the kernel's handlers: elevation and demotion.
+ *
+ * An interrupt that finds the CPU at CPL 0 does not switch stacks: for user code in ring 0 the frame would go onto
+ * the user's stack, over its red zone, or to where no stack is at all. So while the module is loaded every gate that
+ * has no IST stack of its own uses a free one, and a trampoline puts the frame where the kernel's handler expects it:
+ *
+ *   from ring 3              at tss.sp0, as it is
+ *   from kernel code         right below the interrupted RSP, as it is
+ *   from user code in ring 0 at tss.sp0, saying that it came from ring 3 (demotion). The kernel sees an ordinary
+ *                            interrupt of an ordinary process and returns there; the process is elevated again by
+ *                            its next direct call.
+ *
+ * The trampolines run with interrupts off and touch nothing that can fault, with one exception (kml_stack_overflow).
+ * They do not use GS, as it may be the user's or the kernel's. They run before the kernel's handlers have untrained
+ * returns and set IBRS, so their branches are direct ones; where that is impossible they are behind an LFENCE.
+ *
+ * An IST stack does not nest: the next exception on it starts at the same address. Of all that can come in the
+ * middle of a trampoline, NMI, #DB and #MC, each has a stack of its own, but what they call may fault and come here.
+ * So when they interrupt a trampoline they first lower this CPU's tss.ist entry below the frame in use (IST_WRAPPER),
+ * and every trampoline ends by setting the entry to the value with which it was itself entered.
+ */
+#include <linux/linkage.h>
+#include <asm/alternative.h>
+#include <asm/asm-offsets.h>
+#include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
+#include <asm/segment.h>
+#include <asm/trapnr.h>
+
+#include "compat.h"
+#include "kml.h"
+#include "offsets.h"
+
+/*
+ * The stack of a trampoline; all vectors have the same, those without an error code push a placeholder. Once the
+ * frame has been copied, the place of the error code holds the address of the copy.
+ */
+#define F_RCX		0*8
+#define F_RBX		1*8
+#define F_RAX		2*8
+#define F_ERROR		3*8
+#define F_RIP		4*8
+#define F_CS		5*8
+#define F_EFLAGS	6*8
+#define F_RSP		7*8
+#define F_SS		8*8
+#define F_SIZE		9*8	/* from here the frame was pushed: the value of tss.ist at entry */
+
+/* The error code of #PF says that the access came from ring 3. */
+#define PF_USER		4
+
+/* Where in a slot the last instructions of a trampoline are; see TRAMPOLINE. */
+#define TAIL_RBX	3
+#define TAIL_RSP	8
+#define TAIL_JMP	13
+
+	.section .noinstr.text, "ax"
+
+KML_LATE_TABLE kml_trampolines_late
+
+/* Which GS is loaded is known where these are used: the user's. */
+.macro USER_GS_TO_KERNEL
+	swapgs
+	ALTERNATIVE "", "lfence", X86_FEATURE_FENCE_SWAPGS_USER
+.endm
+
+/*
+ * One trampoline. On entry: interrupts off, RSP on the IST stack, GS unknown, all other registers the interrupted
+ * ones.
+ *
+ * The slot begins with the trampoline's last instructions, so that an NMI knows from the low bits of RIP what is
+ * left to do (IST_WRAPPER). From the first of them on, tss.ist allows the next exception to overwrite this frame.
+ */
+.macro TRAMPOLINE vec:req error_code:req
+	.balign KML_SLOT_SIZE
+.Lslot_\vec:
+	movq	%rsp, (%rbx)				/* tss.ist = what it was at entry */
+	movq	F_RBX-F_SIZE(%rsp), %rbx		/* TAIL_RBX */
+	movq	F_ERROR-F_SIZE(%rsp), %rsp		/* TAIL_RSP: to the copy of the frame */
+	KML_LATE_JMP KML_SYM_VECTOR(\vec)			/* TAIL_JMP: the kernel's handler */
+
+.Lgate_\vec:
+	.pushsection .rodata, 2
+	.quad	.Lgate_\vec
+	.popsection
+
+	.if \error_code == 0
+	pushq	$-1
+	.endif
+	pushq	%rax
+	pushq	%rbx
+	pushq	%rcx
+	movq	%rsp, %rbx
+	andq	$-KML_IST_SIZE, %rbx			/* struct kml_ist */
+	movq	F_RIP(%rsp), %rax
+	testb	$3, F_CS(%rsp)
+	jnz	.Luser_\vec
+
+	/* Kernel code has a kernel RIP and a kernel RSP. The module's own text, and what is above it, needs a look. */
+	testq	%rax, F_RSP(%rsp)
+	jns	.Lnot_kernel_\vec
+	cmpq	$kml_direct_entry, %rax
+	jae	.Lodd_\vec
+
+.Lkernel_\vec:
+	movq	F_RSP(%rsp), %rcx
+	andq	$-16, %rcx				/* as the CPU does */
+
+	/* rcx: where the frame goes, rbx: struct kml_ist. Should a store fault, this frame must survive it. */
+.Lcopy_\vec:
+	movq	IST_slot(%rbx), %rbx
+	subq	$KML_IST_STEP, (%rbx)
+	movq	F_SS(%rsp), %rax
+	movq	%rax, -1*8(%rcx)
+	movq	F_RSP(%rsp), %rax
+	movq	%rax, -2*8(%rcx)
+	movq	F_EFLAGS(%rsp), %rax
+	movq	%rax, -3*8(%rcx)
+	movq	F_CS(%rsp), %rax
+	movq	%rax, -4*8(%rcx)
+	movq	F_RIP(%rsp), %rax
+	movq	%rax, -5*8(%rcx)
+	.if \error_code
+	movq	F_ERROR(%rsp), %rax
+	movq	%rax, -6*8(%rcx)
+	leaq	-6*8(%rcx), %rcx
+	.else
+	leaq	-5*8(%rcx), %rcx
+	.endif
+	movq	%rcx, F_ERROR(%rsp)
+	movq	F_RCX(%rsp), %rcx
+	movq	F_RAX(%rsp), %rax
+	leaq	F_SIZE(%rsp), %rsp
+	jmp	.Lslot_\vec
+
+	/* User code in ring 0 has a user RIP and a user RSP; only one of the two is odd. */
+.Lnot_kernel_\vec:
+	movq	F_RSP(%rsp), %rcx
+	orq	%rax, %rcx
+	js	.Lodd_\vec
+
+	/* Demotion. Code in ring 0 may have turned interrupts off, but must not have them off in ring 3. */
+.Ldemote_\vec:
+	incq	IST_demotions + 8 * \vec(%rbx)
+	movl	$__USER_CS, F_CS(%rsp)
+	movl	$__USER_DS, F_SS(%rsp)
+	orl	$X86_EFLAGS_IF, F_EFLAGS(%rsp)
+	.if \vec == X86_TRAP_PF
+	orb	$PF_USER, F_ERROR(%rsp)
+	.endif
+	jmp	.Lsp0_\vec
+
+.Luser_\vec:
+	.if \vec == X86_TRAP_PF
+	cmpq	$kml_direct_entry, %rax
+	je	kml_elevate
+	.endif
+.Lsp0_\vec:
+	movq	IST_sp0(%rbx), %rcx
+	jmp	.Lcopy_\vec
+
+.Lodd_\vec:
+	leaq	.Ldemote_\vec(%rip), %rax
+	leaq	.Lkernel_\vec(%rip), %rcx
+	jmp	kml_odd_frame
+	.org	.Lslot_\vec + KML_SLOT_SIZE, 0xcc
+.endm
+
+	.pushsection .rodata, 2
+	.balign 8
+	.globl kml_gates
+kml_gates:
+	.popsection
+
+	.balign KML_SLOT_SIZE
+	.globl kml_trampolines
+kml_trampolines:
+	.set vector, 0
+	.rept 256
+	.if vector == X86_TRAP_DF || (vector >= X86_TRAP_TS && vector <= X86_TRAP_PF) || vector == X86_TRAP_AC || \
+	    vector == X86_TRAP_CP || vector == X86_TRAP_VC || vector == 30
+	.altmacro
+	TRAMPOLINE %vector, 1
+	.else
+	.altmacro
+	TRAMPOLINE %vector, 0
+	.endif
+	.noaltmacro
+	.set vector, vector + 1
+	.endr
+
+/*
+ * A frame from CPL 0 that is neither plainly the kernel's nor plainly that of user code.
+ *
+ * rax     goes on with demotion
+ * rcx     goes on as for kernel code
+ * rbx     struct kml_ist
+ * rsp     the trampoline's stack
+ */
+kml_odd_frame:
+	pushq	%rdx
+	movq	8+F_RIP(%rsp), %rdx
+	cmpq	$kml_direct_entry, %rdx
+	je	.Lrewind
+	cmpq	$kml_direct_exit, %rdx
+	je	.Lfinish_exit
+	subq	$kml_trampolines, %rdx
+	cmpq	$(kml_trampolines_end - kml_trampolines), %rdx
+	jb	kml_stack_overflow
+
+	/* Other code of modules above this one. */
+	movq	8+F_RIP(%rsp), %rdx
+	testq	%rdx, 8+F_RSP(%rsp)
+	js	.Las_kernel
+
+	/*
+	 * Either the kernel or a process in ring 0 has run wild: jumped to a bad address, or lost its stack. The
+	 * kernel's GS base tells the kernel. For it, what would happen without this module is to happen. A process is to
+	 * be sent a signal; that goes for the vsyscall page too, whose emulation starts with a fault.
+	 */
+	pushq	%rax
+	pushq	%rcx
+	movl	$MSR_GS_BASE, %ecx
+	rdmsr
+	shlq	$32, %rdx
+	orq	%rax, %rdx
+	popq	%rcx
+	popq	%rax
+	cmpq	IST_gs_base(%rbx), %rdx
+	je	.Las_kernel
+.Las_user:
+	popq	%rdx
+	lfence
+	jmp	*%rax
+
+.Las_kernel:
+	popq	%rdx
+	lfence
+	jmp	*%rcx
+
+	/*
+	 * Interrupted before the direct entry's CLI, all registers still the user's. Not there but at the SYSCALL that
+	 * the direct call stands for is where signal handlers, debuggers and unwinders must find the process.
+	 */
+.Lrewind:
+	incq	IST_rewinds(%rbx)
+	movq	8+F_RCX(%rsp), %rdx
+	subq	$2, %rdx
+	movq	%rdx, 8+F_RIP(%rsp)
+	jmp	.Las_user
+
+	/*
+	 * At the direct path's last instruction, a jump to the address in rcx, with interrupts on: an NMI came between
+	 * it and STI, or the address is not canonical. The jump is made here, to ring 3.
+	 */
+.Lfinish_exit:
+	movq	8+F_RCX(%rsp), %rdx
+	movq	%rdx, 8+F_RIP(%rsp)
+	jmp	.Las_user
+
+/*
+ * A #PF from ring 3 at the direct entry: the process asks to be elevated. Interrupts off, the user's GS.
+ *
+ * rax     clobbered
+ * rbx     struct kml_ist
+ * rsp     the trampoline's stack
+ *
+ * Refused to processes that are not attached: they get the SIGSEGV of whoever jumps to a kernel address. A process
+ * that is being stepped stays in ring 3 and executes its SYSCALL there, so that every step is seen.
+ */
+kml_elevate:
+	USER_GS_TO_KERNEL
+	KML_LOAD_CURRENT %rax
+	movq	TASK_mm(%rax), %rax
+	btq	$KML_MMF_ATTACHED, MM_flags(%rax)
+	swapgs
+	jnc	.Lsp0_14
+	testl	$X86_EFLAGS_TF, F_EFLAGS(%rsp)
+	jnz	.Lrewind_in_ring3
+	incq	IST_elevations(%rbx)
+	movl	$__KERNEL_CS, F_CS(%rsp)
+	movl	$__KERNEL_DS, F_SS(%rsp)
+
+	/* Nothing was interrupted but ring 3. As in TRAMPOLINE, IST_WRAPPER knows what is left to do from here. */
+.Lleave:
+	movq	IST_slot(%rbx), %rbx
+	movq	F_RCX(%rsp), %rcx
+	movq	F_RAX(%rsp), %rax
+	leaq	F_SIZE(%rsp), %rsp
+	movq	%rsp, (%rbx)
+.Lleave_rbx:
+	movq	F_RBX-F_SIZE(%rsp), %rbx
+	leaq	F_RIP-F_SIZE(%rsp), %rsp
+.Lleave_iret:
+	iretq
+
+.Lrewind_in_ring3:
+	movq	F_RCX(%rsp), %rax
+	subq	$2, %rax
+	shrq	$47, %rax
+	jnz	.Lsp0_14			/* IRETQ would fault: not canonical, or not the user's */
+	incq	IST_rewinds(%rbx)
+	movq	F_RCX(%rsp), %rax
+	subq	$2, %rax
+	movq	%rax, F_RIP(%rsp)
+	jmp	.Lleave
+
+	.globl kml_trampolines_end
+kml_trampolines_end:
+
+/*
+ * The copy of a frame onto a kernel stack has faulted: the stack has overflowed (or is espfix's, which cannot be
+ * written to). Delivering the exception would have faulted in the CPU just so, and #DF would have been raised with
+ * the frame of the first exception: raise it. CR2 is already what it would be.
+ *
+ * rbx     struct kml_ist
+ * rsp     rdx, the second trampoline's stack; its F_RSP is that of the first
+ */
+kml_stack_overflow:
+	movq	8+F_RSP(%rsp), %rdx
+	movq	IST_slot(%rbx), %rcx
+	leaq	KML_IST_TOP(%rbx), %rax
+	movq	%rax, (%rcx)				/* both trampolines are given up */
+	movq	-8*KML_IST_INDEX(%rcx), %rcx		/* tss.ist[0], #DF's stack */
+	movq	%rsp, %rax
+	movq	%rcx, %rsp
+	pushq	F_SS(%rdx)
+	pushq	F_RSP(%rdx)
+	pushq	F_EFLAGS(%rdx)
+	pushq	F_CS(%rdx)
+	pushq	F_RIP(%rdx)
+	pushq	$0					/* error code, always 0 for #DF */
+	movq	F_RCX(%rdx), %rcx
+	movq	F_RBX(%rdx), %rbx
+	pushq	F_RAX(%rdx)
+	movq	(%rax), %rdx
+	popq	%rax
+	KML_LATE_JMP KML_SYM_DOUBLE_FAULT			/* asm_exc_double_fault */
+
+/*
+ * Before the handlers of NMI, #DB and #MC, which have IST stacks of their own. They cope with kernel code in any
+ * state, the direct entry included. What is left to do here:
+ *
+ *   user code in ring 0      is demoted in place, so that signals, perf and gdb find a process in ring 3
+ *   the direct entry's first instruction
+ *                            likewise, and rewound (see kml_odd_frame)
+ *   a trampoline             must not be overwritten by an exception inside of the handler
+ *
+ * Below an NMI's frame there is one free word, where asm_exc_nmi puts rdx; the next one is its "NMI executing" flag.
+ * Whatever interrupts user code does not interrupt an NMI, and may use the stack.
+ */
+#define W_RIP		1*8
+#define W_CS		2*8
+#define W_EFLAGS	3*8
+#define W_RSP		4*8
+#define W_SS		5*8
+
+.macro IST_WRAPPER name:req vec:req index:req
+SYM_CODE_START(\name)
+	pushq	%rdx
+.Lagain_\name:
+	testb	$3, W_CS(%rsp)
+	jnz	.Lout_\name
+	movq	W_RIP(%rsp), %rdx
+	testq	%rdx, %rdx
+	jns	.Luser_rip_\name
+	cmpq	$kml_direct_entry, %rdx
+	je	.Lrewind_\name
+	subq	$kml_trampolines, %rdx
+	cmpq	$(kml_trampolines_end - kml_trampolines), %rdx
+	jb	.Ltrampoline_\name
+
+.Lout_\name:
+	popq	%rdx
+	KML_LATE_JMP KML_SYM_VECTOR(\vec)			/* the kernel's handler */
+
+.Lrewind_\name:
+	USER_GS_TO_KERNEL
+	incq	%gs:kml_ist_rewinds
+	swapgs
+	leaq	-2(%rcx), %rdx
+	movq	%rdx, W_RIP(%rsp)
+	jmp	.Ldemote_\name
+
+	/* With a kernel RSP it may be the kernel that has jumped to nowhere; the handlers will do for a process too. */
+.Luser_rip_\name:
+	cmpq	$0, W_RSP(%rsp)
+	jl	.Lout_\name
+.Ldemote_\name:
+	movl	$__USER_CS, W_CS(%rsp)
+	movl	$__USER_DS, W_SS(%rsp)
+	orl	$X86_EFLAGS_IF, W_EFLAGS(%rsp)
+	USER_GS_TO_KERNEL
+	incq	%gs:kml_ist_demotions + 8 * \index
+	swapgs
+	jmp	.Lout_\name
+
+.Ltrampoline_\name:
+	cmpl	$(256 * KML_SLOT_SIZE), %edx
+	jae	.Lshared_\name
+	andl	$(KML_SLOT_SIZE - 1), %edx
+	cmpl	$TAIL_JMP, %edx
+	je	.Lout_\name				/* it has left the IST stack */
+	ja	.Llower_\name
+	testl	%edx, %edx
+	jz	.Llower_\name
+
+	/* It has reset tss.ist: do the rest of its work, as far as that needs its frame. */
+	movq	W_RSP(%rsp), %rdx
+	movq	F_RBX-F_SIZE(%rdx), %rbx
+	movq	F_ERROR-F_SIZE(%rdx), %rdx
+	movq	%rdx, W_RSP(%rsp)
+	andq	$-KML_SLOT_SIZE, W_RIP(%rsp)
+	addq	$TAIL_JMP, W_RIP(%rsp)
+	jmp	.Lout_\name
+
+.Lshared_\name:
+	movq	W_RIP(%rsp), %rdx
+	cmpq	$.Lleave_iret, %rdx
+	movq	W_RSP(%rsp), %rdx
+	je	.Lleave_\name
+	cmpq	$.Lleave_rbx, W_RIP(%rsp)
+	jb	.Llower_\name
+	cmpq	$.Lleave_iret, W_RIP(%rsp)
+	ja	.Llower_\name
+	leaq	F_RIP-F_SIZE(%rdx), %rdx
+
+	/* It has reset tss.ist and is about to return with the frame at rdx: it has returned. */
+.Lleave_\name:
+	movq	F_RBX-F_RIP(%rdx), %rbx
+	pushq	0*8(%rdx)
+	popq	W_RIP(%rsp)
+	pushq	1*8(%rdx)
+	popq	W_CS(%rsp)
+	pushq	2*8(%rdx)
+	popq	W_EFLAGS(%rsp)
+	pushq	4*8(%rdx)
+	popq	W_SS(%rsp)
+	pushq	3*8(%rdx)
+	popq	W_RSP(%rsp)
+	jmp	.Lagain_\name
+
+.Llower_\name:
+	movq	W_RSP(%rsp), %rdx
+	andq	$-KML_IST_SIZE, %rdx
+	movq	IST_slot(%rdx), %rdx
+	subq	$KML_IST_STEP, (%rdx)
+	jmp	.Lout_\name
+SYM_CODE_END(\name)
+.endm
+
+	IST_WRAPPER kml_db, X86_TRAP_DB, 0
+	IST_WRAPPER kml_nmi, X86_TRAP_NMI, 1
+	IST_WRAPPER kml_mc, X86_TRAP_MC, 2
+
+KML_LATE_END kml_trampolines_late_end

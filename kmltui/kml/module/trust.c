@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Which programs may run in ring 0.
+ *
+ * The rule is about the file that was executed, not about a name: its dentry must be below that of the directory
+ * /trusted, as it was when the module was loaded. Names do not matter then: a symbolic link, /proc/self/exe, a bind
+ * mount or another root lead to the same dentry; a hard link elsewhere, a file system mounted below /trusted, or a
+ * memfd do not.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/namei.h>
+#include <linux/path.h>
+#include <linux/uidgid.h>
+
+#include "kml.h"
+
+#define KML_TRUSTED_DIRECTORY "/trusted"
+
+static struct path trusted;
+
+/* Nobody but root can have put it there, or changed it since. With an ACL the group bits are its mask. */
+static bool roots_own(const struct inode *inode)
+{
+	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* From the file up to the directory, every step of the way. */
+static bool below_trusted(struct dentry *file)
+{
+	struct dentry *dentry = dget(file), *parent;
+	bool ok;
+
+	for (;;) {
+		ok = roots_own(d_inode(dentry)) && !d_unlinked(dentry);
+		if (!ok || dentry == trusted.dentry)
+			break;
+		ok = !IS_ROOT(dentry);
+		if (!ok)
+			break;
+		parent = dget_parent(dentry);
+		dput(dentry);
+		dentry = parent;
+	}
+	dput(dentry);
+	return ok;
+}
+
+/* A first look without sleeping or taking references: could it be trusted at all? */
+bool kml_trust_possible(const struct file *file)
+{
+	return file->f_path.dentry->d_sb == trusted.dentry->d_sb;
+}
+
+/*
+ * May the program that current has just executed from this file be attached?
+ *
+ * Its rights are asked for too, as the file says nothing about what else is loaded into it, or who debugs it: only
+ * who could load a module anyway may have code of his choice run in ring 0.
+ */
+bool kml_trusted(const struct file *file)
+{
+	struct dentry *dentry = file->f_path.dentry;
+
+	return S_ISREG(d_inode(dentry)->i_mode) && kml_trust_possible(file) && below_trusted(dentry) &&
+	       ns_capable_noaudit(&init_user_ns, CAP_SYS_MODULE);
+}
+
+int kml_trust_init(void)
+{
+	int ret = kern_path(KML_TRUSTED_DIRECTORY, LOOKUP_DIRECTORY, &trusted);
+
+	if (ret) {
+		pr_err("not loaded: there is no directory %s (%d), so no program could run in ring 0\n",
+		       KML_TRUSTED_DIRECTORY, ret);
+		return ret;
+	}
+	if (!roots_own(d_inode(trusted.dentry))) {
+		pr_err("not loaded: %s can be written to by others than root; chown root and chmod go-w it\n",
+		       KML_TRUSTED_DIRECTORY);
+		path_put(&trusted);
+		return -EPERM;
+	}
+	return 0;
+}
+
+void kml_trust_exit(void)
+{
+	path_put(&trusted);
+}
