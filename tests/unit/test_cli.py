@@ -1,0 +1,199 @@
+"""The command line as a newcomer and a script meet it: messages, exit statuses, nothing imported that is not needed."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kmltui import cli
+from kmltui.cli import common, runs
+from kmltui.model import End, Header, SessionSpec, State, WorkloadSpec
+from kmltui.recording import Writer
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("KMLTUI_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def kmltui(capsys):
+    """Run a command; gives exit status, standard output and standard error."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return call
+
+
+def make_recording(path, *, status="done", name="r1", session="stock"):
+    header = Header(
+        run=name,
+        created_unix_ns=time.time_ns(),
+        workload=WorkloadSpec(name="wisconsin", loops=3),
+        sessions=[SessionSpec(name=session)],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Writer.create(path, header) as writer:
+        writer.append(State(t_ns=1, session=session, state="running"))
+        if status:
+            writer.append(End(t_ns=2_000_000_000, status=status))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--workload", "nothing"], "there is no workload 'nothing'; there are: "),
+        (["run", "--loops", "0"], "--loops 0: must be greater than 0"),
+        (["run", "--loops", "-3"], "--loops -3: must be greater than 0"),
+        (["run", "--loops", "many"], "--loops"),
+        (["run", "--loops", "3", "--duration", "3s"], "not both"),
+        (["run", "--duration", "0"], "must be greater than 0"),
+        (["run", "--duration", "soon"], "is not a time"),
+        (["run", "--cpus", "0"], "--cpus 0"),
+        (["run", "--sessions", "stock,kernel"], "'kernel' is not an arm"),
+        (["run", "--sessions", "kml,kml"], "name each arm once"),
+        (["run", "--accel", "xen"], "must be auto, kvm or tcg"),
+        (["run", "--engine", "csv"], "--engine is one of MyISAM, InnoDB"),
+        (["run", "--colour", "red"], "no option --colour"),
+        (["run", "--name", "a/b"], "--name"),
+        (["run", "--sample-rate", "0"], "--sample-rate"),
+        (["run", "--out", "/nowhere/at/all/x.kmlrec"], "does not exist"),
+        (["stop", "nothing"], "no such run"),
+        (["watch", "nothing"], "no such run"),
+        (["watch"], "there is no run yet"),
+        (["report", "/nowhere/x.kmlrec"], "no such file"),
+        (["replay", "/nowhere/x.kmlrec"], "no such file"),
+        (["replay", "--speed", "1000"], "between 0.25 and 64"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what_is_wrong(kmltui, arguments, message):
+    status, out, err = kmltui(*arguments)
+    assert status == 2
+    assert message in err
+    assert err.startswith("kmltui: ")
+    assert out == ""
+
+
+def test_a_recording_is_never_overwritten(kmltui, tmp_path):
+    existing = make_recording(tmp_path / "r.kmlrec")
+    before = existing.read_bytes()
+    status, _, err = kmltui("run", "--out", existing)
+    assert status == 2
+    assert "never overwritten" in err
+    assert existing.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF" + bytes(100), b"kmltui" * 50], ids=["empty", "foreign", "text"])
+def test_a_file_that_is_no_recording_is_a_clear_error(kmltui, tmp_path, content):
+    path = tmp_path / "x.kmlrec"
+    path.write_bytes(content)
+    status, _, err = kmltui("report", path)
+    assert status == 2
+    assert str(path) in err
+
+
+def test_ls_lists_runs_with_their_states(kmltui, home):
+    make_recording(home / "state/runs/a.kmlrec", name="a")
+    make_recording(home / "state/runs/b.kmlrec", name="b", status="failed")
+    make_recording(home / "state/runs/c.kmlrec", name="c", status=None)
+    status, out, _ = kmltui("ls", "--json")
+    assert status == 0
+    assert {run["name"]: run["state"] for run in json.loads(out)} == {"a": "done", "b": "failed", "c": "lost"}
+    _, out, _ = kmltui("ls")
+    assert len(out.splitlines()) == 4
+
+
+def test_ls_of_nothing_says_how_to_begin(kmltui):
+    status, out, _ = kmltui("ls")
+    assert status == 0
+    assert "kmltui demo" in out
+
+
+def test_escape_sequences_in_a_recording_never_reach_the_terminal(kmltui, home):
+    make_recording(home / "state/runs/x.kmlrec", name="\x1b]0;owned\x07\x1b[2J", session="\x1b[31mred")
+    for command in (["ls"], ["report"]):
+        _, out, err = kmltui(*command)
+        assert "\x1b" not in out + err
+        assert "\x07" not in out + err
+
+
+def test_a_machine_without_qemu_is_status_3_with_the_remedy(kmltui, monkeypatch):
+    monkeypatch.setattr(common, "no_guest_reason", lambda: "qemu: missing; mend it with: apt-get install qemu")
+    status, _, err = kmltui("run", "--loops", "1")
+    assert status == 3
+    assert "apt-get install qemu" in err
+
+
+def test_demo_without_a_guest_shows_the_shipped_recording(kmltui, monkeypatch, tmp_path):
+    monkeypatch.setattr(common, "no_guest_reason", lambda: "this is no x86-64")
+    sample = make_recording(tmp_path / "wisconsin.kmlrec")
+    monkeypatch.setattr(common, "find_recording", lambda what, shipped=False: sample)
+    status, out, err = kmltui("demo")
+    assert status == 0
+    assert err.count("\n") == 1
+    assert "this is no x86-64" in err
+    assert "Table 2" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1:30", 90), ("1:02:03", 3723), ("0.5s", 0.5)],
+)
+def test_times_are_read_as_people_write_them(text, expected):
+    assert common.seconds(text) == expected
+
+
+def test_a_detached_run_gets_the_same_plan():
+    """What ``run`` was told reaches the runner's own process through an argument list: nothing may be lost."""
+    given = dict(
+        workload="wisconsin", loops=7, duration=None, cpus=2, arms="stock,stock+idt", accel="tcg", image="bookworm/6.1",
+        sample_rate=4.0, out=None, name="n1", title="-- a title with spaces", options={"net_buffer_length": "1024"},
+    )  # fmt: skip
+    plan = runs._plan((), *given.values())
+    seen = []
+    app = cli.App(result_action="return_value")
+    app.command(lambda **kwargs: seen.append(kwargs), name="run")
+
+    def capture(*command, workload=None, loops=None, duration=None, cpus=None, sessions="", accel="", image="",
+                sample_rate: float = 2.0, out=None, name=None, title="", **options: str):  # fmt: skip
+        seen.append(runs._plan(command, workload, int(loops), duration, int(cpus), sessions, accel, image,
+                               sample_rate, out, "n1", title, options))  # fmt: skip
+
+    app = cli.App(result_action="return_value")
+    app.command(capture, name="run")
+    app(["run", *runs._arguments(plan)], exit_on_error=False)
+    assert seen == [plan]
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_headless_run_imports_neither_textual_nor_rich():
+    code = (
+        "import sys\n"
+        "import kmltui.cli, kmltui.cli.runs\n"
+        "import kmltui.runner.run, kmltui.runner.narrator, kmltui.sessions.guest, kmltui.workloads as w\n"
+        "import kmltui.analysis.summary, kmltui.analysis.report\n"
+        "w.names()\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('textual', 'rich')])"
+    )
+    assert run_python(code).strip() == "[]"
+
+
+def test_version_imports_nothing():
+    out = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "kmltui", "--version"], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip()
+    assert "msgspec" not in out.stderr
+    assert "cyclopts" not in out.stderr
