@@ -26,6 +26,7 @@ from kmltui.model import (
     Header,
     Log,
     Mark,
+    Proof,
     Record,
     RunStatus,
     SessionSpec,
@@ -116,6 +117,7 @@ class Run:
         self._begin_ns = time.monotonic_ns()
         self._writer: Writer | None = None
         self._states: dict[str, SessionState] = {}
+        self._proofs: list[Proof] = []
         self._main: asyncio.Task[None] | None = None
         self._stop_reason = ""
 
@@ -127,6 +129,8 @@ class Run:
         """Append a record to the recording and tell the listeners. A full disk ends the recording, not the run."""
         if isinstance(record, State):
             self._states[record.session] = record.state
+        if isinstance(record, Proof):
+            self._proofs.append(record)
         if self._writer is not None:
             try:
                 self._writer.append(record)
@@ -229,6 +233,8 @@ class Run:
         tasks = [asyncio.create_task(self._one(spec, barrier), name=spec.name) for spec in self.plan.sessions]
         try:
             await asyncio.gather(*tasks)
+            if differing := workloads.differing_results(self._proofs):
+                raise workloads.WorkloadError("the sessions gave different results: " + "; ".join(differing))
         finally:
             for task in tasks:
                 task.cancel()
@@ -283,6 +289,7 @@ class Run:
             await session.sample("end")
             if server is not None:
                 await server.poll_status()
+            await workload.check(context)
         finally:
             if follower is not None:
                 follower.cancel()

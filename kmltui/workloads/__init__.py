@@ -9,9 +9,10 @@ import importlib
 import pkgutil
 from functools import cache
 
+from kmltui.workloads.client import differing_results
 from kmltui.workloads.declaration import Context, Option, UsageError, Workload, WorkloadError
 
-__all__ = ["Context", "Option", "UsageError", "Workload", "WorkloadError", "get", "names"]
+__all__ = ["Context", "Option", "UsageError", "Workload", "WorkloadError", "differing_results", "get", "names"]
 
 
 @cache

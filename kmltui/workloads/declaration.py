@@ -176,3 +176,6 @@ class Workload(ABC):
         Takes a sample marked ``phase:NAME`` when a phase begins. May be cancelled at any moment. Raises
         :class:`WorkloadError` on a wrong result, and what the session raises.
         """
+
+    async def check(self, ctx: Context) -> None:  # noqa: B027  (many have nothing to check afterwards)
+        """Check, after what is measured, that the results were right. Raises like :meth:`run`."""

@@ -159,7 +159,7 @@ end
 
 -- The end of the script's work; `statements` counts those of the benchmark proper.
 function kmltui.done(statements)
-   report(now_us())
+   if progress.phase ~= "" then report(now_us()) end
    send('{"type":"done","statements":%d}', statements)
 end
 

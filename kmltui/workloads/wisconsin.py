@@ -94,6 +94,11 @@ class Wisconsin(Workload):
         if spec.loops and output.statements != expected:
             raise WorkloadError(f"{ctx.name}: {output.statements} statements were executed, not {expected}")
 
+    async def check(self, ctx: Context) -> None:
+        output = await run_script(ctx, SCRIPT, "check", [])
+        if len(output.checksums) != len(SELECT_COST):
+            raise WorkloadError(f"{ctx.name}: {len(output.checksums)} results were checksummed, not {len(SELECT_COST)}")
+
 
 def fraction_done(spec: WorkloadSpec, message: ProgressMessage) -> float | None:
     """How much of the whole work is done, 0 to 1; ``None`` with a duration, whose selects have no known amount."""

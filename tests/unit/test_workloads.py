@@ -10,7 +10,7 @@ from hdrh.histogram import HdrHistogram
 from kmltui import workloads
 from kmltui.model import Arm, Latency, Log, Phase, Progress, Proof, Record, SessionSpec
 from kmltui.sessions.protocol import Process
-from kmltui.workloads import UsageError, WorkloadError
+from kmltui.workloads import UsageError, WorkloadError, differing_results
 from kmltui.workloads.client import bucket_value_us, encode_latencies, parse
 from kmltui.workloads.declaration import Context, Option, Workload
 from kmltui.workloads.wisconsin import fraction_done
@@ -110,6 +110,15 @@ async def run_wisconsin(
     await workload.prepare(ctx)
     await workload.run(ctx)
     return records, session
+
+
+async def check_wisconsin(lines: Sequence[str | tuple[str, str]]) -> list[Record]:
+    workload = workloads.get("wisconsin")
+    records: list[Record] = []
+    session = ScriptedSession(ScriptedProcess(lines))
+    ctx = Context(session=session, spec=workload.spec(), emit=records.append, clock=lambda: 42)  # type: ignore[arg-type]
+    await workload.check(ctx)
+    return records
 
 
 DONE = message('{"type":"done","statements":24}')
@@ -213,19 +222,26 @@ class TestOutput:
             ("warning: slow", "error"),
         ]
 
-    async def test_a_checksum_is_a_proof_and_the_same_again_is_none(self) -> None:
-        line = message('{"type":"checksum","subject":"statement 3","rows":1,"value":"0824afcadc54ae0d"}')
-        records, _ = await run_wisconsin([line, line, DONE])
-        (proof,) = [r for r in records if isinstance(r, Proof)]
-        assert (proof.name, proof.value, proof.ok) == ("checksum", "0824afcadc54ae0d (1 rows)", True)
-
-    async def test_a_statement_that_gives_another_result_later_fails_the_run(self) -> None:
+    async def test_every_select_is_checksummed_after_the_run(self) -> None:
         lines = [
-            message(f'{{"type":"checksum","subject":"statement 3","rows":1,"value":"{value}"}}')
-            for value in ("aa", "bb")
+            message(f'{{"type":"checksum","subject":"statement {n}","rows":1,"value":"0824afcadc54ae0d"}}')
+            for n in range(1, 11)
         ]
-        with pytest.raises(WorkloadError, match=r"statement 3 gave two results.*aa.*bb"):
-            await run_wisconsin([*lines, DONE])
+        records = await check_wisconsin([*lines, DONE])
+        proofs = [r for r in records if isinstance(r, Proof)]
+        assert [proof.subject for proof in proofs] == [f"statement {n}" for n in range(1, 11)]
+        assert (proofs[2].name, proofs[2].value) == ("checksum", "0824afcadc54ae0d (1 rows)")
+        with pytest.raises(WorkloadError, match="9 results were checksummed, not 10"):
+            await check_wisconsin([*lines[1:], DONE])
+
+    def test_results_that_differ_between_sessions_are_named(self) -> None:
+        def proof(session: str, subject: str, value: str) -> Proof:
+            return Proof(t_ns=0, session=session, name="checksum", subject=subject, value=value)
+
+        same = [proof("stock", "statement 1", "aa"), proof("kml", "statement 1", "aa")]
+        assert differing_results(same) == []
+        differ = [*same, proof("stock", "statement 2", "bb"), proof("kml", "statement 2", "cc")]
+        assert differing_results(differ) == ["statement 2: stock bb, kml cc"]
 
     async def test_the_clients_own_complaint_fails_the_run_and_ends_the_client(self) -> None:
         line = message('{"type":"fail","message":"statement 2: 999 rows, not 1000"}')
