@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -16,13 +17,15 @@ from msgspec import Struct
 
 from kmltui.guest import store
 from kmltui.guest.errors import ImageError
-from kmltui.guest.image import Image
+from kmltui.guest.image import Image, find_image
 from kmltui.guest.progress import Report, silent, step
+from kmltui.guest.spec import ImageSpec
 from kmltui.guest.tree import remove
 
 _MAGIC = b"070701"
 _HEADER_BYTES = 110
 _KEPT = ("usr", "etc", "bin", "sbin", "lib", "lib64", "var")
+BUSYBOX = "kmltui/busybox"
 _NEWEST = 2
 """How many trees are kept."""
 
@@ -35,15 +38,17 @@ class _Entry(Struct, frozen=True):
     size: int
 
 
-def programs_tree(image: Image, report: Report = silent) -> Path:
-    """The directory with the programs of ``image`` and its ready data directory, unpacked if it is not there yet.
+def programs_tree(spec: ImageSpec, report: Report = silent) -> Path:
+    """The directory with the programs of an image and its ready data directory, unpacked if it is not there yet.
 
     To be read, not changed. Raises :class:`ImageError`.
     """
-    home = store.root() / "trees" / f"programs-{image.manifest.key}"
+    home = _home(find_image(spec))
     if home.is_dir():
         return home
     with store.locked(report):
+        image = find_image(spec)  # a build that we waited for may have made another
+        home = _home(image)
         if home.is_dir():
             return home
         store.check_space()
@@ -52,7 +57,8 @@ def programs_tree(image: Image, report: Report = silent) -> Path:
             tree.mkdir()
             try:
                 unpack_archive(archive, tree)
-            except (OSError, ValueError) as error:
+                _add_shell(tree)
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
                 raise ImageError(
                     f"{image.initrd} cannot be unpacked: {error}; `kmltui guest build` makes it anew"
                 ) from error
@@ -64,6 +70,23 @@ def programs_tree(image: Image, report: Report = silent) -> Path:
     return home
 
 
+def _add_shell(tree: Path) -> None:
+    """The shell and the small programs that the guest's init makes of busybox, where no package has brought them."""
+    busybox = tree / BUSYBOX
+    if not busybox.exists():
+        return
+    programs = tree / "usr/bin"
+    shutil.move(busybox, programs / "busybox")
+    listed = subprocess.run([programs / "busybox", "--list"], capture_output=True, text=True, check=True)
+    for name in listed.stdout.split():
+        if not (programs / name).exists() and not (tree / "usr/sbin" / name).exists():
+            (programs / name).symlink_to("busybox")
+
+
+def _home(image: Image) -> Path:
+    return store.root() / "trees" / f"programs-{image.manifest.key}"
+
+
 def unpack_archive(archive: BinaryIO, tree: Path) -> None:
     """Unpack the programs' part of joined cpio archives below ``tree``. Raises ValueError for anything else."""
     first: dict[int, Path] = {}
@@ -72,7 +95,7 @@ def unpack_archive(archive: BinaryIO, tree: Path) -> None:
             first.clear()  # inode numbers begin anew with every archive
             continue
         parts = PurePosixPath(entry.path).parts
-        wanted = bool(parts) and parts[0] in _KEPT
+        wanted = entry.path == BUSYBOX or (bool(parts) and parts[0] in _KEPT)
         if ".." in parts or entry.path.startswith("/"):
             raise ValueError(f"the path {entry.path!r} leads out of the archive")
         target = tree / entry.path
@@ -83,7 +106,7 @@ def unpack_archive(archive: BinaryIO, tree: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
         elif kind == stat.S_IFLNK:
             link = archive.read(entry.size).decode()
-            _skip(archive, -entry.size % 4)
+            _pad(archive, entry.size)
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.is_symlink():
                 target.symlink_to(link)
@@ -106,7 +129,7 @@ def _entries(archive: BinaryIO) -> Iterator[_Entry]:
         fields = [int(header[6 + 8 * index : 14 + 8 * index], 16) for index in range(13)]
         length = fields[11]
         name = archive.read(length)[:-1].decode()
-        _skip(archive, -(_HEADER_BYTES + length) % 4)
+        _pad(archive, _HEADER_BYTES + length)
         yield _Entry(name, fields[1], fields[0], fields[4], fields[6])
 
 
@@ -122,7 +145,13 @@ def _header(archive: BinaryIO) -> bytes:
 
 
 def _skip(archive: BinaryIO, size: int) -> None:
-    archive.seek(size + -size % 4, os.SEEK_CUR)
+    archive.seek(size, os.SEEK_CUR)
+    _pad(archive, size)
+
+
+def _pad(archive: BinaryIO, size: int) -> None:
+    """Names and contents are padded to multiples of four."""
+    archive.seek(-size % 4, os.SEEK_CUR)
 
 
 def _copy(archive: BinaryIO, stream: BinaryIO, size: int) -> None:
@@ -133,9 +162,4 @@ def _copy(archive: BinaryIO, stream: BinaryIO, size: int) -> None:
             raise ValueError("the archive is cut short")
         stream.write(data)
         left -= len(data)
-    _skip(archive, 0 if not size % 4 else -size % 4)
-
-
-def copy_data(tree: Path, target: Path) -> None:
-    """A fresh copy of the ready data directory."""
-    shutil.copytree(tree / "var/lib/mysql", target, dirs_exist_ok=True)
+    _pad(archive, size)

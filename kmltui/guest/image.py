@@ -107,10 +107,10 @@ def _keys(parts: _Parts) -> dict[str, str]:
     unpacking = hash_of_files(here / "tree.py")
     kernel_key = hash_of(parts.kernel_packages, parts.kernel_libraries, hash_of_files(here / "kernel.py"))
     base = hash_of(parts.packages, unpacking, hash_of_files(here / "cpio.py", here / "layers.py"))
-    rewritten = hash_of(base, hash_of_files(layers.module_dir().parent / "rewrite"))
+    rewritten = hash_of(base, hash_of_files(layers.rewriter_dir()))
     kml = hash_of(
         kernel_key,
-        hash_of_files(source_dir(), here / "programs.py", layers.module_dir(), *sorted(WORKLOADS.glob("*.c"))),
+        hash_of_files(source_dir(), here / "programs.py", *layers.module_sources(), *sorted(WORKLOADS.glob("*.c"))),
     )
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
     data = hash_of(server, hash_of_files(here / "datadir.py"))

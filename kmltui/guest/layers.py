@@ -73,9 +73,17 @@ def _within(name: str, target: str) -> str:
     return "" if "/" in target else f"{name.rpartition('/')[0]}/{target}"
 
 
-def module_dir() -> Path:
-    """The sources of KML's kernel module."""
-    return Path(str(resources.files("kmltui"))) / "kml" / "module"
+def module_sources() -> list[Path]:
+    """The sources of KML's kernel module, without what a build in that directory may have left."""
+    directory = Path(str(resources.files("kmltui"))) / "kml" / "module"
+    generated = {"offsets.h", "kml.mod.c"}
+    kept = (path for path in directory.iterdir() if path.suffix in (".c", ".h", ".S") or path.name == "Kbuild")
+    return sorted(path for path in kept if path.name not in generated)
+
+
+def rewriter_dir() -> Path:
+    """The package that rewrites system calls."""
+    return Path(str(resources.files("kmltui"))) / "kml" / "rewrite"
 
 
 def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:
@@ -106,11 +114,11 @@ def write_kml(*, busybox: Path, kernel: Path, work: Path, output: Path, step: St
     made = build_programs(programs)
     declared = {program.path: program.compile(work / "declared") for program in declared_programs()}
     step.at(0.3)
-    have_module = (module_dir() / "Kbuild").exists()  # until it is there
-    if have_module:
-        sources = work / "module"
-        shutil.copytree(module_dir(), sources)
-        build_module(sources, kernel, work / "kml.ko")
+    sources = work / "module"
+    sources.mkdir()
+    for path in module_sources():
+        shutil.copy(path, sources)
+    build_module(sources, kernel, work / "kml.ko")
     step.at(0.9)
     with output.open("wb") as stream:
         archive = CpioWriter(stream)
@@ -125,8 +133,7 @@ def write_kml(*, busybox: Path, kernel: Path, work: Path, output: Path, step: St
         for name in names:
             archive.file(f"kmltui/modules/{name}.ko", boot / f"{name}.ko")
         archive.data("kmltui/drivers", "".join(f"/kmltui/modules/{name}.ko\n" for name in names).encode())
-        if have_module:
-            archive.file("kml/kml.ko", work / "kml.ko")
+        archive.file("kml/kml.ko", work / "kml.ko")
         archive.close()
 
 

@@ -81,8 +81,7 @@ class GuestSession:
             self._state("waiting for the guest's kernel")
             self._channel = Channel(*self._vm.control)
             report = await self._channel.hello()
-        # Until the module is there: its absence is no problem.
-        if problems := [p for p in report.get("problem", []) if p != "kml: the image has no module"]:
+        if problems := report.get("problem"):
             raise GuestError("the guest did not come up as it should: " + "; ".join(problems))
         if report.get("arm") != [self.spec.arm]:
             raise GuestError(f"the guest came up with the arm {report.get('arm')}")
