@@ -149,6 +149,8 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"
     groups: dict[str, GroupCpu] = field(default_factory=dict)
     """CPU time of the ``server`` and of the ``client`` cgroup."""
     kml: KmlCounters | None = None
+    io_calls: dict[str, int] | None = None
+    """By group: read and write calls of its processes (/proc/PID/io), a small part of a server's calls; local only."""
     agent: AgentCost | None = None
     instructions: dict[str, tuple[int, int]] | None = None
     """Exact mode: user and kernel instructions executed so far, by vCPU number."""

@@ -17,5 +17,7 @@ def create_session(spec: SessionSpec, sample_period_ns: int) -> Session:
             from kmltui.sessions.guest import GuestSession
 
             return GuestSession(spec, sample_period_ns)
-        case kind:
-            raise NotImplementedError(f"sessions of kind {kind}")
+        case "local" | "local-kml":
+            from kmltui.sessions.local import LocalSession
+
+            return LocalSession(spec, sample_period_ns)

@@ -114,13 +114,11 @@ class Groups:
     def pids(self) -> list[int]:
         return [pid for group in self._live.values() for pid in group]
 
-    def add(self, group: str, pid: int, *, from_now: bool = False) -> None:
-        """Watch a process; with ``from_now`` what it has used already does not count. Raises OSError."""
+    def add(self, group: str, pid: int) -> None:
+        """Watch a process; what it has used already does not count. Raises OSError: it is not there."""
         process = _Watched(pid, self._proc)
-        if from_now:
-            with suppress(OSError):
-                process.read()
-            process.base, process.base_io = process.cpu, process.io or 0
+        self.syscalls += process.read()
+        process.base, process.base_io = process.cpu, process.io or 0
         self._ended.setdefault(group, [0, 0, 0, 0])
         if old := self._live.setdefault(group, {}).pop(pid, None):
             self._end(group, old)

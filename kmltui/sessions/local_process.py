@@ -1,0 +1,144 @@
+"""A process of a local session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from signal import SIGKILL, pidfd_send_signal
+from typing import IO
+
+MAX_LINE_BYTES = 1 << 20
+
+
+class LocalProcess:
+    """Leads a process group of its own; what is left of the group when it ends is ended with it."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], ended: Callable[[int], None]) -> None:
+        self.pid = popen.pid
+        self._popen = popen
+        # Leads to this very process even when it has ended and its number is another's.
+        self._pidfd = os.pidfd_open(popen.pid)
+        self._ended = ended
+        self._output: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(maxsize=1000)
+        self._readers: list[asyncio.Task[None]] = []
+        self._waiter: asyncio.Task[int] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stdin: bool,
+        ended: Callable[[int], None],
+        inherited: Sequence[int] = (),
+    ) -> LocalProcess:
+        """Start it. ``ended`` is called with its number when it has ended and its counters can still be read;
+        ``inherited`` are file descriptors that it keeps.
+
+        Raises OSError: there is no such program, or it cannot be started.
+        """
+        popen = subprocess.Popen(  # noqa: ASYNC220  (returns as soon as the program is executed)
+            argv,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(env),
+            pass_fds=inherited,
+            start_new_session=True,
+        )
+        process = cls(popen, ended)
+        assert popen.stdout is not None and popen.stderr is not None
+        process._readers = [
+            asyncio.create_task(process._read("stdout", popen.stdout)),
+            asyncio.create_task(process._read("stderr", popen.stderr)),
+        ]
+        process._waiter = asyncio.create_task(process._wait())
+        return process
+
+    @property
+    def over(self) -> bool:
+        """It has ended, and nothing of its group is left."""
+        return self._pidfd < 0
+
+    async def lines(self) -> AsyncIterator[tuple[str, str]]:
+        open_streams = 2
+        while open_streams:
+            item = await self._output.get()
+            if item is None:
+                open_streams -= 1
+            else:
+                yield item
+
+    async def wait(self) -> int:
+        assert self._waiter is not None
+        return await asyncio.shield(self._waiter)
+
+    async def write(self, data: bytes) -> None:
+        if self._popen.stdin is None:
+            raise ValueError("the process was started without standard input")
+        await asyncio.to_thread(self._feed, data)
+
+    async def close_stdin(self) -> None:
+        if self._popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.close()
+
+    async def kill(self, signal: int = 15) -> None:
+        """Signal the process alone, as ``kill`` does. Nothing happens if it has ended."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                pidfd_send_signal(self._pidfd, signal)
+
+    async def end(self) -> None:
+        """End it and its group. Idempotent."""
+        await self.kill(SIGKILL)
+        await self.wait()
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        await self.close_stdin()
+
+    def _feed(self, data: bytes) -> None:
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(data)
+        self._popen.stdin.flush()
+
+    async def _read(self, name: str, pipe: IO[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        try:
+            while True:
+                try:
+                    line = await reader.readuntil(b"\n")
+                except asyncio.IncompleteReadError as error:
+                    line = error.partial
+                except asyncio.LimitOverrunError as error:
+                    line = await reader.read(error.consumed)
+                if not line:
+                    await self._output.put(None)
+                    return
+                await self._output.put((name, line.decode(errors="replace").rstrip("\n")))
+        finally:
+            transport.close()
+
+    async def _wait(self) -> int:
+        loop = asyncio.get_running_loop()
+        exited = asyncio.Event()
+        loop.add_reader(self._pidfd, exited.set)
+        try:
+            await exited.wait()
+        finally:
+            loop.remove_reader(self._pidfd)
+        # Now a zombie: its counters can be read a last time, and no other group can have its number yet.
+        await asyncio.to_thread(self._ended, self.pid)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, SIGKILL)
+        status = self._popen.wait()
+        os.close(self._pidfd)
+        self._pidfd = -1
+        return 128 - status if status < 0 else status

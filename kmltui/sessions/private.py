@@ -1,0 +1,72 @@
+"""A private root directory for the programs of a local session: the image's programs, and files of the session's own.
+
+Every path of a guest means the same here, below a directory that is gone with the session. Nothing is installed on the
+host, nothing listens on a network, and no root is needed where the kernel lets users make namespaces.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from kmltui.guest.extract import programs_tree
+from kmltui.guest.spec import parse_spec
+from kmltui.sessions import enter
+
+_OWN = ("run/mysqld", "tmp", "root", "var/lib", "var/log", "var/tmp")
+_BOUND = ("usr", "etc", "proc", "sys", "dev")
+_LINKS = ("bin", "sbin", "lib", "lib64")
+SOCKET = "run/mysqld/mysqld.sock"
+
+
+class PrivateRoot:
+    """Made by :meth:`create`, removed by :meth:`remove`."""
+
+    def __init__(self, root: Path, programs: Path) -> None:
+        self._root = root
+        self._programs = programs
+
+    @classmethod
+    def create(cls, image: str) -> PrivateRoot:
+        """For the image of that name, which must be there. Blocks for some seconds.
+
+        Raises GuestError, OSError.
+        """
+        programs = programs_tree(parse_spec(image))
+        # Not in the state directory: the path of a socket must not be longer than 107 bytes.
+        root = Path(tempfile.mkdtemp(prefix="kmltui-"))
+        try:
+            for name in (*_OWN, *_BOUND):
+                (root / name).mkdir(parents=True, exist_ok=True)
+            for name in _LINKS:
+                (root / name).symlink_to(f"usr/{name}")
+            shutil.copytree(programs / "var/lib/mysql", root / "var/lib/mysql")
+        except BaseException:
+            shutil.rmtree(root, ignore_errors=True)
+            raise
+        return cls(root, programs)
+
+    @property
+    def socket(self) -> Path:
+        """Where the session's server listens, seen from the host."""
+        return self._root / SOCKET
+
+    def path(self, path: str) -> Path:
+        """A file of the session's own, seen from the host. Raises PermissionError outside of them."""
+        parts = PurePosixPath(path).parts[1:]
+        if not path.startswith("/") or ".." in parts or parts[:1] in [(name,) for name in (*_BOUND, *_LINKS)]:
+            raise PermissionError(f"{path}: is not one of the session's own files")
+        return self._root.joinpath(*parts)
+
+    def command(self, argv: Sequence[str], report: int) -> list[str]:
+        """``argv`` as a command of the host; ``report`` is the descriptor that :mod:`enter` writes to."""
+        where = [str(report), str(os.getpid()), str(self._programs), str(self._root)]
+        return [sys.executable, "-I", "-S", str(enter.__file__), *where, *argv]
+
+    def remove(self) -> None:
+        """Remove the session's own files; the programs stay."""
+        shutil.rmtree(self._root, ignore_errors=True)
