@@ -24,6 +24,8 @@
 #include <asm/percpu.h>
 #include <asm/unwind_hints.h>
 
+#include "offsets.h"
+
 #ifdef KML_PCPU_HOT
 
 .macro KML_LOAD_CURRENT reg:req
@@ -54,5 +56,25 @@
 .endm
 
 #endif /* KML_PCPU_HOT */
+
+#else
+
+#include <linux/syscore_ops.h>
+
+/* KML_SYSCORE_RESUME(name, function): have the function called on the boot CPU at resume, between (un)registering. */
+#ifdef KML_SYSCORE	/* see Kbuild */
+# define KML_SYSCORE_RESUME(name, function)					\
+	static void name##_resume(void *data) { function(); }			\
+	static const struct syscore_ops name##_ops = { .resume = name##_resume };	\
+	static struct syscore name = { .ops = &name##_ops }
+# define kml_register_syscore register_syscore
+# define kml_unregister_syscore unregister_syscore
+#else
+# define KML_SYSCORE_RESUME(name, function)					\
+	static struct syscore_ops name = { .resume = function }
+# define kml_register_syscore register_syscore_ops
+# define kml_unregister_syscore unregister_syscore_ops
+#endif
+
 #endif /* __ASSEMBLY__ */
 #endif /* KML_COMPAT_H */

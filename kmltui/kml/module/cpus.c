@@ -6,8 +6,8 @@
 #include <linux/cpuhotplug.h>
 #include <linux/kernel.h>
 #include <linux/smp.h>
-#include <linux/syscore_ops.h>
 
+#include "compat.h"
 #include "kml.h"
 
 /*
@@ -51,7 +51,7 @@ static void resume(void)
 	starting(smp_processor_id());
 }
 
-static struct syscore_ops syscore = { .resume = resume };
+KML_SYSCORE_RESUME(boot_cpu, resume);
 
 int kml_cpus_start(void)
 {
@@ -63,13 +63,13 @@ int kml_cpus_start(void)
 		on_each_cpu(start_here, NULL, 1);
 	cpus_read_unlock();
 	if (!ret)
-		register_syscore_ops(&syscore);
+		kml_register_syscore(&boot_cpu);
 	return ret;
 }
 
 void kml_cpus_stop(void)
 {
-	unregister_syscore_ops(&syscore);
+	kml_unregister_syscore(&boot_cpu);
 	cpus_read_lock();
 	on_each_cpu(stop_here, NULL, 1);
 	cpuhp_remove_state_nocalls_cpuslocked(KML_CPUHP_STATE);

@@ -18,7 +18,6 @@
 
 #include "compat.h"
 #include "kml.h"
-#include "offsets.h"
 
 /* Offsets into struct pt_regs, as in arch/x86/entry/calling.h. */
 #define R15		0*8
@@ -87,6 +86,7 @@ KML_LATE_TABLE kml_entry_late
  */
 	.balign 64
 SYM_CODE_START(kml_direct_entry)
+	ANNOTATE_NOENDBR
 	KML_UNWIND_HINT_EMPTY
 	cli
 	swapgs
@@ -161,6 +161,7 @@ SYM_CODE_START(kml_direct_entry)
 	/* STI holds interrupts off for one more instruction, which is the last one with this address. */
 	sti
 SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
 	ANNOTATE_RETPOLINE_SAFE
 	jmp	*%rcx
 	int3

@@ -9,7 +9,6 @@
 
 #include "compat.h"
 #include "kml.h"
-#include "offsets.h"
 
 	.section .noinstr.text, "ax"
 
@@ -26,6 +25,7 @@ KML_LATE_TABLE kml_lstar_late
  */
 	.balign 64
 SYM_CODE_START(kml_lstar)
+	ANNOTATE_NOENDBR
 	KML_UNWIND_HINT_EMPTY
 	swapgs
 	movq	%rsp, PER_CPU_VAR(cpu_tss_rw + TSS_sp2)

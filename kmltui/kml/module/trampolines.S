@@ -26,13 +26,13 @@
 #include <asm/asm-offsets.h>
 #include <asm/cpufeatures.h>
 #include <asm/msr-index.h>
+#include <asm/nospec-branch.h>
 #include <asm/processor-flags.h>
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 
 #include "compat.h"
 #include "kml.h"
-#include "offsets.h"
 
 /*
  * The stack of a trampoline; all vectors have the same, those without an error code push a placeholder. Once the
@@ -51,6 +51,8 @@
 
 /* The error code of #PF says that the access came from ring 3. */
 #define PF_USER		4
+
+#define X86_TRAP_SX	30	/* security exception; asm/trapnr.h has no name for it */
 
 /* Where in a slot the last instructions of a trampoline are; see TRAMPOLINE. */
 #define TAIL_RBX	3
@@ -75,14 +77,19 @@ KML_LATE_TABLE kml_trampolines_late
  * left to do (IST_WRAPPER). From the first of them on, tss.ist allows the next exception to overwrite this frame.
  */
 .macro TRAMPOLINE vec:req error_code:req
+	.noaltmacro
 	.balign KML_SLOT_SIZE
 .Lslot_\vec:
+	ANNOTATE_NOENDBR
+	KML_UNWIND_HINT_EMPTY
 	movq	%rsp, (%rbx)				/* tss.ist = what it was at entry */
 	movq	F_RBX-F_SIZE(%rsp), %rbx		/* TAIL_RBX */
 	movq	F_ERROR-F_SIZE(%rsp), %rsp		/* TAIL_RSP: to the copy of the frame */
 	KML_LATE_JMP KML_SYM_VECTOR(\vec)			/* TAIL_JMP: the kernel's handler */
 
 .Lgate_\vec:
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_IRET_REGS offset=\error_code*8
 	.pushsection .rodata, 2
 	.quad	.Lgate_\vec
 	.popsection
@@ -180,15 +187,13 @@ kml_gates:
 kml_trampolines:
 	.set vector, 0
 	.rept 256
-	.if vector == X86_TRAP_DF || (vector >= X86_TRAP_TS && vector <= X86_TRAP_PF) || vector == X86_TRAP_AC || \
-	    vector == X86_TRAP_CP || vector == X86_TRAP_VC || vector == 30
 	.altmacro
+	.if vector == X86_TRAP_DF || (vector >= X86_TRAP_TS && vector <= X86_TRAP_PF) || vector == X86_TRAP_AC || \
+	    vector == X86_TRAP_CP || vector == X86_TRAP_VC || vector == X86_TRAP_SX
 	TRAMPOLINE %vector, 1
 	.else
-	.altmacro
 	TRAMPOLINE %vector, 0
 	.endif
-	.noaltmacro
 	.set vector, vector + 1
 	.endr
 
@@ -234,12 +239,16 @@ kml_odd_frame:
 .Las_user:
 	popq	%rdx
 	lfence
+	ANNOTATE_RETPOLINE_SAFE
 	jmp	*%rax
+	int3
 
 .Las_kernel:
 	popq	%rdx
 	lfence
+	ANNOTATE_RETPOLINE_SAFE
 	jmp	*%rcx
+	int3
 
 	/*
 	 * Interrupted before the direct entry's CLI, all registers still the user's. Not there but at the SYSCALL that
@@ -292,9 +301,11 @@ kml_elevate:
 	leaq	F_SIZE(%rsp), %rsp
 	movq	%rsp, (%rbx)
 .Lleave_rbx:
+	ANNOTATE_NOENDBR
 	movq	F_RBX-F_SIZE(%rsp), %rbx
 	leaq	F_RIP-F_SIZE(%rsp), %rsp
 .Lleave_iret:
+	ANNOTATE_NOENDBR
 	iretq
 
 .Lrewind_in_ring3:
@@ -327,6 +338,7 @@ kml_stack_overflow:
 	movq	-8*KML_IST_INDEX(%rcx), %rcx		/* tss.ist[0], #DF's stack */
 	movq	%rsp, %rax
 	movq	%rcx, %rsp
+	KML_UNWIND_HINT_EMPTY
 	pushq	F_SS(%rdx)
 	pushq	F_RSP(%rdx)
 	pushq	F_EFLAGS(%rdx)
@@ -360,6 +372,8 @@ kml_stack_overflow:
 
 .macro IST_WRAPPER name:req vec:req index:req
 SYM_CODE_START(\name)
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_IRET_REGS
 	pushq	%rdx
 .Lagain_\name:
 	testb	$3, W_CS(%rsp)
