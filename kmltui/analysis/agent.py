@@ -1,0 +1,37 @@
+"""Taking the monitor's own system calls out of what it measured.
+
+The module counts every system call of the session, the agent's among them; the agent tells how many it has made, all
+of them by trap in every session. What they are follows from what it does: for a sample it waits (ppoll), asks for its
+own CPU time (clock_gettime), reads its files (pread64) and sends what it read (write); for a sample on demand it has
+also read the command, to the end of what there is (two reads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kmltui.counters.syscalls import NUMBERS
+
+
+def without_agent(trap: Mapping[int, int], made: int, samples: int, on_demand: int) -> dict[int, int]:
+    """Traps by number without the ``made`` ones of an agent that took so many samples.
+
+    The sum is exact; which numbers it is taken from is as above, and where those have not so many, from the most
+    frequent ones. No count falls below 0.
+    """
+    left = dict(trap)
+    fixed = {"ppoll": samples, "clock_gettime": samples, "write": samples, "read": 2 * on_demand}
+    shares = {**fixed, "pread64": made - sum(fixed.values())}
+    missing = made
+    for name, share in shares.items():
+        missing -= _take(left, NUMBERS[name], min(share, missing))
+    for number in sorted(left, key=lambda number: -left[number]):
+        missing -= _take(left, number, missing)
+    return left
+
+
+def _take(left: dict[int, int], number: int, share: int) -> int:
+    taken = max(0, min(share, left.get(number, 0)))
+    if taken:
+        left[number] -= taken
+    return taken

@@ -1,0 +1,55 @@
+"""What the sessions ran on: the article's Table 1 for this run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kmltui.model import Header
+
+Facts = Mapping[str, str]
+
+_DEFAULT_TICK_HZ = 250
+"""Debian's kernels."""
+
+_OF_THE_SESSION = re.compile(r"\s*\bkmltui\.(name|arm)=\S*")
+"""What must differ on the kernel's command line: who the session is."""
+
+
+def environment(header: Header, facts: Mapping[str, Facts]) -> dict[str, Any]:
+    """One map: what is the same in all sessions, by its name; ``differs``: what is not, by session; ``host``.
+
+    The session's own name and arm are no difference.
+    """
+    known = {name: _comparable(own) for name, own in facts.items() if own}
+    keys = dict.fromkeys(key for own in known.values() for key in own)
+    common: dict[str, Any] = {}
+    differs: dict[str, dict[str, str]] = {}
+    for key in keys:
+        values = {name: own[key] for name, own in known.items() if key in own}
+        if len(set(values.values())) == 1 and len(values) == len(known):
+            common[key] = next(iter(values.values()))
+        else:
+            differs[key] = values
+    return {**common, "differs": differs, "host": dict(header.host)}
+
+
+def _comparable(facts: Facts) -> dict[str, str]:
+    own = {key: value for key, value in facts.items() if key not in ("arm", "kml", "session", "name")}
+    if "cmdline" in own:
+        own["cmdline"] = _OF_THE_SESSION.sub("", own["cmdline"]).strip()
+    return own
+
+
+def is_emulated(facts: Facts) -> bool:
+    """Whether a session ran under software emulation."""
+    return "tcg" in facts.get("accelerator", "").lower()
+
+
+def tick_hz(facts: Mapping[str, Facts]) -> int:
+    """How often a second the sessions' kernel samples user and system time."""
+    for own in facts.values():
+        if (value := own.get("tick_hz", "")).isdecimal() and 0 < int(value) <= 10_000:
+            return int(value)
+    return _DEFAULT_TICK_HZ

@@ -1,0 +1,146 @@
+"""What a run shows, in one sentence for people; as honest about what it does not show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kmltui.analysis.compare import Comparison
+    from kmltui.analysis.summary import Summary
+
+_NAMES = {"stock": "stock Linux", "kml": "KML", "stock+libc": "the rewritten libc", "stock+idt": "the redirected IDT"}
+
+
+def verdict(summary: Summary) -> str:
+    """The sentence. It begins with what forbids a conclusion, if anything does."""
+    return (
+        _unfinished(summary)
+        or _unsound(summary)
+        or _compared(summary)
+        or "This run holds nothing that could be compared."
+    )
+
+
+def _unfinished(summary: Summary) -> str | None:
+    """Why nothing can be concluded from a run that did not come to its end."""
+    run = summary.run
+    if run.status == "failed":
+        return f"The run failed and shows nothing: {run.reason or 'no reason was recorded'}."
+    if run.status == "stopped":
+        return "The run was stopped before its end, so the sessions did not do the same work: nothing is concluded."
+    if run.status is None:
+        return (
+            "The recording has no end: the run is still going on or was lost, and the figures are those up to its last"
+            " sample; nothing is concluded."
+        )
+    if not run.complete and run.pairs is None:
+        return "Not every session completed the workload, so they did not do the same work: nothing is concluded."
+    return None
+
+
+def _unsound(summary: Summary) -> str | None:
+    """Why the figures of a complete run must not be compared, or cannot be."""
+    if summary.checksums is not None and not summary.checksums.equal:
+        which = ", ".join(summary.checksums.differing[:3])
+        return f"The sessions computed different results ({which}): their figures must not be compared."
+    failed = [proof for session in summary.sessions.values() for proof in session.failed_proofs]
+    if failed:
+        return f"A check inside a session failed ({failed[0]}): the figures must not be compared."
+    if len(summary.sessions) == 1:
+        name, session = next(iter(summary.sessions.items()))
+        used = f" used {session.cpu_s.total:.2f} CPU seconds" if session.cpu_s else " completed"
+        return f"One session ran: {_name(name)}{used}; with nothing beside it there is nothing to compare."
+    return None
+
+
+def _compared(summary: Summary) -> str | None:
+    found = summary.comparisons.get(summary.compared or "", {})
+    exact = found.get("instructions.total")
+    total = found.get("cpu_s.total")
+    if exact is not None:
+        return _exact(summary, exact, found)
+    if total is None or total.saved is None:
+        return _rate(summary, found)
+    amounts = _amounts(total, "CPU seconds")
+    change = _change(total.saved, "CPU time")
+    subject, other = _name(summary.compared), _name(summary.baseline)
+    work = "query" if summary.per_query else "the same work"
+    if total.interval is not None:
+        return _with_interval(summary, total, f"{change} than {other} for {work}", amounts)
+    if abs(total.saved) < 0.0005:
+        sentence = f"{subject} used as much CPU time as {other} for {work} ({amounts})"
+    else:
+        sentence = f"{subject} used {change} than {other} for {work} ({amounts})"
+    return f"{sentence}; one run each, so how much of it is chance is not known{_emulated(summary)}."
+
+
+def _with_interval(summary: Summary, total: Comparison, change: str, amounts: str) -> str:
+    assert total.interval is not None
+    low, high = (100 * bound for bound in total.interval)
+    subject = _name(summary.compared)
+    pairs = f"{summary.run.pairs} pairs of runs"
+    if total.shown:
+        ends = (low, high) if total.saved and total.saved > 0 else (-high, -low)
+        interval = f"95 % interval {ends[0]:.1f} to {ends[1]:.1f} %"
+        return f"{subject} used {change} ({amounts}; {interval}, {pairs}){_emulated(summary)}."
+    count = total.pairs_needed
+    needed = f"; to show a difference of this size it would take about {count} pairs" if count else ""
+    return (
+        f"No difference in CPU time is shown between {subject} and {_name(summary.baseline)}:"
+        f" saved {100 * (total.saved or 0):.1f} %, 95 % interval {low:.1f} to {high:.1f} %, {pairs}"
+        f" ({amounts}){needed}{_emulated(summary)}."
+    )
+
+
+def _exact(summary: Summary, total: Comparison, found: dict[str, Comparison]) -> str:
+    """Instruction counts: exact, so that a single pair decides."""
+    subject, other = _name(summary.compared), _name(summary.baseline)
+    parts = []
+    for part, label in (("user", "user code"), ("system", "kernel")):
+        split = found.get(f"instructions.{part}")
+        if split is not None and split.saved is not None:
+            parts.append(f"{label} {_signed(-split.saved)}")
+    split_text = f" ({', '.join(parts)})" if parts else ""
+    saved = total.saved or 0.0
+    work = " a query" if summary.per_query else " for the same work"
+    return (
+        f"{subject} executed {_change(saved, '', 'fewer', 'more').strip()} instructions than {other}{work}{split_text},"
+        " counted exactly; what that is in time depends on what a trap costs the processor."
+    )
+
+
+def _rate(summary: Summary, found: dict[str, Comparison]) -> str | None:
+    """Where no CPU time of server and client is known, the throughput or the duration has to do."""
+    for key, what in (("queries_per_s", "queries a second"), ("duration_s", "time")):
+        part = found.get(key)
+        if part is not None and part.saved is not None:
+            change = _change(part.saved, what, "fewer" if key == "queries_per_s" else "less", "more")
+            return (
+                f"{_name(summary.compared)}: {change} than {_name(summary.baseline)}; CPU time was not measured"
+                f"{_emulated(summary)}."
+            )
+    return None
+
+
+def _change(saved: float, what: str, less: str = "less", more: str = "more") -> str:
+    return f"{abs(100 * saved):.1f} % {less if saved >= 0 else more} {what}"
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.1f} %"
+
+
+def _amounts(total: Comparison, unit: str) -> str:
+    if total.unit != "s":
+        return f"{1e6 * total.baseline:.1f} to {1e6 * total.compared:.1f} us a query, server and client together"
+    return f"{total.baseline:.2f} to {total.compared:.2f} {unit}, server and client together"
+
+
+def _emulated(summary: Summary) -> str:
+    if not summary.emulated:
+        return ""
+    return "; it ran under software emulation (TCG), where a ratio of times is not the hardware's"
+
+
+def _name(session: str | None) -> str:
+    return _NAMES.get(session or "", session or "")
