@@ -8,23 +8,28 @@
  * are appended. Runs before any relocation, so it refers to nothing outside itself.
  *
  * The kernel module maps the page before a program that it attaches gets here: then mmap says EEXIST. Anyone
- * else gets a page of his own, whose first word leads to the slow code in the same page: the site's own
- * `syscall`, two bytes before the address that the thunk has put into rcx.
+ * else gets a page of his own, whose first word leads to the slow code below: it executes the site's own
+ * `syscall`, two bytes before the address that the thunk has put into rcx. It stands here and not in the page, so
+ * that unwinders find what they need for it; its size is known to entry.py.
  */
 	.set	PAGE, 0x10000
-	.set	SLOW, 0x10
 	.set	NR_write, 1
 	.set	NR_mmap, 9
 	.set	NR_mprotect, 10
 	.set	NR_exit_group, 231
 	.set	PROT_RW, 3
-	.set	PROT_RX, 5
+	.set	PROT_R, 1
 	.set	MAP_FLAGS, 0x100022	/* MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE */
 	.set	EEXIST, 17
 
 	.text
 	.globl	_start
 _start:
+slow:
+	lea	-2(%rcx), %r11
+	jmp	*%r11
+	.balign	8
+
 	push	%rdx
 	mov	$PAGE, %edi
 	mov	$4096, %esi
@@ -39,10 +44,9 @@ _start:
 	cmp	%rdi, %rax
 	jne	fail
 
-	movq	$(PAGE + SLOW), (%rdi)
-	mov	slow(%rip), %rax
-	mov	%rax, SLOW(%rdi)
-	mov	$PROT_RX, %edx
+	lea	slow(%rip), %rax
+	mov	%rax, (%rdi)
+	mov	$PROT_R, %edx
 	mov	$NR_mprotect, %eax
 	syscall
 	test	%rax, %rax
@@ -60,11 +64,6 @@ fail:
 	syscall
 	hlt
 
-	.balign	8
-slow:					/* 8 bytes, copied to PAGE + SLOW */
-	lea	-2(%rcx), %r11
-	jmp	*%r11
-	int3
 message:
 	.ascii	"cannot map the page at 0x10000, which the rewritten system calls of this program need\n"
 message_end:

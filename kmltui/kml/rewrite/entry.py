@@ -13,6 +13,10 @@ from kmltui.kml.rewrite.elf import ElfError
 from kmltui.kml.rewrite.plan import JUMP_SIZE
 from kmltui.kml.rewrite.targets import Targets
 from kmltui.kml.rewrite.thunks import Thunks, jump, relative
+from kmltui.kml.rewrite.unwind import slow_frame
+
+SLOW_SIZE = 8
+"""The slow code stands first in entry.S and takes so many bytes."""
 
 _SOURCE = Path(__file__).with_name("entry.S")
 
@@ -44,7 +48,9 @@ def add_entry(code: Code, thunks: Thunks, targets: Targets) -> None:
     """
     entry = end = code.elf.entry
     thunks.align()
-    start = thunks.here
+    slow = thunks.here
+    start = slow + SLOW_SIZE
+    thunks.frames.append(slow_frame(slow, start))
     thunks.text += entry_code()
     for instruction in code.straight(entry):
         if targets.inside(instruction.address, instruction.end):

@@ -74,10 +74,10 @@ def _build(planner: Planner, plans: list[Plan]) -> bytes:
         appended.patch(address, patch)
     header = records = b""
     if frames.eh_frame is not None:
-        size = header_size(len(frames.entries) + len(thunks.copies))
+        size = header_size(len(frames.entries) + len(thunks.frames))
         header_address = _up8(thunks.here)
         records_address = _up8(header_address + size)
-        records, entries = write_frames(thunks.copies, records_address)
+        records, entries = write_frames(thunks.frames, records_address)
         header = write_header([*frames.entries, *entries], frames.eh_frame, header_address)
     return appended.close(bytes(thunks.text), header, records)
 

@@ -3,7 +3,7 @@
 
 A thunk executes the instructions that its site lost, loads the address behind the site's `syscall` into rcx, as
 the instruction itself would, and jumps through the word at `PAGE_ADDRESS`. In an attached process the word is the
-kernel's entry; in any other it leads to a few bytes behind it that jump to rcx - 2, the site's own `syscall`.
+kernel's entry; in any other it leads to the slow code (entry.S) that jumps to rcx - 2, the site's own `syscall`.
 Nothing is pushed (the red zone below rsp may be in use), and no register but rcx and r11 changes, which a
 `syscall` destroys as well.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from kmltui.kml.rewrite.code import Code, Instruction
 from kmltui.kml.rewrite.elf import ElfError
 from kmltui.kml.rewrite.plan import JUMP_SIZE, SHORT_JUMP_SIZE, Plan
-from kmltui.kml.rewrite.unwind import Copied
+from kmltui.kml.rewrite.unwind import Frame, copied_frame
 
 PAGE_ADDRESS = 0x10000
 """Where every process that runs rewritten code has one page: the lowest that an unprivileged mmap may ask for."""
@@ -57,7 +57,7 @@ class Thunks:
     text: bytearray = field(default_factory=bytearray)
     patches: list[tuple[int, bytes]] = field(default_factory=list)
     """(address, bytes) to overwrite."""
-    copies: list[Copied] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
     """The unwinding entries that the code needs."""
 
     @property
@@ -92,7 +92,7 @@ class Thunks:
                 self.replace(plan.start, plan.address, short_jump(plan.start, plan.hole))
                 self.replace(plan.hole, plan.hole + JUMP_SIZE, jump(plan.hole, start))
         if plan.function:
-            self.copies.append(Copied(plan.function.fde, start, described, pairs))
+            self.frames.append(copied_frame(plan.function.fde, start, described, pairs))
 
     def replace(self, start: int, end: int, code: bytes) -> None:
         """What the new bytes leave over is never executed; a breakpoint there says so if it is."""

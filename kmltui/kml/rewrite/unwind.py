@@ -311,25 +311,25 @@ def _rules(fde: Fde) -> Iterator[tuple[int, bytes]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """A run of code at `start`..`end` that stands for code of `fde`.
+class Frame:
+    """An entry to write: the code it is for, its CIE (all but the length and the id), its call-frame instructions."""
 
-    `pairs`: (address in the copy, address in the original), both ascending; from each address of the copy on,
-    the rules of the original address hold.
-    """
-
-    fde: Fde
     start: int
     end: int
-    pairs: Sequence[tuple[int, int]]
+    cie: bytes
+    instructions: bytes
 
 
-def copied_instructions(copy: Copied) -> bytes:
-    """The call-frame instructions that give `copy` its original's rules."""
-    rules = list(_rules(copy.fde))
+def copied_frame(fde: Fde, start: int, end: int, pairs: Sequence[tuple[int, int]]) -> Frame:
+    """The entry of code at `start`..`end` that stands for code of `fde`.
+
+    `pairs`: (address in the copy, address in the original), both ascending; from each address of the copy on, the
+    rules of the original address hold. No personality: exceptions pass through.
+    """
+    rules = list(_rules(fde))
     out = bytearray()
-    at, done = copy.start, 0
-    for address, original in copy.pairs:
+    at, done = start, 0
+    for address, original in pairs:
         upto = done
         while upto < len(rules) and rules[upto][0] <= original:
             upto += 1
@@ -339,35 +339,42 @@ def copied_instructions(copy: Copied) -> bytes:
                 at = address
             out += b"".join(code for _, code in rules[done:upto])
             done = upto
-    return bytes(out)
+    cie = fde.cie
+    signal = b"S" if b"S" in cie.augmentation else b""
+    head = bytes([cie.version]) + b"zR" + signal + b"\0\x01" + cie.data_align + cie.return_register
+    return Frame(start, end, head + b"\x01" + bytes([_PCREL_SDATA4]) + cie.instructions, bytes(out))
 
 
-def write_frames(copies: Sequence[Copied], address: int) -> tuple[bytes, list[tuple[int, int]]]:
-    """An .eh_frame for `copies` that will stand at `address`, and (code start, FDE address) of each entry."""
+def slow_frame(start: int, end: int) -> Frame:
+    """The entry of code that is about to jump to rcx - 2 and has changed nothing that matters.
+
+    Described as a signal's frame without a frame: the caller is at rcx - 2 itself, not behind it, with the same
+    stack pointer and registers, and is then unwound by its own rules.
+    """
+    head = b"\x01zRS\0\x01\x78\x10\x01" + bytes([_PCREL_SDATA4])
+    rules = (
+        b"\x0c\x07\x00"  # DW_CFA_def_cfa rsp+0
+        b"\x16\x10\x02\x72\x7e"  # DW_CFA_val_expression rip, DW_OP_breg2 (rcx) -2
+    )
+    return Frame(start, end, head + rules, b"")
+
+
+def write_frames(frames: Sequence[Frame], address: int) -> tuple[bytes, list[tuple[int, int]]]:
+    """An .eh_frame of `frames` that will stand at `address`, and (code start, FDE address) of each entry."""
     out = bytearray()
     cies: dict[bytes, int] = {}
     entries = []
-    for copy in copies:
-        cie = copy.fde.cie
-        body = _cie_body(cie)
-        if body not in cies:
-            cies[body] = len(out)
-            out += _padded(struct.pack("<I", 0) + body)
+    for frame in frames:
+        if frame.cie not in cies:
+            cies[frame.cie] = len(out)
+            out += _padded(struct.pack("<I", 0) + frame.cie)
         at = len(out)
-        entries.append((copy.start, address + at))
-        pc = address + at + 8
-        fde = struct.pack("<IiI", at + 4 - cies[body], copy.start - pc, copy.end - copy.start)
-        scaled = copied_instructions(copy)
-        out += _padded(fde + b"\0" + scaled)
+        entries.append((frame.start, address + at))
+        begin = frame.start - (address + at + 8)
+        fde = struct.pack("<IiI", at + 4 - cies[frame.cie], begin, frame.end - frame.start)
+        out += _padded(fde + b"\0" + frame.instructions)
     out += struct.pack("<I", 0)
     return bytes(out), entries
-
-
-def _cie_body(cie: Cie) -> bytes:
-    """The CIE of copies: the original's rules, no personality, addresses relative and in single bytes."""
-    signal = b"S" if b"S" in cie.augmentation else b""
-    head = bytes([cie.version]) + b"zR" + signal + b"\0" + b"\x01" + cie.data_align + cie.return_register
-    return head + b"\x01" + bytes([_PCREL_SDATA4]) + cie.instructions
 
 
 def _padded(body: bytes) -> bytes:
