@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from kmltui import __version__
-from kmltui.cli import common, guest, runs, setup, view
+from kmltui.cli import common, guest, monitor, runs, setup, view
 from kmltui.cli.common import RUN_FAILED, WRONG_USAGE, Failure
 
 app = App(
@@ -20,7 +20,17 @@ app = App(
     result_action="return_value",
 )
 
-for command in (runs.demo, runs.run, runs.watch, runs.ls, runs.stop, runs.mark, runs.stream, runs.workloads):
+for command in (
+    runs.demo,
+    runs.run,
+    monitor.monitor,
+    runs.watch,
+    runs.ls,
+    runs.stop,
+    runs.mark,
+    runs.stream,
+    runs.workloads,
+):
     app.command(command, group=common.RUNS)
 for command in (view.replay, view.report):
     app.command(command, group=common.RECORDINGS)

@@ -70,6 +70,24 @@ def positive_seconds(text: str, what: str) -> float:
     return value
 
 
+def check_run_options(sample_rate: float, name: str | None, out: Path | None) -> None:
+    """What every command that makes a recording takes. Raises :class:`Failure`."""
+    if not 0.1 <= sample_rate <= 100:
+        fail(f"--sample-rate {sample_rate}: must be between 0.1 and 100")
+    if name is not None and not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        fail(f"--name {name!r}: letters, digits, '-', '_' and '.' only")
+    if name is not None and len(name) > 80:
+        fail("--name: 80 characters at most")
+    if out is None:
+        return
+    if out.is_dir():
+        fail(f"--out {out}: is a directory; name a file, e.g. {out / 'run.kmlrec'}")
+    if out.exists():
+        fail(f"--out {out}: exists already; remove it or choose another name (a recording is never overwritten)")
+    if not out.absolute().parent.is_dir():
+        fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
+
+
 def find_run(name: str) -> RunEntry:
     """A registered run by name; Failure says which there are."""
     from kmltui.runner import registry

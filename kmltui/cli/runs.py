@@ -52,7 +52,9 @@ def run(
     loops: Annotated[int | None, Parameter(alias="-n")] = None,
     duration: Annotated[str | None, Parameter(alias="-t")] = None,
     cpus: int | None = None,
-    sessions: str = "stock,kml",
+    sessions: str | None = None,
+    left: str | None = None,
+    right: str | None = None,
     accel: str = "auto",
     image: str = "",
     sample_rate: float = 2.0,
@@ -80,7 +82,12 @@ def run(
     cpus:
         Virtual CPUs of each session (default: 1, or 2 where this machine has 4 CPUs or more).
     sessions:
-        The arms to run side by side, of stock, stock+libc, stock+idt, kml.
+        The arms to run side by side, of stock, stock+libc, stock+idt, kml (default: stock,kml).
+    left:
+        Instead: the left session, e.g. ``stock,kernel=6.12,cpus=4`` or ``local`` (this machine itself). Settings:
+        kernel, suite, image, cpus, memory, accel, name (default: stock).
+    right:
+        The right session, written in the same way (default: kml).
     accel:
         auto, kvm or tcg; auto uses KVM where a guest really starts under it.
     image:
@@ -100,8 +107,9 @@ def run(
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
-    plan = _plan(command, workload, loops, duration, cpus, sessions, accel, image, sample_rate, out, name, title, options)
-    reason = common.no_guest_reason()
+    specs = _session_specs(sessions, left, right, cpus, accel, image)
+    plan = _plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options)
+    reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
     if headless or not (detach or on_terminal()):
@@ -155,10 +163,7 @@ def _plan(
     workload: str | None,
     loops: int | None,
     duration: str | None,
-    cpus: int | None,
-    arms: str,
-    accel: str,
-    image: str,
+    sessions: list[SessionSpec],
     sample_rate: float,
     out: Path | None,
     name: str | None,
@@ -168,18 +173,11 @@ def _plan(
     """The arguments as a plan; everything that can be wrong with them is found here, before anything is started."""
     from kmltui.runner.run import Plan, run_name
 
-    if not 0.1 <= sample_rate <= 100:
-        fail(f"--sample-rate {sample_rate}: must be between 0.1 and 100")
-    if name is not None and not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        fail(f"--name {name!r}: letters, digits, '-', '_' and '.' only")
-    if name is not None and len(name) > 80:
-        fail("--name: 80 characters at most")
+    common.check_run_options(sample_rate, name, out)
     spec = _workload_spec(command, workload, loops, duration, options)
-    if out is not None:
-        _check_out(out)
     return Plan(
         workload=spec,
-        sessions=_session_specs(arms, cpus, accel, image),
+        sessions=sessions,
         name=name or run_name(spec.name),
         out=out,
         sample_period_ns=round(1e9 / sample_rate),
@@ -206,35 +204,25 @@ def _workload_spec(
         fail(str(error))
 
 
-def _session_specs(arms: str, cpus: int | None, accel: str, image: str) -> list[SessionSpec]:
-    import typing
-
+def _session_specs(
+    arms: str | None, left: str | None, right: str | None, cpus: int | None, accel: str, image: str
+) -> list[SessionSpec]:
     import psutil
 
-    from kmltui.model import Arm, SessionSpec
+    from kmltui.cli import sessions
+    from kmltui.model import SessionSpec
 
-    known = typing.get_args(Arm)
-    names = [arm.strip() for arm in arms.split(",") if arm.strip()]
-    for arm in names:
-        if arm not in known:
-            fail(f"--sessions: {arm!r} is not an arm; there are {', '.join(known)}")
-    if not names or len(set(names)) != len(names):
-        fail(f"--sessions {arms!r}: name each arm once, e.g. stock,kml")
     if accel not in ("auto", "kvm", "tcg"):
         fail(f"--accel {accel!r}: must be auto, kvm or tcg")
     vcpus = cpus if cpus is not None else 2 if (psutil.cpu_count() or 1) >= 4 else 1
     if not 1 <= vcpus <= 64:
         fail(f"--cpus {vcpus}: must be between 1 and 64")
-    return [SessionSpec(name=arm, arm=arm, vcpus=vcpus, accel=accel, image=image) for arm in names]  # type: ignore[arg-type]
-
-
-def _check_out(out: Path) -> None:
-    if out.is_dir():
-        fail(f"--out {out}: is a directory; name a file, e.g. {out / 'run.kmlrec'}")
-    if out.exists():
-        fail(f"--out {out}: exists already; remove it or choose another name (a recording is never overwritten)")
-    if not out.absolute().parent.is_dir():
-        fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
+    defaults = SessionSpec(name="", vcpus=vcpus, accel=accel, image=image)  # type: ignore[arg-type]
+    if left is None and right is None:
+        return sessions.arms("stock,kml" if arms is None else arms, defaults)
+    if arms is not None:
+        fail("give either --sessions or --left and --right, not both")
+    return sessions.pair(left, right, defaults)
 
 
 def _headless(plan: Plan) -> int:
@@ -267,15 +255,20 @@ async def _detached(plan: Plan, *, watch: bool) -> int:
 
 def _arguments(plan: Plan) -> list[str]:
     """The plan as arguments of ``kmltui run``, for the runner's own process."""
+    from kmltui.cli import sessions
+
     workload, first = plan.workload, plan.sessions[0]
+    pair = [sessions.written(spec) for spec in plan.sessions] if len(plan.sessions) == 2 else None
     arguments: dict[str, Any] = {
         "--workload": workload.name if workload.name != "command" else None,
         "--loops": workload.loops,
         "--duration": f"{workload.duration_s}s" if workload.duration_s is not None else None,
-        "--cpus": first.vcpus,
-        "--sessions": ",".join(spec.arm for spec in plan.sessions),
-        "--accel": first.accel,
-        "--image": first.image or None,
+        "--left": pair[0] if pair else None,
+        "--right": pair[1] if pair else None,
+        "--cpus": None if pair else first.vcpus,
+        "--sessions": None if pair else ",".join(spec.arm for spec in plan.sessions),
+        "--accel": None if pair else first.accel,
+        "--image": None if pair else first.image or None,
         "--sample-rate": 1e9 / plan.sample_period_ns,
         "--out": plan.out.absolute() if plan.out else None,
         "--title": plan.title or None,

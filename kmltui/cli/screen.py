@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import os
 import sys
@@ -61,6 +62,37 @@ def _entry_of(path: Path) -> RunEntry | None:
 
 def watch_run(entry: RunEntry, *, fps: float | None = None) -> int:
     """The screen on a run that was just started or goes on; afterwards says what became of the run."""
+    result = _watch(entry, fps)
+    return _farewell(Path(entry.recording), entry, result)
+
+
+def watch_passing_run(entry: RunEntry) -> int:
+    """The screen on a run that is there to be looked at: it ends with its terminal, its recording with the run.
+
+    Only when the user chooses to leave it running, it and its recording stay.
+    """
+    from kmltui.recording import library
+    from kmltui.runner import control, registry
+    from kmltui.tui.controls import ViewerResult
+
+    result = _watch(entry, None)
+    if result is ViewerResult.TERMINAL_GONE:
+        with contextlib.suppress(control.ControlError):
+            asyncio.run(control.request(entry.socket, "stop"))
+            asyncio.run(_wait_for_end(entry))
+    path = Path(entry.recording)
+    state = library.entry(path)
+    if state.state == "live":
+        return _farewell(path, entry, result)
+    library.remove(path)
+    registry.forget(entry.name)
+    if state.state in ("done", "stopped"):
+        return DONE
+    print(f"{state.state}: {state.detail}".rstrip(": "), file=sys.stderr)
+    return RUN_FAILED
+
+
+def _watch(entry: RunEntry, fps: float | None) -> ViewerResult:
     from kmltui.tui.app import run_viewer
     from kmltui.tui.controls import ViewerResult
 
@@ -68,7 +100,7 @@ def watch_run(entry: RunEntry, *, fps: float | None = None) -> int:
         result = run_viewer(reader, RunControls(entry), mode="live", fps=fps)
     if result is ViewerResult.STOP:
         asyncio.run(_wait_for_end(entry))
-    return _farewell(Path(entry.recording), entry, result)
+    return result
 
 
 async def _wait_for_end(entry: RunEntry, limit_s: float = 20.0) -> None:

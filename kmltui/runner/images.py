@@ -19,14 +19,15 @@ class _Stopped(Exception):
 
 
 async def prepare(sessions: Sequence[SessionSpec], emit: Emit, clock: Clock) -> None:
-    """Make sure that every guest session's image is there. Emits State records for the sessions that wait for it.
+    """Make sure that the image of every session is there: guests boot it, the host takes its programs from it.
+    Emits State records for the sessions that wait for it.
 
     Raises:
         SessionError: an image cannot be made; the message says why and what to do.
     """
     wanted: dict[str, list[str]] = {}
     for spec in sessions:
-        if spec.kind == "guest":
+        if spec.kind != "local-kml":
             wanted.setdefault(spec.image, []).append(spec.name)
     for image, names in wanted.items():
         await _prepare(image, names, emit, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -28,19 +29,24 @@ def log_path(name: str) -> Path:
     return paths.state_dir() / "logs" / f"{name}.log"
 
 
-async def launch(name: str, arguments: Sequence[str]) -> registry.RunEntry:
-    """Start ``kmltui run --headless --name NAME ARGUMENTS`` detached; return once its recording has begun.
+async def launch(name: str, arguments: Sequence[str], command: str = "run", secret: bytes = b"") -> registry.RunEntry:
+    """Start ``kmltui COMMAND --headless --name NAME ARGUMENTS`` detached; return once its recording has begun.
+
+    ``secret`` is what it reads on its standard input, where nobody else can see it.
 
     Raises:
         LaunchError: it did not come that far.
     """
     path = log_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "kmltui", "run", "--headless", "--name", name, *arguments]
+    argv = [sys.executable, "-m", "kmltui", command, "--headless", "--name", name, *arguments]
     with path.open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            argv, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+        stdin.write(secret)
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         try:

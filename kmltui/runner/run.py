@@ -226,9 +226,13 @@ class Run:
             for number in wanted:
                 loop.remove_signal_handler(number)
 
+    async def _prepare(self) -> None:
+        """What all sessions need before the first of them is started."""
+        await images.prepare(self.plan.sessions, self.emit, self.clock)
+
     async def _sessions(self) -> None:
         """All sessions side by side; the first failure ends the run."""
-        await images.prepare(self.plan.sessions, self.emit, self.clock)
+        await self._prepare()
         barrier = asyncio.Barrier(len(self.plan.sessions))
         tasks = [asyncio.create_task(self._one(spec, barrier), name=spec.name) for spec in self.plan.sessions]
         try:
@@ -255,6 +259,7 @@ class Run:
             await _finish(session.stop())
 
     async def _work(self, session: Session, barrier: asyncio.Barrier) -> None:
+        """What is done in a session that has started."""
         workload = workloads.get(self.plan.workload.name)
         context = workloads.Context(session=session, spec=self.plan.workload, emit=self.emit, clock=self.clock)
         settings = workload.server_settings(self.plan.workload)

@@ -32,7 +32,6 @@ _SETTINGS = (
     "--datadir=/var/lib/mysql",
     "--socket=/run/mysqld/mysqld.sock",
     "--pid-file=/run/mysqld/mysqld.pid",
-    "--bind-address=0.0.0.0",
     "--skip-name-resolve",
     "--skip-log-bin",
     "--innodb-use-native-aio=0",
@@ -76,7 +75,9 @@ class Server:
         """
         statement = f"CREATE OR REPLACE USER '{USER}'@'%' IDENTIFIED BY '{self._password}';\n"
         await self._session.put(INIT_FILE, statement.encode(), 0o600)
-        self._process = await self._session.spawn([PROGRAM, *_SETTINGS, *settings], group="server")
+        # On the host itself it has a socket in a private directory and nothing else.
+        network = "--skip-networking" if isinstance(self._session.mysql_address(), str) else "--bind-address=0.0.0.0"
+        self._process = await self._session.spawn([PROGRAM, *_SETTINGS, network, *settings], group="server")
         self._tasks = [asyncio.create_task(self._follow_log()), asyncio.create_task(self._watch())]
         deadline = time.monotonic() + START_LIMIT_S
         while not self._died.done():

@@ -152,22 +152,27 @@ def test_times_are_read_as_people_write_them(text, expected):
     assert common.seconds(text) == expected
 
 
-def test_a_detached_run_gets_the_same_plan():
+SESSIONS = [
+    {"arms": "stock,stock+idt"},
+    {"arms": "stock,stock+idt,kml", "image": "bookworm/6.1", "accel": "tcg", "cpus": 3},
+    {"left": "local", "right": "kml,kernel=6.12,cpus=4,memory=2G,name=big"},
+]
+
+
+@pytest.mark.parametrize("sessions", SESSIONS)
+def test_a_detached_run_gets_the_same_plan(sessions):
     """What ``run`` was told reaches the runner's own process through an argument list: nothing may be lost."""
-    given = dict(
-        workload="wisconsin", loops=7, duration=None, cpus=2, arms="stock,stock+idt", accel="tcg", image="bookworm/6.1",
-        sample_rate=4.0, out=None, name="n1", title="-- a title with spaces", options={"net_buffer_length": "1024"},
-    )  # fmt: skip
-    plan = runs._plan((), *given.values())
     seen = []
-    app = cli.App(result_action="return_value")
-    app.command(lambda **kwargs: seen.append(kwargs), name="run")
 
-    def capture(*command, workload=None, loops=None, duration=None, cpus=None, sessions="", accel="", image="",
-                sample_rate: float = 2.0, out=None, name=None, title="", **options: str):  # fmt: skip
-        seen.append(runs._plan(command, workload, int(loops), duration, int(cpus), sessions, accel, image,
-                               sample_rate, out, "n1", title, options))  # fmt: skip
+    def capture(*command, workload=None, loops: int | None = None, duration=None, cpus: int | None = None,
+                sessions=None, left=None, right=None, accel="auto", image="", sample_rate: float = 2.0, out=None,
+                name="n1", title="", **options: str):  # fmt: skip
+        specs = runs._session_specs(sessions, left, right, cpus, accel, image)
+        seen.append(runs._plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options))
 
+    given = {"arms": None, "left": None, "right": None, "cpus": 2, "accel": "auto", "image": ""} | sessions
+    plan = runs._plan((), "wisconsin", 7, None, runs._session_specs(**given), 4.0, None, "n1", "-- a title with spaces",
+                      {"net_buffer_length": "1024"})  # fmt: skip
     app = cli.App(result_action="return_value")
     app.command(capture, name="run")
     app(["run", *runs._arguments(plan)], exit_on_error=False)

@@ -59,6 +59,10 @@ class Probe(workloads.Workload):
             raise self.error
 
 
+async def no_image_needed(run):
+    pass
+
+
 class World:
     """A run of :class:`Probe` on two fake sessions."""
 
@@ -67,6 +71,7 @@ class World:
         self.sessions = {}
         self.records = []
         monkeypatch.setattr(workloads, "get", lambda name: self.workload)
+        monkeypatch.setattr(Run, "_prepare", no_image_needed)
         plan = Plan(
             workload=WorkloadSpec(name="probe"),
             sessions=[SessionSpec(name="stock", kind="local"), SessionSpec(name="kml", kind="local", arm="kml")],

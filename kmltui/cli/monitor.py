@@ -1,0 +1,170 @@
+"""``kmltui monitor``: the screen on this machine and on a server that is there already."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from kmltui.cli import common, screen
+from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal
+
+if TYPE_CHECKING:
+    from kmltui.runner.run import Plan
+    from kmltui.sessions.mysql import Login
+
+Flag = Parameter(negative="")
+
+
+def monitor(
+    *,
+    mysql: str | None = None,
+    mysql_password_file: Path | None = None,
+    mysql_defaults_file: Path | None = None,
+    duration: Annotated[str, Parameter(alias="-t")] = "24h",
+    sample_rate: float = 1.0,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    name: str | None = None,
+    title: str = "",
+    headless: Annotated[bool, Flag] = False,
+    detach: Annotated[bool, Flag] = False,
+) -> int:
+    """Watch this machine, and a MySQL or MariaDB server that runs already: no guest, and no root for the basics.
+
+    CPU time of each CPU and of the server, its queries, and its system calls by name where that is permitted (as root;
+    else as far as it goes, and the environment page says how far). Nothing is changed on the machine. What is shown is
+    recorded as in every run; without ``--out``, ``--detach`` or ``--headless`` the recording is gone with the screen.
+
+    The password is never an argument. It comes from the first of: ``--mysql-password-file``, the environment variable
+    MYSQL_PWD, the option file, a prompt if the server asks for one.
+
+    Parameters
+    ----------
+    mysql:
+        The server: mysql://USER@HOST:PORT or mysql:///PATH/TO/SOCKET, without a password. Default: this machine alone.
+    mysql_password_file:
+        A file whose first line is the password.
+    mysql_defaults_file:
+        An option file as the mysql client reads it, with a [client] group (default: ~/.my.cnf if it is there).
+    duration:
+        When it ends by itself, e.g. 90s, 30m or 24h; it bounds the recording.
+    sample_rate:
+        Samples a second.
+    out:
+        Keep the recording, in this file.
+    name:
+        The run's name (default: made from the date).
+    title:
+        A line of your own, shown with the recording.
+    headless:
+        No screen; the recording is kept.
+    detach:
+        Start it in the background, print its name and return; the recording is kept.
+    """
+    login = _login(mysql, mysql_password_file, mysql_defaults_file)
+    plan = _plan(login, duration=duration, sample_rate=sample_rate, out=out, name=name, title=title)
+    if login is not None:
+        login = _checked(login, ask=not headless)
+    if headless or not (detach or on_terminal()):
+        return _headless(plan, login)
+    return asyncio.run(_started(plan, login, mysql_defaults_file, watch=not detach, keep=detach or out is not None))
+
+
+def _plan(
+    login: Login | None, *, duration: str, sample_rate: float, out: Path | None, name: str | None, title: str
+) -> Plan:
+    from kmltui.runner import monitor as runner
+    from kmltui.runner.run import run_name
+
+    common.check_run_options(sample_rate, name, out)
+    length = common.positive_seconds(duration, "--duration")
+    if length > runner.MAX_DURATION_S:
+        fail(f"--duration {duration}: must be at most 7 days; the recording grows as long as it lasts")
+    return runner.plan(
+        login,
+        name=name or run_name(runner.WORKLOAD),
+        duration_s=length,
+        sample_period_ns=round(1e9 / sample_rate),
+        out=out,
+        title=title,
+    )
+
+
+def _login(dsn: str | None, password_file: Path | None, option_file: Path | None) -> Login | None:
+    from kmltui.sessions.mysql import DsnError, MysqlError, find_login, parse_dsn
+
+    if dsn is None:
+        if password_file is not None or option_file is not None:
+            fail("a password or an option file is of use with --mysql only; 'mysql://' takes all from the option file")
+        return None
+    try:
+        return find_login(parse_dsn(dsn), password_file, option_file)
+    except DsnError as error:
+        fail(f"--mysql {error}")
+    except MysqlError as error:
+        fail(str(error))
+
+
+def _checked(login: Login, *, ask: bool) -> Login:
+    """A login that works: found out before anything is started, so that a typo is answered at once."""
+    from dataclasses import replace
+
+    from kmltui.sessions.mysql import MysqlError, ask_password
+
+    try:
+        try:
+            login.connect().close()
+        except MysqlError as error:
+            if not (error.denied and ask and not login.password and sys.stdin.isatty()):
+                raise
+            login = replace(login, password=ask_password(login.address))
+            login.connect().close()
+    except MysqlError as error:
+        fail(str(error), RUN_FAILED)
+    return login
+
+
+def _headless(plan: Plan, login: Login | None) -> int:
+    from kmltui.recording import RecordingError
+    from kmltui.runner.monitor import Monitor
+    from kmltui.runner.narrator import Narrator
+
+    run = Monitor(plan, [Narrator(sys.stderr).hear], login=login)
+    try:
+        outcome = asyncio.run(run.execute())
+    except (OSError, RecordingError) as error:
+        fail(f"{run.path}: the recording cannot be written: {error}", RUN_FAILED)
+    print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
+    return RUN_FAILED if outcome.status == "failed" else DONE
+
+
+async def _started(plan: Plan, login: Login | None, option_file: Path | None, *, watch: bool, keep: bool) -> int:
+    from kmltui.runner.launch import LaunchError, launch
+
+    try:
+        secret = login.password + b"\n" if login is not None else b""
+        entry = await launch(plan.name, _arguments(plan, login, option_file), "monitor", secret)
+    except LaunchError as error:
+        fail(str(error), error.status or RUN_FAILED)
+    if not watch:
+        print(entry.name)
+        print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
+        return DONE
+    return await asyncio.to_thread(screen.watch_run if keep else screen.watch_passing_run, entry)
+
+
+def _arguments(plan: Plan, login: Login | None, option_file: Path | None) -> list[str]:
+    """The plan as arguments of ``kmltui monitor``, for the runner's own process; the password goes another way."""
+    values = {
+        "--mysql": str(login.address) if login is not None else None,
+        "--mysql-password-file": "/dev/stdin" if login is not None and login.password else None,
+        "--mysql-defaults-file": option_file.absolute() if option_file is not None else None,
+        "--duration": f"{plan.workload.duration_s}s",
+        "--sample-rate": 1e9 / plan.sample_period_ns,
+        "--out": plan.out.absolute() if plan.out else None,
+        "--title": plan.title or None,
+    }
+    return [f"{key}={value}" for key, value in values.items() if value is not None]

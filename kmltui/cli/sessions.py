@@ -1,0 +1,151 @@
+"""Which sessions a run has: the arms of ``--sessions``, or one written out for each of ``--left`` and ``--right``.
+
+A session is written as what it is, then how it is set up::
+
+    kml                          a guest with KML, set up as --cpus, --accel and --image say
+    stock,kernel=6.12,cpus=4     a guest with another kernel and four CPUs
+    kml,accel=tcg,memory=2G      a guest that is emulated
+    local                        this machine itself, without a guest
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from kmltui.cli.common import fail
+from kmltui.model import Arm, SessionSpec
+
+ARMS: tuple[str, ...] = typing.get_args(Arm)
+_GUEST_KEYS = ("kernel", "suite", "image", "cpus", "memory", "accel", "name")
+_LOCAL_KEYS = ("image", "name")
+_UNITS = {"": 1 << 20, "M": 1 << 20, "G": 1 << 30}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,39}")
+
+
+def arms(text: str, defaults: SessionSpec) -> list[SessionSpec]:
+    """The sessions of ``--sessions``: several arms of one set-up. Raises Failure."""
+    names = [arm.strip() for arm in text.split(",") if arm.strip()]
+    for arm in names:
+        if arm not in ARMS:
+            fail(f"--sessions: {arm!r} is not an arm; there are {', '.join(ARMS)}")
+    if not names or len(set(names)) != len(names):
+        fail(f"--sessions {text!r}: name each arm once, e.g. stock,kml")
+    return [replace(defaults, name=arm, arm=arm) for arm in names]
+
+
+def pair(left: str | None, right: str | None, defaults: SessionSpec) -> list[SessionSpec]:
+    """The sessions of ``--left`` and ``--right``; what is not given is stock, or KML. Raises Failure."""
+    specs = [parse(left or "stock", defaults, "--left"), parse(right or "kml", defaults, "--right")]
+    return named(specs)
+
+
+def parse(text: str, defaults: SessionSpec, option: str) -> SessionSpec:
+    """One session; its name is empty unless the text gives one. Raises Failure."""
+    what, *settings = [word.strip() for word in text.split(",")]
+    known: tuple[str, ...]
+    if what == "local":
+        spec, known = SessionSpec(name="", kind="local", image=defaults.image), _LOCAL_KEYS
+    elif what in ARMS:
+        spec, known = replace(defaults, name="", arm=what), _GUEST_KEYS
+    else:
+        fail(f"{option} {text!r}: begins with {', '.join(ARMS)} or local, e.g. kml,kernel=6.12,cpus=4")
+    given: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if key not in known:
+            fail(f"{option} {text!r}: {what} has no setting {key!r}; it has {', '.join(known)}")
+        if not equals or not value:
+            fail(f"{option} {text!r}: {key} needs a value, e.g. {key}={_example(key)}")
+        if key in given:
+            fail(f"{option} {text!r}: {key} is set twice")
+        given[key] = value
+    return _apply(spec, given, f"{option} {text!r}")
+
+
+def _example(key: str) -> str:
+    examples = {"kernel": "6.12", "suite": "trixie", "image": "bookworm/6.12", "cpus": "4", "memory": "2G"}
+    return examples.get(key, "tcg" if key == "accel" else "left")
+
+
+def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
+    if "image" in given and ("kernel" in given or "suite" in given):
+        fail(f"{where}: give either image or kernel and suite")
+    for key, value in given.items():
+        match key:
+            case "cpus":
+                if not value.isdecimal() or not 1 <= int(value) <= 64:
+                    fail(f"{where}: cpus is a number from 1 to 64")
+                spec = replace(spec, vcpus=int(value))
+            case "memory":
+                size = re.fullmatch(r"(\d{1,6})([MG]?)", value)
+                if size is None or not 256 << 20 <= (memory := int(size[1]) * _UNITS[size[2]]) <= 1 << 40:
+                    fail(f"{where}: memory is a size of at least 256M, like 512M or 2G")
+                spec = replace(spec, memory_bytes=memory)
+            case "accel":
+                if value not in ("auto", "kvm", "tcg"):
+                    fail(f"{where}: accel is auto, kvm or tcg")
+                spec = replace(spec, accel=value)
+            case "name":
+                if not _NAME.fullmatch(value):
+                    fail(f"{where}: a name has letters, digits, '.', '+', '_' and '-' only, 40 at most")
+                spec = replace(spec, name=value)
+            case "image":
+                spec = replace(spec, image=value)
+    if "kernel" in given or "suite" in given:
+        spec = replace(spec, image=_image(given.get("suite"), given.get("kernel"), where))
+    return spec
+
+
+def _image(suite: str | None, kernel: str | None, where: str) -> str:
+    from kmltui.guest.errors import ImageError
+    from kmltui.guest.spec import make_spec
+
+    try:
+        return make_spec(suite, kernel).name
+    except ImageError as error:
+        fail(f"{where}: {error}")
+
+
+def named(specs: Sequence[SessionSpec]) -> list[SessionSpec]:
+    """The same with names: what each is, and, where that is not enough, what sets it apart from the others."""
+    names = [spec.name or _base(spec) for spec in specs]
+    if len(set(names)) < len(names):
+        names = [spec.name or "-".join([_base(spec), *_distinctions(spec, specs)]) for spec in specs]
+    used: set[str] = set()
+    for index, name in enumerate(names):
+        number = 2
+        while names[index] in used:  # the same session twice: to see how far apart equal ones are
+            names[index], number = f"{name}-{number}", number + 1
+        used.add(names[index])
+    return [replace(spec, name=name) for spec, name in zip(specs, names, strict=True)]
+
+
+def _base(spec: SessionSpec) -> str:
+    return spec.arm if spec.kind == "guest" else spec.kind
+
+
+def _distinctions(spec: SessionSpec, specs: Sequence[SessionSpec]) -> list[str]:
+    words = []
+    if len({other.image for other in specs}) > 1:
+        words.append(re.sub(r"[^A-Za-z0-9.]+", "-", spec.image).strip("-") or "default")
+    if len({other.vcpus for other in specs}) > 1:
+        words.append(f"{spec.vcpus}cpu")
+    if len({other.accel for other in specs}) > 1:
+        words.append(spec.accel)
+    if len({other.memory_bytes for other in specs}) > 1:
+        words.append(f"{spec.memory_bytes >> 20}M")
+    return words
+
+
+def written(spec: SessionSpec) -> str:
+    """The text that :func:`parse` reads as ``spec``, whatever the defaults are."""
+    settings = {"name": spec.name}
+    if spec.image:
+        settings["image"] = spec.image
+    if spec.kind == "guest":
+        settings |= {"cpus": str(spec.vcpus), "memory": f"{spec.memory_bytes >> 20}M", "accel": spec.accel}
+    return ",".join([_base(spec), *(f"{key}={value}" for key, value in settings.items())])
