@@ -9,6 +9,8 @@ the symbol hash table, and that moves into the new segment.
 Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that
 is: a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out that rest as zeroed
 memory), and what followed in the file moves behind the new segment, which fills its last page for the same reason.
+The code of a loader goes into the last page of its own code if there is room: ld.so takes the symbol `_end` for its
+own end, and `_dl_find_object`, hence the unwinder, would not find it behind that.
 """
 
 from __future__ import annotations
@@ -48,8 +50,7 @@ class Appended:
         self._sections = [replace(s) for s in elf.sections]
         self._address = _up(elf.end)
         self._hash = self._make_room()
-        self.text = self._address + _up(self._hash.size if self._hash else 0, 64)
-        """The address at which the added code begins."""
+        self._free = self._address + _up(self._hash.size if self._hash else 0, 64)
 
     def patch(self, address: int, code: bytes) -> None:
         """Overwrite what the file holds at `address`."""
@@ -58,16 +59,37 @@ class Appended:
             raise ElfError(f"a patch at {address:#x} is outside the file")
         self._out[offset : offset + len(code)] = code
 
-    def close(self, text: bytes, eh_frame_hdr: bytes, eh_frame: bytes) -> bytes:
-        """The new file, with `text` at its address and the tables, if any, behind it, each on 8 bytes."""
+    def places(self) -> list[tuple[int, int]]:
+        """(address, room in bytes) of where the code may go, best first; the last has room for anything."""
+        places = [(self._free, 1 << 31)]
+        if self._elf.is_loader:
+            segment = self._elf.executable[-1]
+            start = _up(segment.vaddr + segment.filesz, 16)
+            end = _up(segment.vaddr + segment.filesz)
+            offset = start - segment.vaddr + segment.offset
+            unused = not any(self._elf.data[offset : offset + end - start])
+            others = (s.offset for s in self._elf.sections if s.flags & SHF_ALLOC and s.offset >= offset)
+            if unused and min(others, default=0) >= offset + end - start:
+                places.insert(0, (start, end - start))
+        return places
+
+    def tables(self, text: int, size: int) -> int:
+        """The address of the tables if `size` bytes of code stand at `text`."""
+        return _up(text + size if text == self._free else self._free, 8)
+
+    def close(self, text: int, code: bytes, eh_frame_hdr: bytes, eh_frame: bytes) -> bytes:
+        """The new file: `code` at the address `text`, one of `places`, the tables, if any, each on 8 bytes."""
         tail = self._fill_bss() if self._elf.is_loader else bytearray()
         self._out += bytes(-len(self._out) % PAGE)
         start = len(self._out)
         delta = self._address - start
         if self._hash:
             self._move_hash(self._hash, delta)
-        self._out += bytes(self.text - delta - len(self._out))
-        self._add(TEXT_SECTION, SHF_ALLOC | SHF_EXECINSTR, text, delta)
+        self._out += bytes(self._free - delta - len(self._out))
+        if text == self._free:
+            self._add(TEXT_SECTION, SHF_ALLOC | SHF_EXECINSTR, code, delta)
+        else:
+            self._fill_code(text, code)
         if eh_frame_hdr:
             header = self._add(".kml.eh_frame_hdr", SHF_ALLOC, eh_frame_hdr, delta)
             for segment in self._segments:
@@ -141,6 +163,15 @@ class Appended:
         )
         self._out += content
         return at
+
+    def _fill_code(self, text: int, code: bytes) -> None:
+        """Put `code` behind the last code segment, in the same page."""
+        segment = next(s for s in reversed(self._segments) if s.type == SegmentType.LOAD and s.flags & Flag.X)
+        at = text - segment.vaddr + segment.offset
+        self._out[at : at + len(code)] = code
+        segment.filesz = segment.memsz = at + len(code) - segment.offset
+        flags = SHF_ALLOC | SHF_EXECINSTR
+        self._sections.append(Section(0, SectionType.PROGBITS, flags, text, at, len(code), 0, 0, 16, 0, TEXT_SECTION))
 
     def _fill_bss(self) -> bytearray:
         """Make .bss a part of the file, up to the end of its page; what stood behind it, to be put elsewhere."""

@@ -61,29 +61,27 @@ def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
 
 
 def _build(planner: Planner, plans: list[Plan]) -> bytes:
-    code = planner.code
-    frames = code.frames
-    appended = Appended(code.elf)
-    thunks = Thunks(code, appended.text)
-    if code.elf.starts_programs:
-        add_entry(code, thunks, planner.targets)
-    for plan in plans:
-        if plan.method != "left alone":
-            thunks.add(plan)
-    for address, patch in thunks.patches:
-        appended.patch(address, patch)
+    elf, frames = planner.elf, planner.code.frames
+    appended = Appended(elf)
+    for address, room in appended.places():
+        thunks = Thunks(planner.code, address)
+        if elf.starts_programs:
+            add_entry(planner.code, thunks, planner.targets)
+        for plan in plans:
+            if plan.method != "left alone":
+                thunks.add(plan)
+        if len(thunks.text) <= room:
+            break
+    for place, patch in thunks.patches:
+        appended.patch(place, patch)
     header = records = b""
     if frames.eh_frame is not None:
-        size = header_size(len(frames.entries) + len(thunks.frames))
-        header_address = _up8(thunks.here)
-        records_address = _up8(header_address + size)
+        header_address = appended.tables(thunks.base, len(thunks.text))
+        records_address = header_address + header_size(len(frames.entries) + len(thunks.frames))
+        records_address += -records_address % 8
         records, entries = write_frames(thunks.frames, records_address)
         header = write_header([*frames.entries, *entries], frames.eh_frame, header_address)
-    return appended.close(bytes(thunks.text), header, records)
-
-
-def _up8(value: int) -> int:
-    return -(-value // 8) * 8
+    return appended.close(thunks.base, bytes(thunks.text), header, records)
 
 
 def _report(elf: Elf, path: str, plans: list[Plan], reason: str) -> FileReport:
