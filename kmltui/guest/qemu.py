@@ -44,6 +44,8 @@ COMMAND_LINE = (
     "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic "
     # KML cannot work with kernel page-table isolation; neither session has it, so that none gains by its absence.
     "pti=off ibt=off "
+    # The kernel lies at the same addresses in both, and in every run.
+    "nokaslr "
     "tsc=reliable no_timer_check nmi_watchdog=0 no-kvmapf random.trust_cpu=on "
     # Boot without what a guest of ours has no use for.
     "cryptomgr.notests 8250.nr_uarts=1 i8042.noaux i8042.nokbd acpi_no_watchdog rcupdate.rcu_expedited=1"
@@ -101,6 +103,7 @@ class Vm:
         self._qmp = QMPClient(f"kmltui-{config.name}")
         self._tasks: list[asyncio.Task[None]] = []
         self._messages: deque[str] = deque(maxlen=20)
+        self._output: tuple[asyncio.StreamReader, asyncio.StreamWriter]
         self.control: tuple[asyncio.StreamReader, asyncio.StreamWriter]
         self.agent: tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -130,8 +133,9 @@ class Vm:
             for end in theirs.values():
                 end.close()
         self._tasks.append(asyncio.create_task(self._read_messages()))
-        console, _ = await asyncio.open_connection(sock=ours["console"])
-        self._tasks.append(asyncio.create_task(self._read_console(console)))
+        # A connection is closed with its writer, so all three are kept.
+        self._output = await asyncio.open_connection(sock=ours["console"])
+        self._tasks.append(asyncio.create_task(self._read_console(self._output[0])))
         self.control = await asyncio.open_connection(sock=ours["control"], limit=1 << 20)
         self.agent = await asyncio.open_connection(sock=ours["agent"], limit=1 << 21)
         logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # it logs what it raises
@@ -228,7 +232,7 @@ class Vm:
             await process.wait()
         with contextlib.suppress(Exception):  # whatever is left of a connection to a process that is gone
             await self._qmp.disconnect()
-        for name in ("control", "agent"):
+        for name in ("_output", "control", "agent"):
             if hasattr(self, name):
                 getattr(self, name)[1].close()
         if self._tasks:

@@ -25,8 +25,15 @@ BOOT_LIMIT_S = 120.0
 SILENCE_LIMIT_S = 30.0
 """An agent that is silent for this long (and ten periods) means a guest that hangs."""
 
-_SHOWN_LINES = 12
-_ALARMS = ("BUG:", "Oops", "Kernel panic", "general protection fault", "watchdog:", "WARNING:", "Call Trace")
+_SHOWN_LINES = 8
+_ALARMS = ("BUG:", "Oops", "Kernel panic", "sysrq:", "general protection fault", "watchdog:", "WARNING:", "Call Trace")
+
+
+def _telling(console: list[str]) -> list[str]:
+    """The last lines, and those before them that say what happened (a panic ends in registers and addresses)."""
+    last = len(console) - _SHOWN_LINES
+    alarms = [line for line in console[: max(last, 0)] if any(alarm in line for alarm in _ALARMS)]
+    return alarms[-_SHOWN_LINES:] + console[max(last, 0) :]
 
 
 class GuestSession:
@@ -116,8 +123,8 @@ class GuestSession:
         self._emit(Log(t_ns=self._clock(), session=self.spec.name, source="console", text=text, level=level))  # type: ignore[arg-type]
 
     def _error(self, what: str, state: str = "failed") -> SessionError:
-        lines = list(self._vm.console)[-_SHOWN_LINES:] if self._vm else []
-        console = "; the last lines of its console:\n" + "\n".join(lines) if lines else ""
+        lines = _telling(list(self._vm.console)) if self._vm else []
+        console = "; from the end of its console:\n" + "\n".join(lines) if lines else ""
         return SessionError(f"{self.spec.name}: {what}{console}", state)
 
     def _fail(self, error: SessionError) -> None:
@@ -192,6 +199,17 @@ class GuestSession:
         if self._agent is None or self._channel is None or self._stopped:
             raise SessionError(f"{self.spec.name}: the guest is not running")
         return self._agent, self._channel
+
+    @property
+    def pid(self) -> int:
+        """The process id of its QEMU."""
+        assert self._vm is not None, "the session has not been started"
+        return self._vm.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was stopped or has failed."""
+        return self._stopped or (self._failure is not None and self._failure.done())
 
     @property
     def channel(self) -> Channel:

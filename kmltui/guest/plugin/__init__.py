@@ -30,9 +30,10 @@ _RECORD_BYTES = _MAX_VCPUS * 16
 Instructions = dict[int, tuple[int, int]]
 """User and kernel instructions executed since the guest was started, by vCPU."""
 
-QEMU_ARGUMENTS = ("-icount", "shift=0", "-seed", "1")
-"""What makes a guest repeatable: its clock counts instructions (one is 1 ns), and its random numbers are always the
-same. The arguments of the plugin itself come from :func:`arguments`."""
+QEMU_ARGUMENTS = ("-icount", "shift=0", "-seed", "1", "-global", "virtio-serial-pci.ioeventfd=off")
+"""What makes a guest repeatable: its clock counts instructions (one is 1 ns), its random numbers are always the same,
+and what it writes to a port of ours is taken at once. (The guest's driver spins until it is taken; by another thread of
+QEMU that would be when the host has time for it.) The arguments of the plugin itself come from :func:`arguments`."""
 
 RTC = "base=2020-01-01,clock=vm"
 """The clock it boots with, instead of the host's."""

@@ -35,7 +35,7 @@ struct request {
 	uint8_t flags;
 	struct winsize window;
 	const char *group, *directory;
-	char *argv[ARGUMENTS_MAX + 1], *envp[ARGUMENTS_MAX + 4];
+	char *argv[ARGUMENTS_MAX + 1], *envp[ARGUMENTS_MAX + 3];
 };
 
 static struct child *find(uint32_t id)
@@ -180,7 +180,6 @@ static bool parse(const struct frame *frame, struct request *request)
 
 	request->envp[settings++] = "PATH=/trusted/usr/sbin:/trusted/usr/bin:/usr/sbin:/usr/bin";
 	request->envp[settings++] = "HOME=/root";
-	request->envp[settings++] = "LANG=C.UTF-8";
 	for (int i = 0; i < 2 + numbers[2] + numbers[3]; i++) {
 		size_t length = at < end ? strnlen((const char *)at, end - at) : 0;
 

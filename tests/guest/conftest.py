@@ -1,0 +1,249 @@
+"""Guests for tests: the image with all tools, guests that tests share, and guests of a test's own.
+
+``stock`` and ``kml`` are shared by all tests that ask for them and must be left as they were found. ``boot`` starts
+guests for one test. After each test the kernel's messages are read: a warning, bug, oops or lockup fails the test.
+
+``KMLTUI_TEST_KERNELS`` (default ``6.1``) names the kernels to run the tests on, separated by spaces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from kmltui.guest.image import Image, ensure_image
+from kmltui.guest.progress import Progress
+from kmltui.guest.spec import make_spec
+from kmltui.model import Environment, Log, Record, Sample, SessionSpec
+from kmltui.sessions.guest import GuestSession
+from kmltui.sessions.protocol import SessionError
+
+KERNELS = os.environ.get("KMLTUI_TEST_KERNELS", "6.1").split()
+COMMAND_LIMIT_S = 120.0
+MEMORY_BYTES = 1536 << 20
+"""The image with tools is some 300 MB, twice in memory while the guest boots."""
+
+_ALARM = re.compile(
+    r"WARNING:|BUG:|Oops|general protection fault|soft lockup|hard LOCKUP|Call Trace|rcu.*stall|blocked for"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == _HERE:
+            item.add_marker(pytest.mark.guest)
+            if isinstance(item, pytest.Function) and asyncio.iscoroutinefunction(item.obj):
+                # The shared guests live in one event loop.
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+_HERE = Path(__file__).parent
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kernel" in metafunc.fixturenames:
+        metafunc.parametrize("kernel", KERNELS, scope="session")
+
+
+@dataclass
+class Result:
+    """What a program in a guest did."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Guest:
+    """A running guest, with everything it has told."""
+
+    session: GuestSession
+    records: list[Record] = field(default_factory=list)
+    read_messages: int = 0
+
+    async def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        group: str = "client",
+        env: Mapping[str, str] | None = None,
+        elevated: bool = True,
+        data: bytes | None = None,
+        limit_s: float = COMMAND_LIMIT_S,
+    ) -> Result:
+        """Run a program (a text: by the shell) to its end."""
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+        async with asyncio.timeout(limit_s):
+            process = await self.session.spawn(argv, group=group, env=env, stdin=data is not None, elevated=elevated)
+            if data is not None:
+                await process.write(data)
+                await process.close_stdin()
+            out = {"stdout": bytearray(), "stderr": bytearray()}
+            async for stream, part in process.chunks():
+                out[stream] += part
+            return Result(
+                await process.wait(), out["stdout"].decode(errors="replace"), out["stderr"].decode(errors="replace")
+            )
+
+    async def check(self, command: str | Sequence[str], **options: Any) -> str:
+        """The standard output of a program that must succeed."""
+        result = await self.run(command, **options)
+        assert result.status == 0, f"{command}: status {result.status}\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The records of one kind so far."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+    @property
+    def samples(self) -> list[Sample]:
+        return self.of(Sample)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        environment: Environment = self.of(Environment)[0]
+        return environment.facts
+
+    @property
+    def console(self) -> list[str]:
+        return [log.text for log in self.of(Log) if log.source == "console"]
+
+    async def sample(self, mark: str) -> Sample:
+        """A sample taken now."""
+        await self.session.sample(mark)
+        return next(sample for sample in reversed(self.samples) if sample.mark == mark)
+
+    async def new_alarms(self) -> list[str]:
+        """What the kernel has complained of since the last time."""
+        lines = (await self.check(["/bin/dmesg"], elevated=False)).splitlines()
+        new, self.read_messages = lines[self.read_messages :], len(lines)
+        return [line for line in new if _ALARM.search(line)]
+
+    async def alive(self) -> bool:
+        with contextlib.suppress(SessionError, TimeoutError):
+            return (await self.run(["/bin/true"], elevated=False, limit_s=20)).status == 0
+        return False
+
+
+async def start_guest(image: Image, arm: str = "stock", *, period_ns: int = 500_000_000, **options: Any) -> Guest:
+    """Boot a guest. ``vcpus`` and ``memory_bytes`` are the session's, other options :class:`GuestSession`'s."""
+    of_spec = {key: options.pop(key) for key in ("vcpus", "memory_bytes", "name") if key in options}
+    spec = SessionSpec(
+        **{
+            "name": arm.replace("+", "-"),
+            "arm": arm,
+            "memory_bytes": MEMORY_BYTES,
+            "accel": "auto",
+            "image": image.name,
+        }
+        | of_spec
+    )
+    guest = Guest(GuestSession(spec, period_ns, **options))
+    begun = time.monotonic_ns()
+    try:
+        await guest.session.start(guest.records.append, lambda: time.monotonic_ns() - begun)
+    except BaseException:
+        await guest.session.stop()
+        raise
+    await guest.new_alarms()
+    return guest
+
+
+@pytest.fixture(scope="session")
+def image(kernel: str) -> Image:
+    """The image with all tools for the kernel under test, built if need be."""
+
+    def report(progress: Progress) -> None:
+        if progress.ended:
+            print(f"{progress.step}: {progress.elapsed_s:.1f} s")
+
+    return ensure_image(make_spec(kernel=kernel, tools=True), report)
+
+
+class _Shared:
+    """A guest that is booted when first asked for, and anew if a test has killed it."""
+
+    def __init__(self, image: Image, arm: str) -> None:
+        self._image = image
+        self._arm = arm
+        self._guest: Guest | None = None
+
+    async def get(self) -> Guest:
+        if self._guest is not None and not await self._guest.alive():
+            await self.stop()
+        if self._guest is None:
+            self._guest = await start_guest(self._image, self._arm, vcpus=2)
+        return self._guest
+
+    async def stop(self) -> None:
+        if self._guest is not None:
+            await self._guest.session.stop()
+            self._guest = None
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared_stock(image: Image) -> AsyncIterator[_Shared]:
+    shared = _Shared(image, "stock")
+    yield shared
+    await shared.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared_kml(image: Image) -> AsyncIterator[_Shared]:
+    shared = _Shared(image, "kml")
+    yield shared
+    await shared.stop()
+
+
+async def _watched(shared: _Shared) -> AsyncIterator[Guest]:
+    guest = await shared.get()
+    yield guest
+    alarms = await guest.new_alarms()
+    assert not alarms, "the kernel complained:\n" + "\n".join(alarms)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stock(_shared_stock: _Shared) -> AsyncIterator[Guest]:
+    """A shared guest with 2 vCPUs in arm ``stock``."""
+    async for guest in _watched(_shared_stock):
+        yield guest
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def kml(_shared_kml: _Shared) -> AsyncIterator[Guest]:
+    """A shared guest with 2 vCPUs in arm ``kml``."""
+    async for guest in _watched(_shared_kml):
+        yield guest
+
+
+Boot = Callable[..., Awaitable[Guest]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def boot(image: Image) -> AsyncIterator[Boot]:
+    """``await boot(arm, vcpus=…, …)``: a guest of the test's own. Of guests that the test broke nothing is asked."""
+    guests: list[Guest] = []
+
+    async def start(arm: str = "stock", **options: Any) -> Guest:
+        guest = await start_guest(image, arm, **options)
+        guests.append(guest)
+        return guest
+
+    yield start
+    complaints: list[str] = []
+    for guest in guests:
+        if not guest.session.ended and await guest.alive():
+            complaints += await guest.new_alarms()
+        await guest.session.stop()
+    assert not complaints, "a kernel complained:\n" + "\n".join(complaints)

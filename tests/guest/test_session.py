@@ -1,0 +1,246 @@
+"""A guest's life: it boots, tells what it is, samples, runs programs, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kmltui.guest.image import Image
+from kmltui.model import SessionSpec, State
+from kmltui.sessions.guest import GuestSession
+from kmltui.sessions.protocol import SessionError
+
+from .conftest import Boot, Guest
+
+
+def qemu_of(guest: Guest) -> psutil.Process:
+    return psutil.Process(guest.session.pid)
+
+
+class TestEnvironment:
+    async def test_a_guest_tells_what_it_is(self, stock: Guest, kernel: str) -> None:
+        facts = stock.facts
+        assert facts["kernel"].startswith(kernel + ".")
+        assert facts["vcpus"] == "2"
+        assert facts["arm"] == "stock"
+        assert "pti=off" in facts["cmdline"] and facts["cmdline"].endswith("kmltui.name=stock kmltui.arm=stock")
+        assert facts["clocksource"] in ("tsc", "kvm-clock")
+        assert int(facts["memory_bytes"]) > 1 << 30
+        for name in ("cpu", "mitigations", "accelerator", "qemu", "libc", "mariadb", "sysbench", "image", "kml"):
+            assert facts[name], name
+
+    async def test_sessions_differ_in_name_and_arm_alone(self, stock: Guest, kml: Guest) -> None:
+        def rest(guest: Guest) -> list[str]:
+            return [word for word in guest.facts["cmdline"].split() if not word.startswith("kmltui.")]
+
+        assert rest(stock) == rest(kml)
+        same = ("kernel", "mitigations", "image", "cpu", "vcpus", "memory_bytes", "clocksource")
+        assert {name: stock.facts[name] for name in same} == {name: kml.facts[name] for name in same}
+
+
+class TestPrograms:
+    async def test_output_comes_apart_and_in_order(self, stock: Guest) -> None:
+        result = await stock.run("for i in $(seq 2000); do echo $i; done; echo problem >&2")
+        assert result.stdout.split() == [str(i) for i in range(1, 2001)]
+        assert result.stderr == "problem\n"
+
+    @pytest.mark.parametrize("status", [0, 1, 7, 255])
+    async def test_exit_status_is_passed_on(self, stock: Guest, status: int) -> None:
+        assert (await stock.run(f"exit {status}")).status == status
+
+    async def test_a_signal_ends_as_128_and_its_number(self, stock: Guest) -> None:
+        assert (await stock.run("kill -SEGV $$")).status == 128 + signal.SIGSEGV
+
+    async def test_input_reaches_the_program(self, stock: Guest) -> None:
+        data = os.urandom(300_000)
+        result = await stock.run("wc -c; ", data=data)
+        assert int(result.stdout) == len(data)
+
+    async def test_input_that_nobody_reads_harms_nothing(self, stock: Guest) -> None:
+        assert (await stock.run("exit 3", data=bytes(300_000))).status == 3
+        assert (await stock.run("echo fine")).stdout == "fine\n"
+
+    async def test_a_program_that_is_not_there_is_named(self, stock: Guest) -> None:
+        with pytest.raises(SessionError, match="no-such-program"):
+            await stock.session.spawn(["no-such-program"])
+
+    async def test_a_program_can_be_killed_with_all_that_it_started(self, stock: Guest) -> None:
+        process = await stock.session.spawn(["/bin/sh", "-c", "sleep 987 & sleep 987; true"])
+        await asyncio.sleep(0.2)
+        await process.kill(signal.SIGKILL)
+        assert await process.wait() == 128 + signal.SIGKILL
+        assert "sleep 987" not in await stock.check("ps")
+
+    async def test_environment_and_group_are_set(self, stock: Guest) -> None:
+        output = await stock.check("echo $COLOUR; cat /proc/self/cgroup", env={"COLOUR": "teal"}, group="server")
+        assert output.splitlines() == ["teal", "0::/server"]
+
+    async def test_many_programs_at_once(self, stock: Guest) -> None:
+        results = await asyncio.gather(*(stock.check(f"sleep 0.1; echo {i}") for i in range(40)))
+        assert [int(text) for text in results] == list(range(40))
+
+    async def test_a_program_runs_from_below_trusted_in_every_arm(self, stock: Guest, kml: Guest) -> None:
+        for guest in (stock, kml):
+            path = await guest.check(["python3", "-c", "import os; print(os.readlink('/proc/self/exe'))"])
+            assert path.startswith("/trusted/usr/bin/python3")
+            path = await guest.check(
+                ["python3", "-c", "import os; print(os.readlink('/proc/self/exe'))"], elevated=False
+            )
+            assert path.startswith("/usr/bin/python3")
+
+
+class TestFiles:
+    async def test_what_is_written_is_read_back(self, stock: Guest) -> None:
+        data = os.urandom(200_001)
+        await stock.session.put("/tmp/some/where/file", data, 0o640)
+        assert await stock.session.get("/tmp/some/where/file") == data
+        assert (await stock.check("stat -c %a /tmp/some/where/file")).strip() == "640"
+
+    async def test_a_file_that_is_not_there(self, stock: Guest) -> None:
+        with pytest.raises(FileNotFoundError):
+            await stock.session.get("/no/such/file")
+
+    async def test_a_place_that_cannot_be_written(self, stock: Guest) -> None:
+        with pytest.raises(SessionError, match="/proc/no-such"):
+            await stock.session.put("/proc/no-such", b"x")
+
+    async def test_files_of_the_kernel_are_read_whole(self, stock: Guest) -> None:
+        assert b"processor\t: 1" in await stock.session.get("/proc/cpuinfo")
+
+
+class TestSamples:
+    async def test_a_marked_sample_comes_at_once_and_holds_everything(self, stock: Guest) -> None:
+        sample = await stock.sample("now")
+        assert set(sample.cpus) == {0, 1}
+        assert set(sample.groups) == {"server", "client"}
+        assert sample.kml is not None and sum(sample.kml.trap_cpu.values()) > 0
+        assert sample.agent is not None and sample.agent.syscalls > 0
+        assert sample.interrupts and sample.context_switches
+
+    async def test_counters_never_go_down(self, stock: Guest) -> None:
+        before = await stock.sample("one")
+        await stock.check("for i in $(seq 50); do cat /proc/self/stat; done")
+        after = await stock.sample("two")
+        assert after.mono_ns > before.mono_ns
+        assert after.kml is not None and before.kml is not None
+        for number, count in before.kml.trap_nr.items():
+            assert after.kml.trap_nr[number] >= count
+        assert after.groups["client"].usage_us > before.groups["client"].usage_us
+
+    async def test_samples_come_on_time_while_every_cpu_is_busy(self, boot: Boot) -> None:
+        """Times are the guest's own: how far each sample lies from the grid that the agent was asked to keep."""
+        period_ns = 200_000_000
+        guest = await boot("stock", vcpus=2, period_ns=period_ns)
+        burn = await guest.session.spawn(["/bin/sh", "-c", "for i in 1 2 3; do yes >/dev/null & done; wait"])
+        await asyncio.sleep(5)
+        await burn.kill(signal.SIGKILL)
+        times = [sample.mono_ns for sample in guest.samples if not sample.mark]
+        assert len(times) > 10
+        late = sorted((at - times[0]) % period_ns for at in times[5:])
+        offsets = [min(offset, period_ns - offset) for offset in late]
+        assert sorted(offsets)[len(offsets) // 2] < 0.2 * period_ns
+
+    async def test_the_agent_knows_what_it_costs(self, boot: Boot) -> None:
+        guest = await boot("stock", period_ns=100_000_000)
+        await asyncio.sleep(3)
+        samples = [sample for sample in guest.samples if not sample.mark and sample.agent is not None]
+        first, last = samples[0].agent, samples[-1].agent
+        assert first is not None and last is not None
+        calls = (last.syscalls - first.syscalls) / (len(samples) - 1)
+        # One wait, one clock, four files of which one is read to its end, one write.
+        assert 7 <= calls <= 12
+        assert last.cpu_ns > first.cpu_ns
+
+
+class TestEnd:
+    async def test_stop_leaves_no_qemu_and_may_be_repeated(self, boot: Boot) -> None:
+        guest = await boot("stock")
+        qemu = qemu_of(guest)
+        await guest.session.stop()
+        await guest.session.stop()
+        assert not qemu.is_running()
+        with pytest.raises(SessionError, match="not running"):
+            await guest.session.spawn(["/bin/true"])
+
+    async def test_stop_during_the_start(self, image: Image) -> None:
+        session = GuestSession(SessionSpec(name="short", image=image.name))
+        begun = time.monotonic_ns()
+        kernel_starts = asyncio.Event()
+
+        def emit(record: object) -> None:
+            if isinstance(record, State) and "kernel" in record.detail:
+                kernel_starts.set()
+
+        task = asyncio.create_task(session.start(emit, lambda: time.monotonic_ns() - begun))
+        await asyncio.wait_for(kernel_starts.wait(), 60)
+        qemu = psutil.Process(session.pid)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await session.stop()
+        assert not qemu.is_running()
+
+    async def test_a_panic_is_told_with_the_last_lines_of_the_console(self, boot: Boot) -> None:
+        guest = await boot("stock")
+        await guest.session.spawn(["/bin/sh", "-c", "echo c > /proc/sysrq-trigger"])
+        failure = await asyncio.wait_for(guest.session.failed(), 60)
+        assert failure.state == "panicked"
+        assert "sysrq" in str(failure)
+
+    async def test_a_qemu_that_was_killed_is_told(self, boot: Boot) -> None:
+        guest = await boot("stock")
+        process = await guest.session.spawn(["/bin/sleep", "1000"])
+        qemu_of(guest).kill()
+        failure = await asyncio.wait_for(guest.session.failed(), 60)
+        assert failure.state == "failed" and "QEMU" in str(failure)
+        with pytest.raises(ConnectionError):
+            await process.wait()
+        with pytest.raises(SessionError):
+            await guest.session.sample("late")
+
+    async def test_a_guest_that_hangs_is_told(self, boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("kmltui.sessions.guest.SILENCE_LIMIT_S", 2.0)
+        guest = await boot("stock", period_ns=100_000_000)
+        qemu_of(guest).suspend()
+        failure = await asyncio.wait_for(guest.session.failed(), 60)
+        assert failure.state == "hung" and "silent" in str(failure)
+
+    async def test_two_sessions_have_ports_of_their_own(self, stock: Guest, kml: Guest) -> None:
+        assert stock.session.mysql_address() != kml.session.mysql_address()
+        assert stock.session.mysql_address()[0] == "127.0.0.1"
+
+    async def test_the_guest_reaches_nothing_but_itself(self, stock: Guest) -> None:
+        result = await stock.run("nc -w 2 10.0.2.2 22 </dev/null; echo $?")
+        assert result.stdout.strip() != "0"
+        assert (await stock.run("ip route")).stdout.strip() == "10.0.2.0/24 dev eth0 scope link  src 10.0.2.15"
+
+
+class TestOrphans:
+    async def test_qemu_dies_with_a_runner_that_is_killed(self, image: Image, tmp_path: Path) -> None:
+        script = tmp_path / "runner.py"
+        script.write_text(
+            "import asyncio, sys\n"
+            "from kmltui.model import SessionSpec\n"
+            "from kmltui.sessions.guest import GuestSession\n"
+            "async def main():\n"
+            "    session = GuestSession(SessionSpec(name='orphan', image=sys.argv[1]))\n"
+            "    await session.start(lambda record: None, lambda: 0)\n"
+            "    print(session.pid, flush=True)\n"
+            "    await asyncio.sleep(1000)\n"
+            "asyncio.run(main())\n"
+        )
+        runner = await asyncio.create_subprocess_exec(
+            sys.executable, str(script), image.name, stdout=asyncio.subprocess.PIPE
+        )
+        assert runner.stdout is not None
+        qemu = psutil.Process(int(await asyncio.wait_for(runner.stdout.readline(), 120)))
+        runner.kill()
+        await runner.wait()
+        await asyncio.to_thread(psutil.wait_procs, [qemu], 20)
+        assert not qemu.is_running()
