@@ -38,11 +38,13 @@ def demo(*, loops: int = DEMO_LOOPS) -> int:
         print(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
         return screen.replay_or_report(common.find_recording(None, shipped=True))
     if on_terminal():
-        return run(loops=loops)
-    status = run(loops=loops, headless=True)
+        return run(workload="demo", loops=loops)
     from kmltui.cli.view import report
+    from kmltui.runner.run import run_name
 
-    report(None)
+    name = run_name("demo")
+    status = run(workload="demo", loops=loops, name=name, headless=True)
+    report(name)
     return status
 
 

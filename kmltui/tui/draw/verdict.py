@@ -20,7 +20,7 @@ def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     if pair is None:
         return [*rows, *[()] * layout.table]
     names = [session.name[:8] for session in pair]
-    article = snapshot.workload.name == "wisconsin"
+    article = snapshot.workload.name in ("wisconsin", "demo")
     head: Line = (
         (f" {'':<7}{names[0]:>10}{names[1]:>10}{'saved':>10}", "muted"),
         (f"{'article':>10}" if article else "", "faint"),

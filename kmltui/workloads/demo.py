@@ -1,0 +1,34 @@
+"""The demonstration of ``kmltui demo``: a few seconds of single system calls, then the Wisconsin benchmark.
+
+The figures of the run are Wisconsin's: its own ``start`` sample begins after the system calls have been shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from msgspec.structs import replace
+
+from kmltui.workloads.declaration import Context
+from kmltui.workloads.syscalls import Syscalls
+from kmltui.workloads.wisconsin import Wisconsin
+
+CALLS_S = 20.0
+"""How long single calls are shown: long enough to read the bars, short enough for a minute's demonstration."""
+
+
+class Demo(Wisconsin):
+    name = "demo"
+    title = "Demonstration: single system calls, then Wisconsin"
+    description = "Twenty seconds of single system calls, trap against direct call, then the Wisconsin benchmark."
+    default_loops = 20
+    phases = (*Syscalls.phases, *Wisconsin.phases)
+
+    async def run(self, ctx: Context) -> None:
+        calls = replace(ctx.spec, loops=None, duration_s=CALLS_S)
+        await Syscalls().run(dataclasses.replace(ctx, spec=calls))
+        await ctx.session.sample("start")
+        await super().run(ctx)
+
+
+WORKLOADS = (Demo(),)
