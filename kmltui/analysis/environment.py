@@ -16,11 +16,14 @@ _DEFAULT_TICK_HZ = 250
 _OF_THE_SESSION = re.compile(r"\s*\bkmltui\.(name|arm)=\S*")
 """What must differ on the kernel's command line: who the session is."""
 
+_OF_THE_ARM = frozenset({"arm", "kml", "rewritten_files", "session", "name"})
+"""Facts that say which arm it is: different by design."""
+
 
 def environment(header: Header, facts: Mapping[str, Facts]) -> dict[str, Any]:
     """One map: what is the same in all sessions, by its name; ``differs``: what is not, by session; ``host``.
 
-    The session's own name and arm are no difference.
+    The session's own name and what makes its arm are no difference.
     """
     known = {name: _comparable(own) for name, own in facts.items() if own}
     keys = dict.fromkeys(key for own in known.values() for key in own)
@@ -36,7 +39,7 @@ def environment(header: Header, facts: Mapping[str, Facts]) -> dict[str, Any]:
 
 
 def _comparable(facts: Facts) -> dict[str, str]:
-    own = {key: value for key, value in facts.items() if key not in ("arm", "kml", "session", "name")}
+    own = {key: value for key, value in facts.items() if key not in _OF_THE_ARM}
     if "cmdline" in own:
         own["cmdline"] = _OF_THE_SESSION.sub("", own["cmdline"]).strip()
     return own

@@ -105,6 +105,9 @@ class Figures(Struct):
     server: CpuSeconds | None = None
     client: CpuSeconds | None = None
     per_cpu: list[CpuTime] | None = None
+    ticks_seen: float | None = None
+    """The share of the interval that ``per_cpu`` accounts for. Less than 1: ticks were lost, by an emulated or crowded
+    CPU, and with them the time."""
     syscalls: CallCounts | None = None
     elevations: int | None = None
     demotions: int | None = None
@@ -140,8 +143,10 @@ class Interval:
     """Samples taken after ``start``, up to ``end``: each one cost system calls."""
     marked: int = 1
     """Of these, those that were taken on demand."""
-    progress: dict[str, Progress] = field(default_factory=dict)
-    """The last of each phase, in order."""
+    progress: Progress | None = None
+    """The last one."""
+    queries_before: dict[str, int] = field(default_factory=dict)
+    """How many queries had been done when a phase first reported, in order of the phases."""
     status_before: Status | None = None
     status_after: Status | None = None
     latencies: dict[int, Latencies] = field(default_factory=dict)
@@ -152,7 +157,7 @@ def figures(interval: Interval, statements: list[str]) -> Figures:
     start, end = interval.start, interval.end
     duration_s = (end.mono_ns - start.mono_ns) / 1e9
     groups = {name: _group(start, end, name) for name in (SERVER, CLIENT)}
-    last = next(reversed(interval.progress.values()), None)
+    last = interval.progress
     result = Figures(
         duration_s=duration_s,
         cpu_s=_sum(groups.values()),
@@ -171,6 +176,9 @@ def figures(interval: Interval, statements: list[str]) -> Figures:
         phases=_phases(interval),
         instructions=_instructions(start, end),
     )
+    if result.per_cpu and duration_s > 0:
+        accounted = sum(cpu.user_s + cpu.system_s + cpu.idle_s + cpu.other_s for cpu in result.per_cpu)
+        result.ticks_seen = accounted / (duration_s * len(result.per_cpu))
     if start.kml and end.kml:
         vectors = {
             str(vector): count - start.kml.demotions_vector.get(vector, 0)
@@ -332,13 +340,16 @@ def _add(a: PhaseFigures, b: PhaseFigures) -> PhaseFigures:
 
 
 def _queries_by_phase(interval: Interval) -> dict[str, int]:
-    """Each phase's share of the client's count; absent for phases that come several times (counts overlap)."""
+    """Each phase's share of the client's count, which is reported as a phase begins; absent if one comes again."""
     names = [sample.mark.removeprefix("phase:") for sample in interval.boundaries]
     if len(set(names)) != len(names):
         return {}
-    shares: dict[str, int] = {}
-    before = 0
-    for name, progress in interval.progress.items():
-        shares[name] = progress.queries - before
-        before = progress.queries
-    return shares
+    if interval.progress is None:
+        return {}
+    begins = list(interval.queries_before.values())
+    ends = [*begins[1:], interval.progress.queries]
+    return {
+        name: end - begin
+        for name, begin, end in zip(interval.queries_before, begins, ends, strict=False)
+        if name in names
+    }

@@ -44,9 +44,9 @@ class Intervals:
                 self._sample(self._session(record.session), record)
             case Progress():
                 if interval := self._session(record.session).open:
-                    # Taken out first: a phase that comes again is the latest again.
-                    interval.progress.pop(record.phase, None)
-                    interval.progress[record.phase] = record
+                    interval.progress = record
+                    if len(interval.queries_before) < _MOST_BOUNDARIES:
+                        interval.queries_before.setdefault(record.phase, record.queries)
             case Status():
                 self._status(self._session(record.session), record)
             case Latency():

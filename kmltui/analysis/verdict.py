@@ -25,7 +25,8 @@ def _unfinished(summary: Summary) -> str | None:
     """Why nothing can be concluded from a run that did not come to its end."""
     run = summary.run
     if run.status == "failed":
-        return f"The run failed and shows nothing: {run.reason or 'no reason was recorded'}."
+        reason = run.reason.strip().partition("\n")[0].rstrip(".: ") or "no reason was recorded"
+        return f"The run failed and shows nothing: {reason}."
     if run.status == "stopped":
         return "The run was stopped before its end, so the sessions did not do the same work: nothing is concluded."
     if run.status is None:

@@ -1,0 +1,30 @@
+"""Reports of a run: text for terminals, Markdown, JSON for programs, one HTML file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kmltui.analysis.report import html, json, markdown, text
+from kmltui.analysis.report.document import document
+from kmltui.analysis.summary import Summary
+
+Format = Literal["text", "markdown", "json", "html"]
+
+FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "html")
+
+
+def render(summary: Summary, format: str = "text") -> str:
+    """The report in one of :data:`FORMATS`. Raises ValueError for another."""
+    match format:
+        case "text":
+            return text.render(document(summary))
+        case "markdown":
+            return markdown.render(document(summary))
+        case "html":
+            return html.render(document(summary), title=summary.run.name or summary.run.workload)
+        case "json":
+            return json.render(summary)
+    raise ValueError(f"{format}: is not a format of reports; there are {', '.join(FORMATS)}")
+
+
+__all__ = ["FORMATS", "Format", "render"]
