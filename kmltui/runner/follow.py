@@ -68,7 +68,7 @@ class Follower:
         self._count(1)
         self._own["Com_select"] += 1
         version = (await self._query("SELECT VERSION(), @@version_comment", counted=False))[0]
-        facts = {"mariadb": f"{version[0]} ({version[1]})", "mysql": str(self._login.address)}
+        facts = {"mariadb": f"{version[0]} ({version[1]})", "mysql": self._login.where}
         if not is_local(connection):
             self._session.hide_host()
             facts["server"] = "on another machine: its CPU time and system calls cannot be seen from here"

@@ -32,7 +32,7 @@ def plan(
     local = SessionSpec(name="local", kind="local")
     return Plan(
         workload=WorkloadSpec(
-            name=WORKLOAD, duration_s=duration_s, options={"mysql": str(login.address)} if login is not None else {}
+            name=WORKLOAD, duration_s=duration_s, options={"mysql": login.where} if login is not None else {}
         ),
         sessions=[SessionSpec(name="local-kml", kind="local-kml", arm="kml") if kml else local],
         name=name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 import getpass
 import os
+import re
 import socket
 import struct
 from collections.abc import Mapping
@@ -21,9 +22,11 @@ from urllib.parse import quote, unquote, urlsplit
 import psutil
 import pymysql
 
-DEFAULT_PORT = 3306
 CONNECT_LIMIT_S = 5
 _EXAMPLES = "mysql://USER@HOST:PORT or mysql:///PATH/TO/SOCKET"
+_HIDDEN = re.compile(r"^((?:[^:/]*://)?[^:/\[]*:)(?!//|\d{0,5}(/|$)).+$")
+"""What follows a colon and is no port may be a password."""
+
 _ACCESS_DENIED = {1044, 1045, 1698}
 _MAX_PASSWORD_BYTES = 4096
 
@@ -62,32 +65,32 @@ class Address:
 def parse_dsn(text: str) -> Address:
     """The address that a URL stands for. Raises :class:`DsnError`."""
     scheme, separator, rest = text.partition("://")
-    # Looked for first and by hand: no message below may quote a password.
-    login = rest.partition("/")[0].rpartition("@")[0]
+    # Looked for first and by hand: no message below may quote a password, whatever characters it has.
+    login = "" if rest.startswith("/") else rest.rpartition("@")[0]
     if ":" in login:
         raise DsnError(
             f"mysql://{login.partition(':')[0]}:…: a password in an argument can be read by everybody on this machine; "
             "leave it out and use --mysql-password-file, MYSQL_PWD, an option file or the prompt"
         )
+    shown = repr(_HIDDEN.sub(r"\1…", text))
     if not separator or scheme not in ("mysql", "mariadb"):
-        raise DsnError(f"{text!r}: is not the address of a MySQL server; write {_EXAMPLES}")
+        raise DsnError(f"{shown}: is not the address of a MySQL server; write {_EXAMPLES}")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise DsnError(f"{text!r}: the port is not a number from 1 to 65535; write {_EXAMPLES}") from None
+        host, port = "", 0
     if port == 0:
-        raise DsnError(f"{text!r}: the port is not a number from 1 to 65535; write {_EXAMPLES}")
+        raise DsnError(f"{shown}: the port is not a number from 1 to 65535; write {_EXAMPLES}")
     if parts.query or parts.fragment:
-        raise DsnError(f"{text!r}: nothing may follow the address, '?' and '#' included; write {_EXAMPLES}")
-    path = unquote(parts.path)
-    user = unquote(parts.username or "")
+        raise DsnError(f"{shown}: nothing may follow the address, '?' and '#' included; write {_EXAMPLES}")
+    path, user = unquote(parts.path), unquote(parts.username or "")
     if host and "/" in path.strip("/"):
-        raise DsnError(f"{text!r}: for a socket write three slashes, mysql://{path}; else {_EXAMPLES}")
+        raise DsnError(f"{shown}: for a socket write three slashes: mysql:///{host}{path}")
     if host and path.strip("/"):
-        raise DsnError(f"{text!r}: a server is watched, not the database {path.strip('/')!r}; leave that out")
+        raise DsnError(f"{shown}: a server is watched, not the database {path.strip('/')!r}; leave that out")
     if not host and port:
-        raise DsnError(f"{text!r}: there is a port but no host; write {_EXAMPLES}")
+        raise DsnError(f"{shown}: there is a port but no host; write {_EXAMPLES}")
     if not host and path in ("", "/"):
         return Address(user=user)
     return Address(user, host, port or 0) if host else Address(user, socket=path)
@@ -105,6 +108,13 @@ class Login:
     def __post_init__(self) -> None:
         if self.option_file is not None:
             _check_option_file(self.option_file)
+
+    @property
+    def where(self) -> str:
+        """The server's address, for people."""
+        if self.address != Address():
+            return str(self.address)
+        return f"the server of {self.option_file}" if self.option_file else "the server on localhost"
 
     def connect(self) -> pymysql.Connection[Any]:
         """Log in. Blocks for a few seconds at most. Raises :class:`MysqlError`."""
@@ -134,7 +144,7 @@ class Login:
     def _explained(self, error: Exception) -> MysqlError:
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
-        where = str(self.address) if self.address != Address() else f"the server of {self.option_file or 'localhost'}"
+        where = self.where
         if code in _ACCESS_DENIED:
             used = "with a password" if self.password else "without a password from here"
             return MysqlError(
