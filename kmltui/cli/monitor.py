@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, screen
-from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal
+from kmltui.cli import common, screen, starting
+from kmltui.cli.common import RUN_FAILED, fail, on_terminal
 
 if TYPE_CHECKING:
+    from kmltui.runner.registry import RunEntry
     from kmltui.runner.run import Plan
     from kmltui.sessions.mysql import Login
 
@@ -70,7 +70,10 @@ def monitor(
         login = _checked(login, ask=not headless)
     if headless or not (detach or on_terminal()):
         return _headless(plan, login)
-    return asyncio.run(_started(plan, login, mysql_defaults_file, watch=not detach, keep=detach or out is not None))
+    entry = asyncio.run(_started(plan, login, mysql_defaults_file))
+    if detach:
+        return common.say_started(entry)
+    return screen.watch_passing_run(entry) if out is None else screen.watch_run(entry)
 
 
 def _plan(
@@ -125,46 +128,3 @@ def _checked(login: Login, *, ask: bool) -> Login:
     except MysqlError as error:
         fail(str(error), RUN_FAILED)
     return login
-
-
-def _headless(plan: Plan, login: Login | None) -> int:
-    from kmltui.recording import RecordingError
-    from kmltui.runner.monitor import Monitor
-    from kmltui.runner.narrator import Narrator
-
-    run = Monitor(plan, [Narrator(sys.stderr).hear], login=login)
-    try:
-        outcome = asyncio.run(run.execute())
-    except (OSError, RecordingError) as error:
-        fail(f"{run.path}: the recording cannot be written: {error}", RUN_FAILED)
-    print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
-    return RUN_FAILED if outcome.status == "failed" else DONE
-
-
-async def _started(plan: Plan, login: Login | None, option_file: Path | None, *, watch: bool, keep: bool) -> int:
-    from kmltui.runner.launch import LaunchError, launch
-
-    try:
-        secret = login.password + b"\n" if login is not None else b""
-        entry = await launch(plan.name, _arguments(plan, login, option_file), "monitor", secret)
-    except LaunchError as error:
-        fail(str(error), error.status or RUN_FAILED)
-    if not watch:
-        print(entry.name)
-        print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
-        return DONE
-    return await asyncio.to_thread(screen.watch_run if keep else screen.watch_passing_run, entry)
-
-
-def _arguments(plan: Plan, login: Login | None, option_file: Path | None) -> list[str]:
-    """The plan as arguments of ``kmltui monitor``, for the runner's own process; the password goes another way."""
-    values = {
-        "--mysql": str(login.address) if login is not None else None,
-        "--mysql-password-file": "/dev/stdin" if login is not None and login.password else None,
-        "--mysql-defaults-file": option_file.absolute() if option_file is not None else None,
-        "--duration": f"{plan.workload.duration_s}s",
-        "--sample-rate": 1e9 / plan.sample_period_ns,
-        "--out": plan.out.absolute() if plan.out else None,
-        "--title": plan.title or None,
-    }
-    return [f"{key}={value}" for key, value in values.items() if value is not None]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, screen
+from kmltui.cli import common, screen, starting
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
 
 if TYPE_CHECKING:
     from kmltui.model import SessionSpec, WorkloadSpec
+    from kmltui.runner.registry import RunEntry
     from kmltui.runner.run import Plan
 
 Flag = Parameter(negative="")
@@ -116,7 +117,9 @@ def run(
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
     if headless or not (detach or on_terminal()):
         return _headless(plan)
-    return asyncio.run(_detached(plan, watch=not detach))
+    # The screen needs the main thread for itself, so the loop that starts the run ends first.
+    entry = asyncio.run(_detached(plan))
+    return common.say_started(entry) if detach else screen.watch_run(entry)
 
 
 def workloads(name: str | None = None, *, as_json: Json = False) -> int:
@@ -225,59 +228,6 @@ def _session_specs(
     if arms is not None:
         fail("give either --sessions or --left and --right, not both")
     return sessions.pair(left, right, defaults)
-
-
-def _headless(plan: Plan) -> int:
-    from kmltui.recording import RecordingError
-    from kmltui.runner.narrator import Narrator
-    from kmltui.runner.run import Run
-
-    current = Run(plan, [Narrator(sys.stderr).hear])
-    try:
-        outcome = asyncio.run(current.execute())
-    except (OSError, RecordingError) as error:
-        fail(f"{current.path}: the recording cannot be written: {error}", RUN_FAILED)
-    print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
-    return DONE if outcome.status == "done" else RUN_FAILED
-
-
-async def _detached(plan: Plan, *, watch: bool) -> int:
-    from kmltui.runner.launch import LaunchError, launch
-
-    try:
-        entry = await launch(plan.name, _arguments(plan))
-    except LaunchError as error:
-        fail(str(error), error.status or RUN_FAILED)
-    if not watch:
-        print(entry.name)
-        print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
-        return DONE
-    return await asyncio.to_thread(screen.watch_run, entry)
-
-
-def _arguments(plan: Plan) -> list[str]:
-    """The plan as arguments of ``kmltui run``, for the runner's own process."""
-    from kmltui.cli import sessions
-
-    workload, first = plan.workload, plan.sessions[0]
-    pair = [sessions.written(spec) for spec in plan.sessions] if len(plan.sessions) == 2 else None
-    arguments: dict[str, Any] = {
-        "--workload": workload.name if workload.name != "command" else None,
-        "--loops": workload.loops,
-        "--duration": f"{workload.duration_s}s" if workload.duration_s is not None else None,
-        "--left": pair[0] if pair else None,
-        "--right": pair[1] if pair else None,
-        "--cpus": None if pair else first.vcpus,
-        "--sessions": None if pair else ",".join(spec.arm for spec in plan.sessions),
-        "--accel": None if pair else first.accel,
-        "--image": None if pair else first.image or None,
-        "--sample-rate": 1e9 / plan.sample_period_ns,
-        "--out": plan.out.absolute() if plan.out else None,
-        "--title": plan.title or None,
-    }
-    words = [f"{key}={value}" for key, value in arguments.items() if value is not None]
-    words += [f"--{key.replace('_', '-')}={value}" for key, value in workload.options.items()]
-    return words
 
 
 def watch(which: Annotated[str | None, Parameter()] = None, *, fps: float | None = None) -> int:
