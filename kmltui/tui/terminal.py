@@ -10,6 +10,8 @@ Sequences are those of ECMA-48 as Textual and Rich emit them: CUP, SGR, ED, and 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from rich.cells import get_character_cell_size
@@ -28,6 +30,9 @@ _SYNC_ON, _SYNC_OFF = "\x1b[?2026h", "\x1b[?2026l"
 _LONGEST_UNSYNCED = 256
 """A short update cannot tear; the two sequences around it would be a tenth of it."""
 
+_WORTH_REWRITING = 4
+"""Cells between two changes that are sent again rather than jumped over: a jump takes four bytes or more."""
+
 _UNKNOWN = ("\0", "")
 Cell = tuple[str, str]
 """A character (empty: the right half of a wide one) and its SGR parameters."""
@@ -44,6 +49,7 @@ class Screen:
         self._raw: list[str] = []
         self._style = ""
         self._x = self._y = 0
+        self._pen = _Pen()
         self.resize(width, height)
 
     def resize(self, width: int, height: int) -> None:
@@ -52,11 +58,13 @@ class Screen:
         self._wanted: list[list[Cell]] = [[_BLANK] * width for _ in range(height)]
         self._shown: list[list[Cell]] = [[_UNKNOWN] * width for _ in range(height)]
         self._dirty = set(range(height))
+        self._pen.forget()
 
     def invalidate(self) -> None:
         """Send everything again, e.g. because another program wrote over it."""
         self._shown = [[_UNKNOWN] * self.width for _ in range(self.height)]
         self._dirty = set(range(self.height))
+        self._pen.forget()
 
     def write(self, data: str) -> None:
         """Take what was meant for the terminal."""
@@ -90,12 +98,13 @@ class Screen:
             self._wanted = [[_BLANK] * self.width for _ in range(self.height)]
             self._dirty = set(range(self.height))
         else:
+            if whole == "\x1b[?1049l":
+                self._active = False
+                self._raw.append("\x1b[m")  # the style that the last update left
             self._raw.append(whole)
             if whole == "\x1b[?1049h":
                 self._active = True
                 self.invalidate()
-            elif whole == "\x1b[?1049l":
-                self._active = False
 
     def _put(self, text: str) -> None:
         y, x = self._y, self._x
@@ -105,23 +114,23 @@ class Screen:
         self._dirty.add(y)
         if text.isascii():
             part = text[: max(width - x, 0)]
-            row[x : x + len(part)] = [(character, style) for character in part]
+            end = x + len(part)
+            _part_wide(row, x, end)
+            row[x:end] = [(character, style) for character in part]
             self._x = x + len(text)
             return
-        for original in text:
-            cells = get_character_cell_size(original)
+        for character in text:
+            cells = get_character_cell_size(character)
             if cells == 0:
                 if 0 < x <= width and glyphs is UNICODE:
-                    row[x - 1] = (row[x - 1][0] + original, row[x - 1][1])
+                    row[x - 1] = (row[x - 1][0] + character, row[x - 1][1])
                 continue
-            character = nearest(original, glyphs)
-            if cells == 2 and character != original:
-                character += " "
             if x + cells > width:
                 break
-            row[x] = (character[:1] if len(character) == cells == 2 and character != original else character, style)
+            _part_wide(row, x, x + cells)
+            row[x] = (nearest(character, glyphs), style)
             if cells == 2:
-                row[x + 1] = ("", style) if character == original else (" ", style)
+                row[x + 1] = ("" if glyphs is UNICODE else " ", style)
             x += cells
         self._x = x
 
@@ -130,14 +139,15 @@ class Screen:
         raw, self._raw = "".join(self._raw), []
         if not self._active:
             return raw
-        update = _Update()
+        runs: dict[str, list[Run]] = {}
         for y in sorted(self._dirty):
             wanted, shown = self._wanted[y], self._shown[y]
             if wanted != shown:
-                _row(update, y, wanted, shown)
+                for run in _runs(y, wanted, shown):
+                    runs.setdefault(run.style, []).append(run)
                 self._shown[y] = wanted.copy()
         self._dirty.clear()
-        text = update.finish()
+        text = self._pen.draw(runs, self.width)
         if self._sync and len(text) > _LONGEST_UNSYNCED:
             text = _SYNC_ON + text + _SYNC_OFF
         return raw + text
@@ -147,65 +157,100 @@ class Screen:
         return bool(self._raw) or (self._active and bool(self._dirty))
 
 
-def _row(update: _Update, y: int, wanted: list[Cell], shown: list[Cell]) -> None:
+def _part_wide(row: list[Cell], start: int, end: int) -> None:
+    """The halves of wide characters that cells from ``start`` to ``end`` will not cover become blanks."""
+    if 0 < start < len(row) and row[start][0] == "":
+        row[start - 1] = (" ", row[start - 1][1])
+    if end < len(row) and row[end][0] == "":
+        row[end] = (" ", row[end][1])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Cells in a row that differ from what the terminal shows and have one style."""
+
+    y: int
+    x: int
+    end: int
+    style: str
+    text: str
+
+
+def _runs(y: int, wanted: list[Cell], shown: list[Cell]) -> Iterator[Run]:
     width = len(wanted)
     x = 0
     while x < width:
         if wanted[x] == shown[x]:
             x += 1
             continue
-        if wanted[x][0] == "" and x and wanted[x - 1] == shown[x - 1]:
-            x -= 1  # half of a wide character: send it whole
-        update.move(x, y, wanted)
-        while x < width and wanted[x] != shown[x]:
-            character, style = wanted[x]
-            update.put(character, style)
-            x += 1
-        if x < width and wanted[x][0] == "":
-            x += 1
+        # Half of a wide character is sent whole.
+        start = x - 1 if wanted[x][0] == "" and x else x
+        style = wanted[start][1]
+        end = last = x + 1
+        # Going on over a few cells that are right already is shorter than another move.
+        while last < width and last - end < _WORTH_REWRITING and wanted[last][1] == style:
+            last += 1
+            if wanted[last - 1] != shown[last - 1] or wanted[last - 1][0] == "":
+                end = last
+        yield Run(y, start, end, style, "".join(text for text, _ in wanted[start:end]))
+        x = end
 
 
-class _Update:
-    """Builds the sequence, with the cursor's place and the style in mind. Begins and ends with the style reset."""
+class _Pen:
+    """The terminal's cursor and style. Both are kept from one update to the next: nobody else writes here.
+
+    Which cells are sent first does not matter to the eye, so they go by style: a change of colour costs more than a
+    movement.
+    """
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Cursor and style are not known any more."""
         self._x = self._y = -1
-        self._style = ""
+        self._style: str | None = None
 
-    def move(self, x: int, y: int, row: list[Cell]) -> None:
-        if (x, y) == (self._x, self._y):
-            return
-        if y == self._y and x > self._x >= 0:
-            between = row[self._x : x]
-            if len(between) <= 4 and all(style == self._style and text != "" for text, style in between):
-                self._parts.append("".join(text for text, _ in between))
-            else:
-                step = x - self._x
-                self._parts.append("\x1b[C" if step == 1 else f"\x1b[{step}C")
-        elif y == self._y + 1 and self._y >= 0 and x == 0:
-            self._parts.append("\r\n")
-        elif x == 0:
-            self._parts.append(f"\x1b[{y + 1}H")
-        else:
-            self._parts.append(f"\x1b[{y + 1};{x + 1}H")
-        self._x, self._y = x, y
-
-    def put(self, character: str, style: str) -> None:
-        if style != self._style:
-            self._parts.append(_transition(self._style, style))
+    def draw(self, runs: dict[str, list[Run]], width: int) -> str:
+        parts: list[str] = []
+        # The style that is set already comes first.
+        for style in sorted(runs, key=lambda style: (style != self._style, _look(style)[1:], style)):
+            parts.append(_transition(self._style, style))
             self._style = style
-        self._parts.append(character)
-        self._x += 1
+            for run in runs[style]:
+                if (run.x, run.y) != (self._x, self._y):
+                    parts.append(_move(self._x, self._y, run.x, run.y))
+                parts.append(run.text)
+                # After the last column terminals differ in where the cursor is: nothing is derived from it.
+                self._x, self._y = (run.end, run.y) if run.end < width else (-1, -1)
+        return "".join(parts)
 
-    def finish(self) -> str:
-        if self._style:
-            self._parts.append("\x1b[m")
-        return "".join(self._parts)
+
+def _move(x: int, y: int, to_x: int, to_y: int) -> str:
+    """The shortest way to another cell."""
+    absolute = f"\x1b[{to_y + 1};{to_x + 1}H" if to_x else f"\x1b[{to_y + 1}H"
+    if x < 0:
+        return absolute
+    down = to_y - y
+    vertical = "" if not down else f"\x1b[{'' if abs(down) == 1 else abs(down)}{'B' if down > 0 else 'A'}"
+    right = to_x - x
+    if not right:
+        horizontal = ""
+    elif not to_x:
+        horizontal = "\r"
+    elif right > 0:
+        horizontal = f"\x1b[{'' if right == 1 else right}C"
+    else:
+        horizontal = "\b" * -right if right >= -4 else f"\x1b[{-right}D"
+    relative = vertical + horizontal
+    return relative if len(relative) < len(absolute) else absolute
 
 
 _Look = tuple[str, str, frozenset[str]]
 """Foreground, background (empty: the terminal's own) and the other attributes."""
+
+_OFF = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "8": "28", "9": "29", "53": "55"}
+"""What ends an attribute (ECMA-48, 8.3.117). 22 ends both bold and faint."""
 
 
 @lru_cache(4096)
@@ -219,7 +264,7 @@ def _look(params: str) -> _Look:
         code = int(number) if number.isdigit() else 0
         if code in (38, 48):
             length = 5 if numbers[index + 1 : index + 2] == ["2"] else 3
-            colour = ";".join(numbers[index : index + length])
+            colour = _short(numbers[index : index + length])
             foreground, background = (colour, background) if code == 38 else (foreground, colour)
             index += length
             continue
@@ -240,19 +285,41 @@ def _look(params: str) -> _Look:
     return foreground, background, frozenset(attributes)
 
 
+_CUBE = (0x00, 0x5F, 0x87, 0xAF, 0xD7, 0xFF)
+"""The levels of the colour cube at 16 to 231 of the 256 colours."""
+
+
+def _short(numbers: list[str]) -> str:
+    """A 24-bit colour that is exactly one of the 256 as that: half the bytes."""
+    if numbers[1:2] == ["2"] and len(numbers) == 5:
+        red, green, blue = (int(number) for number in numbers[2:])
+        if red in _CUBE and green in _CUBE and blue in _CUBE:
+            return f"{numbers[0]};5;{16 + 36 * _CUBE.index(red) + 6 * _CUBE.index(green) + _CUBE.index(blue)}"
+        if red == green == blue and (red - 8) % 10 == 0 and 8 <= red <= 238:
+            return f"{numbers[0]};5;{232 + (red - 8) // 10}"
+    return ";".join(numbers)
+
+
 @lru_cache(4096)
-def _transition(before: str, after: str) -> str:
-    """SGR that turns one style into another, without the parts that stay."""
-    if not after:
-        return "\x1b[m"
-    old, new = _look(before), _look(after)
-    if old[2] - new[2]:  # an attribute goes: its own "off" codes are not equally known everywhere, a reset is
-        parts = ["", *sorted(new[2])]
-        old = ("", "", frozenset())
-    else:
-        parts = sorted(new[2] - old[2])
+def _transition(before: str | None, after: str) -> str:
+    """SGR that turns one style into another, without the parts that stay; None: whatever is set."""
+    new = _look(after)
+    old = ("", "", frozenset[str]()) if before is None else _look(before)
+    parts = [""] if before is None else []
+    gone = old[2] - new[2]
+    kept = old[2] & new[2]
+    if gone:
+        offs = sorted({_OFF.get(code, "0") for code in gone})
+        if "0" in offs:
+            parts, old, kept = [""], ("", "", frozenset[str]()), frozenset[str]()
+        else:
+            parts += offs
+            kept -= {code for code in kept if _OFF.get(code) in offs}
+    parts += sorted(new[2] - kept)
     if new[0] != old[0]:
         parts.append(new[0] or "39")
     if new[1] != old[1]:
         parts.append(new[1] or "49")
+    if parts == [""] or (parts and not any(new[:2]) and not new[2]):
+        return "\x1b[m"
     return f"\x1b[{';'.join(parts)}m" if parts else ""

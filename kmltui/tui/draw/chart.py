@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from kmltui.analysis.history import Series
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import Line
 
@@ -63,7 +65,46 @@ class Scale:
         return self.most
 
 
+class Columns:
+    """The columns of one chart, kept from frame to frame: only those that time has reached since are worked out anew."""
+
+    def __init__(self) -> None:
+        self._key: tuple[int, int, int] | None = None
+        self._until = 0.0
+        self._columns: list[Column] = []
+
+    def update(self, series: Series, frame: Window, number: int, rates: Rates) -> list[Column]:
+        """``number`` columns over ``frame``; None where ``series`` has nothing."""
+        last = series.last
+        until = last[0] if last else 0.0
+        key = (frame.start_ns, frame.end_ns, number)
+        start = 0
+        if key == self._key and until >= self._until and len(self._columns) == number:
+            start = max(int((self._until - frame.start_ns) * number / (frame.end_ns - frame.start_ns)) - 1, 0)
+        if start < number and (until > self._until or key != self._key or not self._columns):
+            end = int((until - frame.start_ns) * number / (frame.end_ns - frame.start_ns)) + 2
+            end = min(max(end, start), number)
+            edges = frame.edges(number)[start : end + 1]
+            fresh: list[Column] = [
+                tuple(value * rates.scale for value in column) if column else None
+                for column in series.rates(edges, rates.columns, rates.clock)
+            ]
+            self._columns = self._columns[:start] + fresh + [None] * (number - end)
+        self._key, self._until = key, until
+        return self._columns
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Which counters a chart shows: their difference over that of the column ``clock``, times ``scale``."""
+
+    columns: tuple[int, ...]
+    clock: int
+    scale: float
+
+
 def highest(*charts: Sequence[Column]) -> float:
+    """The greatest total in any of them."""
     return max((sum(column) for columns in charts for column in columns if column), default=0.0)
 
 
@@ -72,79 +113,78 @@ def chart(
 ) -> list[Line]:
     """``rows`` lines, ``cells`` wide. With braille there are two columns a cell, otherwise one."""
     steps = rows * (4 if glyphs.braille else len(glyphs.levels) - 1)
-    heights = [_heights(column, most, steps) for column in columns]
-    draw = _braille if glyphs.braille else _blocks
-    return [_runs(draw(heights, row, cells, roles, glyphs)) for row in range(rows - 1, -1, -1)]
+    heights = [_heights(column, most, steps) if column else () for column in columns]
+    if glyphs.braille:
+        heights += [()] * (cells * 2 - len(heights))
+        drawn = [_braille_cell(heights[i], heights[i + 1], rows) for i in range(0, cells * 2, 2)]
+    else:
+        heights += [()] * (cells - len(heights))
+        drawn = [_block_cell(each, rows, glyphs) for each in heights[:cells]]
+    return [_runs([cell[row] for cell in drawn], roles) for row in range(rows - 1, -1, -1)]
 
 
 def columns_for(cells: int, glyphs: Glyphs) -> int:
     return cells * 2 if glyphs.braille else cells
 
 
-def _heights(column: Column, most: float, steps: int) -> tuple[int, ...]:
+def _heights(column: tuple[float, ...], most: float, steps: int) -> tuple[int, ...]:
     """Where each series ends, in steps from the bottom; a total above 0 shows at least one."""
-    if column is None or most <= 0:
+    if most <= 0:
         return ()
     ends: list[int] = []
     total = 0.0
     for value in column:
-        total += max(value, 0.0)
+        total += value if value > 0 else 0.0
         ends.append(min(round(total / most * steps), steps))
     if total > 0 and ends[-1] == 0:
         ends[-1] = 1
     return tuple(ends)
 
 
-def _braille(
-    heights: Sequence[tuple[int, ...]], row: int, cells: int, roles: Sequence[str], glyphs: Glyphs
-) -> list[tuple[str, str]]:
+_CellColumn = tuple[tuple[str, int], ...]
+"""The characters of one cell's column, bottom to top, with the number of the series that has most of each (-1: none)."""
+
+
+@lru_cache(8192)
+def _braille_cell(left: tuple[int, ...], right: tuple[int, ...], rows: int) -> _CellColumn:
     result = []
-    base = row * 4
-    for cell in range(cells):
+    for base in range(0, rows * 4, 4):
         bits = 0
-        lit = [0] * len(roles)
-        for side, dots in ((0, _LEFT), (1, _RIGHT)):
-            position = cell * 2 + side
-            ends = heights[position] if position < len(heights) else ()
-            below = base
+        lit = [0] * max(len(left), len(right), 1)
+        for ends, dots in ((left, _LEFT), (right, _RIGHT)):
+            below = 0
             for series, end in enumerate(ends):
                 for step in range(max(below, base), min(end, base + 4)):
                     bits |= dots[step - base]
                     lit[series] += 1
                 below = max(below, end)
-        if bits:
-            result.append((chr(0x2800 + bits), roles[max(range(len(roles)), key=lambda series: lit[series])]))
-        else:
-            result.append((" ", "text"))
-    return result
+        result.append((chr(0x2800 + bits), lit.index(max(lit))) if bits else (" ", -1))
+    return tuple(result)
 
 
-def _blocks(
-    heights: Sequence[tuple[int, ...]], row: int, cells: int, roles: Sequence[str], glyphs: Glyphs
-) -> list[tuple[str, str]]:
+@lru_cache(4096)
+def _block_cell(ends: tuple[int, ...], rows: int, glyphs: Glyphs) -> _CellColumn:
     levels = glyphs.levels
     full = len(levels) - 1
-    base = row * full
     result = []
-    for cell in range(cells):
-        ends = heights[cell] if cell < len(heights) else ()
+    for base in range(0, rows * full, full):
         fill = min(max((ends[-1] if ends else 0) - base, 0), full)
-        if not fill:
-            result.append((" ", "text"))
-            continue
-        series = next((i for i, end in enumerate(ends) if end > base), len(ends) - 1)
-        # The lowest series is told apart without colour: it fills whole cells with another character.
-        first = series == 0 and len(ends) > 1 and fill == full
-        result.append((glyphs.second if first else levels[fill], roles[series]))
-    return result
+        series = next((i for i, end in enumerate(ends) if end > base + fill / 2), len(ends) - 1) if fill else -1
+        # The upper series is told apart without colour: it fills whole cells with another character.
+        result.append((glyphs.second if series > 0 and fill == full else levels[fill], series))
+    return tuple(result)
 
 
-def _runs(cells: list[tuple[str, str]]) -> Line:
-    """Neighbours of one role as one span."""
+def _runs(cells: Sequence[tuple[str, int]], roles: Sequence[str]) -> Line:
+    """Neighbours of one series as one span; blanks belong to whatever is beside them."""
     result: list[tuple[str, str]] = []
-    for text, role in cells:
-        if result and (result[-1][1] == role or text == " "):
-            result[-1] = (result[-1][0] + text, result[-1][1])
-        else:
-            result.append((text, role))
+    text, current = "", -1
+    for character, series in cells:
+        if series != current and series >= 0 and current >= 0:
+            result.append((text, roles[current]))
+            text = ""
+        if series >= 0:
+            current = series
+        text += character
+    result.append((text, roles[current] if current >= 0 else "text"))
     return tuple(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kmltui.analysis.printable import printable
@@ -19,17 +19,26 @@ from kmltui.analysis.views import (
     Snapshot,
 )
 from kmltui.tui.draw import bars, cards
-from kmltui.tui.draw.chart import Column, Scale, Window, chart, columns_for, highest, window
+from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
 from kmltui.tui.text import ABSENT, Line, Span, clock, count, difference, fit, judged, line, micros, rate, spread, width
 
-CHARTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "cpu": ("CPU %", ("system", "user")),
-    "calls": ("system calls/s", ("trap", "direct")),
-    "queries": ("queries/s", ("queries",)),
+
+@dataclass(frozen=True)
+class Chart:
+    """What a chart shows; ``roles`` of the series, lowest first."""
+
+    title: str
+    roles: tuple[str, ...]
+    rates: Rates
+
+
+CHARTS = {
+    "cpu": Chart("CPU %", ("user", "system"), Rates((USER, SYSTEM), BUSY_AND_IDLE, 100.0)),
+    "calls": Chart("system calls/s", ("trap", "direct"), Rates((TRAP, DIRECT), MONO, 1e9)),
+    "queries": Chart("queries/s", ("queries",), Rates((QUERIES,), 0, 1e9)),
 }
-"""Title and the roles of the series, lowest first."""
 
 
 @dataclass
@@ -38,6 +47,7 @@ class PaneState:
 
     scales: dict[str, Scale] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
+    columns: dict[tuple[str, int], Columns] = field(default_factory=dict)
 
     def scale(self, name: str) -> Scale:
         return self.scales.setdefault(name, Scale())
@@ -66,7 +76,8 @@ def draw(
     """The title and :attr:`Layout.pane_rows` rows below it, as wide as the layout."""
     drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name)
     pair = snapshot.pair or (snapshot.sessions[0], snapshot.sessions[0])
-    left, right = (_pane(drawing, index, session, pair) for index, session in enumerate(pair))
+    charts = {name: _columns(drawing, name, pair) for name in layout.charts}
+    left, right = (_pane(drawing, index, pair, charts) for index in (0, 1))
     result = [_titles(drawing, pair)]
     wall: Span = (f" {glyphs.wall} ", "faint")
     rest = layout.width - 3 - layout.pane
@@ -107,16 +118,20 @@ def _title_tail(session: SessionView, glyphs: Glyphs, room: int) -> Line:
     return tuple(parts)
 
 
-def _pane(drawing: Drawing, index: int, session: SessionView, pair: tuple[SessionView, SessionView]) -> list[Line]:
-    layout = drawing.layout
+def _pane(
+    drawing: Drawing,
+    index: int,
+    pair: tuple[SessionView, SessionView],
+    charts: Mapping[str, Sequence[Sequence[Column]]],
+) -> list[Line]:
+    layout, session = drawing.layout, pair[index]
     if cards.wants_card(session):
         return cards.card(session, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
-    other = pair[0] if index else None
     rows = _cpus(drawing, session)
-    for name in layout.charts:
-        rows += _chart(drawing, name, session, pair, first=index == 0)
+    for name, columns in charts.items():
+        rows += _chart(drawing, name, index, columns)
     rows += _calls(drawing, session, pair)
-    rows += _work(drawing, session, other)
+    rows += _work(drawing, session, pair[0] if index else None)
     return rows
 
 
@@ -146,58 +161,39 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
     return result + [()] * (rows - len(result))
 
 
-def _columns(name: str, session: SessionView, frame: Window, number: int) -> list[Column]:
-    """The series of chart ``name`` in ``number`` columns; None before the first sample, after the last and in gaps."""
-    edges = frame.edges(number)
-    if name == "cpu":
-        found = session.samples.rates(edges, (SYSTEM, USER), BUSY_AND_IDLE)
-        return [tuple(share * 100 for share in column) if column else None for column in found]
-    if name == "calls":
-        found = session.samples.rates(edges, (TRAP, DIRECT), MONO)
-    else:
-        found = session.work.rates(edges, (QUERIES,), 0)
-    return [tuple(value * 1e9 for value in column) if column else None for column in found]
+def _columns(drawing: Drawing, name: str, pair: tuple[SessionView, SessionView]) -> list[list[Column]]:
+    """The columns of chart ``name`` for both sessions; None before the first sample, after the last and in gaps."""
+    number = columns_for(drawing.layout.pane, drawing.glyphs)
+    result = []
+    for index, session in enumerate(pair):
+        series = session.work if name == "queries" else session.samples
+        kept = drawing.state.columns.setdefault((name, index), Columns())
+        result.append(_blank_gaps(drawing, kept.update(series, drawing.window, number, CHARTS[name].rates), number))
+    return result
 
 
-def _chart(
-    drawing: Drawing, name: str, session: SessionView, pair: tuple[SessionView, SessionView], *, first: bool
-) -> list[Line]:
+def _chart(drawing: Drawing, name: str, index: int, columns: Sequence[Sequence[Column]]) -> list[Line]:
     layout, glyphs = drawing.layout, drawing.glyphs
-    title, roles = CHARTS[name]
-    number = columns_for(layout.pane, glyphs)
-    both = [_blank_gaps(drawing, _columns(name, each, drawing.window, number), number) for each in pair]
-    most = (
-        100.0
-        if name == "cpu"
-        else drawing.state.scale(name).cover(highest(*both))
-        if first
-        else drawing.state.scale(name).most
-    )
-    start, end = drawing.window.start_ns, drawing.window.end_ns
-    legend: list[Span] = [(title, "text")]
-    if len(roles) > 1 and layout.pane >= 50:
-        for role in reversed(roles):
-            legend += [("  ", "text"), (f"{glyphs.full} {role}", role)]
-    scale: Line = (
-        (f"{clock(start)}", "faint"),
-        (f"{glyphs.rule * 2}{clock(end)} ", "faint"),
-        (f" 0{glyphs.rule}{count(most)}", "muted"),
-    )
-    head = spread(tuple(legend), scale, layout.pane)
-    columns = both[0] if session is pair[0] else both[1]
-    return [head, *chart(columns, most, layout.pane, layout.chart_rows, roles, glyphs)]
+    kind = CHARTS[name]
+    scale = drawing.state.scale(name)
+    most = 100.0 if name == "cpu" else scale.most if index else scale.cover(highest(*columns))
+    legend: list[Span] = [(kind.title, "text")]
+    if len(kind.roles) > 1 and layout.pane >= 50:
+        for role, sign in zip(kind.roles, (glyphs.full, glyphs.second), strict=True):
+            legend += [("  ", "text"), (f"{sign} {role}", role)]
+    start, end = clock(drawing.window.start_ns), clock(drawing.window.end_ns)
+    axis: Line = ((f"{start}–{end}", "faint"), (f"  0–{count(most)}", "muted"))
+    head = spread(tuple(legend), axis, layout.pane)
+    return [head, *chart(columns[index], most, layout.pane, layout.chart_rows, kind.roles, glyphs)]
 
 
 def _blank_gaps(drawing: Drawing, columns: list[Column], number: int) -> list[Column]:
     """A damaged part of the recording is empty: a straight line across it would be made up."""
-    edges = drawing.window.edges(number)
-    gaps = [gap.t_ns for gap in drawing.snapshot.gaps if drawing.window.start_ns <= gap.t_ns <= drawing.window.end_ns]
-    if not gaps:
+    start, length = drawing.window.start_ns, drawing.window.end_ns - drawing.window.start_ns
+    gaps = [int((gap.t_ns - start) * number / length) for gap in drawing.snapshot.gaps]
+    if not any(0 <= gap < number for gap in gaps):
         return columns
-    return [
-        None if any(start <= gap < end for gap in gaps) else column
-        for column, start, end in zip(columns, edges, edges[1:], strict=False)
-    ]
+    return [None if position in gaps else column for position, column in enumerate(columns)]
 
 
 def _calls(drawing: Drawing, session: SessionView, pair: tuple[SessionView, SessionView]) -> list[Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import QUERIES, Snapshot
-from kmltui.tui.draw.chart import highest
+from kmltui.tui.draw.chart import Column, Columns, Rates, Window, highest
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, fit
@@ -21,11 +21,11 @@ def time_at(column: int, cells: int, duration_ns: int) -> int:
     return int(min(max((column - start + 0.5) / length, 0.0), 1.0) * duration_ns)
 
 
-def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs) -> list[Line]:
-    """``rows`` is 1 or 2; with two, the second one names the phases and marks."""
+def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Columns]) -> list[Line]:
+    """``rows`` is 1 or 2; with two, the second one names the phases and marks. ``kept`` is kept between frames."""
     start, length = geometry(cells)
     duration = max(axis_ns(frame), 1)
-    track = _throughput(frame.head, duration, length, glyphs)
+    track = _throughput(frame.head, duration, length, glyphs, kept)
     names: list[tuple[str, str]] = [(" ", "text")] * length
     for landmark in frame.landmarks:
         column = min(int(landmark.t_ns / duration * length), length - 1)
@@ -60,21 +60,28 @@ def axis_ns(frame: Frame) -> int:
     return length
 
 
-def _throughput(head: Snapshot, duration: int, length: int, glyphs: Glyphs) -> list[tuple[str, str]]:
-    """Queries per second of both sessions together, as a height; without queries a plain track."""
-    edges = [duration * i / length for i in range(length + 1)]
-    columns = []
-    found = [session.work.rates(edges, (QUERIES,), 0) for session in head.sessions]
-    for index in range(length):
-        values = [each[index] for each in found]
-        total = sum(value[0] for value in values if value)
-        columns.append((total,) if any(values) else None)
+_QUERIES = Rates((QUERIES,), 0, 1e9)
+
+
+def _throughput(
+    head: Snapshot, duration: int, length: int, glyphs: Glyphs, kept: dict[str, Columns]
+) -> list[tuple[str, str]]:
+    """Queries per second of all sessions together, as a height; without queries a plain track."""
+    frame = Window(0, duration)
+    found = [
+        kept.setdefault(session.name, Columns()).update(session.work, frame, length, _QUERIES)
+        for session in head.sessions
+    ]
+    columns: list[Column] = []
+    for values in zip(*found, strict=True):
+        known = [value[0] for value in values if value]
+        columns.append((sum(known),) if known else None)
     most = highest(columns)
     full = len(glyphs.levels) - 1
     result: list[tuple[str, str]] = []
-    for column, edge in zip(columns, edges, strict=False):
+    for position, column in enumerate(columns):
         if column is None or not most:
-            result.append((glyphs.rule if edge <= head.t_ns else " ", "faint"))
+            result.append((glyphs.rule if position * duration <= head.t_ns * length else " ", "faint"))
         else:
             level = max(round(column[0] / most * full), 1) if column[0] else 0
             result.append((glyphs.levels[level] if level else glyphs.rule, "queries" if level else "faint"))

@@ -140,7 +140,7 @@ class MainScreen(Screen[None]):
             self.call_after_refresh(self._redraw)
         self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name))
         self.query_one(Timeline).show_frame(frame, glyphs)
-        self.query_one(KeyBar).show_bindings([each for each in self._own_bindings() if each.show], glyphs)
+        self.query_one(KeyBar).show_bindings([each for each in self._unique_bindings() if each.show], glyphs)
 
     def _own_bindings(self) -> list[Binding]:
         return [binding for bindings in self._bindings.key_to_bindings.values() for binding in bindings]

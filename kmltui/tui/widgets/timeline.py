@@ -6,6 +6,7 @@ from textual import events
 from textual.message import Message
 
 from kmltui.tui.draw import timeline
+from kmltui.tui.draw.chart import Columns
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
 from kmltui.tui.widgets.lines import Lines
@@ -25,10 +26,11 @@ class Timeline(Lines):
         super().__init__(id=id)
         self._axis_ns = 0
         self._dragging = False
+        self._kept: dict[str, Columns] = {}
 
     def show_frame(self, frame: Frame, glyphs: Glyphs) -> None:
         self._axis_ns = timeline.axis_ns(frame)
-        self.show_lines(timeline.draw(frame, self.size.width, max(self.size.height, 1), glyphs))
+        self.show_lines(timeline.draw(frame, self.size.width, max(self.size.height, 1), glyphs, self._kept))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         self._dragging = True
