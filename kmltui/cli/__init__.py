@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError
 
@@ -20,7 +20,7 @@ app = App(
     result_action="return_value",
 )
 
-for command in (
+_RUNS: tuple[Callable[..., int], ...] = (
     runs.demo,
     runs.run,
     monitor.monitor,
@@ -30,9 +30,11 @@ for command in (
     runs.mark,
     runs.stream,
     runs.workloads,
-):
+)
+_RECORDINGS: tuple[Callable[..., int], ...] = (view.replay, view.report)
+for command in _RUNS:
     app.command(command, group=common.RUNS)
-for command in (view.replay, view.report):
+for command in _RECORDINGS:
     app.command(command, group=common.RECORDINGS)
 app.command(guest.app)
 app.command(setup.doctor, group=common.MACHINE)

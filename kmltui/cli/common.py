@@ -70,13 +70,6 @@ def positive_seconds(text: str, what: str) -> float:
     return value
 
 
-def say_started(entry: RunEntry) -> int:
-    """What is printed of a run that goes on in the background."""
-    print(entry.name)
-    print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
-    return DONE
-
-
 def check_run_options(sample_rate: float, name: str | None, out: Path | None) -> None:
     """What every command that makes a recording takes. Raises :class:`Failure`."""
     if not 0.1 <= sample_rate <= 100:

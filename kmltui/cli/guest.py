@@ -166,7 +166,7 @@ def _described(info: ImageInfo) -> str:
         "sysbench": info.sysbench,
         "libc": info.libc,
         "contents": f"{info.initrd_bytes / 1e6:.1f} MB",
-        "sites": f"{info.sites} system-call sites, {info.sites_left_alone} left alone ('guest info --sites' lists them)",
+        "sites": f"{info.sites} system calls, {info.sites_left_alone} left as traps ('guest info --sites' lists them)",
         "made": time.strftime("%Y-%m-%d %H:%M", time.localtime(info.built_unix))
         + (" elsewhere, imported" if info.imported else f" in {info.build_s:.0f} s"),
         "key": info.key,

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from kmltui.cli import common, screen, starting
-from kmltui.cli.common import RUN_FAILED, fail, on_terminal
+from kmltui.cli.common import RUN_FAILED, fail
 
 if TYPE_CHECKING:
-    from kmltui.runner.registry import RunEntry
     from kmltui.runner.run import Plan
     from kmltui.sessions.mysql import Login
 
@@ -68,12 +67,10 @@ def monitor(
     plan = _plan(login, duration=duration, sample_rate=sample_rate, out=out, name=name, title=title)
     if login is not None:
         login = _checked(login, ask=not headless)
-    if headless or not (detach or on_terminal()):
-        return _headless(plan, login)
-    entry = asyncio.run(_started(plan, login, mysql_defaults_file))
-    if detach:
-        return common.say_started(entry)
-    return screen.watch_passing_run(entry) if out is None else screen.watch_run(entry)
+    from kmltui.runner.launch import Order
+
+    watch = None if detach else screen.watch_passing_run if out is None else screen.watch_run
+    return starting.start(Order(plan=plan, monitor=True, login=login), headless=headless, watch=watch)
 
 
 def _plan(

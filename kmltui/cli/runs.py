@@ -14,7 +14,6 @@ from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
 
 if TYPE_CHECKING:
     from kmltui.model import SessionSpec, WorkloadSpec
-    from kmltui.runner.registry import RunEntry
     from kmltui.runner.run import Plan
 
 Flag = Parameter(negative="")
@@ -115,11 +114,9 @@ def run(
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
-    if headless or not (detach or on_terminal()):
-        return _headless(plan)
-    # The screen needs the main thread for itself, so the loop that starts the run ends first.
-    entry = asyncio.run(_detached(plan))
-    return common.say_started(entry) if detach else screen.watch_run(entry)
+    from kmltui.runner.launch import Order
+
+    return starting.start(Order(plan=plan), headless=headless, watch=None if detach else screen.watch_run)
 
 
 def workloads(name: str | None = None, *, as_json: Json = False) -> int:

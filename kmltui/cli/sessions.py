@@ -139,13 +139,3 @@ def _distinctions(spec: SessionSpec, specs: Sequence[SessionSpec]) -> list[str]:
     if len({other.memory_bytes for other in specs}) > 1:
         words.append(f"{spec.memory_bytes >> 20}M")
     return words
-
-
-def written(spec: SessionSpec) -> str:
-    """The text that :func:`parse` reads as ``spec``, whatever the defaults are."""
-    settings = {"name": spec.name}
-    if spec.image:
-        settings["image"] = spec.image
-    if spec.kind == "guest":
-        settings |= {"cpus": str(spec.vcpus), "memory": f"{spec.memory_bytes >> 20}M", "accel": spec.accel}
-    return ",".join([_base(spec), *(f"{key}={value}" for key, value in settings.items())])

@@ -18,8 +18,9 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
         Print the checks as JSON.
     """
     from kmltui.guest import doctor as checks
+    from kmltui.sessions import hostkml
 
-    results = checks.check_all()
+    results = [*checks.check_all(), hostkml.check()]
     if as_json:
         print_json(results)
     else:

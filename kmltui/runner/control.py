@@ -39,7 +39,7 @@ class ControlError(Exception):
 
 
 class ControlServer:
-    """The runner's end. ``on_stop`` and ``on_mark`` are called in the event loop; ``on_mark`` returns the mark's t_ns."""
+    """The runner's end. ``on_stop`` and ``on_mark`` are called in the event loop; the second returns the t_ns."""
 
     def __init__(
         self, path: Path, info: dict[str, str], on_stop: Callable[[], None], on_mark: Callable[[str, str], int]

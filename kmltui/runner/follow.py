@@ -59,9 +59,7 @@ class Follower:
             await self._meet(self._connection)
         rows = await self._query("SHOW GLOBAL STATUS")
         counters = select_status((row[0], row[1]) for row in rows)
-        self._emit(
-            Status(t_ns=self._clock(), session=self._session.spec.name, counters=counters, own=dict(self._own))
-        )
+        self._emit(Status(t_ns=self._clock(), session=self._session.spec.name, counters=counters, own=dict(self._own)))
 
     async def _meet(self, connection: pymysql.Connection[Any]) -> None:
         """A server that was not there before: which it is, and which process of this machine."""

@@ -39,9 +39,7 @@ async def _prepare(image: str, names: list[str], emit: Emit, clock: Clock) -> No
 
     def tell(progress: Progress) -> None:
         for name in names:
-            state = State(
-                t_ns=clock(), session=name, state="image", detail=progress.step, fraction=progress.fraction
-            )
+            state = State(t_ns=clock(), session=name, state="image", detail=progress.step, fraction=progress.fraction)
             emit(state)
 
     def report(progress: Progress) -> None:

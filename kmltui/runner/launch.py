@@ -1,4 +1,8 @@
-"""Start a run in a process of its own, so that it outlives the terminal it was started from."""
+"""Start a run in a process of its own, so that it outlives the terminal it was started from.
+
+What to run goes to that process over its standard input, as JSON: nothing of it is to be seen in an argument list,
+a login's password least of all.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,32 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
 
 from kmltui import paths
 from kmltui.runner import control, registry
+from kmltui.runner.monitor import Monitor
+from kmltui.runner.narrator import Narrator
+from kmltui.runner.run import Listener, Outcome, Plan, Run
+from kmltui.sessions.mysql import Login
 
 START_LIMIT_S = 20.0
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A run to be done. ``monitor``: watch this machine, and the server behind ``login`` if there is one."""
+
+    plan: Plan
+    monitor: bool = False
+    login: Login | None = None
+
+    def run(self, out: TextIO) -> Run:
+        """The run itself, not yet begun, telling about itself on ``out``."""
+        listeners: list[Listener] = [Narrator(out).hear]
+        return Monitor(self.plan, listeners, login=self.login) if self.monitor else Run(self.plan, listeners)
 
 
 class LaunchError(Exception):
@@ -29,41 +52,60 @@ def log_path(name: str) -> Path:
     return paths.state_dir() / "logs" / f"{name}.log"
 
 
-async def launch(name: str, arguments: Sequence[str], command: str = "run", secret: bytes = b"") -> registry.RunEntry:
-    """Start ``kmltui COMMAND --headless --name NAME ARGUMENTS`` detached; return once its recording has begun.
+def encode(order: Order) -> bytes:
+    """The order as JSON; paths become absolute, since the runner may live elsewhere."""
 
-    ``secret`` is what it reads on its standard input, where nobody else can see it.
+    def hook(value: Any) -> str:
+        if isinstance(value, Path):
+            return str(value.absolute())
+        raise NotImplementedError(f"{type(value)} in an order")
+
+    return msgspec.json.encode(order, enc_hook=hook)
+
+
+def decode(data: bytes) -> Order:
+    """The order that :func:`encode` wrote. Raises msgspec.MsgspecError."""
+    return msgspec.json.decode(data, type=Order, dec_hook=lambda kind, value: kind(value))
+
+
+async def launch(order: Order) -> registry.RunEntry:
+    """Start the run detached; return once its recording has begun.
 
     Raises:
         LaunchError: it did not come that far.
     """
+    name = order.plan.name
     path = log_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "kmltui", command, "--headless", "--name", name, *arguments]
     with path.open("wb") as log:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        process = subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-m", "kmltui.runner"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
+    # Detached: the process is not awaited, so asyncio's subprocesses would only be in the way.
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-        stdin.write(secret)
+        stdin.write(encode(order))
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
-        try:
+        with contextlib.suppress(control.ControlError, LookupError):
             await control.request(registry.socket_path(name), "ping", timeout_s=1.0)
             return registry.find(name)
-        except (control.ControlError, LookupError):
-            pass
-        status = process.poll()
-        if status is not None:
+        if (status := process.poll()) is not None:
             # A run may be over before we look; then it is in the register and its recording tells the rest.
-            if status in (0, 1):
-                try:
+            with contextlib.suppress(LookupError):
+                if status in (0, 1):
                     return registry.find(name)
-                except LookupError:
-                    pass
             text = path.read_text(errors="replace").strip()
             raise LaunchError(text or f"the runner ended with status {status}", status)
         await asyncio.sleep(0.05)
     process.terminate()
     raise LaunchError(f"the runner did not begin within {START_LIMIT_S:.0f} s; its output is in {path}", 1)
+
+
+def succeeded(outcome: Outcome, order: Order) -> bool:
+    """Whether a run did what it was to do: a workload is done, while watching ends well by being stopped, too."""
+    return outcome.status == "done" or (order.monitor and outcome.status == "stopped")

@@ -12,7 +12,7 @@ import contextlib
 import platform
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -211,11 +211,10 @@ class Run:
     def _close_states(self, status: RunStatus, reason: str) -> None:
         for spec in self.plan.sessions:
             if self._states.get(spec.name) not in FINAL_STATES:
-                state: SessionState = "done" if status == "done" else "stopped"
-                self.emit(State(t_ns=self.clock(), session=spec.name, state=state, detail=reason if state != "done" else ""))
+                self._state(spec, "done" if status == "done" else "stopped", "" if status == "done" else reason)
 
     @contextlib.contextmanager
-    def _signals(self):  # type: ignore[no-untyped-def]
+    def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         wanted = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated", signal.SIGHUP: "terminal closed"}
         for number, reason in wanted.items():
@@ -275,7 +274,11 @@ class Run:
             await _finish(server.stop())
 
     async def _drive(
-        self, workload: workloads.Workload, context: workloads.Context, barrier: asyncio.Barrier, server: Server | None = None
+        self,
+        workload: workloads.Workload,
+        context: workloads.Context,
+        barrier: asyncio.Barrier,
+        server: Server | None = None,
     ) -> None:
         """The measured part, in all sessions at the same time."""
         session = context.session

@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pymysql
 
@@ -106,14 +106,9 @@ class Server:
         """Emit one Status record now."""
         async with self._polling:
             rows = await asyncio.to_thread(self._query_status)
-        self._emit(
-            Status(
-                t_ns=self._clock(),
-                session=self._session.spec.name,
-                counters=select_status(rows),
-                own={"Questions": self._own_queries, "Queries": self._own_queries, "Com_show_status": self._own_queries},
-            )
-        )
+        own = dict.fromkeys(("Questions", "Queries", "Com_show_status"), self._own_queries)
+        name = self._session.spec.name
+        self._emit(Status(t_ns=self._clock(), session=name, counters=select_status(rows), own=own))
 
     async def stop(self) -> None:
         """End it in order, or hard if it does not within a few seconds; the guest is thrown away anyway."""
@@ -151,7 +146,9 @@ class Server:
         assert self._process is not None
         async for _, text in self._process.lines():
             self._tail = [*self._tail[-19:], text]
-            level = "error" if "[ERROR]" in text else "warning" if "[Warning]" in text else "info"
+            level: Literal["info", "warning", "error"] = (
+                "error" if "[ERROR]" in text else "warning" if "[Warning]" in text else "info"
+            )
             self._emit(
                 Log(t_ns=self._clock(), session=self._session.spec.name, source="server", text=text, level=level)
             )

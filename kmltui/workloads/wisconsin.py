@@ -8,6 +8,8 @@ throughput in equal time.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from kmltui.model import WorkloadSpec
 from kmltui.workloads.client import ProgressMessage
 from kmltui.workloads.declaration import Context, Option, Workload, WorkloadError
@@ -46,7 +48,7 @@ class Wisconsin(Workload):
             maximum=1_048_576,
         ),
     )
-    phases = ("create", "insert", "delete", "select", "change")
+    phases: ClassVar[tuple[str, ...]] = ("create", "insert", "delete", "select", "change")
     statements = (
         "100 rows by unique2",
         "1000 rows by unique1",

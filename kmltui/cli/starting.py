@@ -1,0 +1,49 @@
+"""Starting a run: in this process with a line a phase, or in its own with the screen on it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal
+
+if TYPE_CHECKING:
+    from kmltui.runner.launch import Order
+    from kmltui.runner.registry import RunEntry
+
+
+def start(order: Order, *, headless: bool, watch: Callable[[RunEntry], int] | None) -> int:
+    """Do what ``order`` says.
+
+    Headless, or without a terminal to show it on: here and now. Else in a process of its own, which is watched; with
+    ``watch`` None its name is printed and it is left alone.
+    """
+    if headless or (watch is not None and not on_terminal()):
+        return _here(order)
+    from kmltui.runner.launch import LaunchError, launch
+
+    try:
+        # The screen needs the main thread for itself, so the loop that starts the run ends first.
+        entry = asyncio.run(launch(order))
+    except LaunchError as error:
+        fail(str(error), error.status or RUN_FAILED)
+    if watch is not None:
+        return watch(entry)
+    print(entry.name)
+    print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
+    return DONE
+
+
+def _here(order: Order) -> int:
+    from kmltui.recording import RecordingError
+    from kmltui.runner.launch import succeeded
+
+    run = order.run(sys.stderr)
+    try:
+        outcome = asyncio.run(run.execute())
+    except (OSError, RecordingError) as error:
+        fail(f"{run.path}: the recording cannot be written: {error}", RUN_FAILED)
+    print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
+    return DONE if succeeded(outcome, order) else RUN_FAILED

@@ -1,0 +1,25 @@
+"""The process of a detached run: reads what to run from its standard input and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from kmltui.recording import RecordingError
+from kmltui.runner.launch import decode, succeeded
+
+
+def main() -> int:
+    """Do the run; the exit status is 0 if it did what it was to do."""
+    order = decode(sys.stdin.buffer.read())
+    run = order.run(sys.stderr)
+    try:
+        outcome = asyncio.run(run.execute())
+    except (OSError, RecordingError) as error:
+        print(f"kmltui: {run.path}: the recording cannot be written: {error}", file=sys.stderr)
+        return 1
+    return 0 if succeeded(outcome, order) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
