@@ -10,6 +10,7 @@ A session is written as what it is, then how it is set up::
 
 from __future__ import annotations
 
+import os
 import re
 import typing
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ def parse(text: str, defaults: SessionSpec, option: str) -> SessionSpec:
     what, *settings = [word.strip() for word in text.split(",")]
     known: tuple[str, ...]
     if what == "local":
-        spec, known = SessionSpec(name="", kind="local", image=defaults.image), _LOCAL_KEYS
+        spec, known = SessionSpec(name="", kind="local", vcpus=os.cpu_count() or 1, image=defaults.image), _LOCAL_KEYS
     elif what in ARMS:
         spec, known = replace(defaults, name="", arm=what), _GUEST_KEYS
     else:

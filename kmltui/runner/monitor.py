@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +29,15 @@ def plan(
     title: str = "",
 ) -> Plan:
     """The plan of a monitor's run. The recording's size is bounded by its duration."""
-    kml = host.kml_loaded()
-    local = SessionSpec(name="local", kind="local")
+    cpus = os.cpu_count() or 1
+    local = SessionSpec(name="local", kind="local", vcpus=cpus)
+    if host.kml_loaded():
+        local = SessionSpec(name="local-kml", kind="local-kml", arm="kml", vcpus=cpus)
     return Plan(
         workload=WorkloadSpec(
             name=WORKLOAD, duration_s=duration_s, options={"mysql": login.where} if login is not None else {}
         ),
-        sessions=[SessionSpec(name="local-kml", kind="local-kml", arm="kml") if kml else local],
+        sessions=[local],
         name=name,
         out=out,
         sample_period_ns=sample_period_ns,

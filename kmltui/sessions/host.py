@@ -64,7 +64,7 @@ def facts(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> dict[str, str
         "cpu": cpu,
         "vcpus": str(sum(line.startswith("processor") for line in cpuinfo.splitlines()) or ""),
         "memory_bytes": str(int(memory) * 1024) if memory.isdigit() else "",
-        "accelerator": "none: this host, itself a virtual machine" if virtual else "none: this host",
+        "accelerator": "this host (virtual)" if virtual else "this host",
         "kernel": _read(proc / "sys/kernel/osrelease"),
         "kernel_build": _read(proc / "sys/kernel/version"),
         "cmdline": _read(proc / "cmdline"),
