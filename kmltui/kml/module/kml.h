@@ -39,7 +39,8 @@
 #define KML_SYM_DOUBLE_FAULT		3
 #define KML_SYM_TOP_OF_STACK		4
 #define KML_SYM_ENTRY_AFTER_SWAPGS	5
-#define KML_SYM_VECTOR(n)		(6+(n))
+#define KML_SYM_IRET			6
+#define KML_SYM_VECTOR(n)		(7+(n))
 #define KML_NR_SYMS			KML_SYM_VECTOR(256)
 
 #define KML_REL32	0	/* a displacement from the end of the instruction */

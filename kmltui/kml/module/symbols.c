@@ -83,6 +83,7 @@ int kml_symbols_init(void)
 	      find(KML_SYM_SYSCALL_EXIT, "syscall_exit_to_user_mode") ?:
 	      find(KML_SYM_RETURN_TO_USER, "swapgs_restore_regs_and_return_to_usermode") ?:
 	      find(KML_SYM_DOUBLE_FAULT, "asm_exc_double_fault") ?:
+	      find(KML_SYM_IRET, "native_irq_return_iret") ?:
 	      find_syscall_entry();
 #ifndef KML_PCPU_HOT
 	ret = ret ?: find(KML_SYM_TOP_OF_STACK, "cpu_current_top_of_stack");

@@ -12,7 +12,7 @@
  *                            interrupt of an ordinary process and returns there; the process is elevated again by
  *                            its next direct call.
  *
- * The trampolines run with interrupts off and touch nothing that can fault, with one exception (kml_stack_overflow).
+ * The trampolines run with interrupts off and touch nothing that can fault, with one exception (kml_copy_fault).
  * They do not use GS, as it may be the user's or the kernel's. They run before the kernel's handlers have untrained
  * returns and set IBRS, so their branches are direct ones; where that is impossible they are behind an LFENCE.
  *
@@ -69,6 +69,15 @@ KML_LATE_TABLE kml_trampolines_late
 	ALTERNATIVE "", "lfence", X86_FEATURE_FENCE_SWAPGS_USER
 .endm
 
+/* ZF: the GS base is the kernel's. rbx: struct kml_ist; clobbers rax, rcx, rdx. */
+.macro KERNEL_GS_ACTIVE
+	movl	$MSR_GS_BASE, %ecx
+	rdmsr
+	shlq	$32, %rdx
+	orq	%rdx, %rax
+	cmpq	IST_gs_base(%rbx), %rax
+.endm
+
 /*
  * One trampoline. On entry: interrupts off, RSP on the IST stack, GS unknown, all other registers the interrupted
  * ones.
@@ -118,6 +127,10 @@ KML_LATE_TABLE kml_trampolines_late
 
 	/* rcx: where the frame goes, rbx: struct kml_ist. Should a store fault, this frame must survive it. */
 .Lcopy_\vec:
+	ANNOTATE_NOENDBR
+	.pushsection .rodata, 3
+	.quad	.Lcopy_\vec
+	.popsection
 	movq	IST_slot(%rbx), %rbx
 	subq	$KML_IST_STEP, (%rbx)
 	movq	F_SS(%rsp), %rax
@@ -181,6 +194,10 @@ KML_LATE_TABLE kml_trampolines_late
 	.globl kml_gates
 kml_gates:
 	.popsection
+	.pushsection .rodata, 3
+	.balign 8
+kml_copies:
+	.popsection
 
 	.balign KML_SLOT_SIZE
 	.globl kml_trampolines
@@ -214,7 +231,7 @@ kml_odd_frame:
 	je	.Lfinish_exit
 	subq	$kml_trampolines, %rdx
 	cmpq	$(kml_trampolines_end - kml_trampolines), %rdx
-	jb	kml_stack_overflow
+	jb	kml_copy_fault
 
 	/* Other code of modules above this one. */
 	movq	8+F_RIP(%rsp), %rdx
@@ -222,19 +239,15 @@ kml_odd_frame:
 	js	.Las_kernel
 
 	/*
-	 * Either the kernel or a process in ring 0 has run wild: jumped to a bad address, or lost its stack. The
-	 * kernel's GS base tells the kernel. For it, what would happen without this module is to happen. A process is to
-	 * be sent a signal; that goes for the vsyscall page too, whose emulation starts with a fault.
+	 * Either the kernel or a process in ring 0 has run wild: jumped to a bad address, or lost its stack. To the
+	 * kernel, what would happen without this module is to happen. A process is to be sent a signal; that goes for
+	 * the vsyscall page too, whose emulation starts with a fault.
 	 */
 	pushq	%rax
 	pushq	%rcx
-	movl	$MSR_GS_BASE, %ecx
-	rdmsr
-	shlq	$32, %rdx
-	orq	%rax, %rdx
+	KERNEL_GS_ACTIVE
 	popq	%rcx
 	popq	%rax
-	cmpq	IST_gs_base(%rbx), %rdx
 	je	.Las_kernel
 .Las_user:
 	popq	%rdx
@@ -319,16 +332,49 @@ kml_elevate:
 	movq	%rax, F_RIP(%rsp)
 	jmp	.Lleave
 
+/*
+ * The copy of a frame has faulted, and the fault has come here by the same way, as a frame from a trampoline.
+ *
+ * rbx     struct kml_ist
+ * rsp     rdx, the second trampoline's stack; its F_RIP is in the first trampoline, its F_RSP is that one's stack
+ */
+kml_copy_fault:
+	movq	8+F_RSP(%rsp), %rdx
+	cmpq	$0x7fffffff, F_RIP(%rdx)		/* native_irq_return_iret, four bytes */
+	KML_LATE KML_ABS32 KML_SYM_IRET
+	je	kml_stack_overflow
+	KERNEL_GS_ACTIVE
+	je	kml_stack_overflow
+
+	/*
+	 * Not a kernel stack but a process in ring 0 that has lost both its stack and its way, to kernel addresses.
+	 * Go back to the first trampoline, and have it demote the process after all.
+	 */
+	popq	%rdx
+	movq	F_RIP(%rsp), %rax
+	movq	F_RSP(%rsp), %rsp
+	subq	$kml_trampolines, %rax
+	shrq	$8, %rax				/* the vector */
+	incq	IST_demotions(%rbx, %rax, 8)
+	movl	$__USER_CS, F_CS(%rsp)
+	movl	$__USER_DS, F_SS(%rsp)
+	orl	$X86_EFLAGS_IF, F_EFLAGS(%rsp)
+	cmpl	$X86_TRAP_PF, %eax
+	jne	1f
+	orb	$PF_USER, F_ERROR(%rsp)
+1:	movq	IST_sp0(%rbx), %rcx
+	lfence
+	ANNOTATE_RETPOLINE_SAFE
+	jmp	*kml_copies(, %rax, 8)
+	int3
+
 	.globl kml_trampolines_end
 kml_trampolines_end:
 
 /*
- * The copy of a frame onto a kernel stack has faulted: the stack has overflowed (or is espfix's, which cannot be
- * written to). Delivering the exception would have faulted in the CPU just so, and #DF would have been raised with
- * the frame of the first exception: raise it. CR2 is already what it would be.
- *
- * rbx     struct kml_ist
- * rsp     rdx, the second trampoline's stack; its F_RSP is that of the first
+ * A kernel stack has overflowed (or is espfix's, which cannot be written to; then the GS base is the user's already).
+ * Delivering the exception would have faulted in the CPU just so, and #DF would have been raised with the frame of
+ * the first exception: raise it. CR2 is already what it would be. Registers as in kml_copy_fault.
  */
 kml_stack_overflow:
 	movq	8+F_RSP(%rsp), %rdx
