@@ -63,12 +63,12 @@ def monitor(
     detach:
         Start it in the background, print its name and return; the recording is kept.
     """
+    from kmltui.runner.launch import Order
+
     login = _login(mysql, mysql_password_file, mysql_defaults_file)
     plan = _plan(login, duration=duration, sample_rate=sample_rate, out=out, name=name, title=title)
     if login is not None:
         login = _checked(login, ask=not headless)
-    from kmltui.runner.launch import Order
-
     watch = None if detach else screen.watch_passing_run if out is None else screen.watch_run
     return starting.start(Order(plan=plan, monitor=True, login=login), headless=headless, watch=watch)
 

@@ -40,8 +40,8 @@ def arms(text: str, defaults: SessionSpec) -> list[SessionSpec]:
 
 def pair(left: str | None, right: str | None, defaults: SessionSpec) -> list[SessionSpec]:
     """The sessions of ``--left`` and ``--right``; what is not given is stock, or KML. Raises Failure."""
-    specs = [parse(left or "stock", defaults, "--left"), parse(right or "kml", defaults, "--right")]
-    return named(specs)
+    words = ("stock" if left is None else left, "--left"), ("kml" if right is None else right, "--right")
+    return named([parse(text, defaults, option) for text, option in words])
 
 
 def parse(text: str, defaults: SessionSpec, option: str) -> SessionSpec:

@@ -32,7 +32,7 @@ class Obstacle(Struct, frozen=True):
 def check(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Check:
     """The line for ``kmltui doctor``. Never ``missing``: guests need nothing of this."""
     if kml_loaded(proc):
-        return Check(NAME, "ok", "the KML module is loaded into this host's kernel: 'kmltui monitor' shows its counters")
+        return Check(NAME, "ok", "the KML module is loaded into this host's kernel; 'kmltui monitor' shows its counts")
     found = list(obstacles(proc, sys))
     if not found:
         module = Path(str(resources.files("kmltui.kml"))) / "module"

@@ -1,0 +1,151 @@
+"""Servers that are there already: their addresses, where passwords come from and where they never go, who listens."""
+
+import os
+import socket
+
+import pymysql
+import pytest
+
+from kmltui.sessions import mysql
+from kmltui.sessions.mysql import Address, DsnError, Login, MysqlError, find_login, parse_dsn
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("mysql://app@db.example:3307", Address("app", "db.example", 3307)),
+        ("mariadb://db.example", Address("", "db.example")),
+        ("mysql://[::1]:3306", Address("", "::1", 3306)),
+        ("mysql://a%40b@h", Address("a@b", "h")),
+        ("mysql:///run/mysqld/mysqld.sock", Address(socket="/run/mysqld/mysqld.sock")),
+        ("mysql://app@/run/m.sock", Address("app", socket="/run/m.sock")),
+        ("mysql:///tmp/with@and:colon", Address(socket="/tmp/with@and:colon")),
+        ("mysql://", Address()),
+        ("mysql://app@", Address("app")),
+    ],
+)
+def test_addresses_are_read_and_written_back(text, address):
+    assert parse_dsn(text) == address
+    assert parse_dsn(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("localhost", "not the address"),
+        ("postgres://h", "not the address"),
+        ("mysql:/run/x.sock", "not the address"),
+        ("mysql://h:0", "port"),
+        ("mysql://h:70000", "port"),
+        ("mysql://:3306", "no host"),
+        ("mysql://h/shop", "not the database 'shop'"),
+        ("mysql://run/mysqld/mysqld.sock", "three slashes: mysql:///run/mysqld/mysqld.sock"),
+        ("mysql://h?ssl=1", "'?'"),
+        ("mysql://h/#x", "'#'"),
+    ],
+)
+def test_a_wrong_address_says_what_is_wrong_with_it(text, words):
+    with pytest.raises(DsnError, match="mysql://") as error:
+        parse_dsn(text)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://app:geheim@h",
+        "mysql://app:geheim@h:3306/shop?x=1",
+        "mysql://app:ge/geheim@h",
+        "mysql://app:ge@geheim@h",
+        "mysql://:geheim@h",
+        "mysql://app:geheim",
+        "app:geheim@h",
+        "postgres://app:geheim@h",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_never_repeated(text):
+    with pytest.raises(DsnError) as error:
+        parse_dsn(text)
+    assert "geheim" not in str(error.value)
+
+
+def test_the_password_comes_from_the_file_then_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "secret"
+    file.write_bytes("pä ss#1\nsecond line\n".encode())
+    address, environment = Address("app", "h"), {"MYSQL_PWD": "other"}
+    assert find_login(address, file, environment=environment).password == "pä ss#1".encode()
+    assert find_login(address, environment=environment).password == b"other"
+    assert find_login(address, environment={}) == Login(address)
+
+
+def test_the_option_file_of_the_user_is_read_if_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own, named = tmp_path / ".my.cnf", tmp_path / "other.cnf"
+    for file in (own, named):
+        file.write_text("[client]\nuser=app\n!includedir /nowhere\npassword='x'\n")
+    assert find_login(Address(), environment={}).option_file == own
+    assert find_login(Address(), option_file=named, environment={}).option_file == named
+
+
+@pytest.mark.parametrize(("contents", "words"), [(None, "cannot be read"), ("password=geheim\n", "not an option file")])
+def test_an_option_file_that_cannot_be_used_is_a_clear_error(tmp_path, contents, words):
+    file = tmp_path / "my.cnf"
+    if contents is not None:
+        file.write_text(contents)
+    with pytest.raises(MysqlError, match=words) as error:
+        find_login(Address(), option_file=file, environment={})
+    assert "geheim" not in str(error.value)
+
+
+def test_a_password_file_that_cannot_be_used_is_a_clear_error(tmp_path):
+    with pytest.raises(MysqlError, match="cannot be read"):
+        find_login(Address(), tmp_path / "missing", environment={})
+    (tmp_path / "big").write_bytes(b"x" * 100_000)
+    with pytest.raises(MysqlError, match="longer than a password"):
+        find_login(Address(), tmp_path / "big", environment={})
+
+
+def test_no_representation_or_error_shows_the_password(monkeypatch):
+    login = Login(Address("app", "h"), b"geheim")
+    assert "geheim" not in repr(login)
+
+    def refuse(**options):
+        raise pymysql.OperationalError(1045, "Access denied for user 'app'@'h' (using password: YES)")
+
+    monkeypatch.setattr(pymysql, "connect", refuse)
+    with pytest.raises(MysqlError, match="refused the login with a password") as error:
+        login.connect()
+    assert error.value.denied
+    assert error.value.__suppress_context__, "a traceback would show the frames that hold the password"
+
+
+def test_an_unreachable_server_is_told_apart_from_a_refused_login(tmp_path):
+    with pytest.raises(MysqlError, match="cannot be reached.*socket") as error:
+        Login(Address(socket=str(tmp_path / "none.sock"))).connect()
+    assert not error.value.denied
+
+
+class Connection:
+    def __init__(self, link):
+        self._sock = link
+
+
+def test_the_process_behind_a_unix_socket_is_the_one_that_listens(tmp_path):
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        client.connect(str(tmp_path / "s"))
+        assert mysql.server_pid(Connection(client)) == os.getpid()
+        assert mysql.is_local(Connection(client))
+
+
+def test_the_process_behind_a_port_is_the_one_that_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        assert mysql.server_pid(Connection(client)) == os.getpid()
+        assert mysql.is_local(Connection(client))
+
+
+def test_a_closed_connection_has_no_process():
+    assert mysql.server_pid(Connection(None)) is None
+    assert not mysql.is_local(Connection(None))

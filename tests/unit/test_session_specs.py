@@ -1,0 +1,73 @@
+"""How the sessions of a run are written on the command line."""
+
+import pytest
+
+from kmltui.cli import sessions
+from kmltui.cli.common import Failure
+from kmltui.model import SessionSpec
+
+DEFAULTS = SessionSpec(name="", vcpus=2, accel="tcg")
+
+
+def names(left, right):
+    return [spec.name for spec in sessions.pair(left, right, DEFAULTS)]
+
+
+def test_stock_against_kml_is_the_default_pair():
+    stock, kml = sessions.pair(None, None, DEFAULTS)
+    assert (stock.name, stock.arm, kml.name, kml.arm) == ("stock", "stock", "kml", "kml")
+    assert stock.vcpus == kml.vcpus == 2
+    assert names("local", None) == ["local", "kml"]
+
+
+def test_a_session_has_the_settings_it_is_given_and_the_defaults_else():
+    spec, _ = sessions.pair("kml,kernel=6.12,cpus=4,accel=kvm,memory=2G", None, DEFAULTS)
+    assert (spec.arm, spec.vcpus, spec.accel, spec.memory_bytes) == ("kml", 4, "kvm", 2 << 30)
+    assert spec.image.endswith("/6.12")
+    spec, _ = sessions.pair("stock", "stock,cpus=1", DEFAULTS)
+    assert (spec.vcpus, spec.accel) == (2, "tcg")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("stock,cpus=1", "stock,cpus=4", ["stock-1cpu", "stock-4cpu"]),
+        ("kml,accel=kvm", "kml,accel=tcg", ["kml-kvm", "kml-tcg"]),
+        ("kml,image=bookworm/6.1", "kml,image=bookworm/6.12", ["kml-bookworm-6.1", "kml-bookworm-6.12"]),
+        ("stock", "stock", ["stock", "stock-2"]),
+        ("local", "local", ["local", "local-2"]),
+        ("stock,name=kml", "kml", ["kml", "kml-2"]),
+        ("local", "kml,cpus=4", ["local", "kml"]),
+    ],
+)
+def test_names_are_unique_and_say_what_sets_the_sessions_apart(left, right, expected):
+    assert names(left, right) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "begins with"),
+        ("qml", "begins with"),
+        ("kernel=6.12", "begins with"),
+        ("kml,cores=4", "no setting 'cores'"),
+        ("local,cpus=4", "no setting 'cpus'"),
+        ("kml,cpus", "needs a value"),
+        ("kml,cpus=", "needs a value"),
+        ("kml,cpus=0", "1 to 64"),
+        ("kml,cpus=many", "1 to 64"),
+        ("kml,cpus=2,cpus=4", "twice"),
+        ("kml,memory=1K", "memory is a size"),
+        ("kml,memory=8M", "memory is a size"),
+        ("kml,accel=hvf", "auto, kvm or tcg"),
+        ("kml,kernel=5.10", "5.10"),
+        ("kml,suite=sid", "sid"),
+        ("kml,kernel=6.1,image=bookworm/6.1", "either image or kernel"),
+        ("kml,name=a b", "a name has"),
+        ("kml,name=\x1b[31m", "a name has"),
+    ],
+)
+def test_a_wrong_session_says_what_is_wrong_with_it(text, words):
+    with pytest.raises(Failure, match="--left") as error:
+        sessions.pair(text, None, DEFAULTS)
+    assert words in str(error.value)
