@@ -7,7 +7,8 @@ file (:class:`Reader`) or from a pipe (:class:`StreamReader`).
 from kmltui.recording.errors import RecordingError, RecordingFull
 from kmltui.recording.library import SUFFIX
 from kmltui.recording.reader import Reader
+from kmltui.recording.sending import copy_stream
 from kmltui.recording.stream import StreamReader
 from kmltui.recording.writer import Writer
 
-__all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "StreamReader", "Writer"]
+__all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "StreamReader", "Writer", "copy_stream"]

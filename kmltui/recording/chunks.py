@@ -34,6 +34,13 @@ MAX_VOLUME = 2 << 20
 """Most bytes that the shapes of all of a chunk's records add up to. It bounds the values in them, a byte being the
 least that a value takes, and so the memory and time that reading a chunk can need."""
 
+FULL_RECORDS = 512
+FULL_BYTES = 256 << 10
+"""When a chunk is ended before its time: what a seek has to decode, and what damage can cost."""
+
+MAX_RECORD_BYTES = 1 << 20
+"""A larger record is refused, so that no chunk grows beyond what a reader accepts."""
+
 LEVEL = 12
 """Zstandard's level: the last that gains anything on these columns."""
 
@@ -165,9 +172,16 @@ class ChunkBuilder:
     def __len__(self) -> int:
         return len(self._order)
 
+    @property
+    def full(self) -> bool:
+        """Whether the next record should go into another chunk."""
+        return len(self) >= FULL_RECORDS or self.raw_bytes >= FULL_BYTES or self.volume >= MAX_VOLUME // 2
+
     def add(self, value: dict[str, Any]) -> bytes:
         """The payload of the ROW frame of a record given as builtins. Raises ValueError for what cannot be stored."""
         template, leaves = shapes.split(value)
+        if len(template) + 10 * len(leaves.ints) + sum(map(len, leaves.blobs)) > MAX_RECORD_BYTES:
+            raise ValueError(f"a record of type {value.get('type')} is too large")
         payload = bytearray()
         _put(payload, len(self._order))
         if template in self._ids:

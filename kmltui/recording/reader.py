@@ -126,13 +126,17 @@ class Reader:
             if record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
                 yield record
 
-    def landmarks(self) -> list[Record]:
+    def landmarks(self, before_offset: int | None = None) -> list[Timed]:
         """What happened in the whole run, without how it went on: environments, phases, marks, states, proofs,
         repetitions, the samples taken at boundaries, the end. Quick: only the chunks that hold such records are read.
+
+        With ``before_offset``, an offset where a chunk begins, only those of the chunks before it.
         """
         self._table.refresh(self.size_bytes)
-        found: list[Record] = []
+        found: list[Timed] = []
         for offset, next_offset in self._table.with_landmarks():
+            if before_offset is not None and offset >= before_offset:
+                break
             found += [record for record in self._decode(offset, Decoder(), stop=next_offset) if is_landmark(record)]
         return found
 
@@ -161,6 +165,16 @@ class Reader:
             for item in self._parser.feed(data):
                 found += self._decoder.feed(item)
         return found
+
+    @property
+    def last_chunk_offset(self) -> int:
+        """Where in the file its last chunk begins, now."""
+        self._table.refresh(self.size_bytes)
+        return self._table.last_offset
+
+    def raw(self, offset: int) -> bytes:
+        """Some bytes of the file from ``offset``; empty at its end."""
+        return self._pread(BLOCK_BYTES, offset)
 
     def _decode(
         self, offset: int, decoder: Decoder, until_ns: int | None = None, stop: int | None = None

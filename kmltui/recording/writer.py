@@ -16,7 +16,7 @@ import msgspec
 
 from kmltui.model import End, Header, Log, Record
 from kmltui.recording import frames, schema
-from kmltui.recording.chunks import LANDMARKS, MAX_VOLUME, ChunkBuilder, Link, chunk_payload
+from kmltui.recording.chunks import LANDMARKS, ChunkBuilder, Link, chunk_payload
 from kmltui.recording.errors import RecordingError, RecordingFull
 from kmltui.recording.landmarks import is_landmark
 from kmltui.recording.schema import Timed
@@ -24,10 +24,7 @@ from kmltui.recording.schema import Timed
 CHUNK_NS = 60_000_000_000
 """A chunk spans at most this time: what a seek has to decode and what damage can cost."""
 
-CHUNK_RECORDS = 512
-CHUNK_BYTES = 256 << 10
-
-MAX_TEXT = 64 << 10
+MAX_TEXT = 32 << 10
 """A longer log line is cut (characters)."""
 
 _RESERVE_BYTES = 128 << 10
@@ -147,9 +144,7 @@ class Writer:
         builder = self._builder
         if builder is None or (
             t_ns - self._link.first_ns >= CHUNK_NS
-            or len(builder) >= CHUNK_RECORDS
-            or builder.raw_bytes >= CHUNK_BYTES
-            or builder.volume >= MAX_VOLUME // 2
+            or builder.full
             or isinstance(record, End)  # alone in its chunk, so that listing many recordings reads little
         ):
             self._end_chunk()

@@ -1,0 +1,108 @@
+"""Recordings for other programs: CSV for spreadsheets, JSON Lines for everything else. Streaming."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from kmltui.model import Header, Progress, Record, Sample
+
+_USER_HZ = 100
+_GROUPS = ("server", "client")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def jsonl(records: Iterable[Record]) -> Iterator[str]:
+    """Every record as a JSON object on a line of its own, its kind under ``type``; byte strings in base64."""
+    encoder = msgspec.json.Encoder()
+    for record in records:
+        yield encoder.encode(record).decode() + "\n"
+
+
+def csv_lines(records: Iterable[Record]) -> Iterator[str]:
+    """The samples as a table: a line for each sample of each session, counters cumulative as in the recording.
+
+    Times are in seconds; what a session does not provide is empty. Queries and rows are the last that the workload's
+    client had reported before the sample. System calls by number are left to JSON Lines.
+    """
+    iterator = iter(records)
+    # How many CPUs there are decides the columns; a local session's header does not say it, its first sample does.
+    before: list[Record] = []
+    cpus = 1
+    for record in iterator:
+        before.append(record)
+        if isinstance(record, Header):
+            cpus = max([cpus, *(spec.vcpus for spec in record.sessions)])
+        elif isinstance(record, Sample):
+            cpus = max([cpus, *(cpu + 1 for cpu in record.cpus if cpu < 4096)])
+            break
+        elif len(before) > 10_000:
+            break
+    progress: dict[str, Progress] = {}
+    yield _line(_columns(cpus))
+    for record in chain(before, iterator):
+        if isinstance(record, Progress):
+            progress[record.session] = record
+        elif isinstance(record, Sample):
+            yield _line(_row(record, progress.get(record.session), cpus))
+
+
+def _columns(cpus: int) -> list[str]:
+    names = ["t_s", "session", "session_clock_s", "mark", "phase", "statement", "loop", "queries", "rows"]
+    names += [f"cpu{cpu}_{part}_s" for cpu in range(cpus) for part in ("user", "system", "idle", "other")]
+    names += [f"{group}_{part}_s" for group in _GROUPS for part in ("cpu", "user", "system")]
+    names += ["traps", "direct_calls", "elevations", "demotions", "interrupts", "context_switches"]
+    return [*names, "instructions_user", "instructions_kernel", "agent_cpu_s", "agent_calls"]
+
+
+def _row(sample: Sample, progress: Progress | None, cpus: int) -> list[Any]:
+    row: list[Any] = [sample.t_ns / 1e9, _text(sample.session), sample.mono_ns / 1e9, _text(sample.mark)]
+    if progress is None:
+        row += [None] * 5
+    else:
+        row += [_text(progress.phase), progress.statement, progress.loop, progress.queries, progress.rows]
+    for cpu in range(cpus):
+        ticks = sample.cpus.get(cpu)
+        row += (
+            [None] * 4
+            if ticks is None
+            else [
+                value / _USER_HZ
+                for value in (
+                    ticks.user + ticks.nice,
+                    ticks.system + ticks.irq + ticks.softirq,
+                    ticks.idle,
+                    ticks.iowait + ticks.steal,
+                )
+            ]
+        )
+    for name in _GROUPS:
+        group = sample.groups.get(name)
+        row += [None] * 3 if group is None else [us / 1e6 for us in (group.usage_us, group.user_us, group.system_us)]
+    kml = sample.kml
+    row += (
+        [None] * 4
+        if kml is None
+        else [sum(counts.values()) for counts in (kml.trap_nr, kml.direct_nr, kml.elevations_cpu, kml.demotions_vector)]
+    )
+    row += [sample.interrupts, sample.context_switches]
+    counted = sample.instructions
+    row += [None] * 2 if counted is None else [sum(pair[part] for pair in counted.values()) for part in (0, 1)]
+    agent = sample.agent
+    return [*row, *([None] * 2 if agent is None else [agent.cpu_ns / 1e9, agent.syscalls])]
+
+
+def _text(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula: the names come from what was measured."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _line(row: list[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(row)
+    return out.getvalue()
