@@ -121,7 +121,7 @@ def test_no_representation_or_error_shows_the_password(monkeypatch):
 
 
 def test_an_unreachable_server_is_told_apart_from_a_refused_login(tmp_path):
-    with pytest.raises(MysqlError, match="cannot be reached.*socket") as error:
+    with pytest.raises(MysqlError, match=r"cannot be reached.*socket") as error:
         Login(Address(socket=str(tmp_path / "none.sock"))).connect()
     assert not error.value.denied
 
