@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Thread cancellation: in every kind of blocking call, at any moment, with all cleanup handlers run; never lost. */
+/* Thread cancellation: in every kind of blocking call, at any moment, with all cleanup handlers run; never lost.
+ * The argument is how often each is tried. */
 #define _GNU_SOURCE
 #include "check.h"
 #include <fcntl.h>
@@ -9,8 +10,6 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <time.h>
-
-enum { ROUNDS = 100 };
 
 static int pipes[2], sockets[2], epoll;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -111,8 +110,9 @@ static void *victim(void *argument)
 	return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	int rounds = argc > 1 ? atoi(argv[1]) : 100;
 	unsigned seed = 1;
 
 	CHECK(pipe(pipes) == 0 && socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets) == 0);
@@ -125,7 +125,7 @@ int main(void)
 	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, pipes[0], &event) == 0);
 
 	for (long way = 0; way < (long)(sizeof(ways) / sizeof(ways[0])); way++) {
-		for (int round = 0; round < ROUNDS; round++) {
+		for (int round = 0; round < rounds; round++) {
 			pthread_t thread;
 			void *result;
 

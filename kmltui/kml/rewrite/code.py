@@ -153,7 +153,7 @@ class Code:
         function = self._functions.get(fde.start)
         if function is None:
             segment = next((s for s in self.elf.executable if s.vaddr <= fde.start < s.vaddr + s.filesz), None)
-            if segment is None:
+            if segment is None or fde.end > segment.vaddr + segment.filesz:
                 return None
             following = self.frames.next_start(fde.start)
             limit = segment.vaddr + segment.filesz

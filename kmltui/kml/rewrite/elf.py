@@ -21,6 +21,10 @@ class ElfError(Exception):
     """The file is not an ELF file that can be rewritten; the message says why."""
 
 
+MALFORMED = (struct.error, ValueError, IndexError, KeyError, OverflowError)
+"""What reading a file that contradicts itself raises, wherever it shows."""
+
+
 class FileType(IntEnum):
     EXEC = 2
     DYN = 3
@@ -61,6 +65,7 @@ class Tag(IntEnum):
     PLTRELSZ = 2
     HASH = 4
     STRTAB = 5
+    SYMTAB = 6
     RELA = 7
     RELASZ = 8
     SONAME = 14
@@ -144,6 +149,7 @@ class Symbol:
     name: str
     address: int
     size: int
+    exported: bool
 
 
 @dataclass
@@ -187,7 +193,7 @@ class Elf:
             for segment in segments:
                 if segment.type == SegmentType.DYNAMIC:
                     elf._read_dynamic(segment)
-        except (struct.error, IndexError, ValueError) as error:
+        except MALFORMED as error:
             raise ElfError(f"malformed: {error}") from error
         return elf
 
@@ -288,7 +294,8 @@ class Elf:
             table = self.data[section.offset : section.offset + section.size]
             for name, _, _, index, value, size in _SYM.iter_unpack(table):
                 if index and self.in_text(value):
-                    yield Symbol(_string(self.data, strings + name), value, size)
+                    exported = section.type == SectionType.DYNSYM
+                    yield Symbol(_string(self.data, strings + name), value, size, exported)
 
     def relocated_words(self) -> Iterator[tuple[int, int]]:
         """(place, value) of every 8-byte word that the loader turns into an address within this very file.

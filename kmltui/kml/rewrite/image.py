@@ -3,8 +3,8 @@
 
 The program headers stay where they are, right behind the ELF header, because many readers expect them there: strip
 and objcopy, the kernel when it notes build-ids, ld.so for itself. The new segment's header takes the place of
-PT_GNU_PROPERTY, which repeats what a PT_NOTE says; in files without one the notes behind the headers move up into
-the symbol hash table, and that moves into the new segment.
+PT_GNU_PROPERTY, which repeats what a PT_NOTE says; in files without one the notes behind the headers move up to where
+the symbols' hash table is (and their table, if that is not enough), which moves into the new segment.
 
 Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that
 is: a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out that rest as zeroed
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
+from itertools import takewhile
 
 from kmltui.kml.rewrite.elf import (
     PAGE,
@@ -37,7 +38,11 @@ TEXT_SECTION = ".kml.text"
 _TAIL_ALIGN = 64
 _SHF_TLS = 0x400
 _SHOFF, _PHNUM, _SHNUM = 40, 56, 60
-_HASH_TAGS: dict[int, Tag] = {SectionType.HASH: Tag.HASH, SectionType.GNU_HASH: Tag.GNU_HASH}
+_TABLE_TAGS: dict[int, int] = {
+    SectionType.HASH: Tag.HASH,
+    SectionType.GNU_HASH: Tag.GNU_HASH,
+    SectionType.DYNSYM: Tag.SYMTAB,
+}
 
 
 class Appended:
@@ -49,8 +54,8 @@ class Appended:
         self._segments = [replace(s) for s in elf.segments]
         self._sections = [replace(s) for s in elf.sections]
         self._address = _up(elf.end)
-        self._hash = self._make_room()
-        self._free = self._address + _up(self._hash.size if self._hash else 0, 64)
+        self._moved = self._make_room()
+        self._free = self._address + _up(sum(_up(s.size, 8) for s in self._moved), 64)
 
     def patch(self, address: int, code: bytes) -> None:
         """Overwrite what the file holds at `address`."""
@@ -83,8 +88,8 @@ class Appended:
         self._out += bytes(-len(self._out) % PAGE)
         start = len(self._out)
         delta = self._address - start
-        if self._hash:
-            self._move_hash(self._hash, delta)
+        for section in self._moved:
+            self._move(section, delta)
         self._out += bytes(self._free - delta - len(self._out))
         if text == self._free:
             self._add(TEXT_SECTION, SHF_ALLOC | SHF_EXECINSTR, code, delta)
@@ -106,52 +111,50 @@ class Appended:
         self._write_sections()
         return bytes(self._out)
 
-    def _make_room(self) -> Section | None:
-        """Room for one more program header; the section that has to move into the new segment for it, if any."""
+    def _make_room(self) -> list[Section]:
+        """Room for one more program header; the sections that have to move into the new segment for it."""
         for segment in self._segments:
             notes = (s for s in self._segments if s.type == SegmentType.NOTE)
             if segment.type == SegmentType.GNU_PROPERTY and any(n.offset == segment.offset for n in notes):
                 self._segments.remove(segment)
-                return None
+                return []
         room = self._elf.program_headers + len(self._segments) * PHDR_SIZE
         first = min((s.offset for s in self._sections if s.flags & SHF_ALLOC), default=room)
         if first >= room + PHDR_SIZE:
-            return None
+            return []
         return self._shift_notes(room)
 
-    def _shift_notes(self, start: int) -> Section:
-        """Move the notes that stand at `start` up by a program header, over the hash table behind them."""
+    def _shift_notes(self, start: int) -> list[Section]:
+        """Move the notes that stand at `start` up by a program header, over the tables behind them."""
         allocated = sorted((s for s in self._sections if s.flags & SHF_ALLOC), key=lambda s: s.offset)
-        notes = []
-        for section in allocated:
-            if section.type != SectionType.NOTE and section.name != ".interp":
-                break
-            notes.append(section)
-        table = allocated[len(notes)] if len(notes) < len(allocated) else None
-        if table is None or table.type not in _HASH_TAGS or _HASH_TAGS[table.type] not in self._elf.dynamic:
-            raise ElfError("there is no room for another program header")
+        notes = list(takewhile(lambda s: s.type == SectionType.NOTE or s.name == ".interp", allocated))
         end = max([start, *(s.offset + s.size for s in notes)])
-        if any(s.offset < start for s in notes) or end + PHDR_SIZE > table.offset + table.size:
-            raise ElfError("there is no room for another program header")
-        moved = self._out[start:end]
+        tables: list[Section] = []
+        for table in allocated[len(notes) :]:
+            if end + PHDR_SIZE <= table.offset:
+                break
+            if _TABLE_TAGS.get(table.type) not in self._elf.dynamic:
+                raise ElfError("there is no room for another program header")
+            tables.append(table)
+        content = self._out[start:end]
         self._out[start:end] = bytes(end - start)
-        self._out[start + PHDR_SIZE : end + PHDR_SIZE] = moved
+        self._out[start + PHDR_SIZE : end + PHDR_SIZE] = content
         for section in notes:
             section.offset += PHDR_SIZE
             section.addr += PHDR_SIZE
         for segment in self._segments:
             if segment.type in (SegmentType.NOTE, SegmentType.INTERP) and start <= segment.offset < end:
                 _place(segment, segment.offset + PHDR_SIZE, segment.vaddr - segment.offset, segment.filesz)
-        return table
+        return tables
 
-    def _move_hash(self, table: Section, delta: int) -> None:
-        data = self._elf.data
-        content = data[table.offset : table.offset + table.size]
+    def _move(self, table: Section, delta: int) -> None:
+        """Put a table that had to make room into the new segment, and tell the dynamic section."""
+        content = self._elf.data[table.offset : table.offset + table.size]
+        self._out += bytes(-len(self._out) % 8)
         table.offset = len(self._out)
         table.addr = table.offset + delta
         self._out += content
-        place = self._elf.dynamic_places[_HASH_TAGS[table.type]]
-        struct.pack_into("<Q", self._out, place, table.addr)
+        struct.pack_into("<Q", self._out, self._elf.dynamic_places[_TABLE_TAGS[table.type]], table.addr)
 
     def _add(self, name: str, flags: int, content: bytes, delta: int) -> int:
         """Append a section; its place in the file."""

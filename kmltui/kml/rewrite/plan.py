@@ -33,6 +33,8 @@ JUMP_SIZE = 5
 SHORT_JUMP_SIZE = 2
 _SIGRETURN = 15
 _OUTSIDE = "no unwinding information describes the code around it"
+_CALLED = (Kind.BRANCH, Kind.START)
+"""How the beginning of a function that moves may be arrived at: its jump to the new place serves these."""
 _LONGEST_RUN = 16
 """Instructions looked at before a site for its number."""
 
@@ -137,11 +139,14 @@ class Planner:
         """The shortest run of at least 5 bytes, else one of at least 2."""
         at = function.index[plan.address]
         start = at
+        stop = "its function begins right before it"
         while start > 0 and plan.address - function.instructions[start].address < JUMP_SIZE:
             if start < at and self.targets.at(function.instructions[start].address):
+                stop = "jumps arrive right before it"
                 break
             before = function.instructions[start - 1]
             if self.targets.inside(before.address, before.end) or self.code.copied(before, before.address) is None:
+                stop = "the instruction before it cannot move"
                 break
             start -= 1
         plan.run = function.instructions[start:at]
@@ -152,7 +157,7 @@ class Planner:
             plan.method = "short jump"
         else:
             plan.run = ()
-            plan.reason = "jumps arrive right before it" if start == at or size else "no instruction before it can move"
+            plan.reason = stop
 
     def _plan_move(self, plan: Plan, function: Function) -> None:
         """Move the whole function, its labels with it, if it is straight and nothing but its start is called."""
@@ -176,7 +181,7 @@ class Planner:
             for arrival in self.targets.at(address):
                 if arrival.kind is Kind.RELOCATION:
                     labels.append(arrival.source)
-                elif address != function.start or arrival.kind not in (Kind.BRANCH, Kind.START):
+                elif arrival.kind is not Kind.SYMBOL and (address != function.start or arrival.kind not in _CALLED):
                     return
         plan.run, plan.labels, plan.method, plan.reason = run, labels, "moved", ""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import structs
 
 from kmltui.kml.rewrite.code import SYSCALL, Code
-from kmltui.kml.rewrite.elf import Elf, ElfError
+from kmltui.kml.rewrite.elf import MALFORMED, Elf, ElfError
 from kmltui.kml.rewrite.entry import add_entry
 from kmltui.kml.rewrite.image import TEXT_SECTION, Appended
 from kmltui.kml.rewrite.plan import Names, Plan, Planner
@@ -38,26 +38,29 @@ def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
     """
     if data[:4] != b"\x7fELF":
         return None
+    report = FileReport(path=path, build_id=None, rewritten=False, sites=[])
+    is_loader = False
     try:
         elf = Elf.parse(data)
-    except ElfError as error:
-        if SYSCALL not in data:
-            return None
-        return Rewritten(None, FileReport(path=path, build_id=None, rewritten=False, sites=[], reason=str(error)))
-    plans: list[Plan] = []
-    try:
+        is_loader = elf.is_loader
+        report = structs.replace(report, build_id=elf.build_id)
         if any(s.name == TEXT_SECTION for s in elf.sections):
             raise ElfError("it is rewritten already")
         planner = Planner(elf, Code(elf, Frames(elf)))
         if not (planner.sites or elf.starts_programs):
             return None
         plans = planner.plans()
+        report = structs.replace(report, sites=_sites(elf, plans))
         if not elf.starts_programs and all(p.method == "left alone" for p in plans):
             raise ElfError("nothing in it can be redirected")
-        new = _build(planner, plans)
+        return Rewritten(_build(planner, plans), structs.replace(report, rewritten=True), is_loader)
     except (ElfError, UnwindError) as error:
-        return Rewritten(None, _report(elf, path, plans, str(error)), elf.is_loader)
-    return Rewritten(new, _report(elf, path, plans, ""), elf.is_loader)
+        reason = str(error)
+    except MALFORMED as error:
+        reason = f"malformed: {error}"
+    if SYSCALL not in data and not is_loader:
+        return None
+    return Rewritten(None, _left_alone(report, reason), is_loader)
 
 
 def _build(planner: Planner, plans: list[Plan]) -> bytes:
@@ -84,21 +87,20 @@ def _build(planner: Planner, plans: list[Plan]) -> bytes:
     return appended.close(thunks.base, bytes(thunks.text), header, records)
 
 
-def _report(elf: Elf, path: str, plans: list[Plan], reason: str) -> FileReport:
-    names = Names(elf) if plans else None
-    sites = [
+def _sites(elf: Elf, plans: list[Plan]) -> list[Site]:
+    names = Names(elf)
+    return [
         Site(
             address=plan.address,
             offset=elf.offset(plan.address) or 0,
-            method="left alone" if reason else plan.method,
-            symbol=names.name(plan.address) if names else "",
+            method=plan.method,
+            symbol=names.name(plan.address),
             number=plan.number,
-            reason=plan.reason or reason,
+            reason=plan.reason,
             bypasses=plan.bypasses,
         )
         for plan in plans
     ]
-    return FileReport(path=path, build_id=elf.build_id, rewritten=not reason, sites=sites, reason=reason)
 
 
 def rewrite_tree(root: Path, out: Path, *, jobs: int | None = None) -> SiteReport:

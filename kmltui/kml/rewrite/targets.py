@@ -49,6 +49,7 @@ class Kind(StrEnum):
     RELOCATION = "relocated word"
     TABLE = "jump table"
     SYMBOL = "symbol"
+    EXPORT = "exported symbol"
     START = "function start"
     LANDING = "landing pad"
 
@@ -170,9 +171,9 @@ class Targets:
 
     def _named(self) -> None:
         for symbol in self.code.elf.function_symbols():
-            self._add(symbol.address, Kind.SYMBOL, symbol.address)
+            self._add(symbol.address, Kind.EXPORT if symbol.exported else Kind.SYMBOL, symbol.address)
         if self.code.elf.entry:
-            self._add(self.code.elf.entry, Kind.SYMBOL, self.code.elf.entry)
+            self._add(self.code.elf.entry, Kind.EXPORT, self.code.elf.entry)
         for start in self.code.frames.starts:
             self._add(start, Kind.START, start)
         for fde in self.code.frames:

@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kmltui.kml.rewrite.elf import Elf, SegmentType
+from kmltui.kml.rewrite.elf import MALFORMED, Elf, SegmentType
 
 _PCREL, _DATAREL, _INDIRECT, _OMIT = 0x10, 0x30, 0x80, 0xFF
 _ULEB, _UDATA2, _UDATA4, _UDATA8, _SLEB, _SDATA2, _SDATA4, _SDATA8 = 1, 2, 3, 4, 9, 10, 11, 12
@@ -156,7 +156,7 @@ class Frames:
         if index not in self._fdes:
             try:
                 self._fdes[index] = self._read_fde(*self.entries[index])
-            except (struct.error, IndexError, ValueError, KeyError) as error:
+            except MALFORMED as error:
                 raise UnwindError(f"malformed unwinding information: {error}") from error
         return self._fdes[index]
 

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rewrite_support import Rewritten, make_rewritten
+
+
+@pytest.fixture(scope="session")
+def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rewritten]:
+    """This machine's own C library and loader, rewritten, with a compiler for programs that use them."""
+    yield make_rewritten(tmp_path_factory.mktemp("rewritten"))
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """Small programs that check themselves, shared with the guest's tests."""
+    return Path(__file__).parent.parent / "programs"
