@@ -30,6 +30,8 @@ LOOPS = 10_000
 SAVED = Row(*((stock - kml) / stock for stock, kml in zip(STOCK, KML, strict=True)))
 """Fractions saved: 3.3 % of the total, 1.0 % of user and 13.7 % of system time."""
 
+GETPID = "The article, for getpid on IA-32: 432 cycles by trap, 12 by direct call."
+
 ENVIRONMENT: dict[str, str] = {
     "cpu": "4 x AMD Opteron 850 2.4 GHz, L2 cache 1 MB",
     "memory": "8 GB (DDR1-333)",

@@ -48,7 +48,8 @@ class CallCount(Struct):
 
 
 class CallCounts(Struct):
-    """System calls of the whole session, exact. The monitor's agent's are subtracted; ``agent`` says how many."""
+    """System calls. In a guest: of the whole session, exact, those of the monitor's agent subtracted; ``agent`` says
+    how many that were."""
 
     trap: int
     direct: int
@@ -116,7 +117,7 @@ class Figures(Struct):
     interrupts: int | None = None
     context_switches: int | None = None
     queries: int | None = None
-    """As the workload's client counted them."""
+    """As the workload's client counted them; without such a client, as the server did."""
     queries_per_s: float | None = None
     rows: int | None = None
     server_status: dict[str, int] | None = None
@@ -152,25 +153,30 @@ class Interval:
     latencies: dict[int, Latencies] = field(default_factory=dict)
 
 
-def figures(interval: Interval, statements: list[str]) -> Figures:
-    """The figures of an interval; ``statements`` are the titles of the workload's statements."""
+def figures(interval: Interval, statements: list[str], agent_counted: bool = True) -> Figures:
+    """The figures of an interval; ``statements`` are the titles of the workload's statements.
+
+    ``agent_counted``: the monitor's agent runs in the session, and its system calls are among those counted.
+    """
     start, end = interval.start, interval.end
     duration_s = (end.mono_ns - start.mono_ns) / 1e9
     groups = {name: _group(start, end, name) for name in (SERVER, CLIENT)}
     last = interval.progress
+    status = _status(interval)
+    queries, queries_per_s = _queries(interval, status)
     result = Figures(
         duration_s=duration_s,
         cpu_s=_sum(groups.values()),
         server=groups[SERVER],
         client=groups[CLIENT],
         per_cpu=_per_cpu(start, end),
-        syscalls=_calls(interval),
+        syscalls=_calls(interval, agent_counted),
         interrupts=_difference(start.interrupts, end.interrupts),
         context_switches=_difference(start.context_switches, end.context_switches),
-        queries=last.queries if last else None,
-        queries_per_s=last.queries / duration_s if last and duration_s > 0 else None,
-        rows=last.rows if last else None,
-        server_status=_status(interval),
+        queries=queries,
+        queries_per_s=queries_per_s,
+        rows=last.rows or None if last else None,
+        server_status=status,
         latency=merged_latency([interval]),
         statements=_statements(interval, statements),
         phases=_phases(interval),
@@ -199,7 +205,7 @@ def _difference(before: int | None, after: int | None) -> int | None:
 
 def _group(start: Sample, end: Sample, name: str) -> CpuSeconds | None:
     after = end.groups.get(name)
-    if after is None:
+    if after is None or after.usage_us == 0:  # no process ever ran in it
         return None
     # A group that was not there at the start began to count after it.
     before = start.groups.get(name, GroupCpu(0, 0, 0))
@@ -234,14 +240,14 @@ def _per_cpu(start: Sample, end: Sample) -> list[CpuTime] | None:
     return times or None
 
 
-def _calls(interval: Interval) -> CallCounts | None:
+def _calls(interval: Interval, agent_counted: bool) -> CallCounts | None:
     before, after = interval.start.kml, interval.end.kml
     if before is None or after is None:
         return None
     trap = {nr: count - before.trap_nr.get(nr, 0) for nr, count in after.trap_nr.items()}
     direct = {nr: count - before.direct_nr.get(nr, 0) for nr, count in after.direct_nr.items()}
     agent = None
-    if interval.start.agent and interval.end.agent:
+    if agent_counted and interval.start.agent and interval.end.agent:
         agent = interval.end.agent.syscalls - interval.start.agent.syscalls
         trap = without_agent(trap, agent, interval.samples, interval.marked)
     by_name = {
@@ -251,6 +257,21 @@ def _calls(interval: Interval) -> CallCounts | None:
     }
     ordered = sorted(by_name.items(), key=lambda item: (-item[1].trap - item[1].direct, item[0]))
     return CallCounts(sum(trap.values()), sum(direct.values()), dict(ordered), agent)
+
+
+def _queries(interval: Interval, status: dict[str, int] | None) -> tuple[int | None, float | None]:
+    """How many there were, and how many a second. None where nothing counts queries or there are none to count."""
+    if interval.progress is not None and interval.progress.queries:
+        duration_ns = interval.end.mono_ns - interval.start.mono_ns
+        return interval.progress.queries, _rate(interval.progress.queries, duration_ns)
+    if interval.progress is None and status is not None and "Questions" in status:
+        assert interval.status_before is not None and interval.status_after is not None
+        return status["Questions"], _rate(status["Questions"], interval.status_after.t_ns - interval.status_before.t_ns)
+    return None, None
+
+
+def _rate(count: int, duration_ns: int) -> float | None:
+    return count / (duration_ns / 1e9) if duration_ns > 0 else None
 
 
 def _status(interval: Interval) -> dict[str, int] | None:
@@ -303,6 +324,8 @@ def _instructions(start: Sample, end: Sample) -> Instructions | None:
 
 def _phases(interval: Interval) -> list[PhaseFigures] | None:
     """Phases in order of their first beginning; one that comes several times is summed up."""
+    if not interval.boundaries:
+        return None
     phases: dict[str, PhaseFigures] = {}
     queries = _queries_by_phase(interval)
     for begin, end in zip(interval.boundaries, [*interval.boundaries[1:], interval.end], strict=True):
@@ -312,7 +335,7 @@ def _phases(interval: Interval) -> list[PhaseFigures] | None:
             part = _add(phases[name], part)
         part.queries = queries.get(name)
         phases[name] = part
-    return list(phases.values()) or None
+    return list(phases.values())
 
 
 def _phase(name: str, begin: Sample, end: Sample) -> PhaseFigures:

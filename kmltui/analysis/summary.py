@@ -6,7 +6,7 @@ One pass over the records in bounded memory. The object's fields are a contract;
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -70,6 +70,8 @@ class SessionFigures(Figures, kw_only=True):
     proofs: dict[str, dict[str, str]] = field(default_factory=dict)
     """What was checked inside the session: kind of proof, subject, value."""
     failed_proofs: list[str] = field(default_factory=list)
+    calls_source: str = ""
+    """How its system calls were counted, and whose."""
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Figures that the workload itself measured: name, then unit and values."""
 
@@ -142,7 +144,6 @@ class _Fold:
         self._live = LiveState(header)
         self._intervals = Intervals()
         self._states: dict[str, State] = {}
-        self._facts: dict[str, dict[str, str]] = {}
         self._proofs: dict[str, list[Proof]] = {}
         self._measures: dict[str, dict[str, dict[str, Any]]] = {}
         self._marks: list[Mark] = []
@@ -176,7 +177,9 @@ class _Fold:
         view = self._live.snapshot()
         facts = {session.name: dict(session.facts) for session in view.sessions}
         runs = {spec.name: self._intervals.of(spec.name) for spec in self._header.sessions}
-        sessions = {spec.name: self._session(spec.name, runs[spec.name]) for spec in self._header.sessions}
+        sessions = {
+            spec.name: self._session(spec.name, runs[spec.name], facts[spec.name]) for spec in self._header.sessions
+        }
         is_bench = any(run.pair is not None for repetitions in runs.values() for run in repetitions)
         summary = Summary(
             run=self._run(sessions),
@@ -218,13 +221,16 @@ class _Fold:
             gaps=[(gap.t_ns / 1e9, gap.lost_bytes, gap.reason) for gap in self._gaps],
         )
 
-    def _session(self, name: str, repetitions: Sequence[Repetition]) -> SessionFigures:
+    def _figures(self, name: str, run: Repetition) -> Figures:
+        is_guest = any(spec.name == name and spec.kind == "guest" for spec in self._header.sessions)
+        return figures(run.interval, self._header.workload.statements, agent_counted=is_guest)
+
+    def _session(self, name: str, repetitions: Sequence[Repetition], facts: Mapping[str, str]) -> SessionFigures:
         spec = next(spec for spec in self._header.sessions if spec.name == name)
         state = self._states.get(name)
         proofs = self._proofs.get(name, [])
         measured = _measured(repetitions)
-        titles = self._header.workload.statements
-        found = mean([figures(run.interval, titles) for run in measured]) if measured else Figures()
+        found = mean([self._figures(name, run) for run in measured]) if measured else Figures()
         if len(measured) > 1:
             found.latency = merged_latency([run.interval for run in measured])
         rings = _rings(proofs)
@@ -242,6 +248,8 @@ class _Fold:
             rings=rings,
             proofs=kinds,
             failed_proofs=[f"{proof.name} {proof.subject}: {proof.value}" for proof in proofs if not proof.ok],
+            calls_source=facts.get("calls")
+            or ("exact, of the whole guest, by the KML module" if found.syscalls else ""),
             measures=self._measures.get(name, {}),
         )
 
@@ -253,13 +261,12 @@ class _Fold:
         others = [name for name in names if name != baseline]
         summary.baseline = baseline
         summary.compared = "kml" if "kml" in others else others[-1]
-        titles = self._header.workload.statements
         for other in others:
             pairs = _paired(runs[baseline], runs[other])
             if pairs:
                 summary.comparisons[other] = compare(
-                    [figures(a.interval, titles) for a, _ in pairs],
-                    [figures(b.interval, titles) for _, b in pairs],
+                    [self._figures(baseline, a) for a, _ in pairs],
+                    [self._figures(other, b) for _, b in pairs],
                     summary.per_query,
                     ticks,
                 )
@@ -273,12 +280,11 @@ class _Fold:
     def _pairs(self, runs: dict[str, list[Repetition]]) -> list[dict[str, Any]]:
         """Every raw run of a bench, pair by pair; the warm-up is not among them."""
         numbers = sorted({run.pair for repetitions in runs.values() for run in repetitions if run.pair})
-        titles = self._header.workload.statements
         return [
             {
                 "pair": number,
                 "sessions": {
-                    name: {"order": run.order, **_without_none(figures(run.interval, titles))}
+                    name: {"order": run.order, **_without_none(self._figures(name, run))}
                     for name, repetitions in runs.items()
                     for run in repetitions
                     if run.pair == number

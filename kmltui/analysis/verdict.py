@@ -14,10 +14,53 @@ _NAMES = {"stock": "stock Linux", "kml": "KML", "stock+libc": "the rewritten lib
 def verdict(summary: Summary) -> str:
     """The sentence. It begins with what forbids a conclusion, if anything does."""
     return (
-        _unfinished(summary)
+        _alone(summary)
+        or _unfinished(summary)
         or _unsound(summary)
+        or _measured(summary)
         or _compared(summary)
         or "This run holds nothing that could be compared."
+    )
+
+
+def _alone(summary: Summary) -> str | None:
+    """A single session has nothing beside it."""
+    if len(summary.sessions) != 1 or summary.run.status == "failed":
+        return None
+    name, session = next(iter(summary.sessions.items()))
+    facts = []
+    if session.duration_s is not None:
+        facts.append(f"{session.duration_s:.0f} s")
+    if session.queries is not None:
+        rate = f" ({session.queries_per_s:,.0f} a second)" if session.queries_per_s is not None else ""
+        facts.append(f"{session.queries:,} queries{rate}")
+    if session.cpu_s is not None:
+        facts.append(f"{session.cpu_s.total:,.2f} CPU seconds")
+    what = f": {', '.join(facts)}" if facts else ""
+    return f"One session was recorded, {_name(name)}{what}; there is nothing beside it to compare."
+
+
+def _measured(summary: Summary) -> str | None:
+    """A workload that times single calls itself: what a direct call takes of what a trap takes."""
+    baseline, compared = (summary.sessions.get(name or "") for name in (summary.baseline, summary.compared))
+    if baseline is None or compared is None or not baseline.measures:
+        return None
+    ratios = {}
+    for name, found in baseline.measures.items():
+        trap, direct = found.get("trap"), compared.measures.get(name, {}).get("direct")
+        if trap and direct:
+            ratios[name] = trap / direct
+    if not ratios:
+        return None
+    first = next(iter(ratios))
+    unit = baseline.measures[first]["unit"]
+    trap, direct = baseline.measures[first]["trap"], compared.measures[first]["direct"]
+    slower = sum(ratio < 1 for ratio in ratios.values())
+    also = f", {slower} of them slower" if slower else ""
+    return (
+        f"{first} took {direct:,.0f} {unit} by direct call and {trap:,.0f} {unit} by trap, {ratios[first]:.1f} times as"
+        f" fast; over all {len(ratios)} calls that were timed, between {min(ratios.values()):.2f} and"
+        f" {max(ratios.values()):.2f} times{also}{_emulated(summary)}."
     )
 
 
@@ -47,10 +90,6 @@ def _unsound(summary: Summary) -> str | None:
     failed = [proof for session in summary.sessions.values() for proof in session.failed_proofs]
     if failed:
         return f"A check inside a session failed ({failed[0]}): the figures must not be compared."
-    if len(summary.sessions) == 1:
-        name, session = next(iter(summary.sessions.items()))
-        used = f" used {session.cpu_s.total:.2f} CPU seconds" if session.cpu_s else " completed"
-        return f"One session ran: {_name(name)}{used}; with nothing beside it there is nothing to compare."
     return None
 
 

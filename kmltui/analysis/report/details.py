@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from kmltui.analysis import article
 from kmltui.analysis.figures import LatencyFigures, PhaseFigures
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import numbers
@@ -83,13 +84,14 @@ def system_calls(summary: Summary) -> Iterator[Block]:
             ]
         )
     agents = [session.syscalls.agent for session in sessions.values() if session.syscalls and session.syscalls.agent]
-    notes = ["Counted in the kernel, exact, of the whole session."]
+    sources = dict.fromkeys(printable(session.calls_source) for session in sessions.values())
+    notes = [f"Counted: {'; '.join(sources)}."]
     if agents:
         notes.append(
             f"The monitor's agent made {numbers.count(max(agents))} more, all by trap: they are not in the figures."
         )
     yield Table(
-        ["session", "trap", "direct", "direct share", "elevations", "demotions", "calls a CPU s"], rows, notes=notes
+        ["session", "trap", "direct", "direct share", "elevations", "demotions", "calls/CPU s"], rows, notes=notes
     )
     yield _by_name(sessions)
 
@@ -215,7 +217,7 @@ def measures(summary: Summary) -> Iterator[Block]:
         ratio = f"{before / after:.2f}" if before and after else ABSENT
         rows.append([f"{printable(measure_name)}, {printable(unit)}", *map(numbers.rate, values), ratio])
     headers = ["", *(f"{printable(name)} {printable(key)}" for name, key in columns), "ratio"]
-    notes = [f"Ratio: {headers[1]} to {headers[-2]}; above 1 the latter is faster."]
+    notes = [f"Ratio: {headers[1]} to {headers[-2]}; above 1 the latter is faster.", article.GETPID]
     yield Heading("Measured by the workload")
     yield Table(headers, rows, notes=notes)
 

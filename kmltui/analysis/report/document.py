@@ -67,16 +67,20 @@ def _warnings(summary: Summary) -> Iterator[str]:
         if session.state not in ("done", "running", "waiting") and not session.complete:
             detail = printable(session.detail.strip().partition("\n")[0])
             yield f"{printable(name)}: {session.state}{': ' + detail if detail else ''}"
-        if session.ticks_seen is not None and session.ticks_seen < 0.95:
-            yield (
-                f"{printable(name)}: the kernel's ticks account for only {100 * session.ticks_seen:.0f} % of the time."
-                " The others were lost on a crowded or emulated CPU; times per CPU are too small by that."
-            )
+    seen = {name: session.ticks_seen for name, session in summary.sessions.items() if session.ticks_seen is not None}
+    if any(share < 0.95 for share in seen.values()):
+        shares = ", ".join(f"{printable(name)} {100 * share:.0f} %" for name, share in seen.items())
+        yield (
+            f"The kernel's ticks account for only part of the time ({shares}). The others were lost on a crowded or"
+            " emulated CPU; times per CPU are too small by that."
+        )
     if summary.environment["differs"]:
         which = ", ".join(printable(key) for key in summary.environment["differs"])
         yield f"The sessions differ in more than their arm: {which} (see Table 1)."
-    if summary.per_query:
-        yield "The run was bounded by time, so the sessions did different amounts of work: savings are per query."
+    if summary.per_query and summary.compared is not None:
+        counted = all(session.queries for session in summary.sessions.values())
+        savings = "are per query" if counted else "of CPU time cannot be told"
+        yield f"The run was bounded by time, so the sessions did different amounts of work: savings {savings}."
     lost = sum(gap[1] for gap in summary.run.gaps)
     if lost:
         yield f"The recording is damaged: {lost:,} bytes in {len(summary.run.gaps)} places could not be read."
