@@ -1,0 +1,129 @@
+"""How long things take until something is to be seen, and whether samples come on time.
+
+    python benchmarks/startup.py [--image-build]
+
+Prints a table with the figure, what it is compared with, and the target. ``--image-build`` adds a build of the guest
+image in a new cache (downloads are not counted). Everything is measured now, on this machine; a busy machine shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from kmltui.guest.image import ensure_image
+from kmltui.guest.progress import Progress
+from kmltui.guest.spec import make_spec
+from kmltui.model import Record, Sample, SessionSpec
+from kmltui.runner.server import Server
+from kmltui.sessions.guest import GuestSession
+
+PERIOD_NS = 500_000_000
+BUSY_S = 20.0
+DOWNLOADS = ("asking the mirror for packages", "fetching packages")
+
+
+def command_ms(*arguments: str, runs: int = 15) -> float:
+    """The median wall time of a command, milliseconds."""
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        subprocess.run(arguments, check=True, capture_output=True)
+        times.append((time.perf_counter() - begun) * 1e3)
+    return statistics.median(times)
+
+
+async def first_query_s(arm: str) -> float:
+    """From nothing to a MariaDB that answers, seconds."""
+    begun = time.monotonic_ns()
+
+    def clock() -> int:
+        return time.monotonic_ns() - begun
+
+    session = GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS)  # type: ignore[arg-type]
+    try:
+        await session.start(lambda record: None, clock)
+        server = Server(session, lambda record: None, clock)
+        await server.start()
+        taken = clock() / 1e9
+        await server.stop()
+        return taken
+    finally:
+        await session.stop()
+
+
+async def lateness() -> dict[str, float]:
+    """The largest deviation of a sample's distance from the period, in periods, while two busy guests run."""
+    records: dict[str, list[Record]] = {"stock": [], "kml": []}
+    begun = time.monotonic_ns()
+    sessions = [GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS) for arm in records]  # type: ignore[arg-type]
+    try:
+        await asyncio.gather(
+            *(s.start(records[s.spec.name].append, lambda: time.monotonic_ns() - begun) for s in sessions)
+        )
+        busy = ["/bin/busybox", "sh", "-c", "while :; do :; done"]
+        for session in sessions:
+            await session.spawn(busy)
+            records[session.spec.name].clear()
+        await asyncio.sleep(BUSY_S)
+    finally:
+        await asyncio.gather(*(session.stop() for session in sessions))
+    worst = {}
+    for name, found in records.items():
+        times = [record.mono_ns for record in found if isinstance(record, Sample)]
+        steps = [b - a for a, b in itertools.pairwise(times)]
+        worst[name] = max(abs(step - PERIOD_NS) for step in steps) / PERIOD_NS
+    return worst
+
+
+def build_s() -> float:
+    """An image made from nothing in a new cache, downloads not counted, seconds."""
+    taken: list[float] = []
+
+    def report(progress: Progress) -> None:
+        if progress.ended and progress.step not in DOWNLOADS:
+            taken.append(progress.elapsed_s)
+
+    before = os.environ.get("KMLTUI_HOME")
+    with tempfile.TemporaryDirectory(dir=Path.home()) as home:
+        os.environ["KMLTUI_HOME"] = home
+        try:
+            ensure_image(make_spec(), report)
+        finally:
+            os.environ.pop("KMLTUI_HOME")
+            if before is not None:
+                os.environ["KMLTUI_HOME"] = before
+    return sum(taken)
+
+
+def row(what: str, figure: str, target: str, note: str = "") -> None:
+    print(f"{what:<34} {figure:>12}   {target:<12} {note}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image-build", action="store_true", help="also build an image in a new cache")
+    arguments = parser.parse_args()
+    row("", "measured", "target")
+    python = command_ms(sys.executable, "-c", "pass")
+    version = command_ms(sys.executable, "-m", "kmltui", "--version")
+    row("kmltui --version", f"{version:.0f} ms", "≤ 150 ms", f"{version / python:.1f} × python -c pass")
+    ensure_image(make_spec())
+    for arm in ("stock", "kml"):
+        row(f"boot to the first query, {arm}", f"{asyncio.run(first_query_s(arm)):.1f} s", "≤ 8 s (TCG)")
+    for arm, worst in asyncio.run(lateness()).items():
+        row(f"worst sample, {arm}, both busy", f"{worst * 100:.1f} %", "< 20 %", "of the period of 0.5 s")
+    if arguments.image_build:
+        row("image build after downloads", f"{build_s():.0f} s", "≤ 60 s")
+
+
+if __name__ == "__main__":
+    main()
