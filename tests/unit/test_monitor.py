@@ -1,0 +1,179 @@
+"""Watching without a workload: the run's life, and a server that comes and goes."""
+
+import asyncio
+
+import pymysql
+import pytest
+
+from kmltui.model import Environment, Log, Sample, State, Status
+from kmltui.recording import Reader
+from kmltui.runner import follow, monitor
+from kmltui.runner.launch import Order, decode, encode
+from kmltui.sessions.mysql import Address, Login
+
+
+class Cursor:
+    def __init__(self, server):
+        self.server = server
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def execute(self, statement):
+        if self.server.down:
+            raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
+        self.server.questions += 1
+        self.statement = statement
+
+    def fetchall(self):
+        if "VERSION" in self.statement:
+            return [("11.4-test", "a server for tests")]
+        return [("Questions", str(self.server.questions)), ("Uptime", "5"), ("Variable_text", "x")]
+
+
+class Server:
+    """Stands for a login whose server is in this test's hands."""
+
+    login = Login(Address("app", "db.test"), b"geheim")
+    where = login.where
+    explain = login.explain
+
+    def __init__(self):
+        self.down = False
+        self.denied = False
+        self.questions = 100
+        self.logins = 0
+
+    def connect(self):
+        self.logins += 1
+        if self.denied:
+            raise self.explain(pymysql.OperationalError(1045, "Access denied for user 'app'"))
+        if self.down:
+            raise self.explain(pymysql.OperationalError(2003, "Connection refused"))
+        self.questions += 1
+        return self
+
+    def cursor(self):
+        return Cursor(self)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    monkeypatch.setenv("KMLTUI_HOME", str(tmp_path))
+    monkeypatch.setattr(follow, "PERIOD_S", 0.02)
+    monkeypatch.setattr(follow, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(follow, "is_local", lambda connection: True)
+    monkeypatch.setattr(follow, "server_pid", lambda connection: None)
+
+    def make(login=None, duration_s=60.0):
+        plan = monitor.plan(
+            login, name="m1", duration_s=duration_s, sample_period_ns=50_000_000, out=tmp_path / "m1.kmlrec"
+        )
+        records = []
+        return monitor.Monitor(plan, [records.append], login=login), records
+
+    return make
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def of(records, kind):
+    return [record for record in records if isinstance(record, kind)]
+
+
+async def test_without_a_server_the_host_alone_is_watched_until_the_time_is_over(world):
+    run, records = world(duration_s=0.3)
+    outcome = await run.execute()
+    assert outcome.status == "done"
+    marks = [sample.mark for sample in of(records, Sample) if sample.mark]
+    assert marks == ["start", "end"]
+    assert of(records, Sample)[0].cpus
+    assert not of(records, Status)
+    with Reader.open(run.path) as reader:
+        assert reader.header.workload.name == "monitor"
+        assert [spec.kind for spec in reader.header.sessions] == ["local"]
+
+
+async def test_stopping_is_an_end_in_order(world):
+    run, records = world()
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Sample))
+    run.request_stop()
+    assert (await task).status == "stopped"
+    assert records[-1].status == "stopped"
+
+
+async def test_the_watchers_own_queries_are_told_apart(world):
+    server = Server()
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: len(of(records, Status)) >= 3)
+    run.request_stop()
+    await task
+    statuses = of(records, Status)
+    for status in statuses:
+        assert status.counters["Questions"] - status.own["Questions"] == 100
+    facts = of(records, Environment)[-1].facts
+    assert facts["mariadb"] == "11.4-test (a server for tests)"
+    assert facts["mysql"] == "mysql://app@db.test"
+    assert "geheim" not in "".join(map(repr, records))
+
+
+async def test_a_server_that_goes_and_comes_back_is_a_gap_and_said_once(world):
+    server = Server()
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+    server.down = True
+    await until(lambda: server.logins >= 3)
+    gone = len(of(records, Status))
+    lost = [log for log in of(records, Log) if "trying again" in log.text]
+    assert len(lost) == 1
+    assert of(records, State)[-1].detail == "the server does not answer; trying again"
+    server.down = False
+    await until(lambda: len(of(records, Status)) > gone)
+    assert [log.text for log in of(records, Log)][-1].startswith("the server is back")
+    assert of(records, State)[-1].detail == ""
+    run.request_stop()
+    assert (await task).status == "stopped"
+
+
+async def test_a_server_on_another_machine_does_not_show_this_ones_cpus(world, monkeypatch):
+    monkeypatch.setattr(follow, "is_local", lambda connection: False)
+    server = Server()
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+    await until(lambda: not of(records, Sample)[-1].cpus)
+    run.request_stop()
+    await task
+    assert "another machine" in of(records, Environment)[-1].facts["server"]
+
+
+async def test_a_refused_login_does_not_end_what_is_watched_already(world):
+    server = Server()
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+
+    server.down = server.denied = True
+    await until(lambda: server.logins >= 3)
+    assert not task.done()
+    run.request_stop()
+    await task
+
+
+def test_an_order_with_a_login_survives_the_way_to_the_runner(tmp_path):
+    login = Login(Address("app", "h", 3307), bytes(range(256)))
+    plan = monitor.plan(login, name="m", duration_s=5, sample_period_ns=10, out=tmp_path / "o.kmlrec", title="t")
+    assert decode(encode(Order(plan=plan, monitor=True, login=login))) == Order(plan=plan, monitor=True, login=login)
