@@ -90,6 +90,7 @@ def _home(image: Image) -> Path:
 def unpack_archive(archive: BinaryIO, tree: Path) -> None:
     """Unpack the programs' part of joined cpio archives below ``tree``. Raises ValueError for anything else."""
     first: dict[int, Path] = {}
+    inside = tree.resolve()
     for entry in _entries(archive):
         if entry.path == "TRAILER!!!":
             first.clear()  # inode numbers begin anew with every archive
@@ -99,6 +100,8 @@ def unpack_archive(archive: BinaryIO, tree: Path) -> None:
         if ".." in parts or entry.path.startswith("/"):
             raise ValueError(f"the path {entry.path!r} leads out of the archive")
         target = tree / entry.path
+        if wanted and not target.parent.resolve().is_relative_to(inside):
+            raise ValueError(f"the path {entry.path!r} leads out of the archive through a link")
         kind = stat.S_IFMT(entry.mode)
         if not wanted or kind not in (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK):
             _skip(archive, entry.size)
