@@ -31,7 +31,14 @@ _RUNS: tuple[Callable[..., int], ...] = (
     runs.stream,
     runs.workloads,
 )
-_RECORDINGS: tuple[Callable[..., int], ...] = (view.replay, view.report)
+_RECORDINGS: tuple[Callable[..., int], ...] = (
+    view.replay,
+    view.report,
+    view.export,
+    view.cut,
+    view.rename,
+    view.rm,
+)
 for command in _RUNS:
     app.command(command, group=common.RUNS)
 for command in _RECORDINGS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -86,6 +87,26 @@ def check_run_options(sample_rate: float, name: str | None, out: Path | None) ->
         fail(f"--out {out}: exists already; remove it or choose another name (a recording is never overwritten)")
     if not out.absolute().parent.is_dir():
         fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
+
+
+def columns_rows(text: str) -> tuple[int, int]:
+    """``120x40`` as (120, 40). Raises :class:`Failure`."""
+    match = re.fullmatch(r"(\d{2,3})x(\d{2,3})", text)
+    if match is None or not (40 <= int(match[1]) <= 500 and 10 <= int(match[2]) <= 300):
+        fail(f"--size {text!r}: is COLUMNSxROWS, e.g. 120x40, from 40x10 to 500x300")
+    return int(match[1]), int(match[2])
+
+
+def write_lines(out: Path, lines: Iterable[str]) -> None:
+    """Write ``lines`` to ``out``, whole or not at all. Raises :class:`Failure`."""
+    temporary = out.with_name(f".{out.name}.part")
+    try:
+        with temporary.open("w") as file:
+            file.writelines(lines)
+        temporary.replace(out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        fail(f"{out}: {error.strerror}", RUN_FAILED)
 
 
 def find_run(name: str) -> RunEntry:

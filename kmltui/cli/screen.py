@@ -40,7 +40,8 @@ class RunControls:
         await control.request(self._entry.socket, "mark", note=note, author=getpass.getuser())
 
 
-def _open(path: Path) -> Reader:
+def opened(path: Path) -> Reader:
+    """A reader of ``path``. Raises :class:`Failure`."""
     from kmltui.recording import Reader, RecordingError
 
     try:
@@ -96,7 +97,7 @@ def _watch(entry: RunEntry, fps: float | None) -> ViewerResult:
     from kmltui.tui.app import run_viewer
     from kmltui.tui.controls import ViewerResult
 
-    with _open(Path(entry.recording)) as reader:
+    with opened(Path(entry.recording)) as reader:
         result = run_viewer(reader, RunControls(entry), mode="live", fps=fps)
     if result is ViewerResult.STOP:
         asyncio.run(_wait_for_end(entry))
@@ -140,7 +141,7 @@ def watch_path(path: Path, *, fps: float | None = None) -> int:
 
 def watch_stream(*, fps: float | None = None) -> int:
     """The screen on a stream from standard input; the keys come from the terminal itself."""
-    from kmltui.recording import RecordingError, StreamReader
+    from kmltui.recording import RecordingError, spooled
     from kmltui.tui.app import run_viewer
 
     if sys.stdin.isatty():
@@ -153,7 +154,8 @@ def watch_stream(*, fps: float | None = None) -> int:
     os.dup2(terminal, 0)
     os.close(terminal)
     try:
-        run_viewer(StreamReader(data, timeout_s=30.0, name="the stream"), None, mode="watch", fps=fps)
+        with spooled(data, timeout_s=30.0) as path, opened(path) as reader:
+            run_viewer(reader, None, mode="watch", fps=fps)
     except RecordingError as error:
         fail(str(error))
     return DONE
@@ -164,7 +166,7 @@ def replay(path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: flo
     from kmltui.tui.app import run_viewer
 
     _need_terminal()
-    with _open(path) as reader:
+    with opened(path) as reader:
         run_viewer(reader, None, mode="replay", at_ns=at_ns, speed=speed, fps=fps)
     return DONE
 
@@ -225,7 +227,7 @@ class RunLibrary:
         from kmltui.analysis.report import render
         from kmltui.analysis.summary import summarise
 
-        with _open(path) as reader:
+        with opened(path) as reader:
             return render(summarise(reader.records()), "text")
 
 

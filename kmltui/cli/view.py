@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kmltui.cli import common, screen
-from kmltui.cli.common import DONE, RUN_FAILED, fail
+from kmltui.cli.common import DONE, fail
 
 
 def pick() -> int:
@@ -65,20 +65,124 @@ def report(
     """
     from kmltui.analysis.report import render
     from kmltui.analysis.summary import summarise
-    from kmltui.recording import Reader, RecordingError
 
-    path = common.find_recording(file)
-    try:
-        with Reader.open(path) as reader:
-            summary = summarise(reader.records())
-    except RecordingError as error:
-        fail(str(error))
+    with screen.opened(common.find_recording(file)) as reader:
+        summary = summarise(reader.records())
     text = render(summary, "json" if as_json else format)
     if out is None:
         sys.stdout.write(text)
     else:
+        common.write_lines(out, [text])
+    return DONE
+
+
+def export(
+    file: str | None = None,
+    *,
+    format: Literal["csv", "jsonl", "asciicast"],
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    size: str = "120x40",
+    speed: float = 1.0,
+) -> int:
+    """Write a recording in a form that other programs read.
+
+    Parameters
+    ----------
+    file:
+        A recording or a run's name (default: the newest run).
+    format:
+        csv (the samples, a line each), jsonl (every record) or asciicast (the screen as a film, for asciinema).
+    out:
+        Write to this file instead of standard output.
+    size:
+        Of the screen in an asciicast, columns x rows.
+    speed:
+        Of an asciicast, times the run's own.
+    """
+    path = common.find_recording(file)
+    with screen.opened(path) as reader:
+        if format == "asciicast":
+            from kmltui.tui.asciicast import asciicast
+
+            lines = asciicast(reader, size=common.columns_rows(size), speed=speed)
+        else:
+            from kmltui.recording import export as exporting
+
+            lines = (exporting.csv_lines if format == "csv" else exporting.jsonl)(reader.records())
+        if out is None:
+            sys.stdout.writelines(lines)
+        else:
+            common.write_lines(out, lines)
+    return DONE
+
+
+def cut(
+    file: str,
+    out: Path,
+    *,
+    from_: Annotated[str, Parameter(name="--from")] = "0",
+    to: str | None = None,
+) -> int:
+    """Write a part of a recording to a new one.
+
+    Parameters
+    ----------
+    file:
+        A recording or a run's name.
+    out:
+        The new recording.
+    from_:
+        Where the part begins, e.g. 90s or 1:30.
+    to:
+        Where it ends (default: the recording's end).
+    """
+    from kmltui.recording import RecordingError
+    from kmltui.recording.cutting import cut as cut_out
+
+    begin, end = common.seconds(from_), common.seconds(to) if to is not None else None
+    if end is not None and end <= begin:
+        fail(f"--to {to}: must come after --from {from_}")
+    try:
+        cut_out(common.find_recording(file), out, round(begin * 1e9), None if end is None else round(end * 1e9))
+    except RecordingError as error:
+        fail(str(error))
+    return DONE
+
+
+def rename(run: str, name: str) -> int:
+    """Give a finished run's recording another name.
+
+    Parameters
+    ----------
+    run:
+        A run's name or a recording.
+    name:
+        The new name.
+    """
+    from kmltui.recording import RecordingError, library
+
+    try:
+        print(library.rename(common.find_recording(run), name))
+    except RecordingError as error:
+        fail(str(error))
+    return DONE
+
+
+def rm(*run: str) -> int:
+    """Delete recordings of finished runs.
+
+    Parameters
+    ----------
+    run:
+        Runs' names or recordings.
+    """
+    from kmltui.recording import RecordingError, library
+
+    if not run:
+        fail("rm: name the recordings to delete; 'kmltui ls' lists them")
+    for one in run:
         try:
-            out.write_text(text)
-        except OSError as error:
-            fail(f"{out}: {error.strerror}", RUN_FAILED)
+            library.remove(common.find_recording(one))
+        except RecordingError as error:
+            fail(str(error))
     return DONE

@@ -8,7 +8,8 @@ from kmltui.recording.errors import RecordingError, RecordingFull
 from kmltui.recording.library import SUFFIX
 from kmltui.recording.reader import Reader
 from kmltui.recording.sending import copy_stream
+from kmltui.recording.spooling import spooled
 from kmltui.recording.stream import StreamReader
 from kmltui.recording.writer import Writer
 
-__all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "StreamReader", "Writer", "copy_stream"]
+__all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "StreamReader", "Writer", "copy_stream", "spooled"]
