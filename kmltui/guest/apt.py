@@ -49,7 +49,9 @@ class Apt:
             (directory / name).mkdir(parents=True, exist_ok=True)
         (directory / "status").touch()
         (directory / "sources.list").write_text("".join(_lines(suite, mirror, backports)))
-        (directory / "apt.conf").write_text(_host_access() + self._own_settings())
+        settings = directory / "apt.conf"
+        settings.touch(mode=0o600)  # a proxy's address may hold a password
+        settings.write_text(_host_access() + self._own_settings())
 
     def _own_settings(self) -> str:
         own = self._directory
@@ -65,10 +67,15 @@ class Apt:
             "Dir::Etc::preferencesparts": own / "empty",
             "APT::Architecture": "amd64",
             "APT::Install-Recommends": "false",
+            # Quick to read rather than small; descriptions in other languages are of no use.
+            "Acquire::GzipIndexes": "false",
+            "Acquire::Languages": "none",
             # The state lies in the user's own cache, where apt's download user may not go.
             "APT::Sandbox::User": "root",
         }
-        return "#clear APT::Architectures;\n" + "".join(f'{name} "{value}";\n' for name, value in settings.items())
+        return "#clear APT::Architectures;\n#clear Acquire::Languages;\n" + "".join(
+            f'{name} "{value}";\n' for name, value in settings.items()
+        )
 
     def _run(self, arguments: Sequence[str], what: str) -> str:
         command = ["apt-get", *arguments]

@@ -18,7 +18,7 @@ _SCRIPT = r"""
 set -e
 hostname localhost  # the scripts make rights for the host that they run on
 export LC_ALL=C
-cd /usr/share/mysql
+cd /usr/share/mariadb 2>/dev/null || cd /usr/share/mysql
 mkdir -p /var/lib/mysql
 for part in system_tables performance_tables system_tables_data; do
     for name in mariadb_$part.sql mysql_$part.sql; do

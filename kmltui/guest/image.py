@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kmltui.guest import datadir, kernel, layers, store
 from kmltui.guest.apt import Apt, Package
@@ -138,6 +139,8 @@ class _Build:
 
     def run(self) -> Manifest:
         old = store.read_manifest(self.spec)
+        if old is not None and not self.spec.mirror:
+            self.spec = replace(self.spec, mirror=old.spec.mirror)  # the one that the user named the first time
         if old is not None and (old.imported or self.refresh or old.spec.mirror != self.spec.mirror):
             old = None
         parts = _Parts(old.packages, old.kernel_packages, old.kernel_libraries) if old else self._resolve()

@@ -26,6 +26,9 @@ from kmltui.guest.tree import unpack_all
 DRIVERS = ("virtio_pci", "virtio_console", "virtio_net")
 """What a guest needs beyond what is built in; the modules they depend on come with them."""
 
+_COMPILER_OPTIONS = {"CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT": "-fmin-function-alignment=16"}
+"""Settings of a kernel's configuration that put an option on every command line, which an older gcc may not know."""
+
 _MODULE = re.compile(r"lib/modules/[^/]+/kernel/.*/(?P<name>[^/]+)\.ko(?P<packed>\.xz)?$")
 
 
@@ -145,6 +148,12 @@ def _wrap(program: Path, directory: Path) -> None:
     program.chmod(0o755)
 
 
+def _understands(option: str) -> bool:
+    """Whether the host's gcc knows ``option``."""
+    command = ["gcc", option, "-E", "-x", "c", "/dev/null"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def build_module(sources: Path, headers: Path, output: Path) -> None:
     """Build the out-of-tree module in ``sources`` (``kml.ko``) against ``headers`` with the host's gcc, in place."""
     for program in ("make", "gcc"):
@@ -153,7 +162,10 @@ def build_module(sources: Path, headers: Path, output: Path) -> None:
     trees = [path for path in headers.glob("usr/src/linux-headers-*") if (path / ".config").exists()]
     if len(trees) != 1:
         raise ImageError(f"{headers} does not hold one kernel's headers")
-    command = ["make", "-s", "-C", str(trees[0]), f"M={sources}", "CC=gcc", "KBUILD_MODPOST_WARN=", "modules"]
+    # The kernel's configuration names what its own compiler could do and tools that a host need not have.
+    settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+    settings += [f"{name}=" for name, option in _COMPILER_OPTIONS.items() if not _understands(option)]
+    command = ["make", "-s", "-C", str(trees[0]), f"M={sources}", *settings, "modules"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     module = sources / "kml.ko"
     if result.returncode or not module.exists():

@@ -29,7 +29,7 @@ _LEFT_OUT = (
     "usr/bin/mariadb-upgrade", "usr/bin/mysql_upgrade", "usr/bin/mariadb-check", "usr/bin/mysqlcheck",
     "usr/bin/innochecksum", "usr/bin/my_print_defaults", "usr/bin/resolveip", "usr/bin/mariadb-install-db",
     "usr/bin/mysql_install_db", "usr/share/mysql/fill_help_tables.sql", "usr/share/mysql/mysql_sys_schema.sql",
-    "usr/share/mysql/mariadb_sys_schema.sql", "usr/share/mysql/maria_add_gis_sp",
+    "usr/share/mariadb/fill_help_tables.sql", "usr/share/mariadb/mariadb_sys_schema.sql",
     "etc/apparmor.d/", "usr/share/tests/", "usr/share/sysbench/tests/", "var/",
 )  # fmt: skip
 """Prefixes that no program of the image reads."""
