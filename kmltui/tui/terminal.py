@@ -10,7 +10,7 @@ Sequences are those of ECMA-48 as Textual and Rich emit them: CUP, SGR, ED, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,10 +33,66 @@ _LONGEST_UNSYNCED = 256
 _WORTH_REWRITING = 4
 """Cells between two changes that are sent again rather than jumped over: a jump takes four bytes or more."""
 
-_UNKNOWN = ("\0", "")
-Cell = tuple[str, str]
-"""A character (empty: the right half of a wide one) and its SGR parameters."""
-_BLANK: Cell = (" ", "")
+_UNKNOWN = "\0"
+"""In a cell of which it is not known what the terminal shows."""
+
+
+class Row:
+    """A row of cells: their characters (empty: the right half of a wide one) and their SGR parameters."""
+
+    __slots__ = ("styles", "texts")
+
+    def __init__(self, width: int, text: str = " ") -> None:
+        self.texts = [text] * width
+        self.styles = [""] * width
+
+    def differs(self, other: Row) -> bool:
+        return self.texts != other.texts or self.styles != other.styles
+
+    def take_over(self, other: Row) -> None:
+        self.texts[:] = other.texts
+        self.styles[:] = other.styles
+
+    def put(self, x: int, texts: Sequence[str], style: str) -> None:
+        """Write cells; what does not fit is cut off, halves of wide characters that remain become blanks."""
+        row = self.texts
+        width = len(row)
+        end = x + len(texts)
+        if end > width:
+            texts = list(texts[: max(width - x, 0)])
+            end = width
+            if texts and _is_wide(texts[-1]):
+                texts[-1] = " "
+        if x >= width:
+            return
+        if row[x] == "" and x:
+            row[x - 1] = " "
+        if end < width and row[end] == "":
+            row[end] = " "
+        row[x:end] = texts
+        self.styles[x:end] = [style] * (end - x)
+
+
+def _is_wide(text: str) -> bool:
+    return text != "" and get_character_cell_size(text[0]) == 2
+
+
+@lru_cache(8192)
+def _cells(text: str, glyphs: Glyphs) -> tuple[str, ...]:
+    """One string a cell. Combining characters stay with what they combine with."""
+    if text.isascii():
+        return tuple(text)
+    result: list[str] = []
+    for character in text:
+        cells = get_character_cell_size(character)
+        if cells == 0:
+            if result and glyphs is UNICODE:
+                result[-1] += character
+            continue
+        result.append(nearest(character, glyphs))
+        if cells == 2:
+            result.append("" if glyphs is UNICODE else " ")
+    return tuple(result)
 
 
 class Screen:
@@ -55,14 +111,14 @@ class Screen:
     def resize(self, width: int, height: int) -> None:
         """The terminal has a new size: what it shows now is not known any more."""
         self.width, self.height = width, height
-        self._wanted: list[list[Cell]] = [[_BLANK] * width for _ in range(height)]
-        self._shown: list[list[Cell]] = [[_UNKNOWN] * width for _ in range(height)]
+        self._wanted = [Row(width) for _ in range(height)]
+        self._shown = [Row(width, _UNKNOWN) for _ in range(height)]
         self._dirty = set(range(height))
         self._pen.forget()
 
     def invalidate(self) -> None:
         """Send everything again, e.g. because another program wrote over it."""
-        self._shown = [[_UNKNOWN] * self.width for _ in range(self.height)]
+        self._shown = [Row(self.width, _UNKNOWN) for _ in range(self.height)]
         self._dirty = set(range(self.height))
         self._pen.forget()
 
@@ -95,7 +151,7 @@ class Screen:
         elif whole == _SYNC_OFF:
             pass
         elif final == "J":
-            self._wanted = [[_BLANK] * self.width for _ in range(self.height)]
+            self._wanted = [Row(self.width) for _ in range(self.height)]
             self._dirty = set(range(self.height))
         else:
             if whole == "\x1b[?1049l":
@@ -107,32 +163,11 @@ class Screen:
                 self.invalidate()
 
     def _put(self, text: str) -> None:
-        y, x = self._y, self._x
-        if not 0 <= y < self.height:
-            return
-        row, style, width, glyphs = self._wanted[y], self._style, self.width, self._glyphs
-        self._dirty.add(y)
-        if text.isascii():
-            part = text[: max(width - x, 0)]
-            end = x + len(part)
-            _part_wide(row, x, end)
-            row[x:end] = [(character, style) for character in part]
-            self._x = x + len(text)
-            return
-        for character in text:
-            cells = get_character_cell_size(character)
-            if cells == 0:
-                if 0 < x <= width and glyphs is UNICODE:
-                    row[x - 1] = (row[x - 1][0] + character, row[x - 1][1])
-                continue
-            if x + cells > width:
-                break
-            _part_wide(row, x, x + cells)
-            row[x] = (nearest(character, glyphs), style)
-            if cells == 2:
-                row[x + 1] = ("" if glyphs is UNICODE else " ", style)
-            x += cells
-        self._x = x
+        if 0 <= self._y < self.height:
+            cells = _cells(text, self._glyphs)
+            self._wanted[self._y].put(self._x, cells, self._style)
+            self._dirty.add(self._y)
+            self._x += len(cells)
 
     def take(self) -> str:
         """What to send now; afterwards the terminal is held to show all that was written."""
@@ -142,10 +177,10 @@ class Screen:
         runs: dict[str, list[Run]] = {}
         for y in sorted(self._dirty):
             wanted, shown = self._wanted[y], self._shown[y]
-            if wanted != shown:
+            if wanted.differs(shown):
                 for run in _runs(y, wanted, shown):
                     runs.setdefault(run.style, []).append(run)
-                self._shown[y] = wanted.copy()
+                shown.take_over(wanted)
         self._dirty.clear()
         text = self._pen.draw(runs, self.width)
         if self._sync and len(text) > _LONGEST_UNSYNCED:
@@ -155,14 +190,6 @@ class Screen:
     @property
     def pending(self) -> bool:
         return bool(self._raw) or (self._active and bool(self._dirty))
-
-
-def _part_wide(row: list[Cell], start: int, end: int) -> None:
-    """The halves of wide characters that cells from ``start`` to ``end`` will not cover become blanks."""
-    if 0 < start < len(row) and row[start][0] == "":
-        row[start - 1] = (" ", row[start - 1][1])
-    if end < len(row) and row[end][0] == "":
-        row[end] = (" ", row[end][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,24 +203,29 @@ class Run:
     text: str
 
 
-def _runs(y: int, wanted: list[Cell], shown: list[Cell]) -> Iterator[Run]:
-    width = len(wanted)
-    x = 0
-    while x < width:
-        if wanted[x] == shown[x]:
-            x += 1
+def _runs(y: int, wanted: Row, shown: Row) -> Iterator[Run]:
+    texts, styles = wanted.texts, wanted.styles
+    changed = [
+        x
+        for x, (text, old, style, before) in enumerate(zip(texts, shown.texts, styles, shown.styles, strict=True))
+        if text != old or style != before
+    ]
+    end = -1
+    for index, x in enumerate(changed):
+        if x < end:
             continue
         # Half of a wide character is sent whole.
-        start = x - 1 if wanted[x][0] == "" and x else x
-        style = wanted[start][1]
-        end = last = x + 1
-        # Going on over a few cells that are right already is shorter than another move.
-        while last < width and last - end < _WORTH_REWRITING and wanted[last][1] == style:
-            last += 1
-            if wanted[last - 1] != shown[last - 1] or wanted[last - 1][0] == "":
-                end = last
-        yield Run(y, start, end, style, "".join(text for text, _ in wanted[start:end]))
-        x = end
+        start = x - 1 if texts[x] == "" and x else x
+        style = styles[start]
+        end = x + 1
+        for other in changed[index + 1 :]:
+            # Going on over a few cells that are right already is shorter than another movement.
+            if other - end >= _WORTH_REWRITING or any(each != style for each in styles[end : other + 1]):
+                break
+            end = other + 1
+        while end < len(texts) and texts[end] == "":
+            end += 1
+        yield Run(y, start, end, style, "".join(texts[start:end]))
 
 
 class _Pen:
@@ -217,13 +249,40 @@ class _Pen:
         for style in sorted(runs, key=lambda style: (style != self._style, _look(style)[1:], style)):
             parts.append(_transition(self._style, style))
             self._style = style
-            for run in runs[style]:
+            for run in _by_nearness(runs[style], self._x, self._y):
                 if (run.x, run.y) != (self._x, self._y):
                     parts.append(_move(self._x, self._y, run.x, run.y))
                 parts.append(run.text)
                 # After the last column terminals differ in where the cursor is: nothing is derived from it.
                 self._x, self._y = (run.end, run.y) if run.end < width else (-1, -1)
         return "".join(parts)
+
+
+_MOST_SORTED = 48
+"""Above this many runs of one style they go row by row: finding the nearest takes time with the square of them."""
+
+
+def _by_nearness(runs: list[Run], x: int, y: int) -> Iterator[Run]:
+    """The runs in an order with short movements between them: always the cheapest one to reach next."""
+    if len(runs) > _MOST_SORTED:
+        yield from runs
+        return
+    rest = runs.copy()
+    while rest:
+        best, least = 0, 99
+        for index, run in enumerate(rest):
+            down, right = run.y - y, run.x - x
+            # About the bytes of the movement: see _move.
+            cost = (0 if not down else 3 if down in (1, -1) else 4) + (
+                0 if not right else -right if -4 <= right < 0 else 3 if right == 1 else 4 if -9 <= right <= 9 else 5
+            )
+            if cost < least:
+                best, least = index, cost
+                if cost <= 3:
+                    break
+        run = rest.pop(best)
+        x, y = run.end, run.y
+        yield run
 
 
 def _move(x: int, y: int, to_x: int, to_y: int) -> str:

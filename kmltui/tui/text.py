@@ -102,17 +102,38 @@ def count(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Like :func:`count`, with a decimal below 10."""
-    if value is not None and 0 < value < 9.95:
-        return f"{value:.1f}"
-    return count(value)
+    """Per second, to three digits from ten thousand on: ``9,204``, ``40.1k``, ``1.23M``.
 
-
-def seconds(value: float | None) -> str:
-    """CPU seconds: two decimals below 1,000."""
+    More digits would only be noise over the two seconds that a rate is taken of, and each costs a byte on the line.
+    """
     if value is None:
         return ABSENT
-    return f"{value:,.2f}" if value < 999.995 else f"{value:,.1f}"
+    if 0 < value < 9.95:
+        return f"{value:.1f}"
+    return f"{value:,.0f}" if value < 9_999.5 else _three(value)
+
+
+def short(value: float | None) -> str:
+    """A count to three digits from a hundred thousand on: ``27,608``, ``8.19M``."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.0f}" if value < 99_999.5 else _three(value)
+
+
+def _three(value: float) -> str:
+    for unit in ("k", "M", "G"):
+        value /= 1000
+        if value < 999.5 or unit == "G":
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f}{unit}"
+    raise AssertionError
+
+
+def seconds(value: float | None, digits: int = 2) -> str:
+    """CPU seconds; at most one decimal from 1,000 on."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.{digits}f}" if value < 999.995 else f"{value:,.{min(digits, 1)}f}"
 
 
 def clock(ns: float) -> str:

@@ -18,13 +18,19 @@ def shares(
     return spans((glyphs.full * a, roles[0]), (glyphs.second * b, roles[1]), (glyphs.track * (cells - a - b), "idle"))
 
 
-def stacked(values: tuple[float, float], most: float, cells: int, glyphs: Glyphs, roles: tuple[str, str]) -> Line:
-    """Two values on a scale that ends at ``most``; a value that is not 0 shows at least half a cell."""
+def stacked(
+    values: tuple[float, float], most: float, cells: int, glyphs: Glyphs, *, roles: tuple[str, str], fine: bool = True
+) -> Line:
+    """Two values on a scale that ends at ``most``; a value that is not 0 shows at least the smallest step.
+
+    ``fine``: in steps of half a cell. A bar that changes with every frame is cheaper in whole ones.
+    """
     if most <= 0 or cells <= 0:
         return ((" " * max(cells, 0), "text"),)
-    total = round(sum(values) / most * cells * 2)
+    step = 1 if fine else 2
+    total = round(sum(values) / most * cells * 2 / step) * step
     if sum(values) > 0:
-        total = min(max(total, 1), cells * 2)
+        total = min(max(total, step), cells * 2)
     whole = total // 2
     first = min(round(values[0] / most * cells), whole) if values[1] else whole
     tail = (glyphs.half or glyphs.full) if total % 2 else ""

@@ -1,7 +1,7 @@
 """A chart over time that costs little to keep up to date.
 
 It does not scroll: time runs to the right over a fixed axis, and when it reaches the edge the axis moves on by a
-quarter. Between two such moves only the newest column changes, which is what goes over the line.
+third. Between two such moves only the newest column is drawn, once it is complete: that is all that goes over the line.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Window:
 
 
 def window(now_ns: int, length_ns: int) -> Window:
-    """The window of ``length_ns`` that holds ``now_ns`` and moves by quarters."""
-    quarter = length_ns // 4
-    start = max(-(-(now_ns - length_ns) // quarter), 0) * quarter
+    """The window of ``length_ns`` that holds ``now_ns`` and moves on by thirds."""
+    page = length_ns // 3
+    start = max(-(-(now_ns - length_ns) // page), 0) * page
     return Window(start, start + length_ns)
 
 
@@ -71,25 +71,27 @@ class Columns:
     def __init__(self) -> None:
         self._key: tuple[int, int, int] | None = None
         self._until = 0.0
+        self._end = 0
         self._columns: list[Column] = []
 
-    def update(self, series: Series, frame: Window, number: int, rates: Rates) -> list[Column]:
+    def update(self, series: Series, frame: Window, number: int, rates: Rates, per_cell: int = 1) -> list[Column]:
         """``number`` columns over ``frame``; None where ``series`` has nothing."""
         last = series.last
         until = last[0] if last else 0.0
         key = (frame.start_ns, frame.end_ns, number)
+        position = (until - frame.start_ns) * number / (frame.end_ns - frame.start_ns)
+        # Only what time has left behind is drawn, by whole cells: a column is sent once and never changes.
+        end = min(max(int(position) // per_cell * per_cell, 0), number)
         start = 0
         if key == self._key and until >= self._until and len(self._columns) == number:
-            start = max(int((self._until - frame.start_ns) * number / (frame.end_ns - frame.start_ns)) - 1, 0)
-        if start < number and (until > self._until or key != self._key or not self._columns):
-            end = int((until - frame.start_ns) * number / (frame.end_ns - frame.start_ns)) + 2
-            end = min(max(end, start), number)
-            edges = frame.edges(number)[start : end + 1]
+            start = self._end
+        if start < end or key != self._key or until < self._until:
             fresh: list[Column] = [
                 tuple(value * rates.scale for value in column) if column else None
-                for column in series.rates(edges, rates.columns, rates.clock)
+                for column in series.rates(frame.edges(number)[start : end + 1], rates.columns, rates.clock)
             ]
-            self._columns = self._columns[:start] + fresh + [None] * (number - end)
+            self._columns = [*self._columns[:start], *fresh, *[None] * (number - end)]
+            self._end = end
         self._key, self._until = key, until
         return self._columns
 

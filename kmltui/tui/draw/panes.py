@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kmltui.analysis.live import RATE_WINDOW_NS
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import (
     BUSY_AND_IDLE,
@@ -48,6 +49,9 @@ class PaneState:
     scales: dict[str, Scale] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     columns: dict[tuple[str, int], Columns] = field(default_factory=dict)
+    calls: tuple[tuple[CallView, ...], tuple[CallView, ...]] = ((), ())
+    calls_ns: int = -RATE_WINDOW_NS
+    """When the rates by name were renewed: as often as the time they are taken over, since they are the most figures."""
 
     def scale(self, name: str) -> Scale:
         return self.scales.setdefault(name, Scale())
@@ -71,12 +75,14 @@ def draw(
     glyphs: Glyphs,
     state: PaneState,
     call_name: Callable[[int], str],
-    window_ns: int = 60_000_000_000,
+    window_ns: int,
 ) -> list[Line]:
     """The title and :attr:`Layout.pane_rows` rows below it, as wide as the layout."""
     drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name)
     pair = snapshot.pair or (snapshot.sessions[0], snapshot.sessions[0])
     charts = {name: _columns(drawing, name, pair) for name in layout.charts}
+    if not 0 <= snapshot.t_ns - state.calls_ns < RATE_WINDOW_NS - RATE_WINDOW_NS // 8:
+        state.calls, state.calls_ns = (pair[0].calls, pair[1].calls), snapshot.t_ns
     left, right = (_pane(drawing, index, pair, charts) for index in (0, 1))
     result = [_titles(drawing, pair)]
     wall: Span = (f" {glyphs.wall} ", "faint")
@@ -130,7 +136,7 @@ def _pane(
     rows = _cpus(drawing, session)
     for name, columns in charts.items():
         rows += _chart(drawing, name, index, columns)
-    rows += _calls(drawing, session, pair)
+    rows += _calls(drawing, session, index)
     rows += _work(drawing, session, pair[0] if index else None)
     return rows
 
@@ -168,7 +174,13 @@ def _columns(drawing: Drawing, name: str, pair: tuple[SessionView, SessionView])
     for index, session in enumerate(pair):
         series = session.work if name == "queries" else session.samples
         kept = drawing.state.columns.setdefault((name, index), Columns())
-        result.append(_blank_gaps(drawing, kept.update(series, drawing.window, number, CHARTS[name].rates), number))
+        result.append(
+            _blank_gaps(
+                drawing,
+                kept.update(series, drawing.window, number, CHARTS[name].rates, number // drawing.layout.pane),
+                number,
+            )
+        )
     return result
 
 
@@ -196,7 +208,7 @@ def _blank_gaps(drawing: Drawing, columns: list[Column], number: int) -> list[Co
     return [None if position in gaps else column for position, column in enumerate(columns)]
 
 
-def _calls(drawing: Drawing, session: SessionView, pair: tuple[SessionView, SessionView]) -> list[Line]:
+def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
     layout, glyphs = drawing.layout, drawing.glyphs
     cells = layout.pane
     if not session.has_calls:
@@ -211,10 +223,11 @@ def _calls(drawing: Drawing, session: SessionView, pair: tuple[SessionView, Sess
         elevations = (("elevations ", "muted"), (f"{rate(session.elevation_rate):>5}", "elevation"))
     rows: list[Line] = [spread(tuple(head), elevations, cells) if elevations else tuple(head)]
 
-    by_number = {call.nr: call for call in session.calls}
-    order = _order(drawing, pair)[: layout.calls]
+    calls = drawing.state.calls
+    by_number = {call.nr: call for call in calls[index]}
+    order = _order(drawing.state)[: layout.calls]
     most = drawing.state.scale("names").cover(
-        max((call.rate for each in pair for call in each.calls if call.nr in order), default=0.0)
+        max((call.rate for each in calls for call in each if call.nr in order), default=0.0)
     )
     names = {nr: printable(drawing.call_name(nr)) for nr in order}
     label = min(max((len(name) for name in names.values()), default=8), 16 if wide else 9)
@@ -222,25 +235,27 @@ def _calls(drawing: Drawing, session: SessionView, pair: tuple[SessionView, Sess
         call = by_number.get(nr) or CallView(nr, 0.0, 0.0, 0, 0)
         number: Span = (f"{rate(call.rate):>8} ", "text" if call.rate else "faint")
         room = cells - label - 2 - len(number[0])
-        bar = bars.stacked((call.trap_rate, call.direct_rate), most, room, glyphs, ("trap", "direct"))
+        bar = bars.stacked(
+            (call.trap_rate, call.direct_rate), most, min(room, 44), glyphs, roles=("trap", "direct"), fine=False
+        )
         rows.append(((f" {names[nr]:<{label}.{label}} ", "muted"), number, *bar))
     return rows + [()] * (layout.calls + 1 - len(rows))
 
 
-def _order(drawing: Drawing, pair: tuple[SessionView, SessionView]) -> list[int]:
-    """The same names in the same rows on both sides, by their rate; two of them change places only for a clear reason."""
+def _order(state: PaneState) -> list[int]:
+    """The same names in the same rows on both sides, by rate; two of them change places only for a clear reason."""
     rates: dict[int, float] = {}
-    for session in pair:
-        for call in session.calls:
+    for calls in state.calls:
+        for call in calls:
             rates[call.nr] = rates.get(call.nr, 0.0) + call.rate
-    known = [nr for nr in drawing.state.order if nr in rates]
+    known = [nr for nr in state.order if nr in rates]
     order = known + sorted((nr for nr in rates if nr not in known), key=lambda nr: -rates[nr])
     for index in range(1, len(order)):
         position = index
         while position and rates[order[position]] > rates[order[position - 1]] * 1.25 + 1:
             order[position - 1], order[position] = order[position], order[position - 1]
             position -= 1
-    drawing.state.order = order
+    state.order = order
     return order
 
 
@@ -249,8 +264,6 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     layout, glyphs, cells = drawing.layout, drawing.glyphs, drawing.layout.pane
     progress = session.progress
     queries: list[Span] = [("queries/s ", "text"), (f"{rate(session.query_rate):>8}", "queries")]
-    if layout.width >= 100 and session.queries is not None:
-        queries.append((f"   {count(session.queries)} in all", "muted"))
     change = judged(difference(other.query_rate, session.query_rate), more_is_better=True) if other else None
     rows = [spread(tuple(queries), (change,), cells) if change and change[0] != ABSENT else tuple(queries)]
     if layout.work >= 3:

@@ -42,7 +42,7 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Co
     here = min(int(frame.view.t_ns / duration * length), length - 1)
     if not (frame.live and frame.at_head):
         track[here] = (glyphs.cursor, "cursor")
-    left = f"{clock(frame.view.t_ns):>6} "
+    left = " 00:00 "
     right = f" {clock(duration):<8}" if not frame.reading else " reading…"
     result = [fit(((left, "muted"), *track, (right, "muted")), cells)]
     if rows > 1:

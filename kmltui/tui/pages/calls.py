@@ -65,9 +65,9 @@ class CallsPage(TablePage):
             name = printable(canvas.call_name(nr))
             half = max((canvas.width - 126) // 2, 0)
             tail = (
-                *bars.stacked((a.trap_rate, a.direct_rate), most, half, canvas.glyphs, ("trap", "direct")),
+                *bars.stacked((a.trap_rate, a.direct_rate), most, half, canvas.glyphs, roles=("trap", "direct")),
                 (" ", "text"),
-                *bars.stacked((b.trap_rate, b.direct_rate), most, half, canvas.glyphs, ("trap", "direct")),
+                *bars.stacked((b.trap_rate, b.direct_rate), most, half, canvas.glyphs, roles=("trap", "direct")),
             )
             result.append(
                 Row(

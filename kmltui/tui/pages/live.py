@@ -11,7 +11,7 @@ from kmltui.tui.pages.base import Canvas, Page
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, fit
 
-WINDOWS_S = (30, 60, 120, 300, 900, 3600)
+WINDOWS_S = (30, 60, 120, 180, 300, 900, 3600)
 
 
 class LivePage(Page):
@@ -20,14 +20,17 @@ class LivePage(Page):
 
     def __init__(self) -> None:
         self.chart = "cpu"
-        self.window_s = 60
+        self.window_s: int | None = None
+        """Length of the charts; None: what suits the width."""
+        self._shown_s = 60
         self._state = panes.PaneState()
 
     def draw(self, frame: Frame, canvas: Canvas) -> list[Line]:
         view = frame.view
         cpus = max([spec.vcpus for spec in view.header.sessions] + [len(each.cpus) for each in view.sessions])
         layout = plan(canvas.width, canvas.height, cpus, self.chart)
-        lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, self.window_s * 1_000_000_000)
+        self._shown_s = self.window_s or (60 if layout.pane < 50 else 120 if layout.pane < 75 else 180)
+        lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, self._shown_s * 1_000_000_000)
         lines += verdict.draw(view, layout, canvas.glyphs)
         lines += _log(frame, layout, canvas)
         if layout.dropped and len(lines) < canvas.height:
@@ -41,7 +44,7 @@ class LivePage(Page):
 
     def zoom(self, step: int) -> None:
         """A longer (1) or shorter (-1) time in the charts."""
-        at = WINDOWS_S.index(self.window_s) + step
+        at = WINDOWS_S.index(self._shown_s) + step
         self.window_s = WINDOWS_S[min(max(at, 0), len(WINDOWS_S) - 1)]
 
 
