@@ -130,7 +130,8 @@ def _mark_tick_error(
         splits = []
         for runs in (baseline, compared):
             parts = [cpu for cpu in (part(figures) for figures in runs) if isinstance(cpu, CpuSeconds)]
-            splits.append((sum(cpu.user for cpu in parts), sum(cpu.system for cpu in parts)))
+            # The kernel's scaled split may step back a little; a share of ticks cannot be negative.
+            splits.append((max(0.0, sum(cpu.user for cpu in parts)), max(0.0, sum(cpu.system for cpu in parts))))
         if not any(sum(split) for split in splits):
             continue
         within = not stats.tick_difference_shown(splits[0], splits[1], tick_hz)

@@ -102,15 +102,16 @@ def _compared(summary: Summary) -> str | None:
     if total is None or total.saved is None:
         return _rate(summary, found)
     amounts = _amounts(total, "CPU seconds")
-    change = _change(total.saved, "CPU time")
+    what = "CPU time a query" if summary.per_query else "CPU time"
+    change = _change(total.saved, what)
     subject, other = _name(summary.compared), _name(summary.baseline)
-    work = "query" if summary.per_query else "the same work"
+    than = other if summary.per_query else f"{other} for the same work"
     if total.interval is not None:
-        return _with_interval(summary, total, f"{change} than {other} for {work}", amounts)
+        return _with_interval(summary, total, f"{change} than {than}", amounts)
     if abs(total.saved) < 0.0005:
-        sentence = f"{subject} used as much CPU time as {other} for {work} ({amounts})"
+        sentence = f"{subject} used as much {what} as {than} ({amounts})"
     else:
-        sentence = f"{subject} used {change} than {other} for {work} ({amounts})"
+        sentence = f"{subject} used {change} than {than} ({amounts})"
     return f"{sentence}; one run each, so how much of it is chance is not known{_emulated(summary)}."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
@@ -18,10 +19,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def jsonl(records: Iterable[Record]) -> Iterator[str]:
-    """Every record as a JSON object on a line of its own, its kind under ``type``; byte strings in base64."""
+    """Every record as a JSON object on a line of its own, its kind under ``type``; byte strings in base64.
+
+    All of it is ASCII: no control character of any kind reaches a terminal on which it is printed.
+    """
     encoder = msgspec.json.Encoder()
     for record in records:
-        yield encoder.encode(record).decode() + "\n"
+        yield json.dumps(json.loads(encoder.encode(record)), separators=(",", ":")) + "\n"
 
 
 def csv_lines(records: Iterable[Record]) -> Iterator[str]:

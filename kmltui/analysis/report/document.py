@@ -96,7 +96,7 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
     parts = [("server + client", "cpu_s"), ("server", "server"), ("client", "client")]
     parts = [(label, key) for label, key in parts if any(getattr(session, key) for session in sessions.values())]
     # One part alone is the whole.
-    parts = parts if len(parts) > 2 else parts[:1]
+    parts = parts if len(parts) > 2 else [(parts[-1][0], "cpu_s")]
     for label, key in parts:
         separators.add(len(rows))
         for name, session in sessions.items():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from kmltui.analysis.summary import Summary
 
 
 def render(summary: Summary) -> str:
-    """Every figure of the summary, raw; times in seconds, fractions as fractions, absent figures as null."""
-    plain = msgspec.to_builtins(summary)
+    """Every figure of the summary, raw; times in seconds, fractions as fractions, absent figures as null.
+
+    All of it is ASCII: no control character of any kind reaches a terminal on which it is printed.
+    """
+    plain = json.loads(msgspec.json.encode(summary))
     del plain["charts"]
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode() + "\n"
+    return json.dumps(plain, indent=2) + "\n"

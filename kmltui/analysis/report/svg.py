@@ -62,18 +62,17 @@ def _legend(line: Line, number: int, style: str) -> Iterator[str]:
 
 
 def _phases(chart: Chart, x: Callable[[float], float]) -> Iterator[str]:
-    last = -math.inf
-    for seconds, name in chart.phases:
-        if not chart.edges_s[0] <= seconds <= chart.edges_s[-1]:
-            continue
+    begin, end = chart.edges_s[0], chart.edges_s[-1]
+    phases = [(seconds, name) for seconds, name in chart.phases if begin <= seconds <= end]
+    for (seconds, name), (until, _) in zip(phases, [*phases[1:], (end, "")], strict=True):
         at = x(seconds)
         yield (
             f'<line class="phase" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 8}" y2="{_HEIGHT - _BOTTOM}"'
             ' stroke-dasharray="1 3"/>'
         )
-        if at - last > 50:  # names of phases that follow closely would cover each other
+        # Names of phases that follow closely would cover each other: the longer ones are named.
+        if x(until) - at > 8 * len(name):
             yield f'<text x="{at + 3:.1f}" y="{_TOP}">{escape(printable(name))}</text>'
-            last = at
 
 
 def _paths(line: Line, middles: Sequence[float], y: Callable[[float], float]) -> Iterator[str]:

@@ -1,0 +1,210 @@
+"""Reports say the same in every format, fit where they are shown, and let nothing through that is not text."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recording_samples import HEADER, a_run, records
+from test_summary import TestBench, two_sessions
+
+from kmltui.analysis.printable import printable
+from kmltui.analysis.report import FORMATS, markdown, render, text
+from kmltui.analysis.report.blocks import Bullets, Heading, Paragraph, Table
+from kmltui.analysis.summary import summarise
+from kmltui.model import End, Environment, Header, Log, Mark, Measure, Proof, Record, SessionSpec, State, WorkloadSpec
+
+EVIL = "\x1b]0;owned\x07<script>alert(1)</script>|*_`\u202e\r\n\x9b2J&\"'"
+
+
+class _Page(HTMLParser):
+    """Checks that tags are closed in order, and collects tags and attributes."""
+
+    VOID = frozenset({"meta", "br", "line", "path"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def evil_run() -> list[Record]:
+    header = Header(
+        run=EVIL,
+        title=EVIL,
+        workload=WorkloadSpec(name=EVIL, loops=3, options={EVIL: EVIL}, statements=[EVIL]),
+        sessions=[SessionSpec(name="stock"), SessionSpec(name="kml", arm="kml")],
+        host={EVIL: EVIL},
+    )
+    return [
+        header,
+        *two_sessions()[1:-1],
+        Environment(t_ns=1, session="kml", facts={"kernel": EVIL, EVIL: EVIL, "mitigations": EVIL}),
+        Proof(t_ns=1, session="kml", name=EVIL, subject=EVIL, value=EVIL, ok=False),
+        Measure(t_ns=1, session="kml", name=EVIL, unit=EVIL, values={EVIL: 1.0}),
+        State(t_ns=1, session="kml", state="failed", detail=EVIL),
+        Mark(t_ns=1, note=EVIL, author=EVIL),
+        Log(t_ns=1, session="kml", source="console", text=EVIL),
+        End(t_ns=2, status="failed", reason=EVIL),
+    ]
+
+
+RUNS = {
+    "a plain run": two_sessions(),
+    "slower": two_sessions(120),
+    "a bench": TestBench.bench(6),
+    "a bench of four arms": TestBench.bench(4, arms=("stock", "stock+libc", "stock+idt", "kml")),
+    "live": two_sessions()[:20],
+    "nothing yet": [HEADER],
+    "long": [HEADER, *a_run(400)],
+    "evil": evil_run(),
+}
+
+
+@pytest.fixture(params=RUNS, ids=str)
+def run(request: pytest.FixtureRequest) -> list[Record]:
+    return RUNS[request.param]
+
+
+class TestText:
+    def test_it_fits_in_80_columns(self, run: list[Record]) -> None:
+        report = render(summarise(run))
+        assert max(map(len, report.splitlines())) <= 80
+        assert not any(line != line.rstrip() for line in report.splitlines())
+
+    def test_the_verdict_comes_first_and_both_tables_are_there(self) -> None:
+        summary = summarise(two_sessions())
+        report = render(summary)
+        lines = report.splitlines()
+        assert summary.verdict.startswith(lines[3])
+        assert re.search(r"stock, server \+ client +150.00 +100.00 +50.00", report)
+        assert re.search(r"kml, server \+ client +135.00 +90.00 +45.00", report)
+        assert re.search(r"saved +10.0 % +10.0 % +10.0 %", report)
+        assert re.search(r"article: Original Linux +753.86 +611.78 +142.08", report)
+        assert re.search(r"article: KML +728.61 +605.95 +122.66", report)
+        assert re.search(r"article: saved +3.3 % +1.0 % +13.7 %", report)
+        assert "Opteron 850" in report and "MySQL 4.1.11" in report
+
+    def test_tick_sampled_figures_are_marked(self) -> None:
+        report = render(summarise(two_sessions()))
+        assert "user *" in report and "system *" in report and "biased" in report
+
+    def test_direct_calls_and_rings_are_told(self) -> None:
+        report = render(summarise(two_sessions()))
+        assert re.search(r"kml +1,000 +99,000 +99.0 % +10,000", report)
+        assert "mariadbd ring 0" in report and "mariadbd ring 3" in report
+
+    def test_a_session_that_failed_says_so(self) -> None:
+        failed = [
+            HEADER,
+            State(t_ns=1, session="kml", state="panicked", detail="Oops: 0000\nmore"),
+            End(t_ns=2, status="failed"),
+        ]
+        assert "kml: panicked: Oops: 0000" in render(summarise(failed))
+
+    def test_a_bench_prints_intervals_and_every_pair(self) -> None:
+        report = render(summarise(TestBench.bench(6)))
+        assert "95 % interval" in report and "Every pair" in report
+        assert len(re.findall(r"(?m)^ *[1-6]  +\d", report)) == 6
+
+    def test_where_it_comes_from_is_told_for_four_arms(self) -> None:
+        report = render(summarise(TestBench.bench(4, arms=("stock", "stock+libc", "stock+idt", "kml"))))
+        assert "Where the difference comes from" in report and "stock+idt" in report
+
+    def test_wide_characters_count_twice(self) -> None:
+        table = Table(["", "x"], [["漢字" * 30, "1"], ["e\u0301" * 10, "22"]])
+        lines = text.render([table]).splitlines()
+        assert all(sum(2 if ord(c) > 0x3000 else 0 if c == "\u0301" else 1 for c in line) <= 80 for line in lines)
+
+
+class TestMarkdown:
+    def test_tables_have_as_many_cells_as_headers(self, run: list[Record]) -> None:
+        width = 0
+        for line in render(summarise(run), "markdown").splitlines():
+            if line.startswith("|"):
+                cells = len(re.findall(r"(?<!\\)\|", line))
+                assert width in (0, cells)
+                width = cells
+            else:
+                width = 0
+
+    def test_markup_in_texts_is_escaped(self) -> None:
+        blocks = [Heading("# <b>"), Paragraph("1. *x* [y](z)"), Bullets(["`code`"]), Paragraph("- no list")]
+        assert markdown.render(blocks).split("\n\n") == [
+            "## \\# \\<b\\>",
+            "1\\. \\*x\\* \\[y\\](z)",
+            "- \\`code\\`",
+            "\\- no list\n",
+        ]
+
+
+class TestHtml:
+    def test_it_is_one_well_formed_file_that_fetches_nothing(self, run: list[Record]) -> None:
+        report = render(summarise(run), "html")
+        page = _Page()
+        page.feed(report)
+        page.close()
+        assert page.open == []
+        assert not page.tags & {"script", "link", "img", "iframe", "object", "a", "form"}
+        assert not {name for name in page.attributes if name.startswith("on")} and "src" not in page.attributes
+        assert "http" not in report.replace("http-equiv", "")
+
+    def test_it_has_charts_for_light_and_dark_and_paper(self) -> None:
+        report = render(summarise([HEADER, *a_run(300)]), "html")
+        assert report.count("<svg") == 3
+        assert "prefers-color-scheme: dark" in report and "@media print" in report
+
+    def test_a_chart_s_numbers_are_numbers(self, run: list[Record]) -> None:
+        report = render(summarise(run), "html")
+        assert not re.search(r'="[^"]*(nan|inf)', report)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_nothing_a_guest_says_reaches_the_terminal_or_the_page(form: str) -> None:
+    report = render(summarise(evil_run()), form)
+    assert not set("\x1b\x07\x9b\r\u202e") & set(report)
+    assert form != "html" or "<script" not in report
+    assert "owned" in report, "it is shown, not dropped"
+
+
+@settings(max_examples=40, deadline=None)
+@given(run=st.lists(records, max_size=25), form=st.sampled_from(FORMATS))
+def test_any_records_make_a_report(run: list[Record], form: str) -> None:
+    assert render(summarise([HEADER, *run]), form).endswith("\n")
+
+
+def test_an_unknown_format_is_named() -> None:
+    with pytest.raises(ValueError, match="pdf"):
+        render(summarise([HEADER]), "pdf")
+
+
+class TestPrintable:
+    def test_what_a_terminal_acts_upon_is_shown(self) -> None:
+        assert printable("a\x1b[31mb\x00\x7f\n\t") == "a␛[31mb␀␡␊␉"
+        assert printable("\x9b\u202eabc\u200b\ufeff\ud800") == "‹U+009B›‹U+202E›abc‹U+200B›‹U+FEFF›‹U+D800›"
+        assert printable("naïve 漢字 – ok") == "naïve 漢字 – ok"
+        assert printable("a\u00a0b\u3000c") == "a b c"
+        assert printable("a\nb\x1b", keep="\n") == "a\nb␛"
+
+    @given(st.text())
+    def test_nothing_but_visible_characters_remains(self, given_text: str) -> None:
+        shown = printable(given_text)
+        assert shown.isprintable()
+        assert printable(shown) == shown

@@ -1,0 +1,419 @@
+"""A run in figures: what a report says is what was recorded, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recording_samples import HEADER, SECOND, a_run, records
+
+from kmltui.analysis import article
+from kmltui.analysis.agent import without_agent
+from kmltui.analysis.report import json as json_report
+from kmltui.analysis.summary import Summary, summarise
+from kmltui.counters.syscalls import NUMBERS
+from kmltui.model import (
+    AgentCost,
+    CpuTicks,
+    End,
+    Environment,
+    Gap,
+    GroupCpu,
+    Header,
+    KmlCounters,
+    Latency,
+    Measure,
+    Phase,
+    Progress,
+    Proof,
+    Record,
+    Repeat,
+    Sample,
+    SessionSpec,
+    State,
+    Status,
+    WorkloadSpec,
+)
+from kmltui.workloads.client import encode_latencies
+
+
+def sample(session: str, t: float, mark: str = "", cpu: float = 0, calls: int = 0, boot_ns: int = 0, **more) -> Sample:
+    """A sample with round numbers: ``cpu`` server seconds (a quarter of it system), half as much for the client."""
+    us = round(cpu * 1e6)
+    trap, direct = (calls, 0) if session == "stock" else (calls // 100, calls - calls // 100)
+    return Sample(
+        t_ns=round(t * SECOND),
+        session=session,
+        mono_ns=round(t * SECOND) + 7 * SECOND - boot_ns,
+        mark=mark,
+        cpus={0: CpuTicks(round(cpu * 100), 5, round(cpu * 30), round(t * 10), 1, 2, 3, 4)},
+        groups={"server": GroupCpu(us, us * 3 // 4, us // 4), "client": GroupCpu(us // 2, us // 4, us // 4)},
+        kml=KmlCounters(
+            trap_nr={NUMBERS["recvfrom"]: 50 + trap, NUMBERS["mmap"]: 9},
+            direct_nr={NUMBERS["recvfrom"]: direct} if direct else {},
+            elevations_cpu={0: calls // 10 if session == "kml" else 0},
+            demotions_vector={14: 2, 236: calls // 10} if session == "kml" else {},
+        ),
+        **more,
+    )
+
+
+def two_sessions(kml_cpu: float = 90, status: str = "done") -> list[Record]:
+    """A complete run: stock takes 100 server seconds for its work, kml ``kml_cpu``."""
+    run: list[Record] = []
+    for session, cpu in (("stock", 100.0), ("kml", kml_cpu)):
+        ring = "3" if session == "stock" else "0"
+        run += [
+            Environment(t_ns=1, session=session, facts={"kernel": "6.1", "accelerator": "KVM", "arm": session}),
+            Proof(t_ns=2, session=session, name="ring", subject="mariadbd", value=f"{ring} in 100 of 100 reads"),
+            Proof(t_ns=3, session=session, name="checksum", subject="statement 1", value="b90e (100 rows)"),
+            sample(session, 1, cpu=5, calls=1000),
+            Status(t_ns=2 * SECOND, session=session, counters={"Questions": 10, "Bytes_sent": 5}, own={"Questions": 1}),
+            sample(session, 3, "start", cpu=10, calls=2000),
+            Phase(t_ns=4 * SECOND, session=session, name="insert", event="begin"),
+            Progress(t_ns=4 * SECOND, session=session, phase="insert", queries=0),
+            sample(session, 4, "phase:insert", cpu=10, calls=2000),
+            Progress(t_ns=40 * SECOND, session=session, phase="insert", queries=31_000),
+            sample(session, 50, "phase:select", cpu=10 + cpu / 2, calls=40_000),
+            Progress(t_ns=51 * SECOND, session=session, phase="select", queries=31_010),
+            Progress(t_ns=95 * SECOND, session=session, phase="select", queries=41_010, rows=9_000),
+            sample(session, 103, "end", cpu=10 + cpu, calls=102_000),
+            Status(
+                t_ns=104 * SECOND,
+                session=session,
+                counters={"Questions": 41_025, "Bytes_sent": 9},
+                own={"Questions": 6},
+            ),
+            sample(session, 110, cpu=500, calls=900_000),
+            State(t_ns=111 * SECOND, session=session, state="done"),
+        ]
+    return [HEADER, *run, End(t_ns=112 * SECOND, status=status)]  # type: ignore[arg-type]
+
+
+def contract(summary: Summary) -> dict:
+    return json.loads(json_report.render(summary))
+
+
+class TestContract:
+    """The fields that other tools rely on."""
+
+    def test_cpu_time_is_that_between_start_and_end(self) -> None:
+        report = contract(summarise(two_sessions()))
+        assert report["sessions"]["stock"]["server"] == {"total": 100, "user": 75, "system": 25}
+        assert report["sessions"]["stock"]["client"] == {"total": 50, "user": 25, "system": 25}
+        assert report["sessions"]["stock"]["cpu_s"] == {"total": 150, "user": 100, "system": 50}
+        assert report["sessions"]["kml"]["cpu_s"]["total"] == 135
+        assert report["saved"] == pytest.approx({"total": 0.1, "user": 0.1, "system": 0.1})
+
+    def test_the_run_the_work_and_the_time(self) -> None:
+        report = contract(summarise(two_sessions()))
+        run = report["run"]
+        assert (run["workload"], run["loops"], run["duration_s"]) == ("wisconsin", 100, 112)
+        assert run["started"] is None and run["complete"] is True and run["status"] == "done"
+        stock = report["sessions"]["stock"]
+        assert (stock["duration_s"], stock["queries"], stock["rows"]) == (100, 41_010, 9_000)
+        assert stock["queries_per_s"] == pytest.approx(410.1)
+        assert stock["server_status"] == {"Bytes_sent": 4, "Questions": 41_010}
+        assert report["environment"]["kernel"] == "6.1" and report["environment"]["differs"] == {}
+
+    def test_system_calls_by_name_and_way(self) -> None:
+        sessions = contract(summarise(two_sessions()))["sessions"]
+        assert sessions["stock"]["syscalls"]["by_name"] == {"recvfrom": {"trap": 100_000, "direct": 0}}
+        assert (sessions["stock"]["syscalls"]["trap"], sessions["stock"]["syscalls"]["direct"]) == (100_000, 0)
+        assert sessions["kml"]["syscalls"]["trap"] == 1_000 and sessions["kml"]["syscalls"]["direct"] == 99_000
+        assert sessions["kml"]["elevations"] == 10_000 and sessions["kml"]["demotions"] == 10_000
+        assert sessions["stock"]["elevations"] == 0
+        assert (sessions["stock"]["ring"], sessions["kml"]["ring"]) == (3, 0)
+
+    def test_time_of_each_cpu(self) -> None:
+        (cpu,) = contract(summarise(two_sessions()))["sessions"]["stock"]["per_cpu"]
+        assert cpu == {"cpu": 0, "user_s": 100, "system_s": 30, "idle_s": 10, "other_s": 0}
+
+    def test_phases(self) -> None:
+        insert, select = contract(summarise(two_sessions()))["sessions"]["stock"]["phases"]
+        assert (insert["name"], insert["duration_s"], insert["queries"]) == ("insert", 46, 31_010)
+        assert (select["name"], select["duration_s"], select["queries"]) == ("select", 53, 10_000)
+        assert insert["trap"] == 38_000 and select["trap"] == 62_000
+        assert insert["cpu_s"]["total"] + select["cpu_s"]["total"] == 150
+
+    def test_what_a_session_does_not_provide_is_null(self) -> None:
+        bare = [
+            Sample(t_ns=at * SECOND, session=name, mono_ns=at * SECOND, mark=mark)
+            for name in ("stock", "kml")
+            for at, mark in ((1, "start"), (2, "end"))
+        ]
+        report = contract(summarise([HEADER, *bare, End(t_ns=9, status="done")]))
+        stock = report["sessions"]["stock"]
+        absent = [
+            "cpu_s",
+            "server",
+            "client",
+            "per_cpu",
+            "syscalls",
+            "elevations",
+            "demotions",
+            "queries",
+            "rows",
+            "ring",
+        ]
+        assert {key: stock[key] for key in absent} == dict.fromkeys(absent)
+        assert report["saved"] is None
+
+    def test_a_program_that_never_ran_is_absent_and_not_0(self) -> None:
+        groups = {"server": GroupCpu(0, 0, 0), "client": GroupCpu(5_000_000, 1, 1)}
+        run = [
+            Sample(t_ns=at, session="stock", mono_ns=at, mark=mark, groups=groups if mark == "end" else {})
+            for at, mark in ((1, "start"), (2, "end"))
+        ]
+        stock = contract(summarise([HEADER, *run, End(t_ns=9, status="done")]))["sessions"]["stock"]
+        assert stock["server"] is None and stock["cpu_s"] == stock["client"]
+
+
+class TestAgent:
+    @given(
+        trap=st.dictionaries(st.integers(0, 460), st.integers(0, 1000), max_size=8),
+        made=st.integers(0, 5000),
+        samples=st.integers(0, 300),
+        on_demand=st.integers(0, 10),
+    )
+    def test_its_calls_are_taken_out_to_the_last_one(
+        self, trap: dict[int, int], made: int, samples: int, on_demand: int
+    ):
+        left = without_agent(trap, made, samples, on_demand)
+        assert sum(left.values()) == max(0, sum(trap.values()) - made)
+        assert all(0 <= left[nr] <= trap[nr] for nr in trap)
+
+    def test_they_are_taken_from_what_an_agent_does(self) -> None:
+        trap = {NUMBERS["pread64"]: 500, NUMBERS["write"]: 100, NUMBERS["ppoll"]: 50, NUMBERS["recvfrom"]: 9999}
+        trap[NUMBERS["clock_gettime"]] = 40
+        left = without_agent(trap, made=40 * 8, samples=40, on_demand=0)
+        assert left[NUMBERS["recvfrom"]] == 9999
+        assert left[NUMBERS["pread64"]] == 300 and left[NUMBERS["write"]] == 60 and left[NUMBERS["clock_gettime"]] == 0
+
+    def test_totals_and_names_agree(self) -> None:
+        run = [
+            sample("stock", 1, "start", agent=AgentCost(1, 10)),
+            sample("stock", 2, calls=5000, agent=AgentCost(2, 30)),
+            sample("stock", 3, "end", calls=9000, agent=AgentCost(9_000_001, 60)),
+        ]
+        stock = contract(summarise([HEADER, *run, End(t_ns=9, status="done")]))["sessions"]["stock"]
+        assert stock["syscalls"]["trap"] == 9000 - 50 and stock["syscalls"]["agent"] == 50
+        assert sum(call["trap"] for call in stock["syscalls"]["by_name"].values()) == stock["syscalls"]["trap"]
+        assert stock["agent_cpu_s"] == 0.009
+
+    def test_outside_of_a_guest_it_is_not_counted_and_so_not_taken_out(self) -> None:
+        header = Header(workload=WorkloadSpec(name="monitor"), sessions=[SessionSpec(name="stock", kind="local")])
+        run = [
+            sample("stock", 1, "start", agent=AgentCost(1, 10)),
+            sample("stock", 3, "end", calls=900, agent=AgentCost(9, 60)),
+        ]
+        summary = summarise([header, *run])
+        assert summary.sessions["stock"].syscalls is not None and summary.sessions["stock"].syscalls.trap == 900
+
+
+class TestVerdict:
+    def test_a_single_run_says_that_it_has_no_interval(self) -> None:
+        verdict = summarise(two_sessions(90)).verdict
+        assert verdict.startswith("KML used 10.0 % less CPU time than stock Linux for the same work (150.00 to 135.00")
+        assert "one run each" in verdict and "TCG" not in verdict
+
+    def test_slower_is_reported_as_slower(self) -> None:
+        summary = summarise(two_sessions(120))
+        assert "KML used 20.0 % more CPU time" in summary.verdict
+        assert summary.saved is not None and summary.saved.total == pytest.approx(-0.2)
+
+    def test_no_change_is_not_called_a_saving(self) -> None:
+        assert "as much CPU time" in summarise(two_sessions(100)).verdict
+
+    def test_emulation_is_part_of_the_sentence(self) -> None:
+        run = two_sessions()
+        run[1] = Environment(t_ns=1, session="stock", facts={"accelerator": "TCG (software emulation)"})
+        assert "software emulation (TCG)" in summarise(run).verdict
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda run: run[:-1], "no end"),
+            (
+                lambda run: [*run[:-1], End(t_ns=1, status="failed", reason="the guest panicked\nstack")],
+                "the guest panicked",
+            ),
+            (lambda run: [*run[:-1], End(t_ns=1, status="stopped")], "stopped before its end"),
+            (lambda run: [r for r in run if getattr(r, "mark", "") != "end"], "Not every session completed"),
+            (
+                lambda run: [*run, Proof(t_ns=9, session="kml", name="checksum", subject="statement 1", value="other")],
+                "different results (statement 1)",
+            ),
+            (
+                lambda run: [*run, Proof(t_ns=9, session="kml", name="rows", subject="s", value="5 of 6", ok=False)],
+                "check inside a session failed",
+            ),
+        ],
+    )
+    def test_what_forbids_a_conclusion_comes_first(self, change, words: str) -> None:
+        verdict = summarise(change(two_sessions())).verdict
+        assert words in verdict and "less CPU time" not in verdict and "\n" not in verdict
+
+    def test_one_session_is_compared_with_nothing(self) -> None:
+        header = Header(workload=HEADER.workload, sessions=[SessionSpec(name="stock")])
+        run = [r for r in two_sessions()[1:] if getattr(r, "session", "stock") == "stock"]
+        summary = summarise([header, *run])
+        assert "150.00 CPU seconds" in summary.verdict and "nothing beside it" in summary.verdict
+        assert summary.saved is None and summary.compared is None
+
+    def test_bounded_by_time_it_is_per_query(self) -> None:
+        header = Header(workload=WorkloadSpec(name="oltp", duration_s=60), sessions=HEADER.sessions)
+        run = [
+            Progress(
+                t_ns=r.t_ns, session=r.session, phase=r.phase, queries=r.queries * (2 if r.session == "kml" else 1)
+            )
+            if isinstance(r, Progress)
+            else r
+            for r in two_sessions(120)[1:]
+        ]
+        summary = summarise([header, *run])
+        assert summary.per_query and summary.saved is not None
+        assert summary.saved.total == pytest.approx(1 - 120 / 100 / 2)
+        assert "KML used 40.0 % less CPU time a query than stock Linux" in summary.verdict
+
+    def test_measures_of_single_calls(self) -> None:
+        run = two_sessions()
+        run[1:1] = [
+            Measure(t_ns=1, session="stock", name="getppid", unit="ns", values={"trap": 400.0}),
+            Measure(t_ns=1, session="kml", name="getppid", unit="ns", values={"trap": 410.0, "direct": 100.0}),
+            Measure(t_ns=1, session="stock", name="stat", unit="ns", values={"trap": 90.0}),
+            Measure(t_ns=1, session="kml", name="stat", unit="ns", values={"direct": 100.0}),
+        ]
+        verdict = summarise(run).verdict
+        assert "getppid took 100 ns by direct call and 400 ns by trap, 4.0 times as fast" in verdict
+        assert "between 0.90 and 4.00 times, 1 of them slower" in verdict
+
+    def test_exact_counts_decide_by_themselves(self) -> None:
+        run = [
+            Sample(t_ns=at, session=name, mono_ns=at, mark=mark, instructions={"0": (1000 * at, kernel * at)})
+            for name, kernel in (("stock", 500), ("kml", 200))
+            for at, mark in ((1, "start"), (3, "end"))
+        ]
+        summary = summarise([HEADER, *run, End(t_ns=9, status="done")])
+        assert summary.exact
+        assert "executed 20.0 % fewer instructions" in summary.verdict and "kernel -60.0 %" in summary.verdict
+
+
+def _more(group: GroupCpu, seconds: float) -> GroupCpu:
+    return GroupCpu(group.usage_us + round(seconds * 1e6), group.user_us, group.system_us)
+
+
+class TestBench:
+    @staticmethod
+    def bench(
+        pairs: int, kml: float = 0.97, noise: float = 0.001, arms: tuple[str, ...] = ("stock", "kml")
+    ) -> list[Record]:
+        specs = [SessionSpec(name=arm, arm=arm) for arm in arms]  # type: ignore[arg-type]
+        run: list[Record] = [Header(workload=WorkloadSpec(name="wisconsin", loops=10), sessions=specs)]
+        t = 0.0
+        for pair in range(pairs + 1):
+            for order, arm in enumerate(arms):
+                cpu = 10 * (1 if arm == "stock" else kml) * (1 + noise * (pair * 7 % 5 - 2)) + (99 if pair == 0 else 0)
+                run += [
+                    Repeat(t_ns=round(t * SECOND), session=arm, pair=pair, event="begin", order=order),
+                    sample(arm, t + 1, "start", cpu=t, calls=0),
+                    Progress(t_ns=round((t + 2) * SECOND), session=arm, phase="select", queries=500),
+                    sample(arm, t + 9, "end", cpu=t + cpu, calls=1000),
+                    Repeat(t_ns=round((t + 9) * SECOND), session=arm, pair=pair, event="end", order=order),
+                ]
+                t += 200
+        return [*run, End(t_ns=round(t * SECOND), status="done")]
+
+    def test_means_are_over_the_pairs_without_the_warm_up(self) -> None:
+        report = contract(summarise(self.bench(5)))
+        assert report["sessions"]["stock"]["cpu_s"]["total"] == pytest.approx(15, rel=1e-3)
+        assert report["run"]["pairs"] == 5 and [pair["pair"] for pair in report["pairs"]] == [1, 2, 3, 4, 5]
+        assert report["pairs"][0]["sessions"]["kml"]["queries"] == 500
+        assert report["saved"]["total"] == pytest.approx(0.03, abs=1e-4)
+        low, high = report["intervals"]["total"]
+        assert low <= report["saved"]["total"] <= high
+        assert report["exact"] is False and report["intervals"].keys() == report["saved"].keys()
+
+    def test_a_difference_beyond_the_noise_is_shown_with_its_interval(self) -> None:
+        verdict = summarise(self.bench(10)).verdict
+        assert (
+            verdict.startswith("KML used 3.0 % less CPU time") and "95 % interval" in verdict and "10 pairs" in verdict
+        )
+
+    def test_a_loss_has_its_interval_the_right_way_round(self) -> None:
+        verdict = summarise(self.bench(10, kml=1.05, noise=0.002)).verdict
+        assert "5.0 % more CPU time" in verdict
+        low, high = verdict.split("95 % interval ")[1].split(" %")[0].split(" to ")
+        assert 0 < float(low) <= float(high)
+
+    def test_no_difference_is_called_so(self) -> None:
+        run = self.bench(6, kml=1.0, noise=0.0)
+        jitter = iter([0.3, -0.2, 0.25, -0.3, 0.1, -0.15, 0.2])
+        changed = [
+            msgspec.structs.replace(r, groups={**r.groups, "server": _more(r.groups["server"], next(jitter))})
+            if isinstance(r, Sample) and r.mark == "end" and r.session == "kml"
+            else r
+            for r in run
+        ]
+        summary = summarise(changed)
+        assert summary.verdict.startswith("No difference in CPU time is shown") and "pairs" in summary.verdict
+        assert summary.comparisons["kml"]["cpu_s.total"].shown is False
+
+    def test_every_arm_is_compared_with_stock(self) -> None:
+        summary = summarise(self.bench(4, arms=("stock", "stock+libc", "stock+idt", "kml")))
+        assert list(summary.comparisons) == ["stock+libc", "stock+idt", "kml"]
+        assert (summary.baseline, summary.compared) == ("stock", "kml")
+
+    def test_a_pair_that_was_cut_off_does_not_count(self) -> None:
+        run = self.bench(4)
+        last = max(i for i, r in enumerate(run) if isinstance(r, Sample) and r.mark == "end")
+        summary = summarise(run[:last] + run[last + 1 :])
+        assert summary.comparisons["kml"]["cpu_s.total"].pairs_needed is not None
+        assert len(summary.pairs or []) == 4 and summary.sessions["kml"].cpu_s is not None
+
+
+class TestRobustness:
+    def test_latencies_are_merged_and_not_averaged(self) -> None:
+        run: list[Record] = [sample("stock", 1, "start")]
+        run += [
+            Latency(t_ns=SECOND + i, session="stock", statement=1, hdr=encode_latencies([(100, 99)])) for i in range(2)
+        ]
+        run += [Latency(t_ns=SECOND + 5, session="stock", statement=2, hdr=encode_latencies([(5000, 2)]))]
+        run += [
+            Latency(t_ns=SECOND + 6, session="stock", statement=2, hdr=b"not a histogram"),
+            sample("stock", 9, "end"),
+        ]
+        stock = summarise([HEADER, *run]).sessions["stock"]
+        assert stock.latency is not None and stock.latency.count == 200
+        assert stock.latency.p50_us == pytest.approx(100, rel=0.01) and stock.latency.max_us > 4000
+        assert [s.title for s in stock.statements or []] == ["1 row", "statement 2"]
+
+    def test_a_session_that_boots_again_in_the_middle_has_no_interval(self) -> None:
+        run = [
+            sample("stock", 1, "start", cpu=5),
+            sample("stock", 2, cpu=6),
+            sample("stock", 3, cpu=0.1, boot_ns=9 * SECOND),
+            sample("stock", 4, "end", cpu=0.5, boot_ns=9 * SECOND),
+        ]
+        assert summarise([HEADER, *run]).sessions["stock"].cpu_s is None
+
+    def test_gaps_are_told(self) -> None:
+        summary = summarise([HEADER, *a_run(50), Gap(t_ns=7 * SECOND, lost_bytes=100, reason="damaged bytes")])
+        assert summary.run.gaps == [(7.0, 100, "damaged bytes")]
+
+    def test_without_a_header_there_is_no_run(self) -> None:
+        with pytest.raises(ValueError, match="header"):
+            summarise(a_run(3))
+
+    @settings(max_examples=60, deadline=None)
+    @given(run=st.lists(records, max_size=40))
+    def test_any_records_make_a_summary(self, run: list[Record]) -> None:
+        summary = summarise([HEADER, *run])
+        assert summary.verdict and contract(summary)["sessions"].keys() == {"stock", "kml"}
+
+
+def test_the_article_s_own_savings() -> None:
+    assert [round(100 * value, 1) for value in article.SAVED] == [3.3, 1.0, 13.7]
