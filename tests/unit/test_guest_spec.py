@@ -1,0 +1,73 @@
+"""Names of images, and what they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kmltui.guest.errors import ImageError
+from kmltui.guest.spec import ImageSpec, host_suite, make_spec, parse_spec
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ImageSpec(),
+        ImageSpec("bookworm", "6.12"),
+        ImageSpec("trixie", "6.12", "generic"),
+        ImageSpec("trixie", "6.1", "generic", tools=True),
+    ],
+)
+def test_a_name_stands_for_its_image(spec: ImageSpec) -> None:
+    assert parse_spec(spec.name) == spec
+
+
+def test_names_of_files_differ_where_names_differ() -> None:
+    specs = [
+        ImageSpec(s, k, f, t)
+        for s in ("bookworm", "trixie")
+        for k in ("6.1", "6.12")
+        for f in ("cloud", "generic")
+        for t in (False, True)
+    ]
+    assert len({spec.file_name for spec in specs}) == len(specs)
+
+
+def test_what_is_not_said_is_the_suites_own() -> None:
+    assert make_spec("trixie").kernel == "6.12"
+    assert make_spec("bookworm").kernel == "6.1"
+    assert parse_spec("").name == make_spec().name
+    assert parse_spec("+tools") == make_spec(tools=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["bookworm", "sid/6.1", "bookworm/5.10", "bookworm/6.1/real-time", "../6.1", "bookworm/6.1 "]
+)
+def test_unknown_images_are_refused(name: str) -> None:
+    with pytest.raises(ImageError):
+        parse_spec(name)
+
+
+def test_every_kernel_comes_from_a_suite_that_has_it() -> None:
+    assert ImageSpec("trixie", "6.1").kernel_suite == ("bookworm", "")
+    assert ImageSpec("trixie", "6.12").kernel_suite == ("trixie", "")
+    assert ImageSpec("bookworm", "6.12").kernel_suite == ("bookworm", "bookworm-backports")
+
+
+@pytest.mark.parametrize(
+    ("text", "suite"),
+    [
+        ("VERSION_CODENAME=trixie\n", "trixie"),
+        ('ID=x\nVERSION_CODENAME="bookworm"\n', "bookworm"),
+        ("VERSION_CODENAME=noble\n", None),
+        ("", None),
+    ],
+)
+def test_the_hosts_suite(tmp_path: Path, text: str, suite: str | None) -> None:
+    (tmp_path / "os-release").write_text(text)
+    assert host_suite(tmp_path / "os-release") == suite
+
+
+def test_a_host_without_os_release(tmp_path: Path) -> None:
+    assert host_suite(tmp_path / "nothing") is None
