@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -324,18 +325,16 @@ def _instructions(start: Sample, end: Sample) -> Instructions | None:
 
 def _phases(interval: Interval) -> list[PhaseFigures] | None:
     """Phases in order of their first beginning; one that comes several times is summed up."""
-    if not interval.boundaries:
-        return None
     phases: dict[str, PhaseFigures] = {}
     queries = _queries_by_phase(interval)
-    for begin, end in zip(interval.boundaries, [*interval.boundaries[1:], interval.end], strict=True):
+    for begin, end in pairwise([*interval.boundaries, interval.end]):
         name = begin.mark.removeprefix("phase:")
         part = _phase(name, begin, end)
         if name in phases:
             part = _add(phases[name], part)
         part.queries = queries.get(name)
         phases[name] = part
-    return list(phases.values())
+    return list(phases.values()) or None
 
 
 def _phase(name: str, begin: Sample, end: Sample) -> PhaseFigures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from itertools import pairwise
 
 from kmltui.analysis.charts import Chart, Line
 from kmltui.analysis.printable import printable
@@ -41,7 +42,7 @@ def draw(chart: Chart) -> str:
     parts += _phases(chart, x)
     sessions = list(dict.fromkeys(line.session for line in chart.lines))
     names = list(dict.fromkeys(line.name for line in chart.lines))
-    middles = [x((a + b) / 2) for a, b in zip(chart.edges_s, chart.edges_s[1:], strict=False)]
+    middles = [x((a + b) / 2) for a, b in pairwise(chart.edges_s)]
     for number, line in enumerate(chart.lines):
         colour = _COLOURS[sessions.index(line.session) % len(_COLOURS)]
         dash = _DASHES[names.index(line.name) % len(_DASHES)]
@@ -64,7 +65,7 @@ def _legend(line: Line, number: int, style: str) -> Iterator[str]:
 def _phases(chart: Chart, x: Callable[[float], float]) -> Iterator[str]:
     begin, end = chart.edges_s[0], chart.edges_s[-1]
     phases = [(seconds, name) for seconds, name in chart.phases if begin <= seconds <= end]
-    for (seconds, name), (until, _) in zip(phases, [*phases[1:], (end, "")], strict=True):
+    for (seconds, name), (until, _) in pairwise([*phases, (end, "")]):
         at = x(seconds)
         yield (
             f'<line class="phase" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 8}" y2="{_HEIGHT - _BOTTOM}"'
