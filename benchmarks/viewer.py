@@ -94,7 +94,8 @@ def measure(program: str, argv: list[str], size: str, seconds: float) -> Cost:
     begin = time.monotonic()
     pid, master = pty.fork()
     if pid == 0:
-        environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        environ["PYTHONPATH"] = str(ROOT)
         for name in ("NO_COLOR", "COLUMNS", "LINES", "LC_ALL"):
             environ.pop(name, None)
         time.sleep(0.05)  # the size is set by then

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from rich.segment import Segments
+from rich.traceback import Traceback
+from textual import events
+from textual.app import App, ReturnType, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.message import Message
@@ -19,11 +22,12 @@ from textual.screen import Screen
 
 from kmltui import paths
 from kmltui.tui import glyphs, themes
-from kmltui.tui.controls import Controls, ViewerResult
-from kmltui.tui.driver import DiffDriver
+from kmltui.tui.controls import Choice, Controls, Library, ViewerResult
+from kmltui.tui.driver import DiffDriver, require_terminal
 from kmltui.tui.feed import Command, Feed
 from kmltui.tui.player import Frame, Player, Source
 from kmltui.tui.screens.main import PAGES, MainScreen
+from kmltui.tui.screens.picker import PickerScreen
 
 
 class FrameReady(Message):
@@ -34,12 +38,77 @@ class FrameReady(Message):
         self.frame = frame
 
 
-class ViewerApp(App[ViewerResult]):
-    """Shows the frames of a player."""
+class KmltuiApp(App[ReturnType]):
+    """What the viewer and the picker have in common: styles, themes, and the end of the terminal."""
 
     CSS_PATH = paths.data_dir("styles") / "kmltui.tcss"
     TITLE = "kmltui"
-    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, *, theme: str | None = None, driver_class: type[Driver] | None = None) -> None:
+        no_color = "NO_COLOR" in os.environ
+        super().__init__(driver_class=driver_class, ansi_color=True if no_color else None)
+        for each in themes.load().values():
+            self.register_theme(each)
+        # The theme asked for, else the one remembered; the terminal's own colours where it has no more than those.
+        few_colors = self.console.color_system in (None, "standard")
+        name = theme or (themes.ANSI if few_colors or no_color else themes.remembered().theme) or themes.DARK
+        self.theme = name if name in self.available_themes else themes.DARK
+        self._remember = theme is None
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return themes.role_defaults()
+
+    def on_mount(self) -> None:
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: somebody else's signals
+                    loop.add_signal_handler(number, self.exit, None, 1)
+
+    def on_resize(self, event: events.Resize) -> None:
+        if isinstance(self._driver, DiffDriver):
+            self._driver.resized(event.size.width, event.size.height)
+
+    def _fatal_error(self) -> None:
+        """Textual's, without the values of local variables: what is in them is nobody else's business."""
+        traceback = Traceback(show_locals=False, width=None)
+        self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
+        self._close_messages_no_wait()
+
+    def action_next_theme(self) -> None:
+        names = list(themes.load())
+        at = names.index(self.theme) + 1 if self.theme in names else 0
+        self.theme = names[at % len(names)]
+        if self._remember:
+            themes.remember(themes.Settings(theme=self.theme))
+
+    def action_redraw(self) -> None:
+        if isinstance(self._driver, DiffDriver):
+            self._driver.redraw()
+
+    def set_theme(self, name: str) -> None:
+        """Switch to a theme and remember it."""
+        self.theme = name
+        if self._remember:
+            themes.remember(themes.Settings(theme=name))
+
+
+class PickerApp(KmltuiApp[Choice]):
+    """The list of recordings."""
+
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, library: Library, *, theme: str | None = None, driver_class: type[Driver] | None = None) -> None:
+        super().__init__(theme=theme, driver_class=driver_class)
+        self._library = library
+
+    def get_default_screen(self) -> Screen[Any]:
+        return PickerScreen(self._library)
+
+
+class ViewerApp(KmltuiApp[ViewerResult]):
+    """Shows the frames of a player."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "leave", show=False, system=True),
         Binding("ctrl+q", "leave", show=False, system=True),
@@ -57,28 +126,16 @@ class ViewerApp(App[ViewerResult]):
         threaded: bool = True,
     ) -> None:
         """``threaded=False``: frames come only when :meth:`pump` is called with a time (tests, exports)."""
-        no_color = "NO_COLOR" in os.environ
-        super().__init__(driver_class=driver_class, ansi_color=True if no_color else None)
+        super().__init__(theme=theme, driver_class=driver_class)
         self.glyphs = glyph_set or glyphs.detect()
+        self.source = player.source
         self._controls = controls
         self._threaded = threaded
         self.feed = Feed(player, self._deliver, fps=fps, lagging=self._lagging)
         self._now_ns = 0
         self._cpu_mark = (time.monotonic(), time.process_time())
         self.cpu_share: float | None = None
-        for each in themes.load().values():
-            self.register_theme(each)
-        self._choose_theme(theme, no_color)
-
-    def _choose_theme(self, wanted: str | None, no_color: bool) -> None:
-        """The one asked for, else the one remembered; the terminal's own colours where it has no more than those."""
-        few_colors = self.console.color_system in (None, "standard")
-        name = wanted or (themes.ANSI if few_colors or no_color else themes.remembered().theme) or themes.DARK
-        self.theme = name if name in self.available_themes else themes.DARK
-        self._remember = wanted is None
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return themes.role_defaults()
+        """The viewer's own use of one CPU."""
 
     def get_default_screen(self) -> Screen[Any]:
         return MainScreen(self._controls, self.glyphs)
@@ -90,21 +147,12 @@ class ViewerApp(App[ViewerResult]):
         return screen
 
     def on_mount(self) -> None:
-        if not self.is_headless:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGHUP, signal.SIGTERM):
-                with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread: somebody else's signals
-                    loop.add_signal_handler(number, self.exit, ViewerResult.TERMINAL_GONE)
         if self._threaded:
             self.feed.start()
 
     def on_unmount(self) -> None:
         if self._threaded:
             self.feed.stop()
-
-    def on_resize(self, event: Any) -> None:
-        if isinstance(self._driver, DiffDriver):
-            self._driver.resized(event.size.width, event.size.height)
 
     def _lagging(self) -> bool:
         return isinstance(self._driver, DiffDriver) and self._driver.lagging
@@ -141,19 +189,6 @@ class ViewerApp(App[ViewerResult]):
         """Ctrl-C: away from the screen at once; what it showed goes on."""
         self.exit(ViewerResult.LEFT)
 
-    def action_next_theme(self) -> None:
-        names = list(themes.load())
-        at = names.index(self.theme) + 1 if self.theme in names else 0
-        self.theme = names[at % len(names)]
-
-    def watch_theme(self, name: str) -> None:
-        if self.is_running and self._remember:
-            themes.remember(themes.Settings(theme=name))
-
-    def action_redraw(self) -> None:
-        if isinstance(self._driver, DiffDriver):
-            self._driver.redraw()
-
     def action_picture(self) -> None:
         """Save the screen as an SVG beside the user's other files."""
         name = time.strftime("kmltui-%Y%m%d-%H%M%S.svg")
@@ -181,7 +216,7 @@ class ViewerApp(App[ViewerResult]):
         return lambda: self.main.action_page(name)
 
     def _themer(self, name: str) -> Callable[[], None]:
-        return lambda: setattr(self, "theme", name)
+        return lambda: self.set_theme(name)
 
 
 def run_viewer(
@@ -200,13 +235,16 @@ def run_viewer(
 
     Raises TerminalGone when there is no terminal to begin with.
     """
-    from kmltui.tui.driver import require_terminal
-
     require_terminal()
     player = Player(source, at_ns=at_ns, speed=speed, replay=mode == "replay", clock=time.monotonic_ns)
     app = ViewerApp(player, controls, fps=fps, theme=theme, driver_class=DiffDriver)
-    result = app.run()
-    if result is None:
-        driver_gone = app.return_code == 1
-        return ViewerResult.TERMINAL_GONE if driver_gone else ViewerResult.LEFT
-    return result
+    return app.run() or ViewerResult.TERMINAL_GONE
+
+
+def run_picker(library: Library, *, theme: str | None = None) -> Choice | None:
+    """Let the user choose what to do with which recording; None when they leave or the terminal is gone.
+
+    Raises TerminalGone when there is no terminal to begin with.
+    """
+    require_terminal()
+    return PickerApp(library, theme=theme, driver_class=DiffDriver).run()

@@ -99,7 +99,7 @@ class DiffDriver(LinuxDriver):
         # Textual starts a writer of its own here, which is given nothing to write.
         self._thread = threading.Thread(target=self._write_on, name="terminal-output", daemon=True)
         self._thread.start()
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         self.flush()
 
     def close(self) -> None:

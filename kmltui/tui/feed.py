@@ -16,7 +16,7 @@ _SLOWEST_S = 8.0
 
 
 class Feed:
-    """Ticks a player. Nothing of it runs in the event loop, so reading never makes a key wait, nor a key the reading."""
+    """Ticks a player. Nothing of it runs in the event loop: reading never makes a key wait."""
 
     def __init__(
         self, player: Player, post: Post, *, fps: float | None, lagging: Callable[[], bool] = lambda: False

@@ -272,9 +272,9 @@ class Player:
                 self._checkpoint_every *= 2
         head.add(record)
         self._count += 1
-        if landmark := _landmark(record, self.source.header):
-            if len(self._landmarks) < _LANDMARKS:
-                insort(self._landmarks, landmark)
+        landmark = _landmark(record, self.source.header)
+        if landmark is not None and len(self._landmarks) < _LANDMARKS:
+            insort(self._landmarks, landmark)
 
     def _snapshot(self, name: str, state: LiveState, t_ns: int | None) -> Snapshot:
         """The state frozen, anew only when a record was added or time has passed."""

@@ -7,6 +7,7 @@ import os
 import tempfile
 import tomllib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -57,4 +58,4 @@ def remember(settings: Settings) -> None:
         handle, name = tempfile.mkstemp(dir=directory, prefix=".screen-")
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.encode(settings))
-        os.replace(name, directory / "screen.json")
+        Path(name).replace(directory / "screen.json")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from synthetic import S, header
+
 from kmltui.model import End, Gap, Header, Record
 from kmltui.tui.app import ViewerApp
 from kmltui.tui.glyphs import UNICODE, Glyphs
 from kmltui.tui.player import Player
-from synthetic import S, header
 
 
 class MemorySource:
@@ -48,6 +49,8 @@ class MemorySource:
         return new
 
     def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]:
+        if start_ns <= 0:
+            yield self.header
         for record in self.all[: self._written]:
             if isinstance(record, Header):
                 continue

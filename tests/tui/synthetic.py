@@ -99,7 +99,7 @@ class Side:
 def sides(cpus: int = 2) -> tuple[Side, Side]:
     return (
         Side("stock", cpus=cpus),
-        Side("kml", speed=1.08, direct=0.9989, system=0.21, user=0.63, cpu_scale=0.965, cpus=cpus),
+        Side("kml", speed=1.08, direct=0.9989, system=0.21, user=0.63, cpu_scale=0.994, cpus=cpus),
     )
 
 
@@ -139,7 +139,10 @@ def run(
     period: float = 0.5,
     both: Sequence[Side] | None = None,
 ) -> Iterator[Record]:
-    """Boot, then ``seconds`` of the workload; with ``finish`` both sessions complete it at the end."""
+    """Boot, then ``seconds`` of the workload.
+
+    With ``finish`` the slower session completes it at the end, the other one earlier; without, four fifths are done.
+    """
     yield from boot(start)
     pair = both or sides(cpus)
     yield from _begin(pair, int(start * S))
@@ -147,7 +150,11 @@ def run(
     for step in range(1, steps + 1):
         t = start + step * period
         for side in pair:
-            yield from _step(side, t, step, steps, period, last=finish and step == steps)
+            share = step / steps * side.speed / (1.0 if finish else 1.25)
+            if share - side.speed / steps < 1.0:
+                yield from _step(side, t, step, min(share, 1.0), steps, period)
+            elif finish:
+                yield _sample(side, int(t * S), "")
     if finish:
         yield End(t_ns=int((start + seconds) * S), status="done")
 
@@ -174,10 +181,10 @@ def _phase_at(share: float) -> tuple[str, int]:
     return "modify", 0
 
 
-def _step(side: Side, t: float, step: int, steps: int, period: float, *, last: bool) -> Iterator[Record]:
+def _step(side: Side, t: float, step: int, share: float, steps: int, period: float) -> Iterator[Record]:
     t_ns = int(t * S)
-    share = min(step / steps * side.speed / 1.08 if not last else 1.0, 1.0)
-    before = _phase_at(max(share - side.speed / 1.08 / steps, 0.0))[0]
+    last = share >= 1.0
+    before = _phase_at(max(share - side.speed / steps, 0.0))[0]
     phase, statement = _phase_at(share)
     if phase != before:
         yield Phase(t_ns=t_ns, session=side.name, name=before, event="end")
@@ -200,7 +207,7 @@ def _step(side: Side, t: float, step: int, steps: int, period: float, *, last: b
     side.usage[1] += 1.18e6 * period * wave * 0.81 * side.cpu_scale * side.speed * (0.995 if side.direct else 1)
     side.usage[2] += 1.18e6 * period * wave * 0.19 * side.cpu_scale * side.speed * (0.88 if side.direct else 1)
     side.usage[0] = side.usage[1] + side.usage[2]
-    side.queries += 2031 * side.speed * wave * period
+    side.queries = 2031 * share * steps * period
     yield _sample(side, t_ns, "end" if last else "")
     yield Status(
         t_ns=t_ns,

@@ -72,16 +72,11 @@ def _under_way(session: SessionView, cells: int, now_ns: int, glyphs: Glyphs) ->
             line("   ", *bars.progress(state.fraction, room, glyphs), (f" {state.fraction * 100:3.0f} %", "text"))
         )
     steps: list[tuple[str, str]] = [("   ", "text")]
-    reached = _STEPS.index(state.state) if state.state in _STEPS else len(_STEPS) if state.state == "ready" else -1
-    for index, step in enumerate(_STEPS):
+    reached = _STEPS.index(state.state) if state.state in _STEPS else len(_STEPS) - 1 if state.state == "ready" else -1
+    for index, (step, word) in enumerate(zip(_STEPS, ("image", "boot", "tables", "run"), strict=True)):
         sign = glyphs.done if index < reached else glyphs.play if index == reached else glyphs.dot
-        role = "good" if index < reached else "strong" if index == reached else "faint"
-        steps.append(
-            (
-                f"{sign} {'tables' if step == 'loading' else 'boot' if step == 'booting' else step.replace('running', 'run')}  ",
-                role,
-            )
-        )
+        role = "good" if index < reached else "strong" if step == state.state else "faint"
+        steps.append((f"{sign} {word}  ", role))
     return [*lines, tuple(steps), ()]
 
 

@@ -1,7 +1,8 @@
 """A chart over time that costs little to keep up to date.
 
 It does not scroll: time runs to the right over a fixed axis, and when it reaches the edge the axis moves on by a
-third. Between two such moves only the newest column is drawn, once it is complete: that is all that goes over the line.
+third. Between two such moves only the newest column is drawn, once it is complete: that is all that goes over the
+line.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Scale:
 
 
 class Columns:
-    """The columns of one chart, kept from frame to frame: only those that time has reached since are worked out anew."""
+    """The columns of one chart, kept from frame to frame: only those that time has reached since are made anew."""
 
     def __init__(self) -> None:
         self._key: tuple[int, int, int] | None = None
@@ -74,7 +75,7 @@ class Columns:
         self._end = 0
         self._columns: list[Column] = []
 
-    def update(self, series: Series, frame: Window, number: int, rates: Rates, per_cell: int = 1) -> list[Column]:
+    def update(self, series: Series, frame: Window, number: int, rates: Rates, *, per_cell: int = 1) -> list[Column]:
         """``number`` columns over ``frame``; None where ``series`` has nothing."""
         last = series.last
         until = last[0] if last else 0.0
@@ -111,9 +112,10 @@ def highest(*charts: Sequence[Column]) -> float:
 
 
 def chart(
-    columns: Sequence[Column], most: float, cells: int, rows: int, roles: Sequence[str], glyphs: Glyphs
+    columns: Sequence[Column], most: float, size: tuple[int, int], roles: Sequence[str], glyphs: Glyphs
 ) -> list[Line]:
-    """``rows`` lines, ``cells`` wide. With braille there are two columns a cell, otherwise one."""
+    """Lines of ``size``: cells wide and rows high. With braille there are two columns a cell, otherwise one."""
+    cells, rows = size
     steps = rows * (4 if glyphs.braille else len(glyphs.levels) - 1)
     heights = [_heights(column, most, steps) if column else () for column in columns]
     if glyphs.braille:
@@ -144,7 +146,7 @@ def _heights(column: tuple[float, ...], most: float, steps: int) -> tuple[int, .
 
 
 _CellColumn = tuple[tuple[str, int], ...]
-"""The characters of one cell's column, bottom to top, with the number of the series that has most of each (-1: none)."""
+"""The characters of one cell's column, bottom to top, each with the series that has most of it (-1: none)."""
 
 
 @lru_cache(8192)

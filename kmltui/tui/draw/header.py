@@ -7,7 +7,7 @@ from kmltui.analysis.views import SessionView, Snapshot
 from kmltui.tui.draw.cards import is_broken, state_word
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, Span, clock, fit, line, shorten, size, spread, width
+from kmltui.tui.text import Line, clock, fit, line, shorten, size, spread, width
 
 
 def draw(frame: Frame, cells: int, glyphs: Glyphs, viewer_share: float | None = None) -> Line:
@@ -100,56 +100,62 @@ def _cost(view: Snapshot, viewer_share: float | None) -> str:
 
 def banner(frame: Frame, glyphs: Glyphs) -> Line | None:
     """One line above everything else when something is wrong; None when nothing is."""
-    view = frame.view
-    broken = [session for session in view.sessions if is_broken(session)]
-    if frame.lost:
-        return _alert(f"connection lost: {frame.lost}", glyphs)
-    if broken:
-        return _alert("  ".join(_ended(session) for session in broken), glyphs)
-    if not frame.live and not frame.head.status and not frame.reading:
-        text = "the recording ends in the middle of the run: its runner was killed or the connection was lost"
-        return _alert(text, glyphs)
-    if view.status in ("failed", "stopped"):
-        word = "the run failed" if view.status == "failed" else "the run was stopped"
-        reason = printable(view.reason.splitlines()[0]) if view.reason else ""
-        return _alert(f"{word}{': ' + reason if reason else ''}", glyphs)
-    for gap in reversed(view.gaps):
-        if 0 <= view.t_ns - gap.t_ns < 15_000_000_000:
-            return (
-                (f" {glyphs.failed} ", "warn"),
-                (
-                    f"the recording is damaged at {clock(gap.t_ns)}: {size(gap.lost_bytes)} lost ({printable(gap.reason)})",
-                    "warn",
-                ),
-            )
-    for log in reversed(view.logs[-50:]):
-        if log.source == "runner" and log.level != "info" and view.t_ns - log.t_ns < 10_000_000_000:
-            return ((f" {glyphs.mark} ", "warn"), (printable(log.text), "warn"))
-    if frame.live and frame.at_head:
-        return _silent(frame, glyphs)
+    if problem := _problem(frame):
+        return ((f" {glyphs.failed} {problem} ", "alert"),)
+    if warning := _warning(frame):
+        return ((f" {glyphs.mark} {warning}", "warn"),)
     return None
 
 
-def _silent(frame: Frame, glyphs: Glyphs) -> Line | None:
-    """A running session whose samples do not come any more."""
+def _problem(frame: Frame) -> str:
+    """Why the run, or what is seen of it, is over before its end."""
     view = frame.view
-    quiet: list[str] = []
-    for session in view.sessions:
-        last = session.last_sample_ns
-        limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
-        if session.state.state == "running" and last is not None and view.t_ns - last > limit:
-            quiet.append(f"{printable(session.name)}: no sample for {clock(view.t_ns - last)}")
-    return ((f" {glyphs.busy} ", "warn"), ("  ".join(quiet), "warn")) if quiet else None
+    if frame.lost:
+        return f"connection lost: {printable(frame.lost)}"
+    if broken := [_ended(session) for session in view.sessions if is_broken(session)]:
+        return "  ".join(broken)
+    if view.status in ("failed", "stopped"):
+        word = "the run failed" if view.status == "failed" else "the run was stopped"
+        return f"{word}: {_first_line(view.reason)}" if view.reason else word
+    if not frame.live and not frame.head.status and not frame.reading:
+        return "the recording ends in the middle of the run: its runner was killed, or the connection was lost"
+    return ""
+
+
+def _warning(frame: Frame) -> str:
+    """What happened just now and does not end the run."""
+    view = frame.view
+    for gap in reversed(view.gaps):
+        if 0 <= view.t_ns - gap.t_ns < 15_000_000_000:
+            return (
+                f"the recording is damaged at {clock(gap.t_ns)}: {size(gap.lost_bytes)} lost ({printable(gap.reason)})"
+            )
+    for log in reversed(view.logs[-50:]):
+        if log.source == "runner" and log.level != "info" and view.t_ns - log.t_ns < 10_000_000_000:
+            return printable(log.text)
+    return _silent(frame) if frame.live and frame.at_head else ""
+
+
+def _silent(frame: Frame) -> str:
+    """Running sessions whose samples do not come any more."""
+    view = frame.view
+    limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
+    return "  ".join(
+        f"{printable(session.name)}: no sample for {clock(view.t_ns - session.last_sample_ns)}"
+        for session in view.sessions
+        if session.state.state == "running"
+        and session.last_sample_ns is not None
+        and view.t_ns - session.last_sample_ns > limit
+    )
 
 
 def _ended(session: SessionView) -> str:
-    detail = printable(session.state.detail.splitlines()[0]) if session.state.detail else ""
+    detail = _first_line(session.state.detail)
     return f"{printable(session.name)}: {state_word(session.state.state)}{' – ' + detail if detail else ''}"
 
 
-def _alert(text: str, glyphs: Glyphs) -> Line:
-    span: Span = (f" {glyphs.failed} {text} ", "alert")
-    return (span,)
+def _first_line(text: str) -> str:
+    return printable(text.splitlines()[0]) if text else ""
 
 
 def too_small(cells: int, rows: int, least: tuple[int, int]) -> list[Line]:

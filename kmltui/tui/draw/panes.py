@@ -51,7 +51,7 @@ class PaneState:
     columns: dict[tuple[str, int], Columns] = field(default_factory=dict)
     calls: tuple[tuple[CallView, ...], tuple[CallView, ...]] = ((), ())
     calls_ns: int = -RATE_WINDOW_NS
-    """When the rates by name were renewed: as often as the time they are taken over, since they are the most figures."""
+    """When the rates by name were renewed: no oftener than the time they are taken over, as they are so many."""
 
     def scale(self, name: str) -> Scale:
         return self.scales.setdefault(name, Scale())
@@ -177,7 +177,7 @@ def _columns(drawing: Drawing, name: str, pair: tuple[SessionView, SessionView])
         result.append(
             _blank_gaps(
                 drawing,
-                kept.update(series, drawing.window, number, CHARTS[name].rates, number // drawing.layout.pane),
+                kept.update(series, drawing.window, number, CHARTS[name].rates, per_cell=number // drawing.layout.pane),
                 number,
             )
         )
@@ -196,7 +196,7 @@ def _chart(drawing: Drawing, name: str, index: int, columns: Sequence[Sequence[C
     start, end = clock(drawing.window.start_ns), clock(drawing.window.end_ns)
     axis: Line = ((f"{start}–{end}", "faint"), (f"  0–{count(most)}", "muted"))
     head = spread(tuple(legend), axis, layout.pane)
-    return [head, *chart(columns[index], most, layout.pane, layout.chart_rows, kind.roles, glyphs)]
+    return [head, *chart(columns[index], most, (layout.pane, layout.chart_rows), kind.roles, glyphs)]
 
 
 def _blank_gaps(drawing: Drawing, columns: list[Column], number: int) -> list[Column]:

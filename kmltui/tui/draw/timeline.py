@@ -51,7 +51,7 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Co
 
 
 def axis_ns(frame: Frame) -> int:
-    """What the timeline's length stands for: of a live run more than has passed, so that it does not shift all the time."""
+    """What the timeline's length stands for: of a live run more than has passed, so that it seldom shifts."""
     if not frame.live:
         return frame.duration_ns
     length = 60_000_000_000

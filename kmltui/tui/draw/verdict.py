@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from kmltui.analysis import article
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
 from kmltui.tui.draw import bars
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
 from kmltui.tui.text import ABSENT, Line, Span, difference, fit, judged, line, percent, seconds, short, width
-
-ARTICLE = {"total": (753.86, 728.61), "user": (611.78, 605.95), "system": (142.08, 122.66)}
-"""Table 2 of the article: CPU seconds of the Wisconsin benchmark, loop count 10,000, original Linux and KML."""
 
 _TABLE = 50
 """Cells of the table; what is left of the width is for the bars."""
@@ -23,10 +21,10 @@ def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     rows = [_rule(snapshot, work, layout, glyphs)]
     if pair is None:
         return [*rows, *[()] * layout.table]
-    article = snapshot.workload.name == "wisconsin"
+    comparable = snapshot.workload.name == "wisconsin"
     names = [f"{printable(session.name)[:9]:>10}" for session in pair]
-    rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}{'article' if article else '':>10}", "muted"),))
-    rows += [_row(field, work, article) for field in ("total", "user", "system")]
+    rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}{'article' if comparable else '':>10}", "muted"),))
+    rows += [_row(field, work, comparable) for field in ("total", "user", "system")]
     if layout.groups:
         rows += [_group(group, pair, work) for group in ("server", "client")]
     room = layout.width - _TABLE - 2
@@ -57,9 +55,10 @@ def _rule(snapshot: Snapshot, work: EqualWork | None, layout: Layout, glyphs: Gl
     return (*left, (glyphs.tee_up, "faint"), *tail)
 
 
-def _row(field: str, work: EqualWork | None, article: bool) -> Line:
+def _row(field: str, work: EqualWork | None, comparable: bool) -> Line:
     a, b = (getattr(work.left, field), getattr(work.right, field)) if work else (None, None)
-    theirs: Span = (f"{percent(difference(*ARTICLE[field])):>10}" if article else "", "muted")
+    found = percent(-float(getattr(article.SAVED, field)))
+    theirs: Span = (f"{found:>10}" if comparable else "", "muted")
     return _figures(field, a, b, 2 if work and work.final else 1, theirs)
 
 

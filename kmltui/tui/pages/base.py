@@ -32,7 +32,8 @@ class Page(ABC):
     def draw(self, frame: Frame, canvas: Canvas) -> list[Line]: ...
 
     def scroll(self, lines: int) -> None:
-        """Move by so many lines; a view that shows everything does not."""
+        """Move by so many lines; a view that shows everything stays."""
+        del lines
 
     def click(self, x: int, y: int) -> bool:
         """Act upon a click; True when something has changed."""
@@ -159,7 +160,7 @@ class TablePage(ScrolledPage):
 
     def _shown(self, width: int) -> list[tuple[int, tuple[Column, int]]]:
         shown = [(index, column) for index, column in enumerate(self.columns) if width >= column.least]
-        rest = max(width - sum(column.width for _, column in shown) - 1, 0)
+        rest = max(width - sum(column.width for _, column in shown) - 1, 8)
         return [(index, (column, column.width or rest)) for index, column in shown]
 
     def sort_next(self, step: int) -> None:

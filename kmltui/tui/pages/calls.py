@@ -9,7 +9,7 @@ from kmltui.analysis.views import CallView
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, count, difference, judged, rate
+from kmltui.tui.text import Line, count, difference, percent, rate
 
 _NONE = CallView(-2, 0.0, 0.0, 0, 0)
 
@@ -75,7 +75,7 @@ class CallsPage(TablePage):
                         (name, "text"),
                         (rate(a.rate), "stock" if a.rate else "faint"),
                         (rate(b.rate), "kml" if b.rate else "faint"),
-                        judged(change, more_is_better=True) if change is not None else ("", "text"),
+                        (percent(change), "text") if change is not None else ("", "text"),
                         (rate(b.trap_rate), "trap" if b.trap_rate else "faint"),
                         (rate(b.direct_rate), "direct" if b.direct_rate else "faint"),
                         (count(a.total), "muted"),

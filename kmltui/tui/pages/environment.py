@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from kmltui.analysis import article
 from kmltui.analysis.printable import printable
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, Span, fit, line
 
-ARTICLE = {
-    "cpu": "4 × Opteron 850 2.4 GHz, L2 1 MB",
-    "memory_bytes": "8 GB DDR1-333",
-    "disk": "146 GB Ultra320 SCSI, 2 × 73 GB RAID-0, XFS",
-    "kernel": "2.6.11 (KML_2.6.11_002)",
-    "libc": "2.3.5 + KML patch",
-    "mariadb": "MySQL 4.1.11",
-}
-"""Table 1 of the article."""
+_ARTICLE_KEYS = {"memory_bytes": "memory", "mariadb": "server"}
+"""Facts that the article's table has under another name."""
 
 _FIRST = (
     "cpu",
@@ -58,7 +52,7 @@ class EnvironmentPage(ScrolledPage):
         lines: list[Line] = []
         for key in keys:
             values = [_value(key, each.get(key, "")) for each in facts]
-            theirs = ARTICLE.get(key, "") if self._article(canvas) else ""
+            theirs = article.ENVIRONMENT.get(_ARTICLE_KEYS.get(key, key), "") if self._article(canvas) else ""
             if not any(values) and not theirs:
                 continue
             differs = len(set(values)) > 1

@@ -33,8 +33,7 @@ class LogPage(ScrolledPage):
             role = {"warning": "warn", "error": "bad"}.get(log.level, "text")
             entries.append((log.t_ns, log.session or "runner", log.source, log.text, role))
         for session in view.sessions:
-            for phase in session.phases:
-                entries.append((phase.begin_ns, session.name, "phase", phase.name, "title"))
+            entries += [(phase.begin_ns, session.name, "phase", phase.name, "title") for phase in session.phases]
             state = session.state
             entries.append(
                 (state.t_ns, session.name, "state", f"{state_word(state.state)} {state.detail}".strip(), "strong")

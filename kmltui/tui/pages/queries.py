@@ -15,7 +15,7 @@ class QueriesPage(TablePage):
     name: ClassVar[str] = "queries"
     title: ClassVar[str] = "Queries"
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("statement", 30, left=True),
+        Column("statement", 0, left=True),
         Column("stock p50", 11),
         Column("kml p50", 11),
         Column("diff", 10),
@@ -25,7 +25,6 @@ class QueriesPage(TablePage):
         Column("stock max", 11, least=125),
         Column("kml max", 11, least=125),
         Column("queries", 12, least=80),
-        Column("", 0, least=140, sortable=False),
     )
     sort = 0
     descending = False
@@ -88,4 +87,4 @@ def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None) 
         else:
             cells.append(judged(value, more_is_better=False) if value is not None else (ABSENT, "faint"))
         keys.append(value if value is not None else -1.0)
-    return Row((*cells, (count(queries), "muted")), (*keys, queries, 0.0))
+    return Row((*cells, (count(queries), "muted")), (*keys, queries))

@@ -1,21 +1,50 @@
-"""The article's tables with this run's figures."""
+"""The report of the run, as ``kmltui report`` prints it, made from what has been recorded so far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar
 
+from kmltui.analysis.report import render
+from kmltui.analysis.summary import summarise
 from kmltui.tui.pages.base import Canvas, ScrolledPage
-from kmltui.tui.player import Frame
+from kmltui.tui.player import Frame, Source
 from kmltui.tui.text import Line, line
+
+
+def make_report(source: Source) -> str:
+    """The report's text. Reads the whole recording: call it in a thread. Says in words what prevents a report."""
+    if not callable(getattr(source, "records", None)):
+        return "a stream cannot be read twice: there is no report of it here"
+    try:
+        return render(summarise(source.records()), "text")
+    except Exception as error:
+        return f"there is no report of this recording: {error}"
 
 
 class ReportPage(ScrolledPage):
     name: ClassVar[str] = "report"
     title: ClassVar[str] = "Report"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        """Empty while it is being made."""
+
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         return []
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
-        return [line(" to come")]
+        if not self.text:
+            return [(), line((f" {canvas.glyphs.busy} reading the recording", "muted"))]
+        return [_line(text) for text in self.text.splitlines()]
+
+
+def _line(text: str) -> Line:
+    """Headings stand out; the report's own text has no other markup."""
+    bare = text.strip()
+    if bare and set(bare) <= set("─-=═ "):
+        return line((f" {text}", "faint"))
+    if bare and not text.startswith(" ") and (bare.isupper() or bare.endswith(":")):
+        return line((f" {text}", "strong"))
+    return line(f" {text}")

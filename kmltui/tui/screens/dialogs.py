@@ -17,7 +17,7 @@ from kmltui.tui.widgets.lines import Lines
 
 
 class Prompt(ModalScreen[str | None]):
-    """Asks for one line of text. Escape gives None. ``check`` returns what is wrong with the text, or an empty string."""
+    """Asks for one line of text. Escape gives None. ``check`` returns what is wrong with the text, or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
 
@@ -77,7 +77,7 @@ _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)\s*(%|s|m|h)?\Z")
 
 
 def parse_time(text: str, duration_ns: int) -> int | None:
-    """``41``, ``0:41``, ``1:02:03``, ``90s``, ``5m``, ``50%`` as nanoseconds from the start; None if it is none of them."""
+    """``41``, ``0:41``, ``1:02:03``, ``90s``, ``5m``, ``50%`` as nanoseconds from the start; None for anything else."""
     match = _TIME.match(text.strip())
     if match is None:
         return None

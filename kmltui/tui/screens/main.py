@@ -14,14 +14,14 @@ from kmltui.tui.draw import header
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import SMALLEST
 from kmltui.tui.names import call_name
-from kmltui.tui.pages.base import Canvas, Page, ScrolledPage, TablePage
+from kmltui.tui.pages.base import Canvas, Page, TablePage
 from kmltui.tui.pages.calls import CallsPage
 from kmltui.tui.pages.cpus import CpusPage
 from kmltui.tui.pages.environment import EnvironmentPage
 from kmltui.tui.pages.live import LivePage
 from kmltui.tui.pages.log import LogPage
 from kmltui.tui.pages.queries import QueriesPage
-from kmltui.tui.pages.report import ReportPage
+from kmltui.tui.pages.report import ReportPage, make_report
 from kmltui.tui.player import Frame, Player
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.help import HelpScreen
@@ -213,6 +213,20 @@ class MainScreen(Screen[None]):
         body = self.query_one(Body)
         body.page = self.pages[name]
         body.redraw()
+        if name == "report":
+            self._make_report()
+
+    @work(thread=True, exclusive=True, group="report")
+    def _make_report(self) -> None:
+        """Read the recording again, beside everything else; of a live run the report grows with every visit."""
+        text = make_report(self.viewer.source)
+        self.app.call_from_thread(self._show_report, text)
+
+    def _show_report(self, text: str) -> None:
+        page = self.pages["report"]
+        assert isinstance(page, ReportPage)
+        page.text = text
+        self.query_one(Body).redraw()
 
     def action_chart(self) -> None:
         live = self.pages["live"]
@@ -296,6 +310,3 @@ class MainScreen(Screen[None]):
                 self.notify(f"the run was not stopped: {error}", severity="error", markup=False)
                 return
             self.viewer.exit(ViewerResult.STOP)
-
-
-__all__ = ["PAGES", "MainScreen", "ScrolledPage"]
