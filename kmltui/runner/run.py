@@ -287,7 +287,9 @@ class Run:
         self._state(session.spec, "ready", "waiting for the other session")
         await barrier.wait()
         await asyncio.sleep(BOUNDARY_SETTLE_S)
-        follower = asyncio.create_task(server.follow_status()) if server is not None else None
+        # Where instructions are counted, a question to the server would be counted, too.
+        follow = server is not None and not session.spec.exact
+        follower = asyncio.create_task(server.follow_status()) if server is not None and follow else None
         try:
             if server is not None:
                 await server.poll_status()

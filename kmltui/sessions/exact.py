@@ -18,6 +18,10 @@ from kmltui.model import Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.protocol import Clock, Emit, SessionError
 
+PERIOD_NS = 60_000_000_000
+"""Sampling costs the guest instructions, and where a sample falls is chance: between boundaries there are few. In
+nanoseconds of the guest's clock, which is much slower than the wall's."""
+
 
 class ExactGuestSession(GuestSession):
     """Adds ``instructions`` to every sample, and tells what lies between two marks of the guest's."""
@@ -37,7 +41,7 @@ class ExactGuestSession(GuestSession):
             raise SessionError(f"{spec.name}: {error}") from error
         super().__init__(
             msgspec.structs.replace(spec, accel="tcg"),
-            sample_period_ns,
+            max(sample_period_ns, PERIOD_NS),
             qemu_arguments=arguments,
             accel_options="thread=single",
             append=plugin.COMMAND_LINE,
