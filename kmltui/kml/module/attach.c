@@ -53,6 +53,9 @@ static struct file *page_file;
 
 static atomic_long_t attached = ATOMIC_LONG_INIT(0);
 
+/* Set once code of this file has given up the last reference it had. */
+static bool put_from_here;
+
 long kml_attached(void)
 {
 	return atomic_long_read(&attached);
@@ -83,10 +86,12 @@ static void attach_program(struct callback_head *head)
 			     MAP_PRIVATE | MAP_FIXED_NOREPLACE, 0) == KML_PAGE_ADDRESS;
 	fput(work->file);
 	kfree(work);
-	if (ok)
+	if (ok) {
 		attach(mm);
-	else
-		module_put(THIS_MODULE);	/* kml_attach_exit() waits for us to return */
+	} else {
+		put_from_here = true;
+		module_put(THIS_MODULE);
+	}
 }
 
 /* Preemption is off in a tracepoint: leave the rest to the task itself. */
@@ -219,7 +224,8 @@ void kml_attach_exit(void)
 {
 	remove_hooks();
 	unregister_kprobe(&exit_probe);
-	synchronize_rcu_tasks();	/* those that have put a reference but not yet returned from here */
+	if (put_from_here)
+		synchronize_rcu_tasks();	/* until who has put it has also returned */
 	fput(page_file);
 }
 

@@ -129,7 +129,7 @@ SYM_CODE_START(kml_direct_entry)
 	cmpq	$0, TI_syscall_work(%rcx)
 	jne	.Lfull
 
-	/* C code wants DF clear; AC, NT and TF would stay set in the kernel, and could not be given back below. */
+	/* C code wants DF clear; AC, NT and others would stay set in the kernel, and could not be given back below. */
 	testl	$KML_UNUSUAL_FLAGS, EFLAGS(%rsp)
 	jnz	.Lfull
 
@@ -168,7 +168,8 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 
 	/*
 	 * Interrupts off, all but bx and r12 to r15 in the frame, the result in rax. A call that has slept comes back
-	 * with its FPU registers still in memory; when that is all, load them and go on.
+	 * with its FPU registers still in memory, and with the flags of whoever ran before (an interrupt from user mode
+	 * clears neither AC nor ID for the kernel); when that is all, see to it and go on.
 	 */
 .Lexit_work:
 	UNWIND_HINT_REGS
@@ -180,6 +181,8 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	cmpq	$0, TI_syscall_work(%rcx)
 	jne	.Lexit_slowly
 	call	switch_fpu_return
+	pushq	$X86_EFLAGS_FIXED
+	popfq
 	movq	RAX(%rsp), %rax
 	jmp	.Lreturn_direct
 
@@ -240,6 +243,8 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	jne	.Lreturn_iret
 	cmpq	$__USER_DS, SS(%rsp)
 	jne	.Lreturn_iret
+	pushq	$X86_EFLAGS_FIXED	/* as above */
+	popfq
 	movq	R15(%rsp), %r15
 	movq	R14(%rsp), %r14
 	movq	R13(%rsp), %r13

@@ -25,9 +25,13 @@
 /* Every trampoline has a slot of this size; its first instructions are the trampoline's last (trampolines.S). */
 #define KML_SLOT_SIZE		256
 
-/* Flags that the direct path neither clears for the kernel nor restores for the user: left to the full path. */
+/*
+ * Flags that the direct path neither clears for the kernel nor restores for the user, status flags apart; a call with
+ * one of them set takes the full path. Even a harmless one would be another process's after a context switch.
+ */
 #define KML_UNUSUAL_FLAGS	(X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_IOPL | X86_EFLAGS_NT | \
-				 X86_EFLAGS_RF | X86_EFLAGS_VM | X86_EFLAGS_AC | X86_EFLAGS_VIF | X86_EFLAGS_VIP)
+				 X86_EFLAGS_RF | X86_EFLAGS_VM | X86_EFLAGS_AC | X86_EFLAGS_VIF | \
+				 X86_EFLAGS_VIP | X86_EFLAGS_ID)
 
 /*
  * Kernel symbols that are not exported, by index into kml_symbols[]. Instructions that need one are listed by

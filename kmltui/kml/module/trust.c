@@ -51,10 +51,10 @@ static bool below_trusted(struct dentry *file)
 	return ok;
 }
 
-/* A first look without sleeping or taking references: could it be trusted at all? */
+/* A first look, without sleeping or taking references: is it in the right place? */
 bool kml_trust_possible(const struct file *file)
 {
-	return file->f_path.dentry->d_sb == trusted.dentry->d_sb;
+	return is_subdir(file->f_path.dentry, trusted.dentry);
 }
 
 /*
@@ -67,7 +67,7 @@ bool kml_trusted(const struct file *file)
 {
 	struct dentry *dentry = file->f_path.dentry;
 
-	return S_ISREG(d_inode(dentry)->i_mode) && kml_trust_possible(file) && below_trusted(dentry) &&
+	return S_ISREG(d_inode(dentry)->i_mode) && below_trusted(dentry) &&
 	       ns_capable_noaudit(&init_user_ns, CAP_SYS_MODULE);
 }
 
