@@ -38,6 +38,8 @@ class PhaseMessage(_Message, frozen=True, tag="phase"):
 class ProgressMessage(_Message, frozen=True, tag="progress"):
     phase: str
     queries: int
+    thread: int = 0
+    """Threads of a client report for themselves; what is passed on is their sum."""
     rows: int = 0
     statement: int = 0
     loop: int = 0
@@ -142,6 +144,7 @@ class ClientOutput:
         self._program = program
         self._fraction = fraction or (lambda message: message.fraction)
         self._last_error = ""
+        self._threads: dict[int, ProgressMessage] = {}
         self.checksums: dict[str, str] = {}
         self.statements: int | None = None
 
@@ -203,19 +206,7 @@ class ClientOutput:
                     )
                 )
             case ProgressMessage():
-                emit(
-                    Progress(
-                        t_ns=t_ns,
-                        session=session,
-                        phase=message.phase,
-                        statement=message.statement,
-                        loop=message.loop,
-                        loops=message.loops,
-                        queries=message.queries,
-                        rows=message.rows,
-                        fraction=self._fraction(message),
-                    )
-                )
+                self._progress(message, t_ns)
             case LatencyMessage():
                 emit(
                     Latency(
@@ -235,6 +226,28 @@ class ClientOutput:
                 raise WorkloadError(f"{self._program} in session {session}: {message.message}")
             case DoneMessage():
                 self.statements = message.statements
+
+    def _progress(self, message: ProgressMessage, t_ns: int) -> None:
+        self._threads[message.thread] = message
+        total = msgspec.structs.replace(
+            message,
+            loop=sum(thread.loop for thread in self._threads.values()),
+            queries=sum(thread.queries for thread in self._threads.values()),
+            rows=sum(thread.rows for thread in self._threads.values()),
+        )
+        self._ctx.emit(
+            Progress(
+                t_ns=t_ns,
+                session=self._ctx.name,
+                phase=total.phase,
+                statement=total.statement,
+                loop=total.loop,
+                loops=total.loops or self._ctx.spec.loops or 0,
+                queries=total.queries,
+                rows=total.rows,
+                fraction=self._fraction(total),
+            )
+        )
 
     def _checksum(self, message: ChecksumMessage, t_ns: int) -> None:
         value = f"{message.value} ({message.rows} rows)"

@@ -76,14 +76,24 @@ end
 
 -- Phases --------------------------------------------------------------------------------------------------------
 
--- Runs work() as a phase. In exact mode the marks delimit it to the instruction; the waiting lies outside.
-function kmltui.phase(name, work)
+-- Begins a phase as soon as the runner is ready. In exact mode the marks delimit it to the instruction; the waiting lies
+-- outside.
+function kmltui.begin(name)
    send('{"type":"phase","name":"%s","event":"begin","mono_ns":%.0f}', name, now_us() * 1000)
    if not io.read("*l") then error("the runner is gone", 0) end
    mark()
-   work()
+end
+
+function kmltui.finish(name)
    mark()
    send('{"type":"phase","name":"%s","event":"end","mono_ns":%.0f}', name, now_us() * 1000)
+end
+
+-- Runs work() as a phase.
+function kmltui.phase(name, work)
+   kmltui.begin(name)
+   work()
+   kmltui.finish(name)
 end
 
 -- Latencies -----------------------------------------------------------------------------------------------------
@@ -131,16 +141,19 @@ end
 
 -- Where the script is; a script sets the fields that no function here sets. Reported twice a second by the clock,
 -- whatever the number of loops, so that reporting costs the same in every session.
-local progress = { phase = "", statement = 0, loop = 0, loops = 0, queries = 0, rows = 0 }
+local progress = { thread = 0, phase = "", statement = 0, loop = 0, loops = 0, queries = 0, rows = 0 }
 kmltui.progress = progress
 local next_report = 0
 
 local function report(now)
    next_report = now + REPORT_EVERY_US
    send_latencies()
-   send('{"type":"progress","phase":"%s","statement":%d,"loop":%d,"loops":%d,"queries":%d,"rows":%d}',
-        progress.phase, progress.statement, progress.loop, progress.loops, progress.queries, progress.rows)
+   send('{"type":"progress","thread":%d,"phase":"%s","statement":%d,"loop":%d,"loops":%d,"queries":%d,"rows":%d}',
+        progress.thread, progress.phase, progress.statement, progress.loop, progress.loops, progress.queries,
+        progress.rows)
 end
+
+function kmltui.report() report(now_us()) end
 
 -- Says, and reports, what comes next.
 function kmltui.at(phase, statement, loops)
@@ -148,11 +161,12 @@ function kmltui.at(phase, statement, loops)
    report(now_us())
 end
 
--- Counts one execution that gave `rows` rows. With `began` its latency is counted too, for the current statement.
-function kmltui.executed(rows, began)
+-- Counts one execution that gave `rows` rows, or a transaction of several `queries`. With `began` its latency is counted
+-- too, for the current statement.
+function kmltui.executed(rows, began, queries)
    local now = now_us()
    if began then record(progress.statement, now - began) end
-   progress.queries = progress.queries + 1
+   progress.queries = progress.queries + (queries or 1)
    progress.rows = progress.rows + rows
    if now >= next_report then report(now) end
 end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kmltui.workloads.client import ClientOutput, ProgressMessage
 from kmltui.workloads.declaration import ASSETS, Context
@@ -25,22 +25,25 @@ async def run_script(
     command: str,
     options: Sequence[str],
     fraction: Callable[[ProgressMessage], float | None] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> ClientOutput:
-    """Run a command of a script to its end; return what it reported. Raises ``WorkloadError``.
+    """Run a command of one of our scripts to its end; return what it reported. Raises ``WorkloadError``."""
+    output = ClientOutput(ctx, f"sysbench {script}", fraction)
+    argv = command_line(ctx, f"{DIRECTORY}/{script}", command, options)
+    process = await ctx.session.spawn(argv, group="client", env=env, stdin=True)
+    await output.follow(process)
+    return output
 
-    It connects as root over the server's socket, which needs no password (``unix_socket`` authentication).
-    """
-    argv = [
+
+def command_line(ctx: Context, script: str, command: str, options: Sequence[str]) -> list[str]:
+    """sysbench's arguments. It connects as root over the server's socket, which needs no password."""
+    return [
         PROGRAM,
         "--db-driver=mysql",
         f"--mysql-socket={ctx.mysql_socket}",
         "--mysql-user=root",
         f"--mysql-db={DATABASE}",
         *options,
-        f"{DIRECTORY}/{script}",
+        script,
         command,
     ]
-    output = ClientOutput(ctx, f"sysbench {script}", fraction)
-    process = await ctx.session.spawn(argv, group="client", stdin=True)
-    await output.follow(process)
-    return output

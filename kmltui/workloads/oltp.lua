@@ -1,0 +1,47 @@
+-- SPDX-License-Identifier: GPL-2.0-or-later
+--
+-- Runs a script of sysbench as it is, and reports progress, latencies and rings around it. The script is named by the
+-- environment variable KMLTUI_SCRIPT (one that comes with sysbench by its name, another one by its path); KMLTUI_QUERIES
+-- says how many queries one of its events makes.
+--
+-- Every thread has a Lua state of its own, in which this file is loaded; each reports for itself.
+
+local kmltui = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "kmltui.lua")
+local script = os.getenv("KMLTUI_SCRIPT")
+if script:find("/") then dofile(script) else require(script) end
+
+local PHASE = "run"
+local QUERIES = tonumber(os.getenv("KMLTUI_QUERIES"))
+local script_init, script_event = thread_init, event
+
+-- The threads begin their work together, when the last of them has been initialised: the first one waits for the
+-- runner here, and all others wait for it.
+function thread_init()
+   script_init()
+   kmltui.progress.thread = sysbench.tid
+   if sysbench.tid == 0 then
+      kmltui.prove_rings(con or sysbench.sql.driver():connect())
+      kmltui.begin(PHASE)
+   end
+   kmltui.at(PHASE, 0, 0)
+end
+
+function event(thread_id)
+   local began = kmltui.now_us()
+   script_event(thread_id)
+   kmltui.progress.loop = kmltui.progress.loop + 1
+   kmltui.executed(0, began, QUERIES)
+end
+
+local script_done = thread_done
+
+function thread_done()
+   if script_done then script_done() end
+   kmltui.report()
+end
+
+function sysbench.hooks.report_cumulative(stat)
+   kmltui.finish(PHASE)
+   if stat.errors > 0 then print(string.format("%d transactions were restarted after an error", stat.errors)) end
+   kmltui.done(stat.reads + stat.writes + stat.other)
+end

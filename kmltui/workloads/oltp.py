@@ -1,0 +1,107 @@
+"""sysbench's own workloads, and a bare ``SELECT 1``: small queries, where a system call is a large part of each."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from kmltui.model import WorkloadSpec
+from kmltui.workloads.client import ProgressMessage
+from kmltui.workloads.declaration import Bound, Context, Option, Workload, WorkloadError
+from kmltui.workloads.sysbench import DIRECTORY, command_line, put_scripts, run_script
+
+SCRIPT = "oltp.lua"
+TABLE_ROWS = 10_000
+
+THREADS = Option("threads", "1", "connections that query at the same time", minimum=1, maximum=64)
+ENGINE = Option("engine", "InnoDB", "storage engine of the table", choices=("InnoDB", "MyISAM"))
+
+
+class SysbenchScript(Workload):
+    """A script of sysbench as it is. A loop is one event of the script, that is one transaction."""
+
+    bound: ClassVar[Bound] = "either"
+    default_duration_s: ClassVar[float | None] = 20.0
+    phases = ("run",)
+    script: ClassVar[str]
+    """Its name, or the file name of a script of ours."""
+    queries_per_event: ClassVar[int] = 1
+
+    def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...]:
+        return ()
+
+    def _path(self) -> str:
+        return f"{DIRECTORY}/{self.script}" if self.script.endswith(".lua") else self.script
+
+    def _table(self, spec: WorkloadSpec) -> list[str]:
+        engine = spec.options.get("engine")
+        return ["--tables=1", f"--table-size={TABLE_ROWS}", f"--mysql-storage-engine={engine}"] if engine else []
+
+    async def prepare(self, ctx: Context) -> None:
+        own = [self.script] if self.script.endswith(".lua") else []
+        await put_scripts(ctx, SCRIPT, *own)
+        if not self._table(ctx.spec):
+            return
+        process = await ctx.session.spawn(command_line(ctx, self._path(), "prepare", self._table(ctx.spec)))
+        lines = [line async for _, line in process.lines()]
+        if await process.wait() != 0:
+            raise WorkloadError(f"{ctx.name}: sysbench cannot prepare its table: {' '.join(lines[-3:])}")
+
+    async def run(self, ctx: Context) -> None:
+        spec = ctx.spec
+        if spec.loops:
+            bound = [f"--events={spec.loops}", "--time=0"]
+        else:
+            bound = [f"--time={math.ceil(spec.duration_s or 1)}", "--events=0"]
+        # The same random numbers in all sessions; with one connection that is the very same work.
+        options = [*self._table(spec), *bound, f"--threads={spec.options['threads']}", "--rand-seed=1"]
+        began: list[int] = []
+
+        def fraction(message: ProgressMessage) -> float | None:
+            if spec.loops:
+                return min(1.0, message.loop / spec.loops)
+            began.append(ctx.clock())
+            return min(1.0, (ctx.clock() - began[0]) / 1e9 / (spec.duration_s or 1))
+
+        env = {"KMLTUI_SCRIPT": self._path(), "KMLTUI_QUERIES": str(self.queries_per_event)}
+        output = await run_script(ctx, SCRIPT, "run", options, fraction, env)
+        expected = (spec.loops or 0) * self.queries_per_event
+        if spec.loops and (output.statements or 0) < expected:
+            raise WorkloadError(f"{ctx.name}: {output.statements} queries were executed, not {expected}")
+
+
+class PointSelect(SysbenchScript):
+    name = "oltp_point_select"
+    title = "Point selects"
+    description = "sysbench's oltp_point_select: one row by its key, by a prepared statement. A loop is one query."
+    script = name
+    options = (THREADS, ENGINE)
+
+
+class ReadOnly(SysbenchScript):
+    name = "oltp_read_only"
+    title = "Read-only transactions"
+    description = "sysbench's oltp_read_only: ten point selects and four ranges in a transaction, which is one loop."
+    script = name
+    queries_per_event = 16
+    options = (THREADS, ENGINE)
+
+
+class ReadWrite(SysbenchScript):
+    name = "oltp_read_write"
+    title = "Read-write transactions"
+    description = "sysbench's oltp_read_write: fourteen selects, two updates, a delete and an insert; one loop."
+    script = name
+    queries_per_event = 20
+    options = (THREADS, ENGINE)
+
+
+class SelectOne(SysbenchScript):
+    name = "select1"
+    title = "SELECT 1"
+    description = "The smallest query there is: almost nothing but parsing, sending and receiving. A loop is one query."
+    script = "select1.lua"
+    options = (THREADS,)
+
+
+WORKLOADS = (PointSelect(), ReadOnly(), ReadWrite(), SelectOne())
