@@ -26,7 +26,7 @@ from typing import Literal
 from msgspec import Struct
 from qemu.qmp import QMPClient, QMPError
 
-from kmltui.guest import deathsig
+from kmltui.guest import deathsig, tsc
 from kmltui.guest.errors import GuestError, MissingError
 
 PROGRAM = "qemu-system-x86_64"
@@ -72,8 +72,15 @@ class VmConfig(Struct, frozen=True, kw_only=True):
 
     @property
     def command_line(self) -> str:
-        parts = (COMMAND_LINE, self.append, f"kmltui.name={self.name} kmltui.arm={self.arm}")
+        parts = (COMMAND_LINE, self._tsc(), self.append, f"kmltui.name={self.name} kmltui.arm={self.arm}")
         return " ".join(part for part in parts if part)
+
+    def _tsc(self) -> str:
+        """The rate of the guest's time-stamp counter, where the kernel would have to guess it."""
+        if self.accel != "tcg":
+            return ""
+        khz = tsc.ICOUNT_KHZ if "-icount" in self.arguments else tsc.host_khz()
+        return f"tsc_early_khz={khz}" if khz else ""
 
 
 @cache
