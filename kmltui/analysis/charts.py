@@ -28,6 +28,25 @@ class Line(Struct):
     values: list[float | None]
 
 
+class Dots(Struct):
+    """One value for each of several things, on a scale that holds zero, with the interval of their mean."""
+
+    title: str
+    unit: str
+    labels: list[str]
+    values: list[float]
+    interval: tuple[float, float] | None = None
+
+
+class Bars(Struct):
+    """For each of several things a bar a series; None where a series has no value."""
+
+    title: str
+    unit: str
+    labels: list[str]
+    series: dict[str, list[float | None]]
+
+
 class Chart(Struct):
     """Several lines over the same time."""
 

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from kmltui.analysis import stats
 from kmltui.analysis.charts import Chart, charts
 from kmltui.analysis.compare import Comparison, compare
 from kmltui.analysis.environment import environment, is_emulated, tick_hz
-from kmltui.analysis.figures import Figures, LatencyFigures, figures, merged_latency
+from kmltui.analysis.figures import CpuSeconds, Figures, LatencyFigures, figures, merged_latency
 from kmltui.analysis.intervals import Intervals, Repetition
 from kmltui.analysis.live import LiveState
 from kmltui.analysis.means import mean
@@ -64,6 +65,8 @@ class SessionFigures(Figures, kw_only=True):
     detail: str = ""
     complete: bool = False
     """It has done the whole workload."""
+    tick_error_s: float | None = None
+    """Half the width of the 95 % interval that ticks alone leave to the split of ``cpu_s``, seconds."""
     ring: int | None = None
     """The privilege level read inside its processes: 0 if all of them ran in ring 0, else 3."""
     rings: dict[str, int] = field(default_factory=dict)
@@ -176,9 +179,11 @@ class _Fold:
     def summary(self) -> Summary:
         view = self._live.snapshot()
         facts = {session.name: dict(session.facts) for session in view.sessions}
+        ticks = tick_hz(facts)
         runs = {spec.name: self._intervals.of(spec.name) for spec in self._header.sessions}
         sessions = {
-            spec.name: self._session(spec.name, runs[spec.name], facts[spec.name]) for spec in self._header.sessions
+            spec.name: self._session(spec.name, runs[spec.name], facts[spec.name], ticks)
+            for spec in self._header.sessions
         }
         is_bench = any(run.pair is not None for repetitions in runs.values() for run in repetitions)
         summary = Summary(
@@ -188,9 +193,9 @@ class _Fold:
             per_query=self._header.workload.duration_s is not None,
             emulated=any(is_emulated(known) for known in facts.values()),
             checksums=_checksums([self._proofs.get(name, []) for name in sessions]),
-            charts=charts(view, tick_hz(facts)),
+            charts=charts(view, ticks),
         )
-        self._compare(summary, runs, tick_hz(facts))
+        self._compare(summary, runs, ticks)
         if is_bench:
             summary.pairs = self._pairs(runs)
             summary.run.pairs = len(summary.pairs)
@@ -225,7 +230,9 @@ class _Fold:
         is_guest = any(spec.name == name and spec.kind == "guest" for spec in self._header.sessions)
         return figures(run.interval, self._header.workload.statements, agent_counted=is_guest)
 
-    def _session(self, name: str, repetitions: Sequence[Repetition], facts: Mapping[str, str]) -> SessionFigures:
+    def _session(
+        self, name: str, repetitions: Sequence[Repetition], facts: Mapping[str, str], ticks: int
+    ) -> SessionFigures:
         spec = next(spec for spec in self._header.sessions if spec.name == name)
         state = self._states.get(name)
         proofs = self._proofs.get(name, [])
@@ -244,6 +251,7 @@ class _Fold:
             state=state.state if state else "waiting",
             detail=state.detail if state else "",
             complete=bool(measured) and all(run.interval.complete for run in measured),
+            tick_error_s=_tick_error_s(found.cpu_s, len(measured), ticks),
             ring=max(rings.values()) if rings else None,
             rings=rings,
             proofs=kinds,
@@ -292,6 +300,15 @@ class _Fold:
             }
             for number in numbers
         ]
+
+
+def _tick_error_s(mean: CpuSeconds | None, runs: int, ticks: int) -> float | None:
+    """Of a mean over runs: the error of all their ticks together."""
+    if mean is None:
+        return None
+    # The kernel's scaled split may step back a little; a share of ticks cannot be negative.
+    user, system = max(0.0, mean.user), max(0.0, mean.system)
+    return stats.tick_error_s(user * runs, system * runs, ticks) / runs
 
 
 def _measured(repetitions: Sequence[Repetition]) -> list[Repetition]:

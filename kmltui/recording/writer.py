@@ -207,7 +207,7 @@ class Writer:
                 self._append(late)
             except OSError:
                 self._builder = None
-        raise RecordingFull(f"{reason}. The run goes on; free some room before the next one") from error
+        raise RecordingFull(f"{reason} (free some room before the next run)") from error
 
     def _drop_spare(self) -> None:
         if self._spare is not None:

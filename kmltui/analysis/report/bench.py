@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kmltui.analysis.compare import Comparison
 from kmltui.analysis.printable import printable
-from kmltui.analysis.report import numbers
-from kmltui.analysis.report.blocks import ABSENT, Block, Heading, Paragraph, Table
+from kmltui.analysis.report import numbers, pairs
+from kmltui.analysis.report.blocks import ABSENT, Block, Heading, Picture, Table
 from kmltui.analysis.summary import Summary
 
 _LABELS = {
@@ -56,9 +57,10 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
         bounds = comparison.interval
         turned = None if bounds is None else (-bounds[1], -bounds[0])
         shown = ABSENT if comparison.shown is None else "yes" if comparison.shown else "no"
+        unit = "" if comparison.unit in ("1/s", "calls", "instructions") else f", {comparison.unit}"
         rows.append(
             [
-                f"{_LABELS.get(key, key)}, {comparison.unit}",
+                f"{_LABELS.get(key, key)}{unit}",
                 numbers.rate(comparison.baseline),
                 numbers.rate(comparison.compared),
                 numbers.percent(change, signed=True),
@@ -93,38 +95,49 @@ def _arms(summary: Summary) -> Iterator[Block]:
     if len(arms) < 2:
         return
     rows = []
+    changes: dict[str, float] = {}
     for name, found in summary.comparisons.items():
         total = found.get("instructions.total") or found.get("cpu_s.total")
-        if total is None:
+        if total is None or total.saved is None:
             continue
-        change = None if total.saved is None else -total.saved
+        changes[arms[name]] = -total.saved
         turned = None if total.interval is None else (-total.interval[1], -total.interval[0])
-        meaning = _ARMS.get(arms[name], "")
-        rows.append([printable(name), numbers.percent(change, signed=True), numbers.interval(turned), meaning])
+        meaning = f": {_ARMS[arms[name]]}" if arms[name] in _ARMS else ""
+        rows.append(
+            [f"{printable(name)}{meaning}", numbers.percent(-total.saved, signed=True), numbers.interval(turned)]
+        )
+    if changes.keys() >= _ARMS.keys():
+        alone = changes["kml"] - changes["stock+libc"] - changes["stock+idt"]
+        rows.append(["direct calls alone: the last less the two before it", numbers.percent(alone, signed=True), ""])
     what = "instructions" if summary.exact else "CPU time"
     yield Heading("Where the difference comes from")
-    yield Table(["arm", "change", "95 % interval", f"of {what}, against {printable(summary.baseline or '')}"], rows)
-    yield Paragraph(
-        "What direct calls alone save is the last line less the other two: the rewritten libc and the redirected"
-        " interrupts are part of it."
-    )
+    yield Table([f"{what}, against {printable(summary.baseline or '')}", "change", "95 % interval"], rows)
 
 
 def _pairs(summary: Summary) -> Iterator[Block]:
     if not summary.pairs:
         return
     names = list(summary.sessions)
+    columns = [("instructions", "total") if summary.exact else ("cpu_s", "total")]
+    if len(names) <= 2:
+        columns += [("duration_s", ""), ("queries_per_s", "")]
     rows = []
     for pair in summary.pairs:
         row = [str(pair["pair"])]
         for name in names:
-            run = pair["sessions"].get(name, {})
-            if summary.exact:
-                row.append(numbers.count(run.get("instructions", {}).get("total")))
-            else:
-                row.append(numbers.seconds(run.get("cpu_s", {}).get("total")))
-            row.append(numbers.seconds(run.get("duration_s")))
+            row += [_cell(pair["sessions"].get(name, {}), *column) for column in columns]
         rows.append(row)
-    what = "instructions" if summary.exact else "CPU s"
+    titles = {"instructions": "instructions", "cpu_s": "CPU s", "duration_s": "s", "queries_per_s": "queries/s"}
+    headers = ["pair", *(f"{printable(name)} {titles[key]}" for name in names for key, _ in columns)]
+    keep = [index for index in range(len(headers)) if any(row[index] != ABSENT for row in rows)]
     yield Heading("Every pair")
-    yield Table(["pair", *(f"{printable(name)} {unit}" for name in names for unit in (what, "s"))], rows)
+    if summary.compared is not None and (spread := pairs.drawing(summary)) is not None:
+        yield Picture(spread)
+    yield Table([headers[index] for index in keep], [[row[index] for index in keep] for row in rows])
+
+
+def _cell(run: dict[str, Any], key: str, part: str) -> str:
+    value = run.get(key)
+    if part:
+        value = value.get(part) if value is not None else None
+    return numbers.count(value) if key == "instructions" else numbers.seconds(value)

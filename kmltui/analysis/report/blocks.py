@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kmltui.analysis.charts import Chart
+from kmltui.analysis.charts import Bars, Chart, Dots
 
 ABSENT = "-"
 """Stands where a session cannot provide a figure."""
@@ -50,7 +50,7 @@ class Table:
 class Picture:
     """A chart; formats of text alone leave it out."""
 
-    chart: Chart
+    chart: Chart | Dots | Bars
 
 
 Block = Heading | Paragraph | Bullets | Table | Picture

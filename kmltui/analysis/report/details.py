@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kmltui.analysis import article
+from kmltui.analysis.charts import Bars
 from kmltui.analysis.figures import LatencyFigures, PhaseFigures
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import numbers
-from kmltui.analysis.report.blocks import ABSENT, Block, Bullets, Heading, Table
+from kmltui.analysis.report.blocks import ABSENT, Block, Bullets, Heading, Picture, Table
 from kmltui.analysis.summary import SessionFigures, Summary
 
 TOP_CALLS = 16
@@ -204,21 +205,24 @@ def measures(summary: Summary) -> Iterator[Block]:
     if not columns:
         return
     first, last = next(iter(columns)), list(columns)[-1]
+    names = list(dict.fromkeys(name for session in summary.sessions.values() for name in session.measures))
     rows = []
-    for measure_name in dict.fromkeys(name for session in summary.sessions.values() for name in session.measures):
-        found = {
-            name: session.measures[measure_name]
-            for name, session in summary.sessions.items()
-            if measure_name in session.measures
-        }
-        unit = next(iter(found.values()))["unit"]
-        values = [found.get(name, {}).get(key) for name, key in columns]
-        before, after = found.get(first[0], {}).get(first[1]), found.get(last[0], {}).get(last[1])
+    shares: dict[tuple[str, str], list[float | None]] = {column: [] for column in columns}
+    for measure in names:
+        found = {name: session.measures.get(measure, {}) for name, session in summary.sessions.items()}
+        unit = next(known["unit"] for known in found.values() if known)
+        values = {(name, key): found[name].get(key) for name, key in columns}
+        before, after = values[first], values[last]
         ratio = f"{before / after:.2f}" if before and after else ABSENT
-        rows.append([f"{printable(measure_name)}, {printable(unit)}", *map(numbers.rate, values), ratio])
+        rows.append([f"{printable(measure)}, {printable(unit)}", *map(numbers.rate, values.values()), ratio])
+        for column, value in values.items():
+            shares[column].append(None if value is None or not before else max(0.0, 100 * value / before))
     headers = ["", *(f"{printable(name)} {printable(key)}" for name, key in columns), "ratio"]
     notes = [f"Ratio: {headers[1]} to {headers[-2]}; above 1 the latter is faster.", article.GETPID]
     yield Heading("Measured by the workload")
+    if len(columns) > 1:
+        series = {f"{name} {key}": values for (name, key), values in shares.items()}
+        yield Picture(Bars("Time of a call", f"% of {first[0]} {first[1]}", names, series))
     yield Table(headers, rows, notes=notes)
 
 

@@ -26,9 +26,10 @@ def document(summary: Summary) -> Iterator[Block]:
     warnings = list(_warnings(summary))
     if warnings:
         yield Bullets(warnings)
+    yield from details.measures(summary)
+    yield from _instructions(summary)
     yield from _cpu_time(summary)
     yield from bench.sections(summary)
-    yield from details.measures(summary)
     yield from details.work(summary)
     for chart in summary.charts:
         yield Picture(chart)
@@ -97,6 +98,8 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
     parts = [(label, key) for label, key in parts if any(getattr(session, key) for session in sessions.values())]
     # One part alone is the whole.
     parts = parts if len(parts) > 2 else [(parts[-1][0], "cpu_s")]
+    # With more than two sessions the parts of each would bury the sums; they are among the differences below.
+    parts = parts if len(sessions) <= 2 else parts[:1]
     for label, key in parts:
         separators.add(len(rows))
         for name, session in sessions.items():
@@ -116,6 +119,26 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
         caption=f"{_work(summary)}{runs}",
         notes=[_TICKS, *_tick_notes(summary), *_article_notes(summary)],
         separators=frozenset(separators - {0}),
+    )
+
+
+def _instructions(summary: Summary) -> Iterator[Block]:
+    """Table 2 of exact mode: the split into user and system as it is, and not as ticks saw it."""
+    sessions = {name: session for name, session in summary.sessions.items() if session.instructions is not None}
+    if not sessions:
+        return
+    rows = []
+    for name, session in sessions.items():
+        counted = session.instructions
+        assert counted is not None
+        rows.append([printable(name), *(numbers.count(n / 1e3) for n in (counted.total, counted.user, counted.system))])
+    rows += _saved_rows(summary, "instructions")
+    yield Heading("Table 2, exact: instructions")
+    yield Table(
+        ["thousands of instructions", "total", "user", "kernel"],
+        rows,
+        caption=_work(summary),
+        notes=["Counted one by one by the emulator, by the address they were at; the whole system's, all processes'."],
     )
 
 
@@ -139,6 +162,13 @@ def _work(summary: Summary) -> str:
 
 
 def _tick_notes(summary: Summary) -> Iterator[str]:
+    errors = [
+        f"{printable(name)} +- {numbers.seconds(session.tick_error_s)} s"
+        for name, session in summary.sessions.items()
+        if session.tick_error_s is not None
+    ]
+    if errors:
+        yield f"Sampling error of the split alone, 95 %: {', '.join(errors)}; the bias comes on top."
     found = summary.comparisons.get(summary.compared or "", {}).get("cpu_s.system")
     if found is not None and found.within_tick_error:
         yield "The difference in system time is smaller than the ticks' sampling error: it shows nothing."

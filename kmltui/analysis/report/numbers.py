@@ -26,13 +26,18 @@ def percent(fraction: float | None, signed: bool = False) -> str:
     """13.7 %, or with a sign +13.7 %"""
     if fraction is None:
         return ABSENT
-    value = round(100 * fraction, 1) + 0.0  # no -0.0
-    return f"{value:+.1f} %" if signed else f"{value:.1f} %"
+    value = _tenths(fraction)
+    return f"{value:+.1f} %" if signed and value else f"{value:.1f} %"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
     """2.5 to 3.7 %"""
-    return ABSENT if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
+    return ABSENT if bounds is None else f"{_tenths(bounds[0]):.1f} to {_tenths(bounds[1]):.1f} %"
+
+
+def _tenths(fraction: float) -> float:
+    """In per cent, rounded as it is shown; never a negative zero."""
+    return round(100 * fraction, 1) + 0.0
 
 
 def microseconds(value: float | None) -> str:

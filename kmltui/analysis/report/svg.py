@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import pairwise
 
-from kmltui.analysis.charts import Chart, Line
+from kmltui.analysis.charts import Bars, Chart, Dots, Line
 from kmltui.analysis.printable import printable
 
 _WIDTH, _HEIGHT = 880.0, 240.0
@@ -16,8 +16,18 @@ _COLOURS = ("--a", "--b", "--c", "--d")
 _DASHES = ("", "5 4")
 
 
-def draw(chart: Chart) -> str:
+def draw(chart: Chart | Dots | Bars) -> str:
     """An ``<svg>`` element; its colours are the page's custom properties."""
+    match chart:
+        case Dots():
+            return "\n".join(_dots(chart))
+        case Bars():
+            return "\n".join(_bars(chart))
+        case Chart():
+            return "\n".join(_lines(chart))
+
+
+def _lines(chart: Chart) -> Iterator[str]:
     begin, end = chart.edges_s[0], chart.edges_s[-1]
     top = _ceiling(max((value for line in chart.lines for value in line.values if value is not None), default=0.0))
 
@@ -27,8 +37,8 @@ def draw(chart: Chart) -> str:
     def y(value: float) -> float:
         return _HEIGHT - _BOTTOM - value / top * (_HEIGHT - _TOP - _BOTTOM)
 
-    label = escape(f"{chart.title}, {chart.unit}", quote=True)
-    parts = [f'<svg viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{label}">']
+    label = f"{chart.title}, {chart.unit}"
+    parts = [_begin(label, _HEIGHT)]
     for step in range(5):
         value = top * step / 4
         parts.append(
@@ -52,8 +62,65 @@ def draw(chart: Chart) -> str:
         for path in _paths(line, middles, y):
             parts.append(f'<path d="{path}" {style}/>')
         parts += _legend(line, number, style)
-    parts.append("</svg>")
-    return "\n".join(parts)
+    yield from parts
+    yield "</svg>"
+
+
+def _begin(label: str, height: float) -> str:
+    return f'<svg viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" aria-label="{escape(label, quote=True)}">'
+
+
+def _dots(chart: Dots) -> Iterator[str]:
+    """A row of dots around zero; the interval as a band."""
+    height = 150.0
+    reach = _ceiling(max(map(abs, [*chart.values, *(chart.interval or ())])))
+    middle = (height - 20) / 2 + 6
+
+    def y(value: float) -> float:
+        return middle - value / reach * (middle - 12)
+
+    yield _begin(f"{chart.title}, {chart.unit}", height)
+    if chart.interval is not None:
+        low, high = chart.interval
+        yield (
+            f'<rect x="{_LEFT}" y="{y(high):.1f}" width="{_WIDTH - _LEFT - _RIGHT}"'
+            f' height="{max(1.0, y(low) - y(high)):.1f}" fill="var(--a)" opacity="0.2"/>'
+        )
+    for value in (-reach, 0.0, reach):
+        yield f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+        yield f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
+    step = (_WIDTH - _LEFT - _RIGHT) / len(chart.values)
+    every = math.ceil(28 / step)
+    for index, (label, value) in enumerate(zip(chart.labels, chart.values, strict=True)):
+        x = _LEFT + step * (index + 0.5)
+        yield f'<circle cx="{x:.1f}" cy="{y(value):.1f}" r="3.5" fill="var(--b)"/>'
+        if index % every == 0:
+            yield f'<text x="{x:.1f}" y="{height - 4}" text-anchor="middle">{escape(label)}</text>'
+    yield "</svg>"
+
+
+def _bars(chart: Bars) -> Iterator[str]:
+    """A group of lying bars for each label, the series in the same order in each, all on one scale."""
+    thick, left = 9.0, 170.0
+    group = thick * len(chart.series) + 10
+    height = 24 + group * len(chart.labels)
+    top = max((value for values in chart.series.values() for value in values if value is not None), default=0.0) or 1.0
+    yield _begin(f"{chart.title}, {chart.unit}", height)
+    for number, (name, values) in enumerate(chart.series.items()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        yield f'<rect x="{left + number * 150:.0f}" y="4" width="14" height="9" fill="var({colour})"/>'
+        yield f'<text x="{left + 20 + number * 150:.0f}" y="13">{escape(printable(name))}</text>'
+        for row, value in enumerate(values):
+            if value is None:
+                continue
+            y = 24 + row * group + number * thick
+            width = value / top * (_WIDTH - left - 70)
+            yield f'<rect x="{left}" y="{y:.1f}" width="{width:.1f}" height="{thick - 1}" fill="var({colour})"/>'
+            yield f'<text x="{left + width + 5:.1f}" y="{y + 8:.1f}">{value:,.3g}</text>'
+    for row, label in enumerate(chart.labels):
+        middle = 24 + row * group + thick * len(chart.series) / 2 + 4
+        yield f'<text x="{left - 8}" y="{middle:.1f}" text-anchor="end">{escape(printable(label))}</text>'
+    yield "</svg>"
 
 
 def _legend(line: Line, number: int, style: str) -> Iterator[str]:
