@@ -179,6 +179,7 @@ class LocalSession:
                     self._private = await asyncio.to_thread(PrivateRoot.create, self.spec.image)
                 except (GuestError, OSError) as error:
                     raise self._error(str(error)) from error
+                self.add_facts(self._private.facts)
             return self._private
 
     async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:

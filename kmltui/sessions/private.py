@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from kmltui.guest.extract import programs_tree
+from kmltui.guest.image import find_image
 from kmltui.guest.spec import parse_spec
 from kmltui.sessions import enter
 
@@ -26,9 +27,11 @@ SOCKET = "run/mysqld/mysqld.sock"
 class PrivateRoot:
     """Made by :meth:`create`, removed by :meth:`remove`."""
 
-    def __init__(self, root: Path, programs: Path) -> None:
+    def __init__(self, root: Path, programs: Path, facts: dict[str, str]) -> None:
         self._root = root
         self._programs = programs
+        self.facts = facts
+        """What the programs are, with the keys of an Environment record."""
 
     @classmethod
     def create(cls, image: str) -> PrivateRoot:
@@ -36,7 +39,11 @@ class PrivateRoot:
 
         Raises GuestError, OSError.
         """
-        programs = programs_tree(parse_spec(image))
+        spec = parse_spec(image)
+        programs = programs_tree(spec)
+        manifest = find_image(spec).manifest
+        packages = {"libc": "libc6", "mariadb": "mariadb-server-core", "sysbench": "sysbench"}
+        facts = {key: manifest.package_version(package) for key, package in packages.items()}
         # Not in the state directory: the path of a socket must not be longer than 107 bytes.
         root = Path(tempfile.mkdtemp(prefix="kmltui-"))
         try:
@@ -48,7 +55,7 @@ class PrivateRoot:
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
             raise
-        return cls(root, programs)
+        return cls(root, programs, facts | {"image": f"{manifest.name} {manifest.key}"})
 
     @property
     def socket(self) -> Path:
