@@ -274,11 +274,11 @@ def ring_proof(message: RingMessage, t_ns: int, session: str, kml: bool) -> Proo
 
 
 def differing_results(proofs: Iterable[Proof]) -> list[str]:
-    """What the sessions' checksums disagree on, one sentence for each statement."""
+    """What the sessions' checksums and exit statuses disagree on, each in a few words."""
     seen: dict[str, dict[str, str]] = {}
     for proof in proofs:
-        if proof.name == "checksum":
-            seen.setdefault(proof.subject, {})[proof.session] = proof.value
+        if proof.name in ("checksum", "exit status"):
+            seen.setdefault(f"{proof.name} of {proof.subject}", {})[proof.session] = proof.value
     return [
         f"{subject}: " + ", ".join(f"{session} {value}" for session, value in values.items())
         for subject, values in seen.items()

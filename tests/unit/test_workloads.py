@@ -2,102 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hdrh.histogram import HdrHistogram
+from scripted_session import ScriptedProcess, ScriptedSession, message, phase
 
 from kmltui import workloads
-from kmltui.model import Arm, Latency, Log, Phase, Progress, Proof, Record, SessionSpec
-from kmltui.sessions.protocol import Process
+from kmltui.model import Arm, Latency, Log, Phase, Progress, Proof, Record
 from kmltui.workloads import UsageError, WorkloadError, differing_results
 from kmltui.workloads.client import bucket_value_us, encode_latencies, parse
 from kmltui.workloads.declaration import Context, Option, Workload
 from kmltui.workloads.wisconsin import fraction_done
-
-
-class ScriptedProcess:
-    """A client that prints given lines; after each phase's beginning it waits to be told to go on."""
-
-    pid = 4711
-
-    def __init__(self, lines: Sequence[str | tuple[str, str]], status: int = 0) -> None:
-        self._lines = [line if isinstance(line, tuple) else ("stdout", line) for line in lines]
-        self._status = status
-        self.waiting = False
-        self.killed = False
-
-    async def lines(self) -> AsyncIterator[tuple[str, str]]:
-        for stream, line in self._lines:
-            assert not self.waiting, "the client was not told to go on"
-            self.waiting = '"event":"begin"' in line
-            yield stream, line
-
-    async def wait(self) -> int:
-        return self._status
-
-    async def write(self, data: bytes) -> None:
-        assert self.waiting and data.endswith(b"\n")
-        self.waiting = False
-
-    async def close_stdin(self) -> None: ...
-
-    async def kill(self, signal: int = 15) -> None:
-        self.killed = True
-
-
-class ScriptedSession:
-    """A session whose one program is scripted; keeps what it was asked for."""
-
-    def __init__(self, process: ScriptedProcess, arm: Arm = "stock") -> None:
-        self.spec = SessionSpec(name=arm, arm=arm)
-        self.process = process
-        self.files: dict[str, bytes] = {}
-        self.argv: list[str] = []
-        self.marks: list[str] = []
-
-    async def start(self, emit: object, clock: object) -> None: ...
-
-    async def sample(self, mark: str) -> None:
-        assert self.process.waiting, "the boundary was sampled while the client was running"
-        self.marks.append(mark)
-
-    async def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        group: str = "client",
-        env: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        elevated: bool = True,
-    ) -> Process:
-        self.argv = list(argv)
-        return self.process
-
-    async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        self.files[path] = data
-
-    async def get(self, path: str) -> bytes:
-        return self.files[path]
-
-    def mysql_address(self) -> tuple[str, int]:
-        return ("127.0.0.1", 1)
-
-    async def failed(self) -> Exception:  # type: ignore[override]
-        raise NotImplementedError
-
-    async def stop(self) -> None: ...
-
-
-def message(text: str) -> str:
-    return "kmltui " + text
-
-
-def phase(name: str) -> list[str]:
-    return [
-        message(f'{{"type":"phase","name":"{name}","event":"begin","mono_ns":5}}'),
-        message(f'{{"type":"phase","name":"{name}","event":"end","mono_ns":9}}'),
-    ]
 
 
 async def run_wisconsin(
@@ -241,7 +157,7 @@ class TestOutput:
         same = [proof("stock", "statement 1", "aa"), proof("kml", "statement 1", "aa")]
         assert differing_results(same) == []
         differ = [*same, proof("stock", "statement 2", "bb"), proof("kml", "statement 2", "cc")]
-        assert differing_results(differ) == ["statement 2: stock bb, kml cc"]
+        assert differing_results(differ) == ["checksum of statement 2: stock bb, kml cc"]
 
     async def test_the_clients_own_complaint_fails_the_run_and_ends_the_client(self) -> None:
         line = message('{"type":"fail","message":"statement 2: 999 rows, not 1000"}')

@@ -1,0 +1,105 @@
+"""Any program, run in all sessions: CPU time, system calls by name, wall time, exit status, output."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from kmltui.model import Log, Measure, Phase, Progress, Proof, WorkloadSpec
+from kmltui.workloads.declaration import Context, UsageError, Workload
+from kmltui.workloads.localprogram import find_local, is_local
+
+PHASE = "command"
+
+
+class Command(Workload):
+    name = "command"
+    title = "Command"
+    description = (
+        "Runs a program: one of the image by its name, or one of this machine by a path (./prog), which is copied into "
+        "the sessions with the libraries it needs. It is written after two dashes: kmltui run -- sha256sum /bin/sh."
+    )
+    bound = "loops"
+    default_loops = 1
+    phases = (PHASE,)
+
+    def spec(
+        self,
+        loops: int | None = None,
+        duration_s: float | None = None,
+        options: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+    ) -> WorkloadSpec:
+        if not command:
+            raise UsageError("which command? Write it after two dashes: kmltui run -- COMMAND …")
+        if is_local(command[0]):
+            find_local(command[0])
+        return msgspec.structs.replace(
+            super().spec(loops, duration_s, options), options={"command": shlex.join(command)}
+        )
+
+    async def prepare(self, ctx: Context) -> None:
+        program = shlex.split(ctx.spec.options["command"])[0]
+        if is_local(program):
+            await find_local(program).put(ctx)
+
+    async def run(self, ctx: Context) -> None:
+        argv = shlex.split(ctx.spec.options["command"])
+        environment: dict[str, str] = {}
+        if is_local(argv[0]):
+            local = find_local(argv[0])
+            argv[0], environment = local.path, local.environment
+        loops = ctx.spec.loops or 1
+        self._phase(ctx, "begin")
+        await ctx.session.sample(f"phase:{PHASE}")
+        began = time.monotonic()
+        statuses = []
+        for loop in range(1, loops + 1):
+            statuses.append(await self._once(ctx, argv, environment))
+            ctx.emit(
+                Progress(
+                    t_ns=ctx.clock(),
+                    session=ctx.name,
+                    phase=PHASE,
+                    loop=loop,
+                    loops=loops,
+                    fraction=loop / loops,
+                )
+            )
+        wall_s = (time.monotonic() - began) / loops
+        self._phase(ctx, "end")
+        ctx.emit(Measure(t_ns=ctx.clock(), session=ctx.name, name="wall time", unit="s", values={"each": wall_s}))
+        ctx.emit(
+            Proof(
+                t_ns=ctx.clock(),
+                session=ctx.name,
+                name="exit status",
+                subject=argv[0],
+                value=" ".join(map(str, sorted(set(statuses)))),
+                ok=not any(statuses),
+            )
+        )
+
+    async def _once(self, ctx: Context, argv: Sequence[str], environment: Mapping[str, str]) -> int:
+        process = await ctx.session.spawn(argv, group="client", env=environment)
+        async for stream, line in process.lines():
+            ctx.emit(
+                Log(
+                    t_ns=ctx.clock(),
+                    session=ctx.name,
+                    source="client",
+                    text=line,
+                    level="warning" if stream == "stderr" else "info",
+                )
+            )
+        return await process.wait()
+
+    def _phase(self, ctx: Context, event: Literal["begin", "end"]) -> None:
+        ctx.emit(Phase(t_ns=ctx.clock(), session=ctx.name, name=PHASE, event=event))
+
+
+WORKLOADS = (Command(),)

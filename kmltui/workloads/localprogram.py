@@ -1,0 +1,93 @@
+"""A program of this machine, with the libraries it needs, brought into a session.
+
+The C library and the dynamic loader are always the session's own: they belong together, and in a KML session they are
+the ones whose system calls are direct.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from kmltui.workloads.declaration import Context, UsageError, WorkloadError
+
+DIRECTORY = "/trusted/local"
+_ELF64_X86 = b"\x7fELF\x02\x01\x01"
+_MACHINE_X86_64 = 62
+_SESSIONS_OWN = re.compile(
+    r"^(linux-vdso|ld-linux-x86-64|libc|libm|libmvec|libpthread|libdl|librt|libresolv|libutil|libanl|libBrokenLocale)\.so"
+)
+_IMAGE = ("/usr/", "/bin/", "/sbin/", "/trusted/")
+
+
+@dataclass(frozen=True)
+class LocalProgram:
+    """The files to be brought: the program and the shared libraries that are not the session's own."""
+
+    program: Path
+    libraries: tuple[Path, ...]
+
+    @property
+    def path(self) -> str:
+        """Where it is in the session."""
+        return f"{DIRECTORY}/{self.program.name}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LD_LIBRARY_PATH": f"{DIRECTORY}/lib"} if self.libraries else {}
+
+    async def put(self, ctx: Context) -> None:
+        """Copy everything into the session, with rewritten system calls where the session's other files have them."""
+        from kmltui.kml.rewrite import rewrite_elf  # noqa: PLC0415  (a disassembler, which no other workload needs)
+
+        rewritten = ctx.session.spec.arm in ("kml", "stock+libc")
+        targets = {self.path: self.program} | {f"{DIRECTORY}/lib/{lib.name}": lib for lib in self.libraries}
+        for target, source in targets.items():
+            try:
+                data = source.read_bytes()
+            except OSError as error:
+                raise WorkloadError(f"{source} cannot be read: {error.strerror}") from error
+            if rewritten and (result := rewrite_elf(data, target)) and result.data is not None:
+                data = result.data
+            await ctx.session.put(target, data, 0o755)
+
+
+def is_local(program: str) -> bool:
+    """Whether a command's first word means a file of this machine: a path that is not one of the image's."""
+    return "/" in program and not program.startswith(_IMAGE)
+
+
+def find_local(program: str) -> LocalProgram:
+    """The program and its libraries. Raises :class:`UsageError` if it cannot be run in a session."""
+    path = Path(program)
+    try:
+        head = path.open("rb").read(20)
+    except OSError as error:
+        raise UsageError(f"{program} cannot be read: {error.strerror}") from error
+    if head[:7] != _ELF64_X86 or int.from_bytes(head[18:20], "little") != _MACHINE_X86_64:
+        raise UsageError(
+            f"{program} is not a program for 64-bit x86; scripts can be run with the image's interpreter only"
+        )
+    return LocalProgram(path, tuple(_libraries(path)))
+
+
+def _libraries(path: Path) -> list[Path]:
+    """What the loader of this machine would load for it, except what belongs to the C library."""
+    try:
+        done = subprocess.run(["ldd", str(path.absolute())], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UsageError(f"the libraries of {path} cannot be found without ldd: {error}") from error
+    if done.returncode != 0:
+        return []  # statically linked
+    found = []
+    for line in done.stdout.splitlines():
+        name, arrow, rest = line.strip().partition(" => ")
+        if not arrow or _SESSIONS_OWN.match(name):
+            continue
+        if rest.startswith("not found"):
+            raise UsageError(f"{path} needs {name}, which is not on this machine")
+        # Its name in the session is the one it is asked for by, whatever file that leads to here.
+        found.append(Path(rest.partition(" (")[0]).with_name(name))
+    return found

@@ -1,0 +1,94 @@
+"""A session whose one program is scripted, for tests of what workloads do with a client's output."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from kmltui.model import Arm, SessionSpec
+from kmltui.sessions.protocol import Process
+
+
+class ScriptedProcess:
+    """A client that prints given lines; after each phase's beginning it waits to be told to go on."""
+
+    pid = 4711
+
+    def __init__(self, lines: Sequence[str | tuple[str, str]], status: int = 0) -> None:
+        self._lines = [line if isinstance(line, tuple) else ("stdout", line) for line in lines]
+        self._status = status
+        self.started = False
+        self.waiting = False
+        self.killed = False
+
+    async def lines(self) -> AsyncIterator[tuple[str, str]]:
+        self.started = True
+        for stream, line in self._lines:
+            assert not self.waiting, "the client was not told to go on"
+            self.waiting = '"event":"begin"' in line
+            yield stream, line
+
+    async def wait(self) -> int:
+        return self._status
+
+    async def write(self, data: bytes) -> None:
+        assert self.waiting and data.endswith(b"\n")
+        self.waiting = False
+
+    async def close_stdin(self) -> None: ...
+
+    async def kill(self, signal: int = 15) -> None:
+        self.killed = True
+
+
+class ScriptedSession:
+    """A session whose one program is scripted; keeps what it was asked for."""
+
+    def __init__(self, process: ScriptedProcess, arm: Arm = "stock") -> None:
+        self.spec = SessionSpec(name=arm, arm=arm)
+        self.process = process
+        self.files: dict[str, bytes] = {}
+        self.argv: list[str] = []
+        self.marks: list[str] = []
+
+    async def start(self, emit: object, clock: object) -> None: ...
+
+    async def sample(self, mark: str) -> None:
+        assert self.process.waiting or not self.process.started, "the boundary was sampled while the client was running"
+        self.marks.append(mark)
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        group: str = "client",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        elevated: bool = True,
+    ) -> Process:
+        self.argv = list(argv)
+        return self.process
+
+    async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        self.files[path] = data
+
+    async def get(self, path: str) -> bytes:
+        return self.files[path]
+
+    def mysql_address(self) -> tuple[str, int]:
+        return ("127.0.0.1", 1)
+
+    async def failed(self) -> Exception:  # type: ignore[override]
+        raise NotImplementedError
+
+    async def stop(self) -> None: ...
+
+
+def message(text: str) -> str:
+    return "kmltui " + text
+
+
+def phase(name: str) -> list[str]:
+    return [
+        message(f'{{"type":"phase","name":"{name}","event":"begin","mono_ns":5}}'),
+        message(f'{{"type":"phase","name":"{name}","event":"end","mono_ns":9}}'),
+    ]
