@@ -228,14 +228,14 @@ class _Build:
         return home
 
     def _kernel_tree(self, parts: _Parts, keys: dict[str, str]) -> Path:
-        home = store.root() / "trees" / f"kernel-{keys['kernel']}-{hash_of(str(store.root()))[:6]}"
+        home = store.root() / "trees" / f"kernel-{keys['kernel']}"
         if not home.exists():
             with step("unpacking the kernel", self.report) as current:
                 directory = self.work / "kernel"
                 image = next(p for p in parts.kernel_packages if p.name.startswith("linux-image-"))
                 kernel.unpack_kernel(self.debs / image.file_name, directory / "boot")
                 others = self._files([p for p in parts.kernel_packages if p is not image])
-                kernel.unpack_headers(others, self._files(parts.kernel_libraries), directory, home=home, step=current)
+                kernel.unpack_headers(others, self._files(parts.kernel_libraries), directory, current)
                 self._keep(directory, home)
         return home
 

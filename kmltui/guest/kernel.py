@@ -109,19 +109,18 @@ def unpack_kernel(package: Path, directory: Path) -> None:
         raise ImageError(f"{package.name} holds no kernel")
 
 
-def unpack_headers(
-    packages: Sequence[Path], libraries: Sequence[Path], directory: Path, *, home: Path, step: Step
-) -> None:
-    """Unpack headers and kbuild ``packages`` into ``directory``, which will be moved to ``home``.
+def unpack_headers(packages: Sequence[Path], libraries: Sequence[Path], directory: Path, step: Step) -> None:
+    """Unpack headers and kbuild ``packages`` into ``directory``, which may be moved afterwards.
 
     ``libraries`` are the packages that kbuild's own programs need.
     """
+    here = "$(dir $(realpath $(lastword $(MAKEFILE_LIST))))"
     for number, package in enumerate(packages):
         step.at(number / (len(packages) + 1))
         subprocess.run(["dpkg-deb", "-x", package, directory], check=True)
     unpack_all(libraries, directory / "host", step)
     for path in directory.glob("usr/src/linux-headers-*/Makefile"):
-        path.write_text(path.read_text().replace("/usr/src/linux-headers", f"{home}/usr/src/linux-headers"))
+        path.write_text(path.read_text().replace("/usr/src/linux-headers", f"{here}../linux-headers"))
     for path in sorted(directory.glob("usr/lib/linux-kbuild-*/**/*")):
         if path.is_file() and not path.is_symlink() and _is_program(path):
             _wrap(path, directory)

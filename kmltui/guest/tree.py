@@ -132,6 +132,8 @@ def is_dynamic_program(path: Path) -> bool:
 
 def remove(path: Path) -> None:
     """Remove a directory tree, whatever its permissions; nothing happens if it is not there."""
+    if path.is_symlink():
+        path.unlink()
     if not path.exists():
         return
     for directory, _names, _entries in os.walk(path):
