@@ -35,13 +35,22 @@ class Comparison(Struct):
 
 
 @dataclass(frozen=True)
-class _Figure:
+class Figure:
+    """A figure that can be compared."""
+
     key: str
     unit: str
     value: Callable[[Figures], float | None]
     tick_sampled: bool = False
     per_work: bool = True
     """Grows with the work done: between runs of equal time it is compared per query."""
+
+    def of(self, figures: Figures, per_query: bool) -> float | None:
+        """Its value in a run, ``per_query`` divided by the queries done if it grows with the work."""
+        value = self.value(figures)
+        if value is None or not (per_query and self.per_work):
+            return value
+        return value / figures.queries if figures.queries else None
 
 
 def _cpu(part: Callable[[Figures], CpuSeconds | Instructions | None], field: str) -> Callable[[Figures], float | None]:
@@ -66,20 +75,20 @@ _PARTS: dict[str, Callable[[Figures], CpuSeconds | Instructions | None]] = {
     "client": lambda figures: figures.client,
 }
 
-FIGURES: tuple[_Figure, ...] = (
+FIGURES: tuple[Figure, ...] = (
     *(
-        _Figure(f"{name}.{field}", "s", _cpu(part, field), tick_sampled=field != "total")
+        Figure(f"{name}.{field}", "s", _cpu(part, field), tick_sampled=field != "total")
         for name, part in _PARTS.items()
         for field in ("total", "user", "system")
     ),
     *(
-        _Figure(f"instructions.{field}", "instructions", _cpu(lambda figures: figures.instructions, field))
+        Figure(f"instructions.{field}", "instructions", _cpu(lambda figures: figures.instructions, field))
         for field in ("total", "user", "system")
     ),
-    _Figure("duration_s", "s", lambda figures: figures.duration_s, per_work=False),
-    _Figure("queries_per_s", "1/s", lambda figures: figures.queries_per_s, per_work=False),
-    *(_Figure(f"latency.{field}", "us", _latency(field), per_work=False) for field in ("p50_us", "p95_us", "p99_us")),
-    _Figure("syscalls", "calls", _calls),
+    Figure("duration_s", "s", lambda figures: figures.duration_s, per_work=False),
+    Figure("queries_per_s", "1/s", lambda figures: figures.queries_per_s, per_work=False),
+    *(Figure(f"latency.{field}", "us", _latency(field), per_work=False) for field in ("p50_us", "p95_us", "p99_us")),
+    Figure("syscalls", "calls", _calls),
 )
 """What is compared, in the order of a report."""
 
@@ -93,8 +102,8 @@ def compare(
     """
     found = {}
     for figure in FIGURES:
-        a = [_value(figure, figures, per_query) for figures in baseline]
-        b = [_value(figure, figures, per_query) for figures in compared]
+        a = [figure.of(figures, per_query) for figures in baseline]
+        b = [figure.of(figures, per_query) for figures in compared]
         pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
         if not pairs:
             continue
@@ -113,13 +122,6 @@ def compare(
         )
     _mark_tick_error(found, baseline, compared, tick_hz)
     return found
-
-
-def _value(figure: _Figure, figures: Figures, per_query: bool) -> float | None:
-    value = figure.value(figures)
-    if value is None or not (per_query and figure.per_work):
-        return value
-    return value / figures.queries if figures.queries else None
 
 
 def _mark_tick_error(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from kmltui.analysis.report import html, json, markdown, text
 from kmltui.analysis.report.document import document
+from kmltui.analysis.report.versus import render_versus
 from kmltui.analysis.summary import Summary
 
 Format = Literal["text", "markdown", "json", "html"]
@@ -27,4 +28,4 @@ def render(summary: Summary, format: str = "text") -> str:
     raise ValueError(f"{format}: is not a format of reports; there are {', '.join(FORMATS)}")
 
 
-__all__ = ["FORMATS", "Format", "render"]
+__all__ = ["FORMATS", "Format", "render", "render_versus"]

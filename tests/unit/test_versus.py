@@ -1,0 +1,66 @@
+"""Two recordings against each other: first what is not the same around them, then what is not the same in them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from recording_samples import HEADER
+from test_summary import TestBench, two_sessions
+
+from kmltui.analysis.report import FORMATS, render_versus
+from kmltui.analysis.summary import Summary, summarise
+from kmltui.analysis.versus import compare_recordings
+from kmltui.model import Environment, Header, Record, WorkloadSpec
+
+
+def on(kernel: str, run: list[Record]) -> Summary:
+    header, *rest = run
+    facts = {"kernel": kernel, "accelerator": "KVM", "libc": "2.36"}
+    return summarise([header, *(Environment(t_ns=1, session=s, facts=facts) for s in ("stock", "kml")), *rest[1:]])
+
+
+def test_differences_of_the_environment_come_first() -> None:
+    versus = compare_recordings(on("6.1", TestBench.bench(5)), on("6.12", TestBench.bench(5)))
+    assert [(item.what, item.left, item.right) for item in versus.environment] == [("kernel", "6.1", "6.12")]
+    report = render_versus(versus)
+    assert report.index("What differs in the environment") < report.index("Session stock")
+    assert max(map(len, report.splitlines())) <= 80
+
+
+def test_figures_are_compared_with_an_interval_where_there_are_runs_enough() -> None:
+    noisy = TestBench.bench(8, noise=0.01)
+    versus = compare_recordings(summarise(noisy), summarise(TestBench.bench(8, kml=0.8, noise=0.01)))
+    total = next(change for change in versus.sessions["kml"] if change.figure == "cpu_s.total")
+    assert total.change == pytest.approx(0.8 / 0.97 - 1, abs=0.001)
+    assert total.interval is not None and total.interval[0] <= total.change <= total.interval[1] < 0 and total.shown
+    assert "kml took 17.5 % less CPU time on the right" in versus.verdict
+    assert "stock: no difference in CPU time is shown" in versus.verdict
+    assert "KML saved 3.0 % on the left and 20.0 % on the right" in versus.verdict
+
+
+def test_single_runs_have_no_interval() -> None:
+    versus = compare_recordings(summarise(two_sessions(90)), summarise(two_sessions(80)))
+    total = next(change for change in versus.sessions["kml"] if change.figure == "cpu_s.total")
+    assert total.change == pytest.approx(80 / 90 - 1) and total.interval is None and total.shown is None
+
+
+def test_sums_of_different_work_are_not_compared() -> None:
+    other = Header(workload=WorkloadSpec(name="wisconsin", loops=7), sessions=HEADER.sessions)
+    versus = compare_recordings(summarise(two_sessions()), summarise([other, *two_sessions()[1:]]))
+    assert not versus.same_work and "different work" in versus.verdict
+    assert not any(change.figure.startswith("cpu_s") for change in versus.sessions["stock"])
+
+
+def test_nothing_in_common_is_said() -> None:
+    assert (
+        "no completed session in common" in compare_recordings(summarise(two_sessions()), summarise([HEADER])).verdict
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_holds_it(form: str) -> None:
+    report = render_versus(compare_recordings(summarise(two_sessions()), summarise(two_sessions(80))), form)
+    assert "kml" in report and report.endswith("\n")
+    if form == "json":
+        assert json.loads(report)["sessions"]["kml"][0]["figure"] == "cpu_s.total"
