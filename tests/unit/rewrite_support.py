@@ -35,8 +35,8 @@ class Rewritten:
     root: Path
     original: Path
     lib: Path
-    report: SiteReport
-    _built: dict[tuple[object, ...], Path] = field(default_factory=dict)
+    report: SiteReport = field(repr=False)
+    _built: dict[tuple[object, ...], Path] = field(default_factory=dict, repr=False)
 
     def file(self, name: str) -> FileReport:
         return next(f for f in self.report.files if f.path == name)

@@ -116,7 +116,7 @@ def test_calls_come_through_thunks(rewritten: Rewritten) -> None:
     done = rewritten.run(rewritten.compile(COUNTING))
     counts = dict(line.rsplit(" ", 1) for line in done.stdout.split("\n") if line)
     assert len(counts) == 30
-    expected = {call: "1" for call in counts}
+    expected = dict.fromkeys(counts, "1")
     for call in counts:
         if call.startswith("pthread_mutex_lock"):
             expected[call] = "0"  # nobody else wants it
@@ -156,8 +156,8 @@ struct search { void *wanted; int found; };
 static _Unwind_Reason_Code look(struct _Unwind_Context *context, void *argument)
 {
     struct search *search = argument;
-    search->found |= _Unwind_FindEnclosingFunction((void *)_Unwind_GetIP(context)) == search->wanted;
-    return _URC_NO_REASON;
+    search->found = _Unwind_FindEnclosingFunction((void *)_Unwind_GetIP(context)) == search->wanted;
+    return search->found ? _URC_NORMAL_STOP : _URC_NO_REASON;
 }
 
 /* At every single instruction: does the way up from here lead to the function that made the call? */
@@ -306,7 +306,7 @@ def test_static_programs_work(rewritten: Rewritten, flags: tuple[str, ...], tmp_
     result = rewrite_elf(program.read_bytes(), "static")
     assert result is not None
     assert result.data is not None
-    assert sum(site.method != "left alone" for site in result.report.sites) > 10
+    assert result.report.rewritten
     (tmp_path / "static").write_bytes(result.data)
     (tmp_path / "static").chmod(0o755)
     done = rewritten.run(tmp_path / "static", "word")
@@ -314,16 +314,16 @@ def test_static_programs_work(rewritten: Rewritten, flags: tuple[str, ...], tmp_
 
 
 @pytest.mark.skipif(not shutil.which("gdb"), reason="no gdb")
-def test_a_debugger_sees_the_caller_from_within_a_thunk(rewritten: Rewritten) -> None:
-    program = rewritten.compile("#include <unistd.h>\nint main(void) { return getppid() == 0; }", "-g", "-O0")
-    libc = Elf.parse((rewritten.lib / LIBC).read_bytes())
-    site = next(s for s in rewritten.file(LIBC).sites if s.symbol.startswith("getppid"))
-    commands = ["break main", "run", "break getppid", "continue", "stepi", "stepi", "bt", "x/i $pc"]
+def test_a_debugger_sees_the_caller_at_every_step(rewritten: Rewritten) -> None:
+    program = rewritten.compile("#include <unistd.h>\nint main(void) { return isatty(0); }", "-g", "-O0")
+    commands = ["break main", "run", "break tcgetattr", "continue", *["stepi", "x/i $pc", "bt -1"] * 12]
     arguments = [a for command in commands for a in ("-ex", command)]
     done = subprocess.run(
         ["gdb", "-nx", "-q", "-batch", *arguments, program], capture_output=True, text=True, timeout=60, check=False
     )
     if "ptrace" in done.stderr:
         pytest.skip("ptrace is not permitted here")
-    assert libc.build_id and site.method == "jump"
-    assert "main () at" in done.stdout.split("getppid")[-1]
+    outermost = [line for line in done.stdout.splitlines() if line.startswith("#")]
+    assert "*0x10000" in done.stdout
+    assert len(outermost) == 12
+    assert all("main () at" in line for line in outermost), done.stdout

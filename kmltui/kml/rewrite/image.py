@@ -16,7 +16,7 @@ own end, and `_dl_find_object`, hence the unwinder, would not find it behind tha
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from kmltui.kml.rewrite.elf import (
@@ -43,6 +43,15 @@ _TABLE_TAGS: dict[int, int] = {
     SectionType.GNU_HASH: Tag.GNU_HASH,
     SectionType.DYNSYM: Tag.SYMTAB,
 }
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Unwinding tables of the added code; empty where the file has none."""
+
+    eh_frame_hdr: bytes = b""
+    eh_frame: bytes = b""
+    debug_frame: bytes = b""
 
 
 class Appended:
@@ -82,8 +91,8 @@ class Appended:
         """The address of the tables if `size` bytes of code stand at `text`."""
         return _up(text + size if text == self._free else self._free, 8)
 
-    def close(self, text: int, code: bytes, eh_frame_hdr: bytes, eh_frame: bytes) -> bytes:
-        """The new file: `code` at the address `text`, one of `places`, the tables, if any, each on 8 bytes."""
+    def close(self, text: int, code: bytes, tables: Tables) -> bytes:
+        """The new file: `code` at the address `text`, one of `places`, and the tables, if any, each on 8 bytes."""
         tail = self._fill_bss() if self._elf.is_loader else bytearray()
         self._out += bytes(-len(self._out) % PAGE)
         start = len(self._out)
@@ -95,11 +104,12 @@ class Appended:
             self._add(TEXT_SECTION, SHF_ALLOC | SHF_EXECINSTR, code, delta)
         else:
             self._fill_code(text, code)
-        if eh_frame_hdr:
-            header = self._add(".kml.eh_frame_hdr", SHF_ALLOC, eh_frame_hdr, delta)
+        eh_frame = tables.eh_frame
+        if tables.eh_frame_hdr:
+            header = self._add(".kml.eh_frame_hdr", SHF_ALLOC, tables.eh_frame_hdr, delta)
             for segment in self._segments:
                 if segment.type == SegmentType.GNU_EH_FRAME:
-                    _place(segment, header, delta, len(eh_frame_hdr))
+                    _place(segment, header, delta, len(tables.eh_frame_hdr))
         if self._elf.is_loader:
             self._out += bytes(-len(self._out) % 8)
             eh_frame += bytes(-(len(self._out) + len(eh_frame)) % PAGE)
@@ -108,6 +118,8 @@ class Appended:
         self._write_segments(start, delta)
         if tail:
             self._append_tail(tail)
+        if tables.debug_frame and all(s.name != ".debug_frame" for s in self._sections):
+            self._add(".debug_frame", 0, tables.debug_frame, 0)
         self._write_sections()
         return bytes(self._out)
 
@@ -157,13 +169,12 @@ class Appended:
         struct.pack_into("<Q", self._out, self._elf.dynamic_places[_TABLE_TAGS[table.type]], table.addr)
 
     def _add(self, name: str, flags: int, content: bytes, delta: int) -> int:
-        """Append a section; its place in the file."""
+        """Append a section, to stand `delta` further in memory than in the file if it is loaded; its place."""
         self._out += bytes(-len(self._out) % 8)
         at = len(self._out)
         align = 16 if flags & SHF_EXECINSTR else 8
-        self._sections.append(
-            Section(0, SectionType.PROGBITS, flags, at + delta, at, len(content), 0, 0, align, 0, name)
-        )
+        address = at + delta if flags & SHF_ALLOC else 0
+        self._sections.append(Section(0, SectionType.PROGBITS, flags, address, at, len(content), 0, 0, align, 0, name))
         self._out += content
         return at
 

@@ -13,11 +13,11 @@ from msgspec import structs
 from kmltui.kml.rewrite.code import SYSCALL, Code
 from kmltui.kml.rewrite.elf import MALFORMED, Elf, ElfError
 from kmltui.kml.rewrite.entry import add_entry
-from kmltui.kml.rewrite.image import TEXT_SECTION, Appended
+from kmltui.kml.rewrite.image import TEXT_SECTION, Appended, Tables
 from kmltui.kml.rewrite.plan import Names, Plan, Planner
 from kmltui.kml.rewrite.report import FileReport, Site, SiteReport
 from kmltui.kml.rewrite.thunks import Thunks
-from kmltui.kml.rewrite.unwind import Frames, UnwindError, header_size, write_frames, write_header
+from kmltui.kml.rewrite.unwind import Frames, UnwindError, header_size, write_debug_frame, write_frames, write_header
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,15 @@ def _build(planner: Planner, plans: list[Plan]) -> bytes:
             break
     for place, patch in thunks.patches:
         appended.patch(place, patch)
-    header = records = b""
+    tables = Tables()
     if frames.eh_frame is not None:
         header_address = appended.tables(thunks.base, len(thunks.text))
         records_address = header_address + header_size(len(frames.entries) + len(thunks.frames))
         records_address += -records_address % 8
         records, entries = write_frames(thunks.frames, records_address)
         header = write_header([*frames.entries, *entries], frames.eh_frame, header_address)
-    return appended.close(thunks.base, bytes(thunks.text), header, records)
+        tables = Tables(header, records, write_debug_frame(thunks.frames))
+    return appended.close(thunks.base, bytes(thunks.text), tables)
 
 
 def _sites(elf: Elf, plans: list[Plan]) -> list[Site]:

@@ -55,10 +55,15 @@ class Thunks:
     code: Code
     base: int
     text: bytearray = field(default_factory=bytearray)
-    patches: list[tuple[int, bytes]] = field(default_factory=list)
-    """(address, bytes) to overwrite."""
+    _runs: list[tuple[int, bytes]] = field(default_factory=list)
+    _holes: list[tuple[int, bytes]] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
     """The unwinding entries that the code needs."""
+
+    @property
+    def patches(self) -> list[tuple[int, bytes]]:
+        """(address, bytes) to overwrite, in this order: some holes are in what replaced runs leave over."""
+        return self._runs + self._holes
 
     @property
     def here(self) -> int:
@@ -90,13 +95,13 @@ class Thunks:
                 self.replace(plan.start, plan.address, jump(plan.start, start))
             else:
                 self.replace(plan.start, plan.address, short_jump(plan.start, plan.hole))
-                self.replace(plan.hole, plan.hole + JUMP_SIZE, jump(plan.hole, start))
+                self._holes.append((plan.hole, jump(plan.hole, start)))
         if plan.function:
             self.frames.append(copied_frame(plan.function.fde, start, described, pairs))
 
     def replace(self, start: int, end: int, code: bytes) -> None:
         """What the new bytes leave over is never executed; a breakpoint there says so if it is."""
-        self.patches.append((start, code.ljust(end - start, _INT3)))
+        self._runs.append((start, code.ljust(end - start, _INT3)))
 
     def _detour(self, plan: Plan) -> list[tuple[int, int]]:
         pairs = []
@@ -134,5 +139,5 @@ class Thunks:
                 self._copy(instruction)
         values = dict(self.code.elf.relocated_words())
         for place in plan.labels:
-            self.patches.append((place, struct.pack("<Q", moved[values[place]])))
+            self._runs.append((place, struct.pack("<Q", moved[values[place]])))
         return pairs

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from kmltui.kml.rewrite.elf import MALFORMED, Elf, SegmentType
 
-_PCREL, _DATAREL, _INDIRECT, _OMIT = 0x10, 0x30, 0x80, 0xFF
+_PCREL, _DATAREL, _OMIT = 0x10, 0x30, 0xFF
 _ULEB, _UDATA2, _UDATA4, _UDATA8, _SLEB, _SDATA2, _SDATA4, _SDATA8 = 1, 2, 3, 4, 9, 10, 11, 12
-_PCREL_SDATA4 = _PCREL | _SDATA4
+_ABSOLUTE, _PCREL_SDATA4 = 0, _PCREL | _SDATA4
 _TABLE_ENCODING = _DATAREL | _SDATA4
 _FIXED = {0: "<Q", _UDATA2: "<H", _UDATA4: "<I", _UDATA8: "<Q", _SDATA2: "<h", _SDATA4: "<i", _SDATA8: "<q"}
 
@@ -312,12 +312,16 @@ def _rules(fde: Fde) -> Iterator[tuple[int, bytes]]:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An entry to write: the code it is for, its CIE (all but the length and the id), its call-frame instructions."""
+    """An entry to write: the code it is for, its CIE but for length, id and how addresses are encoded, its rules."""
 
     start: int
     end: int
-    cie: bytes
-    instructions: bytes
+    cie_head: bytes
+    cie_rules: bytes
+    rules: bytes
+
+    def cie(self, encoding: int) -> bytes:
+        return self.cie_head + bytes([1, encoding]) + self.cie_rules
 
 
 def copied_frame(fde: Fde, start: int, end: int, pairs: Sequence[tuple[int, int]]) -> Frame:
@@ -342,7 +346,7 @@ def copied_frame(fde: Fde, start: int, end: int, pairs: Sequence[tuple[int, int]
     cie = fde.cie
     signal = b"S" if b"S" in cie.augmentation else b""
     head = bytes([cie.version]) + b"zR" + signal + b"\0\x01" + cie.data_align + cie.return_register
-    return Frame(start, end, head + b"\x01" + bytes([_PCREL_SDATA4]) + cie.instructions, bytes(out))
+    return Frame(start, end, head, cie.instructions, bytes(out))
 
 
 def slow_frame(start: int, end: int) -> Frame:
@@ -351,12 +355,12 @@ def slow_frame(start: int, end: int) -> Frame:
     Described as a signal's frame without a frame: the caller is at rcx - 2 itself, not behind it, with the same
     stack pointer and registers, and is then unwound by its own rules.
     """
-    head = b"\x01zRS\0\x01\x78\x10\x01" + bytes([_PCREL_SDATA4])
+    head = b"\x01zRS\0\x01\x78\x10"
     rules = (
         b"\x0c\x07\x00"  # DW_CFA_def_cfa rsp+0
         b"\x16\x10\x02\x72\x7e"  # DW_CFA_val_expression rip, DW_OP_breg2 (rcx) -2
     )
-    return Frame(start, end, head + rules, b"")
+    return Frame(start, end, head, rules, b"")
 
 
 def write_frames(frames: Sequence[Frame], address: int) -> tuple[bytes, list[tuple[int, int]]]:
@@ -365,16 +369,31 @@ def write_frames(frames: Sequence[Frame], address: int) -> tuple[bytes, list[tup
     cies: dict[bytes, int] = {}
     entries = []
     for frame in frames:
-        if frame.cie not in cies:
-            cies[frame.cie] = len(out)
-            out += _padded(struct.pack("<I", 0) + frame.cie)
+        cie = frame.cie(_PCREL_SDATA4)
+        if cie not in cies:
+            cies[cie] = len(out)
+            out += _padded(struct.pack("<I", 0) + cie)
         at = len(out)
         entries.append((frame.start, address + at))
         begin = frame.start - (address + at + 8)
-        fde = struct.pack("<IiI", at + 4 - cies[frame.cie], begin, frame.end - frame.start)
-        out += _padded(fde + b"\0" + frame.instructions)
+        fde = struct.pack("<IiI", at + 4 - cies[cie], begin, frame.end - frame.start)
+        out += _padded(fde + b"\0" + frame.rules)
     out += struct.pack("<I", 0)
     return bytes(out), entries
+
+
+def write_debug_frame(frames: Sequence[Frame]) -> bytes:
+    """The same as a .debug_frame section, where debuggers look beside the file's own .eh_frame."""
+    out = bytearray()
+    cies: dict[bytes, int] = {}
+    for frame in frames:
+        cie = frame.cie(_ABSOLUTE)
+        if cie not in cies:
+            cies[cie] = len(out)
+            out += _padded(struct.pack("<I", 0xFFFFFFFF) + cie)
+        begin_and_size = struct.pack("<QQ", frame.start, frame.end - frame.start)
+        out += _padded(struct.pack("<I", cies[cie]) + begin_and_size + b"\0" + frame.rules)
+    return bytes(out)
 
 
 def _padded(body: bytes) -> bytes:
