@@ -20,7 +20,6 @@ from kmltui.guest.image import Image
 from kmltui.guest.progress import Report, silent, step
 from kmltui.guest.store import MANIFEST_VERSION, Layer, Manifest
 
-_KINDS = ("kernel", "initrd", "sites")
 _MANIFEST_MAX = 1 << 22
 _LAYER_MAX = 4 << 30
 
@@ -29,7 +28,7 @@ def export_image(image: Image, path: Path, report: Report = silent) -> None:
     """Write ``image`` to the file ``path``, whole or not at all. Raises :class:`ImageError`, OSError."""
     if what := store.damage(image.manifest, thorough=True):
         raise ImageError(f"the image {image.name} is damaged: {what}; make it anew with `kmltui guest build`")
-    layers = {kind: image.manifest.layers[kind] for kind in _KINDS}
+    layers = {kind: image.manifest.layers[kind] for kind in store.NEEDED}
     manifest = msgspec.json.encode(replace(image.manifest, layers=layers, imported=True))
     temporary = path.with_name(path.name + ".part")
     try:
@@ -92,7 +91,7 @@ def _read(archive: tarfile.TarFile, work: Path) -> Manifest:
             if member.name != "manifest.json" or member.size > _MANIFEST_MAX:
                 raise tarfile.TarError("it does not begin with a manifest")
             manifest = msgspec.json.decode(contents.read(), type=Manifest)
-            if manifest.version != MANIFEST_VERSION or set(manifest.layers) != set(_KINDS):
+            if manifest.version != MANIFEST_VERSION or set(manifest.layers) != set(store.NEEDED):
                 raise tarfile.TarError("it was written by another version of kmltui")
             if not all(layer.key.isalnum() for layer in manifest.layers.values()):
                 raise tarfile.TarError("its manifest names files that no image has")

@@ -28,6 +28,9 @@ from kmltui.guest.progress import Report, step
 from kmltui.guest.spec import ImageSpec
 
 MANIFEST_VERSION = 1
+NEEDED = ("kernel", "initrd", "sites")
+"""The layers that an image needs once it is made; the others are kept for the next build, which checks them."""
+
 NEEDED_BYTES = 2 << 30
 """Free disk space that a build asks for."""
 
@@ -121,15 +124,13 @@ def sha256_of(path: Path) -> str:
 
 
 def damage(manifest: Manifest, *, thorough: bool = False) -> str:
-    """What is wrong with the files of an image that are booted, in words; empty if nothing is.
+    """What is wrong with the files of an image that are needed to run it, in words; empty if nothing is.
 
-    A file whose size and time are as recorded is believed; ``thorough`` reads every file.
+    A file whose size and time are as recorded is believed; ``thorough`` reads them all.
     """
-    for kind, layer in manifest.layers.items():
+    for kind in NEEDED:
+        layer = manifest.layers[kind]
         path = layer_path(layer)
-        booted = kind in ("kernel", "initrd")
-        if not (booted or thorough):
-            continue
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -149,7 +150,9 @@ def finished(kind: str, key: str, temporary: Path) -> Layer:
         os.fsync(stream.fileno())
     status = temporary.stat()
     layer = Layer(path.name, key, status.st_size, sha256_of(temporary), status.st_mtime_ns)
-    _note(path).write_bytes(msgspec.json.encode(layer))
+    note = _note(temporary)
+    note.write_bytes(msgspec.json.encode(layer))
+    note.replace(_note(path))
     temporary.replace(path)
     return layer
 

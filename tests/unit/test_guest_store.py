@@ -74,12 +74,12 @@ def test_damage_that_keeps_size_and_time_is_found_by_a_thorough_look() -> None:
     import os
 
     image = make_image()
-    layer = image.manifest.layers["base"]
+    layer = image.manifest.layers["initrd"]
     path = store.layer_path(layer)
     path.write_bytes(b"X" * layer.size)
     os.utime(path, ns=(layer.mtime_ns, layer.mtime_ns))
-    assert "base-basekey" in store.damage(image.manifest, thorough=True)
-    assert store.existing("base", "basekey") is None
+    assert "initrd-initrdkey" in store.damage(image.manifest, thorough=True)
+    assert store.existing("initrd", "initrdkey") is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version": 999}', "\xff"])
