@@ -1,4 +1,4 @@
-"""The beginning of a recording, from a file or a stream: is it one, and what does its header say."""
+"""The beginning of a recording: is it one, and what does its header say."""
 
 from __future__ import annotations
 

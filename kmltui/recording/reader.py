@@ -42,6 +42,7 @@ class Reader:
             pass
         self._parser = FrameParser(_DATA_START)
         self._decoder = Decoder()
+        self._incoming: Iterator[Timed] = iter(())
         self._told_header = False
 
     @classmethod
@@ -140,31 +141,28 @@ class Reader:
             found += [record for record in self._decode(offset, Decoder(), stop=next_offset) if is_landmark(record)]
         return found
 
-    def follow(self, start_ns: int) -> None:
-        """Let :meth:`poll` go on at ``start_ns`` (or up to a minute before it) instead of where it is."""
-        self._table.refresh(self.size_bytes)
-        offset = _DATA_START if start_ns <= 0 else self._table.offset_before(start_ns - DISORDER_NS)
-        self._parser = FrameParser(offset)
-        end, last_ns = self._decoder.end, self._decoder.last_ns
-        self._decoder = Decoder()
-        self._decoder.end, self._decoder.last_ns = end, last_ns
-
-    def poll(self, limit: int = 4096) -> list[Record]:
+    def poll(self, limit: int = 512) -> list[Record]:
         """New complete records since the last poll, the header first of all; empty if there are none yet.
 
-        Returns once about ``limit`` records are there: call it again until it returns nothing. Never blocks.
+        Returns ``limit`` of them at most, a few milliseconds' work: call it again until it returns nothing. Never
+        blocks.
         """
         found: list[Record] = []
         if not self._told_header:
             self._told_header = True
             found.append(self.header)
         while len(found) < limit:
-            data = self._pread(BLOCK_BYTES, self._parser.offset + self._parser.pending_bytes)
-            if not data:
+            if (record := next(self._incoming, None)) is not None:
+                found.append(record)
+            elif data := self._pread(BLOCK_BYTES, self._parser.offset + self._parser.pending_bytes):
+                self._incoming = self._parse(data)
+            else:
                 break
-            for item in self._parser.feed(data):
-                found += self._decoder.feed(item)
         return found
+
+    def _parse(self, data: bytes) -> Iterator[Timed]:
+        for item in self._parser.feed(data):
+            yield from self._decoder.feed(item)
 
     @property
     def last_chunk_offset(self) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from recording_samples import HEADER, SECOND, a_run, records, write
 
 from kmltui.model import End, Gap, Header, Log, Mark, Record, Sample, SessionSpec, State, WorkloadSpec
-from kmltui.recording import Reader, RecordingError, RecordingFull, StreamReader, Writer, frames, library
+from kmltui.recording import Reader, RecordingError, RecordingFull, Writer, frames, library, spooled
 from kmltui.recording.chunks import ChunkBuilder, Link
 from kmltui.recording.landmarks import is_landmark
 
@@ -28,7 +28,7 @@ def read(path: Path) -> list[Record]:
         return list(reader.records())
 
 
-def polled(reader: Reader | StreamReader, limit: int = 50) -> list[Record]:
+def polled(reader: Reader, limit: int = 50) -> list[Record]:
     found: list[Record] = []
     while new := reader.poll(limit):
         found += new
@@ -38,7 +38,7 @@ def polled(reader: Reader | StreamReader, limit: int = 50) -> list[Record]:
 class TestRoundTrip:
     @settings(max_examples=60, deadline=None)
     @given(run=st.lists(records, max_size=30))
-    def test_any_records_come_back_the_same_live_closed_and_by_pipe(self, run: list[Record], tmp_path_factory) -> None:
+    def test_any_records_come_back_the_same_live_and_closed(self, run: list[Record], tmp_path_factory) -> None:
         path = tmp_path_factory.mktemp("r") / "a.kmlrec"
         writer = write(path, run, close=False)
         expected = [HEADER, *run]
@@ -47,8 +47,8 @@ class TestRoundTrip:
             assert polled(live) == expected
         writer.close()
         assert read(path) == expected
-        with path.open("rb") as file:
-            assert polled(StreamReader(file)) == expected
+        with Reader.open(path) as closed:
+            assert polled(closed) == expected
 
     def test_a_long_run_comes_back_from_many_chunks(self, tmp_path: Path) -> None:
         run = a_run(600)
@@ -112,15 +112,6 @@ class TestReading:
             assert reader.ended and reader.end is not None and reader.end.status == "done"
             assert reader.duration_ns == 900 * SECOND
 
-    def test_following_may_begin_late(self, recording: tuple[Path, list[Record]]) -> None:
-        path, run = recording
-        with Reader.open(path) as reader:
-            reader.poll()
-            reader.follow(850 * SECOND)
-            late = polled(reader)
-        assert late == run[-len(late) :]
-        assert 780 * SECOND <= late[0].t_ns <= 850 * SECOND  # type: ignore[union-attr]
-
     def test_only_the_chunks_of_a_stretch_are_read(self, recording: tuple[Path, list[Record]], monkeypatch) -> None:
         path, _ = recording
         with Reader.open(path) as reader:
@@ -182,32 +173,58 @@ class TestWhileWriting:
         with pytest.raises(RecordingError, match="cannot create the directory"):
             Writer.create(tmp_path / "file" / "a.kmlrec", HEADER)
 
-    def test_a_pipe_brings_records_as_they_come_and_blocks_nobody(self, tmp_path: Path) -> None:
+    def test_a_poll_returns_no_more_than_asked_for(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.kmlrec", a_run(200))
+        with Reader.open(tmp_path / "a.kmlrec") as reader:
+            sizes = []
+            while new := reader.poll(100):
+                sizes.append(len(new))
+        assert set(sizes[:-1]) == {100} and sum(sizes) == len(a_run(200)) + 1
+
+
+class TestPipe:
+    def test_what_comes_through_a_pipe_can_be_watched_and_gone_back_in(self, tmp_path: Path) -> None:
         run = a_run(70)
         write(tmp_path / "a.kmlrec", run, close=False)
         data = (tmp_path / "a.kmlrec").read_bytes()
         read_fd, write_fd = os.pipe()
         os.write(write_fd, data[:9000])
-        stream = StreamReader(read_fd)
-        first = polled(stream)
-        assert stream.header == HEADER and stream.live and not stream.ended
-        assert first == [HEADER, *run][: len(first)]
-        os.write(write_fd, data[9000:12_000])
-        second = polled(stream)
-        assert second
-        os.close(write_fd)
-        polled(stream)
-        assert not stream.live and not stream.ended  # cut off in the middle
-        os.close(read_fd)
+        with spooled(read_fd, timeout_s=30) as path, Reader.open(path) as reader:
+            assert reader.header == HEADER and reader.live and not reader.ended
+            first = polled(reader)
+            assert first == [HEADER, *run][: len(first)]
+            os.write(write_fd, data[9000:])
+            while not reader.ended:
+                first += polled(reader)
+            assert first == [HEADER, *run]
+            os.close(write_fd)
+            while reader.live:
+                pass
+            assert list(reader.records()) == first
+        assert not path.exists()
 
-    def test_a_pipe_that_says_nothing_is_not_waited_for_longer_than_asked(self) -> None:
+    def test_a_stream_that_breaks_off_is_not_ended(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.kmlrec", a_run(70))
         read_fd, write_fd = os.pipe()
-        with pytest.raises(RecordingError, match=r"no recording in 0\.01 s"):
-            StreamReader(read_fd, timeout_s=0.01)
+        os.write(write_fd, (tmp_path / "a.kmlrec").read_bytes()[:-40])
         os.close(write_fd)
-        with pytest.raises(RecordingError, match="empty"):
-            StreamReader(read_fd)
-        os.close(read_fd)
+        with spooled(read_fd, timeout_s=30) as path:
+            while (entry := library.entry(path)).state == "live":
+                pass
+            assert entry.state == "lost" and entry.torn
+
+    def test_a_stream_that_says_nothing_is_not_waited_for_longer_than_asked(self) -> None:
+        read_fd, write_fd = os.pipe()
+        with pytest.raises(RecordingError, match="in time"), spooled(read_fd, timeout_s=0.01):
+            pass
+        os.close(write_fd)
+
+    def test_a_stream_of_something_else_is_refused(self) -> None:
+        read_fd, write_fd = os.pipe()
+        os.write(write_fd, b"Permission denied (publickey).\n")
+        os.close(write_fd)
+        with pytest.raises(RecordingError, match="not a recording"), spooled(read_fd, timeout_s=30):
+            pass
 
 
 class TestKilled:

@@ -29,7 +29,7 @@ from kmltui.model import (
     Sample,
     State,
 )
-from kmltui.recording import Reader, RecordingError, StreamReader, copy_stream
+from kmltui.recording import Reader, RecordingError, copy_stream, spooled
 from kmltui.recording.cutting import cut
 from kmltui.recording.export import csv_lines, jsonl
 from kmltui.recording.landmarks import is_landmark
@@ -162,18 +162,18 @@ class TestStream:
 
         thread = threading.Thread(target=send)
         thread.start()
-        stream = StreamReader(read_fd)
         found: list[Record] = []
-        while len(found) < 50:
+        with spooled(read_fd, timeout_s=30) as spool, Reader.open(spool) as stream:
+            while len(found) < 50:
+                found += stream.poll()
+            for record in run[700:]:
+                writer.append(record)
+            writer.close()
+            while not stream.ended:
+                found += stream.poll()
             found += stream.poll()
-        for record in run[700:]:
-            writer.append(record)
-        writer.close()
-        while not stream.ended:
-            found += stream.poll()
+            assert stream.header == HEADER and found[0] == HEADER
         thread.join()
-        os.close(read_fd)
-        assert stream.header == HEADER and found[0] == HEADER
         if not from_now:
             assert found == [HEADER, *run]
             return
