@@ -18,6 +18,7 @@
 #include <linux/ptrace.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/coredump.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/shmem_fs.h>
@@ -60,6 +61,10 @@ long kml_attached(void)
 {
 	return atomic_long_read(&attached);
 }
+
+static_assert(!(MMF_INIT_MASK & BIT(KML_MMF_ATTACHED)), "fork and exec would hand on the right to ring 0");
+static_assert(KML_MMF_ATTACHED >= MMF_DUMP_FILTER_SHIFT + MMF_DUMP_FILTER_BITS && KML_MMF_ATTACHED < MMF_VM_MERGEABLE,
+	      "the bit is not free");
 
 static bool is_attached(struct mm_struct *mm)
 {

@@ -9,8 +9,11 @@
 #define KML_PAGE_ADDRESS	0x10000
 #define KML_PAGE_SLOW		0x10	/* offset of the code that executes the replaced SYSCALL */
 
-/* Set in mm->flags of attached address spaces. mmf_init_flags() drops it on fork and exec. */
-#define KML_MMF_ATTACHED	63
+/*
+ * Set in mm->flags of attached address spaces. One of the bits that the kernel leaves between the dump flags and its
+ * own, and that a new address space does not inherit; attach.c sees to that.
+ */
+#define KML_MMF_ATTACHED	15
 
 /*
  * Per-CPU stack of the trampolines (struct kml_ist). Its header is found by masking RSP, so that the

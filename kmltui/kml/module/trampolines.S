@@ -423,7 +423,11 @@ SYM_CODE_START(\name)
 	pushq	%rdx
 .Lagain_\name:
 	testb	$3, W_CS(%rsp)
+	.if \vec == X86_TRAP_DB
+	jnz	.Lring3_\name
+	.else
 	jnz	.Lout_\name
+	.endif
 	movq	W_RIP(%rsp), %rdx
 	testq	%rdx, %rdx
 	jns	.Luser_rip_\name
@@ -436,6 +440,22 @@ SYM_CODE_START(\name)
 .Lout_\name:
 	popq	%rdx
 	KML_LATE_JMP KML_SYM_VECTOR(\vec)			/* the kernel's handler */
+
+	.if \vec == X86_TRAP_DB
+	/* Stepped through a thunk, into the page fault that would elevate it: show the debugger the SYSCALL instead. */
+.Lring3_\name:
+	cmpq	$kml_direct_entry, W_RIP(%rsp)
+	jne	.Lout_\name
+	USER_GS_TO_KERNEL
+	KML_LOAD_CURRENT %rdx
+	movq	TASK_mm(%rdx), %rdx
+	btq	$KML_MMF_ATTACHED, MM_flags(%rdx)
+	swapgs
+	jnc	.Lout_\name
+	leaq	-2(%rcx), %rdx
+	movq	%rdx, W_RIP(%rsp)
+	jmp	.Lout_\name
+	.endif
 
 .Lrewind_\name:
 	USER_GS_TO_KERNEL
