@@ -44,7 +44,8 @@ static void bad_arguments(void)
 		CHECK(read(zero, low, 1) == -1 && errno == EFAULT);
 		CHECK(read(zero, (void *)0xffffffff81000000, 1) == -1 && errno == EFAULT);
 		CHECK(read(zero, (void *)0x8000000000000000, 1) == -1 && errno == EFAULT);
-		CHECK(read(zero, page + 4096 - 4, 8) == 4);
+		long got = read(zero, page + 4096 - 4, 8);
+		CHECK(got == 4 || (got == -1 && errno == EFAULT));
 		CHECK(write(pipes[1], page + 4096, 1) == -1 && errno == EFAULT);
 		CHECK(mprotect(page, 4096, PROT_READ) == 0);
 		CHECK(read(zero, page, 1) == -1 && errno == EFAULT);
