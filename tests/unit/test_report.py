@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_samples import HEADER, a_run, records
-from test_summary import TestBench, two_sessions
+from run_samples import bench, two_sessions
 
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import FORMATS, markdown, render, text
@@ -69,8 +69,8 @@ def evil_run() -> list[Record]:
 RUNS = {
     "a plain run": two_sessions(),
     "slower": two_sessions(120),
-    "a bench": TestBench.bench(6),
-    "a bench of four arms": TestBench.bench(4, arms=("stock", "stock+libc", "stock+idt", "kml")),
+    "a bench": bench(6),
+    "a bench of four arms": bench(4, arms=("stock", "stock+libc", "stock+idt", "kml")),
     "live": two_sessions()[:20],
     "nothing yet": [HEADER],
     "long": [HEADER, *a_run(400)],
@@ -120,12 +120,12 @@ class TestText:
         assert "kml: panicked: Oops: 0000" in render(summarise(failed))
 
     def test_a_bench_prints_intervals_and_every_pair(self) -> None:
-        report = render(summarise(TestBench.bench(6)))
+        report = render(summarise(bench(6)))
         assert "95 % interval" in report and "Every pair" in report
         assert len(re.findall(r"(?m)^ *[1-6]  +\d", report)) == 6
 
     def test_where_it_comes_from_is_told_for_four_arms(self) -> None:
-        report = render(summarise(TestBench.bench(4, arms=("stock", "stock+libc", "stock+idt", "kml"))))
+        report = render(summarise(bench(4, arms=("stock", "stock+libc", "stock+idt", "kml"))))
         assert "Where the difference comes from" in report and "stock+idt" in report
 
     def test_wide_characters_count_twice(self) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from recording_samples import HEADER
-from test_summary import TestBench, two_sessions
+from run_samples import bench, two_sessions
 
 from kmltui.analysis.report import FORMATS, render_versus
 from kmltui.analysis.summary import Summary, summarise
@@ -21,7 +21,7 @@ def on(kernel: str, run: list[Record]) -> Summary:
 
 
 def test_differences_of_the_environment_come_first() -> None:
-    versus = compare_recordings(on("6.1", TestBench.bench(5)), on("6.12", TestBench.bench(5)))
+    versus = compare_recordings(on("6.1", bench(5)), on("6.12", bench(5)))
     assert [(item.what, item.left, item.right) for item in versus.environment] == [("kernel", "6.1", "6.12")]
     report = render_versus(versus)
     assert report.index("What differs in the environment") < report.index("Session stock")
@@ -29,8 +29,8 @@ def test_differences_of_the_environment_come_first() -> None:
 
 
 def test_figures_are_compared_with_an_interval_where_there_are_runs_enough() -> None:
-    noisy = TestBench.bench(8, noise=0.01)
-    versus = compare_recordings(summarise(noisy), summarise(TestBench.bench(8, kml=0.8, noise=0.01)))
+    noisy = bench(8, noise=0.01)
+    versus = compare_recordings(summarise(noisy), summarise(bench(8, kml=0.8, noise=0.01)))
     total = next(change for change in versus.sessions["kml"] if change.figure == "cpu_s.total")
     assert total.change == pytest.approx(0.8 / 0.97 - 1, abs=0.001)
     assert total.interval is not None and total.interval[0] <= total.change <= total.interval[1] < 0 and total.shown
