@@ -17,7 +17,7 @@ from kmltui.analysis.agent import without_agent
 from kmltui.analysis.latencies import Latencies
 from kmltui.counters import syscalls
 from kmltui.counters.proc import USER_HZ
-from kmltui.model import GroupCpu, Progress, Sample, Status
+from kmltui.model import GroupCpu, Phase, Progress, Sample, Status
 
 SERVER, CLIENT = "server", "client"
 
@@ -152,6 +152,8 @@ class Interval:
     status_before: Status | None = None
     status_after: Status | None = None
     latencies: dict[int, Latencies] = field(default_factory=dict)
+    instructions: list[Phase] = field(default_factory=list)
+    """The ends of phases whose instructions were counted between marks of the workload's own."""
 
 
 def figures(interval: Interval, statements: list[str], agent_counted: bool = True) -> Figures:
@@ -181,7 +183,7 @@ def figures(interval: Interval, statements: list[str], agent_counted: bool = Tru
         latency=merged_latency([interval]),
         statements=_statements(interval, statements),
         phases=_phases(interval),
-        instructions=_instructions(start, end),
+        instructions=_marked(interval.instructions) or _instructions(start, end),
     )
     if result.per_cpu and duration_s > 0:
         accounted = sum(cpu.user_s + cpu.system_s + cpu.idle_s + cpu.other_s for cpu in result.per_cpu)
@@ -323,6 +325,15 @@ def _instructions(start: Sample, end: Sample) -> Instructions | None:
     return Instructions(user + system, user, system)
 
 
+def _marked(phases: Iterable[Phase]) -> Instructions | None:
+    """What was executed in phases, to the instruction: without the waiting at their boundaries, which is chance."""
+    counts = [count for phase in phases for count in (phase.instructions or {}).values()]
+    if not counts:
+        return None
+    user, system = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    return Instructions(user + system, user, system)
+
+
 def _phases(interval: Interval) -> list[PhaseFigures] | None:
     """Phases in order of their first beginning; one that comes several times is summed up."""
     phases: dict[str, PhaseFigures] = {}
@@ -334,6 +345,8 @@ def _phases(interval: Interval) -> list[PhaseFigures] | None:
             part = _add(phases[name], part)
         part.queries = queries.get(name)
         phases[name] = part
+    for name, part in phases.items():
+        part.instructions = _marked(phase for phase in interval.instructions if phase.name == name) or part.instructions
     return list(phases.values()) or None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kmltui.analysis.figures import Interval
 from kmltui.analysis.latencies import Latencies
-from kmltui.model import Latency, Progress, Record, Repeat, Sample, Status
+from kmltui.model import Latency, Phase, Progress, Record, Repeat, Sample, Status
 
 _MOST_STATEMENTS = 1000
 _MOST_BOUNDARIES = 10_000
@@ -49,6 +49,10 @@ class Intervals:
                         interval.queries_before.setdefault(record.phase, record.queries)
             case Status():
                 self._status(self._session(record.session), record)
+            case Phase():
+                interval = self._session(record.session).open
+                if interval is not None and record.instructions and len(interval.instructions) < _MOST_BOUNDARIES:
+                    interval.instructions.append(record)
             case Latency():
                 self._latency(self._session(record.session), record)
             case Repeat():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError
 
 from kmltui import __version__
-from kmltui.cli import common, guest, monitor, runs, setup, view
+from kmltui.cli import bench, common, guest, monitor, runs, setup, view
 from kmltui.cli.common import RUN_FAILED, WRONG_USAGE, Failure
 
 app = App(
@@ -23,6 +23,7 @@ app = App(
 _RUNS: tuple[Callable[..., int], ...] = (
     runs.demo,
     runs.run,
+    bench.bench,
     monitor.monitor,
     runs.watch,
     runs.ls,

@@ -109,8 +109,8 @@ def run(
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
-    specs = _session_specs(sessions, left, right, cpus, accel, image)
-    plan = _plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options)
+    specs = session_specs(sessions, left, right, cpus, accel, image)
+    plan = make_plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options)
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
@@ -160,7 +160,7 @@ def workloads(name: str | None = None, *, as_json: Json = False) -> int:
     return DONE
 
 
-def _plan(
+def make_plan(
     command: tuple[str, ...],
     workload: str | None,
     loops: int | None,
@@ -206,7 +206,7 @@ def _workload_spec(
         fail(str(error))
 
 
-def _session_specs(
+def session_specs(
     arms: str | None, left: str | None, right: str | None, cpus: int | None, accel: str, image: str
 ) -> list[SessionSpec]:
     import psutil

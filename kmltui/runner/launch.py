@@ -18,6 +18,7 @@ import msgspec
 
 from kmltui import paths
 from kmltui.runner import control, registry
+from kmltui.runner.bench import Bench
 from kmltui.runner.monitor import Monitor
 from kmltui.runner.narrator import Narrator
 from kmltui.runner.run import Listener, Outcome, Plan, Run
@@ -36,7 +37,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def run(self, out: TextIO) -> Run:
         """The run itself, not yet begun, telling about itself on ``out``."""
         listeners: list[Listener] = [Narrator(out).hear]
-        return Monitor(self.plan, listeners, login=self.login) if self.monitor else Run(self.plan, listeners)
+        if self.monitor:
+            return Monitor(self.plan, listeners, login=self.login)
+        return Bench(self.plan, listeners) if self.plan.pairs else Run(self.plan, listeners)
 
 
 class LaunchError(Exception):

@@ -57,6 +57,8 @@ class Plan:
     out: Path | None = None
     sample_period_ns: int = 500_000_000
     title: str = ""
+    pairs: int = 0
+    """More than 0: a bench of so many repetitions, one session at a time."""
 
 
 @dataclass(frozen=True)
@@ -280,26 +282,31 @@ class Run:
         barrier: asyncio.Barrier,
         server: Server | None = None,
     ) -> None:
-        """The measured part, in all sessions at the same time."""
+        """The workload, in all sessions at the same time."""
         session = context.session
         self._state(session.spec, "loading", "preparing the workload")
         await workload.prepare(context)
         self._state(session.spec, "ready", "waiting for the other session")
         await barrier.wait()
         await asyncio.sleep(BOUNDARY_SETTLE_S)
+        self._state(session.spec, "running")
+        await self._measure(workload, context, server)
+        await workload.check(context)
+
+    async def _measure(self, workload: workloads.Workload, context: workloads.Context, server: Server | None) -> None:
+        """The measured part: between a sample marked ``start`` and one marked ``end``."""
+        session = context.session
         # Where instructions are counted, a question to the server would be counted, too.
         follow = server is not None and not session.spec.exact
         follower = asyncio.create_task(server.follow_status()) if server is not None and follow else None
         try:
             if server is not None:
                 await server.poll_status()
-            self._state(session.spec, "running")
             await session.sample("start")
             await workload.run(context)
             await session.sample("end")
             if server is not None:
                 await server.poll_status()
-            await workload.check(context)
         finally:
             if follower is not None:
                 follower.cancel()

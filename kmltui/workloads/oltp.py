@@ -42,10 +42,11 @@ class SysbenchScript(Workload):
         await put_scripts(ctx, SCRIPT, *own)
         if not self._table(ctx.spec):
             return
-        process = await ctx.session.spawn(command_line(ctx, self._path(), "prepare", self._table(ctx.spec)))
-        lines = [line async for _, line in process.lines()]
-        if await process.wait() != 0:
-            raise WorkloadError(f"{ctx.name}: sysbench cannot prepare its table: {' '.join(lines[-3:])}")
+        for command in ("cleanup", "prepare"):  # a bench prepares it for every repetition
+            process = await ctx.session.spawn(command_line(ctx, self._path(), command, self._table(ctx.spec)))
+            lines = [line async for _, line in process.lines()]
+            if await process.wait() != 0:
+                raise WorkloadError(f"{ctx.name}: sysbench cannot {command} its table: {' '.join(lines[-3:])}")
 
     async def run(self, ctx: Context) -> None:
         spec = ctx.spec

@@ -1,0 +1,127 @@
+"""The command ``bench``: repeated runs in turn, and what may be concluded from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from msgspec.structs import replace
+
+from kmltui.cli import common, runs, screen, starting
+from kmltui.cli.common import DONE, MISSING, fail
+
+Flag = Parameter(negative="")
+PAIRS = 10
+EXACT_PAIRS = 3
+"""Exact counts hardly differ from run to run; three show by how much."""
+MAX_PAIRS = 1000
+
+
+def bench(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    workload: Annotated[str | None, Parameter(alias="-w")] = None,
+    pairs: int | None = None,
+    arms: str = "stock,kml",
+    exact: Annotated[bool, Flag] = False,
+    loops: Annotated[int | None, Parameter(alias="-n")] = None,
+    duration: Annotated[str | None, Parameter(alias="-t")] = None,
+    cpus: int | None = None,
+    accel: str = "auto",
+    image: str = "",
+    sample_rate: float = 2.0,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    name: str | None = None,
+    title: str = "",
+    headless: Annotated[bool, Flag] = False,
+    detach: Annotated[bool, Flag] = False,
+    compare: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    **options: str,
+) -> int:
+    """Repeat a workload in turn on two or more arms, and say what is shown: intervals, effect, verdict.
+
+    The sessions are booted once and work one at a time, in the order A B, B A, A B, …; a first repetition of each
+    is not counted. All repetitions are in one recording: ``kmltui report`` prints the result.
+
+    Parameters
+    ----------
+    command:
+        After ``--``: a program to run instead of a workload.
+    workload:
+        What to run (default: wisconsin). A workload's own settings follow as options, e.g. ``--engine innodb``.
+    pairs:
+        Repetitions of each arm that count (default: 10, with --exact 3).
+    arms:
+        What to compare, the baseline first: of stock, stock+libc, stock+idt, kml.
+    exact:
+        Count instructions instead of time, user and kernel apart: emulated, one vCPU, hardly anything left to chance.
+    loops:
+        How often the workload repeats its statements (default: the workload's).
+    duration:
+        Run each repetition for this long instead, e.g. 90s or 5m.
+    cpus:
+        Virtual CPUs of each session (default: 1, or 2 where this machine has 4 CPUs or more).
+    accel:
+        auto, kvm or tcg; auto uses KVM where a guest really starts under it.
+    image:
+        The guest image, as ``kmltui guest info`` lists them.
+    sample_rate:
+        Samples a second and session.
+    out:
+        Where to write the recording.
+    name:
+        The run's name (default: made from date and workload).
+    title:
+        A line of your own, shown with the recording.
+    headless:
+        No screen: a line for each phase.
+    detach:
+        Start it, print its name and return.
+    compare:
+        Run nothing, but compare two recordings: what differs in their environments, then their figures.
+    as_json:
+        With --compare: print JSON.
+    options:
+        The workload's settings; ``kmltui workloads`` lists them.
+    """
+    if compare is not None:
+        return _compare(*compare, as_json)
+    count = pairs if pairs is not None else EXACT_PAIRS if exact else PAIRS
+    if not 1 <= count <= MAX_PAIRS:
+        fail(f"--pairs {count}: must be between 1 and {MAX_PAIRS}")
+    if exact and (cpus not in (None, 1) or accel == "kvm"):
+        fail("--exact counts the instructions of one emulated vCPU; leave out --cpus and --accel kvm")
+    specs = runs.session_specs(arms, None, None, 1 if exact else cpus, "tcg" if exact else accel, image)
+    if len(specs) < 2:
+        fail(f"--arms {arms}: a bench compares at least two arms, e.g. stock,kml")
+    specs = [replace(spec, exact=exact) for spec in specs]
+    plan = runs.make_plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options)
+    if reason := common.no_guest_reason():
+        fail(f"no guest can run here: {reason}; 'kmltui doctor' says more", MISSING)
+    from kmltui.runner.launch import Order
+
+    order = Order(plan=dataclasses.replace(plan, pairs=count))
+    return starting.start(order, headless=headless, watch=None if detach else screen.watch_run)
+
+
+def _compare(first: str, second: str, as_json: bool) -> int:
+    from kmltui.analysis import across
+    from kmltui.analysis.summary import summarise
+    from kmltui.recording import Reader, RecordingError
+
+    summaries = []
+    for which in (first, second):
+        path = common.find_recording(which)
+        try:
+            with Reader.open(path) as reader:
+                summaries.append(summarise(reader.records()))
+        except (RecordingError, ValueError) as error:
+            fail(f"{path}: {error}")
+    found = across.compare(*summaries)
+    if as_json:
+        common.print_json(found)
+    else:
+        print(across.text(found, (first, second)))
+    return DONE
