@@ -38,7 +38,7 @@ int __init kml_counters_prepare(void)
 /* On the CPU concerned, interrupts off. */
 void kml_counters_load(void)
 {
-	wrmsrl(MSR_LSTAR, (u64)kml_lstar);
+	wrmsrl(MSR_LSTAR, (u64)(kml_arm == KML_KML ? kml_lstar_sites : kml_lstar));
 }
 
 /* Likewise. Nobody is in kml_lstar then, as it runs with interrupts off too. */

@@ -53,6 +53,10 @@
 #define KML_REL32	0	/* a displacement from the end of the instruction */
 #define KML_ABS32	1	/* a sign-extended absolute value or a per-CPU offset */
 
+/* Where attached processes trap: entries of a CPU's table, and how many are looked at for one place. */
+#define KML_SITES		2048
+#define KML_SITE_PROBES		8
+
 #ifdef __ASSEMBLY__
 
 /*
@@ -112,6 +116,20 @@ struct kml_ist {
 	u64 demotions[256];	/* by vector */
 };
 
+struct kml_site {
+	u64 ip;			/* return address; 0: free */
+	u32 tgid;
+	u32 reserved;
+	u64 count;
+	u64 reserved2;
+};
+
+struct kml_sites {
+	u64 rax, rdx;		/* the user's, while the table is in use */
+	u64 lost;		/* traps of places that there was no room for */
+	struct kml_site table[KML_SITES + KML_SITE_PROBES];
+};
+
 struct kml_late {
 	u64 place;
 	u32 symbol;
@@ -124,7 +142,7 @@ extern enum kml_arm kml_arm;
 extern const char *const kml_arm_names[];
 
 /* entry.S, trampolines.S, lstar.S */
-extern char kml_direct_entry[], kml_full_entry[], kml_lstar[];
+extern char kml_direct_entry[], kml_full_entry[], kml_lstar[], kml_lstar_sites[];
 extern char kml_trampolines[], kml_trampolines_end[], kml_db[], kml_nmi[], kml_mc[];
 extern const u64 kml_gates[256];
 extern const struct kml_late kml_entry_late[], kml_entry_late_end[];
@@ -158,6 +176,12 @@ void kml_counters_load(void);
 void kml_counters_unload(void);
 void kml_counters_free(void);
 int kml_counters_show(struct seq_file *m, void *v);
+
+/* sites.c */
+DECLARE_PER_CPU(struct kml_sites *, kml_sites);
+int kml_sites_prepare(void);
+void kml_sites_free(void);
+int kml_sites_show(struct seq_file *m, void *v);
 
 /* calls.c */
 int kml_calls_init(void);

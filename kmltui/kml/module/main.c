@@ -7,6 +7,7 @@
  * lstar.S        counts the ordinary system calls
  * trust.c        who may
  * attach.c       which address spaces do
+ * sites.c        where those trap all the same
  * idt.c cpus.c   how the CPUs get there and back
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -61,7 +62,7 @@ static int __init kml_init(void)
 			goto no_idt;
 	}
 	if (kml_arm == KML_KML) {
-		ret = kml_trust_init();
+		ret = kml_sites_prepare() ?: kml_trust_init();
 		if (ret)
 			goto no_idt;
 	}
@@ -87,6 +88,7 @@ no_proc:
 	if (kml_arm == KML_KML)
 		kml_trust_exit();
 no_idt:
+	kml_sites_free();
 	kml_idt_free();
 	kml_counters_free();
 	return ret;
@@ -100,6 +102,7 @@ static void __exit kml_exit(void)
 	kml_proc_exit();
 	if (kml_arm == KML_KML)
 		kml_trust_exit();
+	kml_sites_free();
 	kml_idt_free();
 	kml_counters_free();
 }

@@ -3,6 +3,7 @@
  * Makes offsets.h: what the assembly needs to know of C structures and of constants that only C headers define.
  */
 #include <linux/kbuild.h>
+#include <linux/log2.h>
 #include <linux/sched.h>
 #include <linux/mm_types.h>
 #include <linux/entry-common.h>
@@ -22,6 +23,7 @@ int main(void)
 	DEFINE(KML_NR_EXECVEAT, __NR_execveat);
 	OFFSET(TI_flags, task_struct, thread_info.flags);
 	OFFSET(TI_syscall_work, task_struct, thread_info.syscall_work);
+	OFFSET(TASK_tgid, task_struct, tgid);
 	OFFSET(TASK_mm, task_struct, mm);
 	OFFSET(MM_flags, mm_struct, flags);
 	OFFSET(IST_slot, kml_ist, slot);
@@ -30,6 +32,14 @@ int main(void)
 	OFFSET(IST_elevations, kml_ist, elevations);
 	OFFSET(IST_rewinds, kml_ist, rewinds);
 	OFFSET(IST_demotions, kml_ist, demotions);
+	OFFSET(SITES_rax, kml_sites, rax);
+	OFFSET(SITES_rdx, kml_sites, rdx);
+	OFFSET(SITES_lost, kml_sites, lost);
+	OFFSET(SITES_table, kml_sites, table);
+	OFFSET(SITE_ip, kml_site, ip);
+	OFFSET(SITE_tgid, kml_site, tgid);
+	OFFSET(SITE_count, kml_site, count);
+	DEFINE(SITE_SHIFT, ilog2(sizeof(struct kml_site)));
 #ifdef KML_PCPU_HOT
 	OFFSET(PCPU_HOT_current_task, pcpu_hot, current_task);
 	OFFSET(PCPU_HOT_top_of_stack, pcpu_hot, top_of_stack);

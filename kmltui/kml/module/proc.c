@@ -12,7 +12,8 @@ int kml_proc_init(void)
 	struct proc_dir_entry *dir = proc_mkdir("kml", NULL);
 
 	if (!dir || !proc_create_single("counters", 0444, dir, kml_counters_show) ||
-	    !proc_create_single("attached", 0400, dir, kml_attached_show)) {
+	    !proc_create_single("attached", 0400, dir, kml_attached_show) ||
+	    (kml_arm == KML_KML && !proc_create_single("sites", 0400, dir, kml_sites_show))) {
 		kml_proc_exit();
 		return -ENOMEM;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Says whether it is attached: "ring 0" or "ring 3", as a direct call leaves it. What it is to do first is in argv:
- * exec CMD…, fork, memfd (run itself from a memory file), drop (root's rights, then exec itself).
+ * exec CMD…, fork, memfd (run itself from a memory file), drop (root's rights, then exec itself), as-nobody CMD…, wait
+ * (until killed).
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -57,6 +58,16 @@ int main(int argc, char **argv)
 		execl("/proc/self/exe", "dropped", NULL);
 		return 1;
 	}
+	if (!strcmp(what, "as-nobody")) {
+		if (setgid(65534) || setuid(65534))
+			return 1;
+		execv(argv[2], argv + 2);
+		perror(argv[2]);
+		return 1;
+	}
+	if (!strcmp(what, "wait"))
+		for (;;)
+			pause();
 	if (!strcmp(what, "fork")) {
 		int status;
 

@@ -1,0 +1,312 @@
+"""Ring 0: what programs that call directly may rely on, who gets there, and what nothing they do can break.
+
+The programs below ``programs/`` make their direct calls themselves, so nothing here depends on rewritten files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kmltui.counters.kml import parse_kml_counters
+from kmltui.guest import store
+from kmltui.model import KmlCounters
+from kmltui.sessions.protocol import SessionError
+
+from .conftest import Boot, Guest
+
+SOURCES = Path(__file__).parent / "programs"
+WHERE = "/trusted/test"
+GETPGRP, GETSID = 111, 124
+ARMS = ("stock", "stock+libc", "stock+idt", "kml")
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The test programs, static, by name."""
+    directory = tmp_path_factory.mktemp("ring0")
+    made = {}
+    for source in SOURCES.glob("*.c"):
+        output = directory / source.stem
+        command = [
+            "gcc",
+            "-O2",
+            "-static",
+            "-mno-red-zone",
+            "-Wall",
+            "-Werror",
+            "-o",
+            str(output),
+            str(source),
+            "-lpthread",
+        ]
+        subprocess.run(command, check=True)
+        made[source.stem] = output.read_bytes()
+    return made
+
+
+async def install(guest: Guest, programs: dict[str, bytes], *names: str) -> None:
+    for name in names:
+        await guest.session.put(f"{WHERE}/{name}", programs[name], 0o755)
+
+
+async def run(guest: Guest, programs: dict[str, bytes], name: str, *arguments: str) -> str:
+    await install(guest, programs, name)
+    return await guest.check([f"{WHERE}/{name}", *arguments], elevated=False)
+
+
+async def counters(guest: Guest) -> KmlCounters:
+    return parse_kml_counters(await guest.check(["/bin/cat", "/proc/kml/counters"], elevated=False))
+
+
+async def entry_address(guest: Guest) -> str:
+    lines = await guest.check("grep -w kml_direct_entry /proc/kallsyms", elevated=False)
+    return lines.split()[0]
+
+
+async def sh(guest: Guest, command: str) -> str:
+    """A shell command that is not itself elevated."""
+    return await guest.check(["/bin/sh", "-c", command], elevated=False)
+
+
+class TestDirectCalls:
+    async def test_every_register_and_flag_survives(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "state", "10000")
+
+    async def test_any_stack_pointer_will_do_and_the_red_zone_stays(
+        self, kml: Guest, programs: dict[str, bytes]
+    ) -> None:
+        assert "all right" in await run(kml, programs, "stacks", "20000")
+
+    async def test_page_faults_anywhere_on_the_way(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "faults", "40")
+
+    async def test_processes_and_signals(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "processes")
+
+    async def test_a_debugger_sees_ordinary_system_calls(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "step")
+
+
+class TestCounters:
+    async def test_every_call_is_counted_once(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        before = await counters(kml)
+        await run(kml, programs, "count", "4", "200000", "100000")
+        after = await counters(kml)
+
+        def more(name: str, number: int) -> int:
+            return int(getattr(after, name).get(number, 0) - getattr(before, name).get(number, 0))
+
+        # An interrupted direct call is made good by a trap.
+        assert more("direct_nr", GETPGRP) + more("trap_nr", GETPGRP) == 200_000
+        assert more("trap_nr", GETPGRP) <= after.rewinds - before.rewinds
+        assert more("trap_nr", GETSID) == 100_000
+        assert more("direct_nr", GETSID) == 0
+
+    async def test_elevations_are_paid_for_by_interrupts_and_faults(
+        self, kml: Guest, programs: dict[str, bytes]
+    ) -> None:
+        await install(kml, programs, "count")
+        before = await counters(kml)
+        await kml.check([f"{WHERE}/count", "1", "300000", "0"], elevated=False)
+        after = await counters(kml)
+        elevations = sum(after.elevations_cpu.values()) - sum(before.elevations_cpu.values())
+        demotions = sum(after.demotions_vector.values()) - sum(before.demotions_vector.values())
+        traps = sum(after.trap_nr.values()) - sum(before.trap_nr.values())
+        assert 0 < elevations <= demotions + traps
+
+    async def test_attached_processes_are_listed(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        await install(kml, programs, "attached")
+        listed = await sh(kml, f"{WHERE}/attached wait & sleep 1; cat /proc/kml/attached; kill $!")
+        assert re.search(rf"^\d+ attached {WHERE}/attached$", listed, re.MULTILINE)
+
+
+TRICKS = {
+    "by its own name": ("{trusted}", 0),
+    "from a plain directory": ("{plain}", 3),
+    "as a child": ("{trusted} fork", 0),
+    "a plain program, executed by it": ("{trusted} exec {plain}", 3),
+    "executed by a plain program": ("{plain} exec {trusted}", 0),
+    "through /proc/self/exe, without root's rights": ("{trusted} drop", 3),
+    "from a memory file": ("{trusted} memfd", 3),
+    "through a symbolic link to it": ("ln -s {trusted} sym; ./sym", 0),
+    "through a symbolic link in there": ("ln -s {plain} {where}/sym; {where}/sym", 3),
+    "through a hard link elsewhere": ("ln {trusted} hard; ./hard", 3),
+    "through a bind mount of the directory": ("mkdir m; mount -o bind /trusted m; m/test/attached; umount m", 0),
+    "through a bind mount into it": (
+        "mkdir {where}/m; mount -o bind $PWD {where}/m; {where}/m/plain; umount {where}/m",
+        3,
+    ),
+    "on a file system mounted there": (
+        "mkdir {where}/fs; mount -t tmpfs none {where}/fs; cp {plain} {where}/fs/; {where}/fs/plain; umount {where}/fs",
+        3,
+    ),
+    "writable by others": ("cp {plain} {where}/w; chmod 757 {where}/w; {where}/w", 3),
+    "writable by its group": ("cp {plain} {where}/g; chmod 775 {where}/g; {where}/g", 3),
+    "owned by another": ("cp {plain} {where}/o; chown 1000 {where}/o; {where}/o", 3),
+    "in a directory writable by others": (
+        "mkdir {where}/d; cp {plain} {where}/d/p; chmod 777 {where}/d; {where}/d/p",
+        3,
+    ),
+    "in a directory of another": ("mkdir {where}/e; cp {plain} {where}/e/p; chown 1000 {where}/e; {where}/e/p", 3),
+    "in another root's /trusted": ("mkdir -p r/trusted; cp {plain} r/trusted/p; chroot r /trusted/p", 3),
+    "moved out": ("cp {plain} {where}/away; mv {where}/away .; ./away", 3),
+    "deleted": (
+        "cp {plain} {where}/gone; exec 9< {where}/gone; rm {where}/gone; /proc/self/fd/9",
+        3,
+    ),
+    "with the set-user-id bit, by somebody": (
+        "cp {plain} {where}/s; chmod 4755 {where}/s; {plain} as-nobody {where}/s",
+        3,
+    ),
+    "by somebody without root's rights": ("{plain} as-nobody {trusted}", 3),
+}
+
+
+class TestTrust:
+    @pytest.mark.parametrize("trick", TRICKS)
+    async def test_only_the_real_file_below_trusted_is_trusted(
+        self, kml: Guest, programs: dict[str, bytes], trick: str
+    ) -> None:
+        script, expected = TRICKS[trick]
+        await install(kml, programs, "attached")
+        await kml.session.put("/tmp/trick/plain", programs["attached"], 0o755)
+        names = {"trusted": f"{WHERE}/attached", "plain": "/tmp/trick/plain", "where": f"{WHERE}/tricks"}
+        command = "mkdir -p {where}; cd /tmp/trick; " + script + "; cd /; rm -rf {where} /tmp/trick"
+        assert f"ring {expected}" in await sh(kml, command.format(**names))
+
+    async def test_the_kernel_entry_is_closed_to_others(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        entry = await entry_address(kml)
+        await kml.session.put("/tmp/untrusted", programs["untrusted"], 0o755)
+        assert "all right" in await kml.check(["/tmp/untrusted", entry], elevated=False)
+
+    async def test_attached_processes_are_elevated_at_the_entry_alone(
+        self, kml: Guest, programs: dict[str, bytes]
+    ) -> None:
+        entry = await entry_address(kml)
+        assert "all right" in await run(kml, programs, "untrusted", entry, "attached")
+
+
+class TestWildPrograms:
+    async def test_whatever_they_do_is_a_signal_to_them(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "wild")
+        assert await kml.alive()
+
+    async def test_interrupts_that_cannot_be_masked(self, boot: Boot, programs: dict[str, bytes]) -> None:
+        """NMIs during all of it; each faults in its handler too: printk, which it calls, has a breakpoint."""
+        guest = await boot("kml", vcpus=2)
+        await sh(
+            guest,
+            "mount -t tracefs t /sys/kernel/tracing 2>/dev/null; echo 0 > /proc/sys/debug/kprobes-optimization;"
+            "for o in $(seq 40); do echo p:nmi vprintk+$o > /sys/kernel/tracing/kprobe_events 2>/dev/null && break; done;"
+            "echo 1 > /sys/kernel/tracing/events/kprobes/nmi/enable",
+        )
+
+        async def inject() -> None:
+            vm = guest.session._vm
+            assert vm is not None
+            while True:
+                await vm.execute("inject-nmi")
+                await asyncio.sleep(0.005)
+
+        task = asyncio.create_task(inject())
+        try:
+            for name, rounds in (("stacks", "40000"), ("state", "20000"), ("faults", "40"), ("wild", "")):
+                assert "all right" in await run(guest, programs, name, *filter(None, [rounds]))
+        finally:
+            task.cancel()
+        assert (await counters(guest)).demotions_vector.get(2, 0) > 0, "no NMI has hit a process in ring 0"
+
+    async def test_cpus_come_and_go_under_them(self, boot: Boot, programs: dict[str, bytes]) -> None:
+        guest = await boot("kml", vcpus=4)
+        await install(guest, programs, "state")
+        result = await guest.run(
+            [
+                "/bin/sh",
+                "-c",
+                f'for i in 1 2 3 4; do {WHERE}/state 8000 & p="$p $!"; done;'
+                "cd /sys/devices/system/cpu;"
+                "for i in 1 2 3 4; do for c in 1 2 3; do echo 0 > cpu$c/online; done; for c in 3 1 2; do echo 1 > cpu$c/online; done; done;"
+                "for x in $p; do wait $x || exit 1; done",
+            ],
+            elevated=False,
+        )
+        assert result.status == 0, result.stdout
+        online = [cpu for cpu, calls in (await counters(guest)).direct_cpu.items() if calls]
+        assert len(online) == 4
+
+    async def test_a_kernel_stack_that_overflows_is_still_a_double_fault(
+        self, boot: Boot, kernel: str, tmp_path: Path
+    ) -> None:
+        guest = await boot("kml")
+        release = (await sh(guest, "uname -r")).strip()
+        headers = next((store.root() / "trees").glob(f"kernel-*/usr/src/linux-headers-{release}"))
+        (tmp_path / "overflow.c").write_text((SOURCES / "module/overflow.c").read_text())
+        (tmp_path / "Kbuild").write_text("obj-m := overflow.o\nccflags-y := -Wno-infinite-recursion\n")
+        subprocess.run(
+            ["make", "-s", "-C", headers, f"M={tmp_path}", "CC=gcc", "modules"], check=True, capture_output=True
+        )
+        await guest.session.put("/tmp/overflow.ko", (tmp_path / "overflow.ko").read_bytes())
+        with pytest.raises((SessionError, TimeoutError)):
+            await guest.run(["/bin/busybox", "insmod", "/tmp/overflow.ko"], elevated=False, limit_s=30)
+        text = "\n".join(guest.console)
+        assert "stack guard page was hit" in text
+        assert "double fault" in text or "kernel stack overflow" in text
+
+
+class TestLoading:
+    @pytest.mark.parametrize("arm", ARMS)
+    async def test_each_arm_counts_and_only_kml_attaches(
+        self, boot: Boot, programs: dict[str, bytes], arm: str
+    ) -> None:
+        guest = await boot(arm)
+        assert (await sh(guest, "head -1 /proc/kml/counters")).strip() == f"kml 1 {arm}"
+        assert ("ring 0" in await run(guest, programs, "attached")) == (arm == "kml")
+        assert sum((await counters(guest)).trap_nr.values()) > 0
+
+    async def test_it_stays_while_a_process_is_attached_and_leaves_nothing_behind(
+        self, boot: Boot, programs: dict[str, bytes]
+    ) -> None:
+        guest = await boot("kml", vcpus=2, period_ns=10**12)
+        await install(guest, programs, "attached")
+        held = await guest.run(
+            ["/bin/sh", "-c", f"{WHERE}/attached wait & sleep 1; rmmod kml && echo unloaded; kill $!"], elevated=False
+        )
+        assert "unloaded" not in held.stdout
+        output = await guest.check(
+            [
+                "/bin/sh",
+                "-c",
+                "exec 3>&1; echo 1 > /sys/kernel/rcu_expedited; rmmod kml || exit 1;"
+                "cycle() { for i in $(seq $1); do insmod /kml/kml.ko arm=kml && rmmod kml || exit 1; done; };"
+                "used() { echo $(sed -n 's/^\\(SUnreclaim\\|Percpu\\|VmallocUsed\\): *//p' /proc/meminfo); };"
+                "cycle 20; used; cycle 80; used; insmod /kml/kml.ko arm=kml",
+            ],
+            elevated=False,
+            limit_s=300,
+        )
+        before, after = ([int(n) for n in line.split() if n.isdigit()] for line in output.splitlines())
+        assert all(b <= a + 512 for a, b in zip(before, after, strict=True)), f"kB before {before}, after {after}"
+        assert "ring 0" in await run(guest, programs, "attached")
+
+    @pytest.mark.parametrize(
+        ("parameter", "reason"),
+        [("arm=ring0", "is none of stock"), ("nonsense=1 arm=bad", "is none of stock")],
+    )
+    async def test_what_it_is_told_must_make_sense(self, boot: Boot, parameter: str, reason: str) -> None:
+        guest = await boot("stock")
+        await sh(guest, f"rmmod kml; insmod /kml/kml.ko {parameter}; true")
+        assert reason in await sh(guest, "dmesg")
+        assert await guest.alive()
+
+    @pytest.mark.parametrize(
+        ("command_line", "reason"),
+        [("pti=on", "page table isolation"), ("nohz_full=0", "nohz_full")],
+    )
+    async def test_a_kernel_it_does_not_suit_is_refused(self, boot: Boot, command_line: str, reason: str) -> None:
+        with pytest.raises(SessionError, match=reason):
+            await boot("kml", append=command_line)
