@@ -76,7 +76,16 @@ def _qemu() -> Check:
 def _program(program: str, package: str, purpose: str) -> Check:
     if shutil.which(program):
         return Check(program, "ok", purpose)
-    return Check(program, "missing", purpose, _install(package))
+    return _needed_to_build(program, purpose, package)
+
+
+def _needed_to_build(name: str, purpose: str, package: str) -> Check:
+    """Something that is not here; whoever has an image already can do without it."""
+    if store.has_images():
+        return Check(
+            name, "note", f"{purpose}; there is an image, so it is needed only to make another", _install(package)
+        )
+    return Check(name, "missing", purpose, _install(package))
 
 
 def _static_library() -> Check:
@@ -86,7 +95,7 @@ def _static_library() -> Check:
         answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
         if Path(answer).is_file():
             return Check("libc.a", "ok", purpose)
-    return Check("libc.a", "missing", purpose, _install("libc6-dev"))
+    return _needed_to_build("libc.a", purpose, "libc6-dev")
 
 
 def _mirror() -> Check:

@@ -6,6 +6,7 @@ and our own sources are hashed. Newer packages are looked for only when asked to
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from kmltui.guest import datadir, kernel, layers, store
 from kmltui.guest.apt import Apt, Package
 from kmltui.guest.declared import WORKLOADS
-from kmltui.guest.errors import ImageError
+from kmltui.guest.errors import GuestError, ImageError
 from kmltui.guest.programs import source_dir
 from kmltui.guest.progress import Report, Step, silent, step
 from kmltui.guest.sources import Mirror, host_mirror, named_mirror, read_sources
@@ -72,11 +73,19 @@ def ensure_image(spec: ImageSpec, report: Report = silent, *, refresh: bool = Fa
         # Another build may have made it while we waited.
         if not refresh and (image := _ready(spec)):
             return image
-        store.check_space()
-        with store.workspace() as work:
-            manifest = _Build(spec, report, work, refresh).run()
-        store.write_manifest(manifest)
-        store.sweep()
+        try:
+            store.check_space()
+            with store.workspace() as work:
+                manifest = _Build(spec, report, work, refresh).run()
+            store.write_manifest(manifest)
+            store.sweep()
+        except GuestError:
+            raise
+        except OSError as error:
+            where = f"{error.filename or store.root()}: {error.strerror or error}"
+            raise ImageError(f"the guest image {spec.name} cannot be made: {where}") from error
+        except subprocess.CalledProcessError as error:
+            raise ImageError(f"the guest image {spec.name} cannot be made: {error}") from error
         return Image(manifest)
 
 

@@ -26,6 +26,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -105,6 +106,8 @@ static void send_all(const uint8_t *at, size_t size)
 		if (written > 0) {
 			at += written;
 			size -= written;
+		} else if (errno != EAGAIN) {
+			_exit(1);	/* the host is gone, and so is this guest in a moment */
 		} else {
 			struct pollfd fd = { .fd = port, .events = POLLOUT };
 
@@ -170,6 +173,17 @@ static uint64_t read_commands(uint64_t period_ns)
 	return period_ns;
 }
 
+/* A guest that runs out of memory shall lose what it runs, not the witness. */
+static void stay_alive(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "-1000", 5) < 0)
+		fputs("agent: not protected from running out of memory\n", stderr);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(void)
 {
 	struct sched_param priority = { .sched_priority = 50 };
@@ -178,6 +192,7 @@ int main(void)
 	port = port_open("kmltui.agent");
 	if (port < 0)
 		return 1;
+	stay_alive();
 	sched_setscheduler(0, SCHED_FIFO, &priority);
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 	open_files();
