@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui")]
 
 import psutil  # noqa: E402
-from synthetic import S, header, run  # noqa: E402
+from tui_records import S, header, run  # noqa: E402
 
 from kmltui.recording import Writer  # noqa: E402
 

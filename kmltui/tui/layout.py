@@ -29,12 +29,14 @@ class Layout:
     groups: bool = False
     """The table tells server and client apart."""
     log: int = 0
+    panes: int = 2
+    """One for a run that has a single session."""
     dropped: tuple[str, ...] = field(default=())
 
     @property
     def pane(self) -> int:
         """Cells of one pane: the two and the wall between them (with a blank on both sides) fill the width."""
-        return (self.width - 3) // 2
+        return (self.width - 3) // 2 if self.panes == 2 else self.width
 
     @property
     def pane_rows(self) -> int:
@@ -42,7 +44,7 @@ class Layout:
         return self.cpus + len(self.charts) * (self.chart_rows + 1) + 1 + self.calls + self.work
 
 
-def plan(width: int, height: int, cpus: int, chart: str = "cpu") -> Layout:
+def plan(width: int, height: int, cpus: int, chart: str = "cpu", panes: int = 2) -> Layout:
     """Share ``height`` rows out. ``chart`` is the chart that is drawn when there is room for one only."""
     order = [chart, *(name for name in ("cpu", "calls", "queries") if name != chart)]
     fixed = 1 + 1 + 1  # the panes' title, the rates of calls, the rule above the table
@@ -52,7 +54,8 @@ def plan(width: int, height: int, cpus: int, chart: str = "cpu") -> Layout:
         # The 60×20 screen: what is left out is named on the screen itself.
         work = 2
         calls = max(min(height - fixed - table - work - 1, 4), 0)
-        return Layout(width, height, 1, (), 0, calls, work, table, dropped=("chart", "CPUs one by one", "latency"))
+        dropped = ("chart", "CPUs one by one", "latency")
+        return Layout(width, height, 1, (), 0, calls, work, table, panes=panes, dropped=dropped)
     work = 3
     groups = height >= 34
     table += 2 if groups else 0
@@ -74,4 +77,5 @@ def plan(width: int, height: int, cpus: int, chart: str = "cpu") -> Layout:
         table,
         groups,
         log,
+        panes,
     )

@@ -49,7 +49,7 @@ class PaneState:
     scales: dict[str, Scale] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     columns: dict[tuple[str, int], Columns] = field(default_factory=dict)
-    calls: tuple[tuple[CallView, ...], tuple[CallView, ...]] = ((), ())
+    calls: tuple[tuple[CallView, ...], ...] = ()
     calls_ns: int = -RATE_WINDOW_NS
     """When the rates by name were renewed: no oftener than the time they are taken over, as they are so many."""
 
@@ -79,29 +79,33 @@ def draw(
 ) -> list[Line]:
     """The title and :attr:`Layout.pane_rows` rows below it, as wide as the layout."""
     drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name)
-    pair = snapshot.pair or (snapshot.sessions[0], snapshot.sessions[0])
-    charts = {name: _columns(drawing, name, pair) for name in layout.charts}
+    shown = snapshot.pair or snapshot.sessions[:1]
+    charts = {name: _columns(drawing, name, shown) for name in layout.charts}
     if not 0 <= snapshot.t_ns - state.calls_ns < RATE_WINDOW_NS - RATE_WINDOW_NS // 8:
-        state.calls, state.calls_ns = (pair[0].calls, pair[1].calls), snapshot.t_ns
-    left, right = (_pane(drawing, index, pair, charts) for index in (0, 1))
-    result = [_titles(drawing, pair)]
+        state.calls, state.calls_ns = tuple(session.calls for session in shown), snapshot.t_ns
+    panes = [_pane(drawing, index, shown, charts) for index in range(len(shown))]
+    result = [_titles(drawing, shown)]
+    if len(panes) == 1:
+        return [*result, *(fit(row, layout.width) for row in panes[0])]
     wall: Span = (f" {glyphs.wall} ", "faint")
     rest = layout.width - 3 - layout.pane
-    for a, b in zip(left, right, strict=True):
+    for a, b in zip(*panes, strict=True):
         result.append((*fit(a, layout.pane), wall, *fit(b, rest)))
     return result
 
 
-def _titles(drawing: Drawing, pair: Sequence[SessionView]) -> Line:
+def _titles(drawing: Drawing, shown: Sequence[SessionView]) -> Line:
     glyphs, layout = drawing.glyphs, drawing.layout
     result: Line = ()
-    for index, session in enumerate(pair):
+    for index, session in enumerate(shown):
         cells = layout.pane + 1 if index == 0 else layout.width - layout.pane - 2
+        if len(shown) == 1:
+            cells = layout.width
         name: Span = (f" {printable(session.name).upper()} ", "stock" if index == 0 else "kml")
         tail = _title_tail(session, glyphs, cells - width((name,)) - 3)
         head: Line = ((glyphs.rule, "faint"), name, *tail)
         result += (*fit(head, min(width(head), cells)), (glyphs.rule * (cells - width(head)), "faint"))
-        if index == 0:
+        if index == 0 and len(shown) > 1:
             result += ((glyphs.tee_down, "faint"),)
     return result
 
@@ -127,17 +131,17 @@ def _title_tail(session: SessionView, glyphs: Glyphs, room: int) -> Line:
 def _pane(
     drawing: Drawing,
     index: int,
-    pair: tuple[SessionView, SessionView],
+    shown: Sequence[SessionView],
     charts: Mapping[str, Sequence[Sequence[Column]]],
 ) -> list[Line]:
-    layout, session = drawing.layout, pair[index]
+    layout, session = drawing.layout, shown[index]
     if cards.wants_card(session):
         return cards.card(session, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
     rows = _cpus(drawing, session)
     for name, columns in charts.items():
         rows += _chart(drawing, name, index, columns)
     rows += _calls(drawing, session, index)
-    rows += _work(drawing, session, pair[0] if index else None)
+    rows += _work(drawing, session, shown[0] if index else None)
     return rows
 
 
@@ -167,11 +171,11 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
     return result + [()] * (rows - len(result))
 
 
-def _columns(drawing: Drawing, name: str, pair: tuple[SessionView, SessionView]) -> list[list[Column]]:
-    """The columns of chart ``name`` for both sessions; None before the first sample, after the last and in gaps."""
+def _columns(drawing: Drawing, name: str, shown: Sequence[SessionView]) -> list[list[Column]]:
+    """The columns of chart ``name`` for each session; None before the first sample, after the last and in gaps."""
     number = columns_for(drawing.layout.pane, drawing.glyphs)
     result = []
-    for index, session in enumerate(pair):
+    for index, session in enumerate(shown):
         series = session.work if name == "queries" else session.samples
         kept = drawing.state.columns.setdefault((name, index), Columns())
         result.append(
@@ -212,7 +216,10 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
     layout, glyphs = drawing.layout, drawing.glyphs
     cells = layout.pane
     if not session.has_calls:
-        absent = line(("system calls/s ", "text"), (f"{ABSENT}  not counted in this session", "muted"))
+        words = f"{ABSENT}  not counted in this session"
+        if session.io_rate is not None:
+            words += f"; reads and writes, a part of them: {rate(session.io_rate)}"
+        absent = line(("system calls/s ", "text"), (words, "muted"))
         return [absent, *[()] * layout.calls]
     wide = cells >= 50
     trap, direct = rate(session.trap_rate), rate(session.direct_rate)
@@ -266,6 +273,8 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     queries: list[Span] = [("queries/s ", "text"), (f"{rate(session.query_rate):>8}", "queries")]
     change = judged(difference(other.query_rate, session.query_rate), more_is_better=True) if other else None
     rows = [spread(tuple(queries), (change,), cells) if change and change[0] != ABSENT else tuple(queries)]
+    if progress is None and session.server:
+        return rows + _server(session, layout)
     if layout.work >= 3:
         rows.append(_latency(session, other, cells))
     label = f"{progress.phase}" if progress else "–"
@@ -283,6 +292,23 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
             (done, "text"),
         )
     )
+    return rows
+
+
+def _server(session: SessionView, layout: Layout) -> list[Line]:
+    """What a server that is only watched says of itself."""
+    figures = dict(session.server)
+    parts = [("rows/s", rate(session.row_rate))]
+    for title, name in (("connections", "Threads_connected"), ("running", "Threads_running"), ("slow", "Slow_queries")):
+        if name in figures:
+            parts.append((title, count(figures[name])))
+    spans: list[Span] = []
+    for title, value in parts:
+        spans += [(f"{title} ", "muted"), (f"{value}  ", "text")]
+    up = figures.get("Uptime")
+    rows: list[Line] = [tuple(spans)]
+    if layout.work >= 3:
+        rows.append(line((f"up {clock(up * 1_000_000_000)}" if up is not None else "", "muted")))
     return rows
 
 

@@ -17,10 +17,10 @@ _TABLE = 50
 def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     """The rule and :attr:`Layout.table` rows below it."""
     pair = snapshot.pair
-    work = equal_work(*pair) if pair else None
-    rows = [_rule(snapshot, work, layout, glyphs)]
     if pair is None:
-        return [*rows, *[()] * layout.table]
+        return _alone(snapshot.sessions[0], layout, glyphs)
+    work = equal_work(*pair)
+    rows = [_rule(snapshot, work, layout, glyphs)]
     comparable = snapshot.workload.name == "wisconsin"
     names = [f"{printable(session.name)[:9]:>10}" for session in pair]
     rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}{'article' if comparable else '':>10}", "muted"),))
@@ -32,6 +32,22 @@ def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     for index, extra in enumerate(beside[: len(rows) - 1], 1):
         rows[index] = (*fit(rows[index], _TABLE), ("  ", "text"), *extra)
     return [fit(row, layout.width) for row in rows]
+
+
+def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
+    """Of a session that is compared with none: the CPU seconds of its processes since the beginning."""
+    title = " CPU seconds since the beginning "
+    rows: list[Line] = [
+        ((glyphs.rule, "faint"), (title, "strong"), (glyphs.rule * (layout.width - len(title) - 1), "faint")),
+        line((f" {'':<7}{'total':>10}{'user':>10}{'system':>10}", "muted")),
+    ]
+    for group, used in session.groups:
+        figures = "".join(f"{seconds(value, 1):>10}" for value in (used.total, used.user, used.system))
+        rows.append(((f" {printable(group)[:7]:<7}", "text"), (figures, "text")))
+    if not session.groups:
+        rows.append(line((f" {ABSENT}  of no process in particular", "muted")))
+    rows += [()] * (layout.table + 1 - len(rows))
+    return [fit(row, layout.width) for row in rows[: layout.table + 1]]
 
 
 def _rule(snapshot: Snapshot, work: EqualWork | None, layout: Layout, glyphs: Glyphs) -> Line:

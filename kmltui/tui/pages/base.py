@@ -103,7 +103,8 @@ class Row:
 class TablePage(ScrolledPage):
     """A table: sorted by any column, filtered by a text in its first one."""
 
-    columns: ClassVar[tuple[Column, ...]]
+    columns: tuple[Column, ...]
+    """May depend on the frame; set anew in :meth:`head` then."""
     sort: int = 0
     descending: bool = True
 

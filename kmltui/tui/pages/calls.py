@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kmltui.analysis.printable import printable
-from kmltui.analysis.views import CallView
+from kmltui.analysis.views import CallView, SessionView
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
@@ -17,25 +17,25 @@ _NONE = CallView(-2, 0.0, 0.0, 0, 0)
 class CallsPage(TablePage):
     name: ClassVar[str] = "calls"
     title: ClassVar[str] = "System calls"
-    columns: ClassVar[tuple[Column, ...]] = (
-        Column("call", 18, left=True),
-        Column("stock/s", 12),
-        Column("kml/s", 12),
-        Column("diff", 10),
-        Column("trap/s", 11, least=80),
-        Column("direct/s", 12, least=80),
-        Column("stock in all", 15, least=110),
-        Column("kml in all", 15, least=110),
-        Column("direct", 10, least=125),
-        Column("", 0, least=126, sortable=False),
-    )
+    columns: tuple[Column, ...] = (Column("call", 18, left=True), Column("calls/s", 12))
     sort = 1
 
+    def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        self.columns = _columns([printable(session.name)[:9] for session in frame.view.pair or frame.view.sessions[:1]])
+        return super().head(frame, canvas)
+
     def total(self, frame: Frame, canvas: Canvas) -> Line:
-        pair = frame.view.pair
-        if pair is None or not any(session.has_calls for session in pair):
-            return (("system calls are not counted in these sessions", "muted"),)
-        a, b = pair
+        shown = frame.view.pair or frame.view.sessions[:1]
+        if not any(session.has_calls for session in shown):
+            return ((" system calls are not counted here: the environment (e) says why", "muted"),)
+        a, b = shown[0], shown[-1]
+        if len(shown) == 1:
+            return (
+                (" all calls/s  ", "muted"),
+                (rate((a.trap_rate or 0) + (a.direct_rate or 0)), "text"),
+                ("    in all  ", "muted"),
+                (count((a.trap or 0) + (a.direct or 0)), "text"),
+            )
         return (
             (" all calls/s  ", "muted"),
             (rate((a.trap_rate or 0) + (a.direct_rate or 0)), "stock"),
@@ -52,7 +52,7 @@ class CallsPage(TablePage):
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
         pair = frame.view.pair
         if pair is None:
-            return []
+            return _alone(frame.view.sessions[0], canvas)
         left = {call.nr: call for call in pair[0].calls}
         right = {call.nr: call for call in pair[1].calls}
         numbers = left.keys() | right.keys()
@@ -87,3 +87,50 @@ class CallsPage(TablePage):
                 )
             )
         return result
+
+
+def _columns(names: list[str]) -> tuple[Column, ...]:
+    """Of two sessions side by side, or of one."""
+    if len(names) == 1:
+        return (
+            Column("call", 18, left=True),
+            Column("calls/s", 12),
+            Column("in all", 15),
+            Column("share", 10),
+            Column("direct", 10, least=80),
+            Column("", 0, least=90, sortable=False),
+        )
+    left, right = names
+    return (
+        Column("call", 18, left=True),
+        Column(f"{left}/s", 12),
+        Column(f"{right}/s", 12),
+        Column("diff", 10),
+        Column("trap/s", 11, least=80),
+        Column("direct/s", 12, least=80),
+        Column(f"{left} in all", max(15, len(left) + 9), least=110),
+        Column(f"{right} in all", max(15, len(right) + 9), least=110),
+        Column("direct", 10, least=125),
+        Column("", 0, least=126, sortable=False),
+    )
+
+
+def _alone(session: SessionView, canvas: Canvas) -> list[Row]:
+    most = max((call.rate for call in session.calls), default=0.0)
+    every = sum(call.total for call in session.calls)
+    room = max(canvas.width - 70, 0)
+    rows = []
+    for call in session.calls:
+        name = printable(canvas.call_name(call.nr))
+        share = call.total / every if every else 0.0
+        direct = call.direct / call.total if call.total else 0.0
+        bar = bars.stacked((call.trap_rate, call.direct_rate), most, room, canvas.glyphs, roles=("trap", "direct"))
+        cells = (
+            (name, "text"),
+            (rate(call.rate), "text" if call.rate else "faint"),
+            (count(call.total), "muted"),
+            (f"{share * 100:.1f} %", "muted"),
+            (f"{direct * 100:.1f} %", "muted"),
+        )
+        rows.append(Row(cells, (name, call.rate, call.total, share, direct, 0.0), bar))
+    return rows

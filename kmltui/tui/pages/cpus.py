@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from kmltui.analysis.printable import printable
 from kmltui.analysis.views import CpuView
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, ScrolledPage
@@ -17,26 +18,30 @@ class CpusPage(ScrolledPage):
     title: ClassVar[str] = "CPUs"
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
-        pane = (canvas.width - 9) // 2
-        names = [session.name.upper() for session in frame.view.pair or ()] or [ABSENT, ABSENT]
+        shown = frame.view.pair or frame.view.sessions[:1]
+        pane = (canvas.width - 9) // len(shown)
+        names = [printable(session.name).upper() for session in shown]
         glyphs = canvas.glyphs
         legend = f"{glyphs.full} user  {glyphs.second} system  {glyphs.track} idle"
+        note: Span = ("  sampled at the tick", "faint")
+        key: Span = (f"  {legend}", "muted")
+        rule = line((glyphs.rule * canvas.width, "faint"))
+        if len(names) == 1:
+            return [(("       ", "text"), (names[0], "stock"), note, key), rule]
         title: Line = (
             ("       ", "text"),
-            *fit(((names[0], "stock"), ("  sampled at the tick", "faint")), pane),
+            *fit(((names[0], "stock"), note), pane),
             ("  ", "text"),
-            *fit(((names[1], "kml"), (f"  {legend}", "muted")), pane),
+            *fit(((names[1], "kml"), key), pane),
         )
-        return [title, line((glyphs.rule * canvas.width, "faint"))]
+        return [title, rule]
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
-        pair = frame.view.pair
-        if pair is None:
-            return []
-        sides = [{cpu.cpu: cpu for cpu in session.cpus} for session in pair]
-        pane = (canvas.width - 9) // 2
+        shown = frame.view.pair or frame.view.sessions[:1]
+        sides = [{cpu.cpu: cpu for cpu in session.cpus} for session in shown]
+        pane = (canvas.width - 9) // len(shown)
         lines: list[Line] = []
-        for cpu in sorted(sides[0].keys() | sides[1].keys()):
+        for cpu in sorted(set().union(*sides)):
             spans: list[Span] = [(f" cpu{cpu:<3}", "muted")]
             for side in sides:
                 spans += _bar(side.get(cpu), pane, canvas)

@@ -14,25 +14,20 @@ from kmltui.tui.text import ABSENT, Line, count, difference, judged, micros, rat
 class QueriesPage(TablePage):
     name: ClassVar[str] = "queries"
     title: ClassVar[str] = "Queries"
-    columns: ClassVar[tuple[Column, ...]] = (
-        Column("statement", 0, left=True),
-        Column("stock p50", 11),
-        Column("kml p50", 11),
-        Column("diff", 10),
-        Column("stock p99", 11, least=90),
-        Column("kml p99", 11, least=90),
-        Column("diff p99", 10, least=100),
-        Column("stock max", 11, least=125),
-        Column("kml max", 11, least=125),
-        Column("queries", 12, least=80),
-    )
+    columns: tuple[Column, ...] = (Column("statement", 0, left=True),)
     sort = 0
     descending = False
+
+    def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        self.columns = _columns([printable(session.name)[:6] for session in frame.view.pair or ()])
+        return super().head(frame, canvas)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
         pair = frame.view.pair
         if pair is None:
-            return ()
+            alone = frame.view.sessions[0]
+            rows = (("    rows/s  ", "muted"), (rate(alone.row_rate), "text"))
+            return ((" queries/s  ", "muted"), (rate(alone.query_rate), "text"), *rows)
         change = judged(difference(pair[0].query_rate, pair[1].query_rate), more_is_better=True)
         return (
             (" queries/s  ", "muted"),
@@ -49,14 +44,41 @@ class QueriesPage(TablePage):
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
         pair = frame.view.pair
-        if pair is None:
-            return []
         titles = frame.view.workload.statements
+        if pair is None:
+            alone = frame.view.sessions[0].statements
+            return [_row_alone(_title(number, titles), number, view) for number, view in alone]
         left, right = dict(pair[0].statements), dict(pair[1].statements)
         found = [_row(number, _title(number, titles), left.get(number), right.get(number)) for number in left | right]
         if len(found) > 1:
             found.append(_row(10_000, "all statements", pair[0].latency, pair[1].latency))
         return found
+
+
+def _columns(names: list[str]) -> tuple[Column, ...]:
+    """Of two sessions side by side, or of one where no names are given."""
+    statement, queries = Column("statement", 0, left=True), Column("queries", 12, least=80)
+    if not names:
+        return statement, *(Column(name, 11) for name in ("p50", "p95", "p99", "max")), queries
+    left, right = names
+    return (
+        statement,
+        Column(f"{left} p50", 11),
+        Column(f"{right} p50", 11),
+        Column("diff", 10),
+        Column(f"{left} p99", 11, least=90),
+        Column(f"{right} p99", 11, least=90),
+        Column("diff p99", 10, least=100),
+        Column(f"{left} max", 11, least=125),
+        Column(f"{right} max", 11, least=125),
+        queries,
+    )
+
+
+def _row_alone(title: str, number: int, view: LatencyView) -> Row:
+    values = (view.p50_us, view.p95_us, view.p99_us, view.max_us)
+    cells = ((title, "text"), *((micros(value), "text") for value in values), (count(view.count), "muted"))
+    return Row(cells, (number, *values, view.count))
 
 
 def _title(number: int, titles: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from synthetic import S, header
+from tui_records import S, header
 
 from kmltui.model import End, Gap, Header, Record
 from kmltui.tui.app import ViewerApp
@@ -20,6 +20,8 @@ class MemorySource:
         self.all = list(records)
         self._live = live
         self._given = 0
+        self.fail: Exception | None = None
+        """Raised by the next poll."""
         self._written = len(self.all)
         if now_s is not None:
             self.write_until(now_s)
@@ -44,6 +46,8 @@ class MemorySource:
         return max((r.t_ns for r in self.all[: self._written] if not isinstance(r, Header | Gap)), default=0)
 
     def poll(self) -> list[Record]:
+        if self.fail is not None:
+            raise self.fail
         new = self.all[self._given : self._written]
         self._given = self._written
         return new
