@@ -111,6 +111,8 @@ class Figures(Struct):
     """The share of the interval that ``per_cpu`` accounts for. Less than 1: ticks were lost, by an emulated or crowded
     CPU, and with them the time."""
     syscalls: CallCounts | None = None
+    io_calls: int | None = None
+    """Read and write calls of server and client together (/proc/PID/io): where nothing better counts, a part of all."""
     elevations: int | None = None
     demotions: int | None = None
     demotions_by_vector: dict[str, int] | None = None
@@ -174,6 +176,7 @@ def figures(interval: Interval, statements: list[str], agent_counted: bool = Tru
         client=groups[CLIENT],
         per_cpu=_per_cpu(start, end),
         syscalls=_calls(interval, agent_counted),
+        io_calls=_io_calls(start, end),
         interrupts=_difference(start.interrupts, end.interrupts),
         context_switches=_difference(start.context_switches, end.context_switches),
         queries=queries,
@@ -260,6 +263,14 @@ def _calls(interval: Interval, agent_counted: bool) -> CallCounts | None:
     }
     ordered = sorted(by_name.items(), key=lambda item: (-item[1].trap - item[1].direct, item[0]))
     return CallCounts(sum(trap.values()), sum(direct.values()), dict(ordered), agent)
+
+
+def _io_calls(start: Sample, end: Sample) -> int | None:
+    if end.io_calls is None:
+        return None
+    before = start.io_calls or {}
+    # A group that was not there at the start has had its processes watched since it was.
+    return sum(calls - before.get(group, calls) for group, calls in end.io_calls.items())
 
 
 def _queries(interval: Interval, status: dict[str, int] | None) -> tuple[int | None, float | None]:

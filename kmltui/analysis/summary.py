@@ -21,10 +21,12 @@ from kmltui.analysis.intervals import Intervals, Repetition
 from kmltui.analysis.live import LiveState
 from kmltui.analysis.means import mean
 from kmltui.analysis.verdict import verdict
-from kmltui.model import End, Gap, Header, Mark, Measure, Proof, Record, RunStatus, State
+from kmltui.model import End, Gap, Header, Log, Mark, Measure, Proof, Record, RunStatus, State
 
 _MOST = 1000
-"""Of marks, warnings, gaps: the rest is counted and left out."""
+"""Of marks, gaps, proofs: the rest is left out."""
+
+_MOST_WARNINGS = 50
 
 
 class RunFacts(Struct, kw_only=True):
@@ -54,6 +56,8 @@ class RunFacts(Struct, kw_only=True):
     """(seconds, note, author)."""
     gaps: list[tuple[float, int, str]] = field(default_factory=list)
     """Where the recording is damaged: (seconds, bytes, reason)."""
+    warnings: list[tuple[float, str, str]] = field(default_factory=list)
+    """Warnings and errors that were logged, the first of them: (seconds, session and source, text)."""
 
 
 class SessionFigures(Figures, kw_only=True):
@@ -75,6 +79,8 @@ class SessionFigures(Figures, kw_only=True):
     failed_proofs: list[str] = field(default_factory=list)
     calls_source: str = ""
     """How its system calls were counted, and whose."""
+    io_calls_source: str = ""
+    """What ``io_calls`` covers."""
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Figures that the workload itself measured: name, then unit and values."""
 
@@ -151,6 +157,7 @@ class _Fold:
         self._measures: dict[str, dict[str, dict[str, Any]]] = {}
         self._marks: list[Mark] = []
         self._gaps: list[Gap] = []
+        self._warnings: list[Log] = []
         self._end: End | None = None
         self._last_ns = 0
 
@@ -169,6 +176,8 @@ class _Fold:
                 measures[record.name] = {"unit": record.unit, **record.values}
             case Mark() if len(self._marks) < _MOST:
                 self._marks.append(record)
+            case Log() if record.level != "info" and len(self._warnings) < _MOST_WARNINGS:
+                self._warnings.append(record)
             case Gap() if len(self._gaps) < _MOST:
                 self._gaps.append(record)
             case End():
@@ -223,6 +232,9 @@ class _Fold:
             kmltui=header.kmltui_version,
             sample_period_s=header.sample_period_ns / 1e9,
             marks=[(mark.t_ns / 1e9, mark.note, mark.author) for mark in self._marks],
+            warnings=[
+                (log.t_ns / 1e9, f"{log.session} {log.source}".strip(), log.text[:1000]) for log in self._warnings
+            ],
             gaps=[(gap.t_ns / 1e9, gap.lost_bytes, gap.reason) for gap in self._gaps],
         )
 
@@ -258,6 +270,7 @@ class _Fold:
             failed_proofs=[f"{proof.name} {proof.subject}: {proof.value}" for proof in proofs if not proof.ok],
             calls_source=facts.get("calls")
             or ("exact, of the whole guest, by the KML module" if found.syscalls else ""),
+            io_calls_source=facts.get("io_calls", ""),
             measures=self._measures.get(name, {}),
         )
 

@@ -15,7 +15,20 @@ from kmltui.analysis.printable import printable
 from kmltui.analysis.report import FORMATS, markdown, render, text
 from kmltui.analysis.report.blocks import Bullets, Heading, Paragraph, Table
 from kmltui.analysis.summary import summarise
-from kmltui.model import End, Environment, Header, Log, Mark, Measure, Proof, Record, SessionSpec, State, WorkloadSpec
+from kmltui.model import (
+    End,
+    Environment,
+    Header,
+    Log,
+    Mark,
+    Measure,
+    Proof,
+    Record,
+    Sample,
+    SessionSpec,
+    State,
+    WorkloadSpec,
+)
 
 EVIL = "\x1b]0;owned\x07<script>alert(1)</script>|*_`\u202e\r\n\x9b2J&\"'"
 
@@ -118,6 +131,25 @@ class TestText:
             End(t_ns=2, status="failed"),
         ]
         assert "kml: panicked: Oops: 0000" in render(summarise(failed))
+
+    def test_the_last_lines_of_a_console_are_shown_as_they_are(self) -> None:
+        reason = "kml: the guest panicked; its last lines:\nOops: 0000\n  RIP: ffff"
+        report = render(summarise([HEADER, End(t_ns=2, status="failed", reason=reason)]))
+        assert "    Oops: 0000\n      RIP: ffff" in report
+
+    def test_warnings_are_told_and_other_lines_are_not(self) -> None:
+        run = [HEADER, *a_run(50)]
+        run.insert(5, Log(t_ns=3, session="kml", source="server", text="[Warning] no such thing", level="warning"))
+        report = render(summarise(run))
+        assert "[Warning] no such thing" in report and "line 39" not in report
+
+    def test_a_session_without_counters_tells_how_little_it_knows(self) -> None:
+        run = [
+            Sample(t_ns=at, session="stock", mono_ns=at, mark=mark, io_calls={"server": 1000 * at})
+            for at, mark in ((1, "start"), (9, "end"))
+        ]
+        report = render(summarise([HEADER, *run]))
+        assert "stock: 8,000 read and write calls (a part of all" in report
 
     def test_a_bench_prints_intervals_and_every_pair(self) -> None:
         report = render(summarise(bench(6)))

@@ -33,6 +33,13 @@ class Bullets:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Lines as they are, e.g. the last ones of a console."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Table:
     """The first column is text, the others are figures unless ``text_columns`` says otherwise."""
 
@@ -53,4 +60,4 @@ class Picture:
     chart: Chart | Dots | Bars
 
 
-Block = Heading | Paragraph | Bullets | Table | Picture
+Block = Heading | Paragraph | Bullets | Lines | Table | Picture

@@ -9,7 +9,7 @@ from kmltui.analysis.charts import Bars
 from kmltui.analysis.figures import LatencyFigures, PhaseFigures
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import numbers
-from kmltui.analysis.report.blocks import ABSENT, Block, Bullets, Heading, Picture, Table
+from kmltui.analysis.report.blocks import ABSENT, Block, Bullets, Heading, Lines, Picture, Table
 from kmltui.analysis.summary import SessionFigures, Summary
 
 TOP_CALLS = 16
@@ -33,6 +33,29 @@ def _latency(field: str) -> Callable[[SessionFigures], str]:
     return lambda session: numbers.microseconds(getattr(session.latency, field) if session.latency else None)
 
 
+def _status(name: str) -> Callable[[SessionFigures], str]:
+    return lambda session: numbers.count((session.server_status or {}).get(name))
+
+
+def failure(summary: Summary) -> Iterator[Block]:
+    """The whole reason of a run that failed, with what the runner knew of it, e.g. the last lines of a console."""
+    reason = summary.run.reason.strip()
+    if summary.run.status == "failed" and "\n" in reason:
+        yield Heading("What went wrong")
+        yield Lines([printable(line.rstrip()) for line in reason.splitlines()])
+
+
+def warnings(summary: Summary) -> Iterator[Block]:
+    """What was warned of while it ran."""
+    if summary.run.warnings:
+        rows = [
+            [numbers.clock(seconds), printable(where), printable(text.strip())]
+            for seconds, where, text in summary.run.warnings
+        ]
+        yield Heading("Warnings")
+        yield Table(["at", "from", "text"], rows, text_columns=True)
+
+
 def work(summary: Summary) -> Iterator[Block]:
     """Work and time."""
     Row = tuple[str, Callable[[SessionFigures], str], tuple[str, ...]]
@@ -46,6 +69,8 @@ def work(summary: Summary) -> Iterator[Block]:
         ("latency p99", _latency("p99_us"), ("latency.p99_us",)),
         ("latency p99.9", _latency("p999_us"), ()),
         ("latency, longest", _latency("max_us"), ()),
+        ("bytes the server sent", _status("Bytes_sent"), ()),
+        ("rows the server sent", _status("Rows_sent"), ()),
         ("context switches", lambda s: numbers.count(s.context_switches), ()),
         ("interrupts", lambda s: numbers.count(s.interrupts), ()),
         ("monitor's agent, CPU s", lambda s: numbers.seconds(s.agent_cpu_s), ()),
@@ -64,9 +89,18 @@ def work(summary: Summary) -> Iterator[Block]:
 def system_calls(summary: Summary) -> Iterator[Block]:
     """Traps and direct calls, in all and by name."""
     sessions = {name: session for name, session in summary.sessions.items() if session.syscalls is not None}
+    partly = [
+        f"{printable(name)}: {numbers.count(session.io_calls)} read and write calls"
+        f" ({printable(session.io_calls_source) or 'a part of all, from /proc/PID/io'})"
+        for name, session in summary.sessions.items()
+        if session.syscalls is None and session.io_calls is not None
+    ]
+    if sessions or partly:
+        yield Heading("System calls")
+    if partly:
+        yield Bullets(partly)
     if not sessions:
         return
-    yield Heading("System calls")
     rows = []
     for name, session in sessions.items():
         calls = session.syscalls

@@ -26,6 +26,7 @@ def document(summary: Summary) -> Iterator[Block]:
     warnings = list(_warnings(summary))
     if warnings:
         yield Bullets(warnings)
+    yield from details.failure(summary)
     yield from details.measures(summary)
     yield from _instructions(summary)
     yield from _cpu_time(summary)
@@ -41,6 +42,7 @@ def document(summary: Summary) -> Iterator[Block]:
     yield Heading("Table 1: environment")
     yield environment_table(summary)
     yield from details.marks(summary)
+    yield from details.warnings(summary)
 
 
 def _title(summary: Summary) -> str:

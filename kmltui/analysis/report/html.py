@@ -7,7 +7,7 @@ from html import escape
 
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import svg
-from kmltui.analysis.report.blocks import Block, Bullets, Heading, Paragraph, Picture, Table
+from kmltui.analysis.report.blocks import Block, Bullets, Heading, Lines, Paragraph, Picture, Table
 
 _STYLE = """
 :root {
@@ -34,6 +34,7 @@ th:first-child, td:first-child, .text th, .text td { text-align: left; }
 .text td { white-space: normal; overflow-wrap: anywhere; } .text td:first-child { white-space: nowrap; }
 tr.rule td { border-top: 1px solid var(--rule); }
 .note { color: var(--faint); font-size: .87rem; margin: .2rem 0; max-width: 48rem; }
+pre { background: var(--band); padding: .6rem 1rem; overflow-x: auto; font-size: .85rem; }
 figure { margin: 1rem 0; break-inside: avoid; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
 svg text { fill: var(--faint); } svg .axis { stroke: var(--rule); } svg .phase { stroke: var(--faint); }
@@ -69,6 +70,8 @@ def _block(block: Block) -> Iterator[str]:
             for item in items:
                 yield f"<li>{escape(item)}</li>"
             yield "</ul>"
+        case Lines(lines):
+            yield f"<pre>{escape(chr(10).join(lines))}</pre>"
         case Table():
             yield from _table(block)
         case Picture(chart):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from kmltui.analysis.report.blocks import Block, Bullets, Heading, Paragraph, Picture, Table
+from kmltui.analysis.report.blocks import Block, Bullets, Heading, Lines, Paragraph, Picture, Table
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 _LINE_START = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
@@ -25,6 +25,12 @@ def _block(block: Block) -> Iterator[str]:
         case Bullets(items):
             for item in items:
                 yield f"- {_escape(item)}"
+        case Lines(lines):
+            # A fence longer than any run of backticks in the text cannot be closed by it.
+            fence = "`" * max(3, 1 + max((len(run) for line in lines for run in re.findall("`+", line)), default=0))
+            yield fence
+            yield from lines
+            yield fence
         case Table():
             yield from _table(block)
         case Picture():

@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from kmltui.analysis.report.blocks import Block, Bullets, Heading, Paragraph, Picture, Table
+from kmltui.analysis.report.blocks import Block, Bullets, Heading, Lines, Paragraph, Picture, Table
 
 WIDTH = 80
 
@@ -35,6 +35,9 @@ def _block(block: Block, width: int) -> Iterator[str]:
         case Bullets(items):
             for item in items:
                 yield from textwrap.wrap(item, width, initial_indent="- ", subsequent_indent="  ")
+        case Lines(lines):
+            for line in lines:
+                yield from textwrap.wrap(line, width, initial_indent="    ", subsequent_indent="    ") or [""]
         case Table():
             yield from _table(block, width)
         case Picture():
