@@ -102,6 +102,8 @@ class Figures(Struct):
 
     duration_s: float | None = None
     """By the session's own clock."""
+    clock_ratio: float | None = None
+    """The session's clock against the runner's: 1 unless the guest's clock is wrong, or counts instructions."""
     cpu_s: CpuSeconds | None = None
     """Server and client together."""
     server: CpuSeconds | None = None
@@ -171,6 +173,7 @@ def figures(interval: Interval, statements: list[str], agent_counted: bool = Tru
     queries, queries_per_s = _queries(interval, status)
     result = Figures(
         duration_s=duration_s,
+        clock_ratio=(end.mono_ns - start.mono_ns) / (end.t_ns - start.t_ns) if end.t_ns > start.t_ns else None,
         cpu_s=_sum(groups.values()),
         server=groups[SERVER],
         client=groups[CLIENT],

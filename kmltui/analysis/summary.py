@@ -71,6 +71,8 @@ class SessionFigures(Figures, kw_only=True):
     """It has done the whole workload."""
     tick_error_s: float | None = None
     """Half the width of the 95 % interval that ticks alone leave to the split of ``cpu_s``, seconds."""
+    clock_wrong: bool = False
+    """The guest's clock went wrong, and with it every time: see ``clock_ratio``."""
     ring: int | None = None
     """The privilege level read inside its processes: 0 if all of them ran in ring 0, else 3."""
     rings: dict[str, int] = field(default_factory=dict)
@@ -120,7 +122,8 @@ class Summary(Struct, kw_only=True):
     baseline: str | None = None
     compared: str | None = None
     per_query: bool = False
-    """The run was bounded by time: what grows with the work is compared per query."""
+    """The run was bounded by time, or its sessions time calls each in its own ways: what grows with the work is
+    compared per query, and where no queries were counted not at all."""
     comparisons: dict[str, dict[str, Comparison]] = field(default_factory=dict)
     """By session: every figure against the baseline's."""
     pairs: list[dict[str, Any]] | None = None
@@ -199,7 +202,8 @@ class _Fold:
             run=self._run(sessions),
             environment=environment(self._header, facts),
             sessions=sessions,
-            per_query=self._header.workload.duration_s is not None,
+            per_query=self._header.workload.duration_s is not None
+            or any(session.measures and session.queries is None for session in sessions.values()),
             emulated=any(is_emulated(known) for known in facts.values()),
             checksums=_checksums([self._proofs.get(name, []) for name in sessions]),
             charts=charts(view, ticks),
@@ -263,6 +267,7 @@ class _Fold:
             state=state.state if state else "waiting",
             detail=state.detail if state else "",
             complete=bool(measured) and all(run.interval.complete for run in measured),
+            clock_wrong=_clock_wrong(found),
             tick_error_s=_tick_error_s(found.cpu_s, len(measured), ticks),
             ring=max(rings.values()) if rings else None,
             rings=rings,
@@ -313,6 +318,19 @@ class _Fold:
             }
             for number in numbers
         ]
+
+
+_CLOCK_TOLERANCE = 0.02
+_CLOCK_LEAST_S = 5.0
+"""In a shorter interval the delay of a sample on its way says more about the ratio than the clocks do."""
+
+
+def _clock_wrong(found: Figures) -> bool:
+    """In exact mode the guest's clock counts instructions: it is no clock of the wall, and not meant to be."""
+    if found.clock_ratio is None or found.instructions is not None or not found.duration_s:
+        return False
+    real_s = found.duration_s / found.clock_ratio if found.clock_ratio > 0 else 0.0
+    return real_s >= _CLOCK_LEAST_S and abs(found.clock_ratio - 1) > _CLOCK_TOLERANCE
 
 
 def _tick_error_s(mean: CpuSeconds | None, runs: int, ticks: int) -> float | None:

@@ -17,8 +17,9 @@ def verdict(summary: Summary) -> str:
         _alone(summary)
         or _unfinished(summary)
         or _unsound(summary)
+        or (_compared(summary) if _has_work(summary) else None)
         or _measured(summary)
-        or _compared(summary)
+        or _rate(summary, summary.comparisons.get(summary.compared or "", {}))
         or "This run holds nothing that could be compared."
     )
 
@@ -87,10 +88,21 @@ def _unsound(summary: Summary) -> str | None:
     if summary.checksums is not None and not summary.checksums.equal:
         which = ", ".join(summary.checksums.differing[:3])
         return f"The sessions computed different results ({which}): their figures must not be compared."
+    for name, session in summary.sessions.items():
+        if session.clock_wrong and session.clock_ratio is not None:
+            return (
+                f"The clock of {name} ran {session.clock_ratio:.2f} times as fast as the runner's: its times, CPU time"
+                " among them, mean nothing."
+            )
     failed = [proof for session in summary.sessions.values() for proof in session.failed_proofs]
     if failed:
         return f"A check inside a session failed ({failed[0]}): the figures must not be compared."
     return None
+
+
+def _has_work(summary: Summary) -> bool:
+    """Whether the sessions did work that can be compared, and not just timed calls, each in its own ways."""
+    return not any(session.measures and session.queries is None for session in summary.sessions.values())
 
 
 def _compared(summary: Summary) -> str | None:
@@ -100,7 +112,7 @@ def _compared(summary: Summary) -> str | None:
     if exact is not None:
         return _exact(summary, exact, found)
     if total is None or total.saved is None:
-        return _rate(summary, found)
+        return None
     amounts = _amounts(total, "CPU seconds")
     what = "CPU time a query" if summary.per_query else "CPU time"
     change = _change(total.saved, what)

@@ -80,10 +80,14 @@ def _warnings(summary: Summary) -> Iterator[str]:
     if summary.environment["differs"]:
         which = ", ".join(printable(key) for key in summary.environment["differs"])
         yield f"The sessions differ in more than their arm: {which} (see Table 1)."
+    for name, session in summary.sessions.items():
+        if session.clock_wrong:
+            ratio = numbers.rate(session.clock_ratio)
+            yield f"{printable(name)}: its clock ran {ratio} times as fast as the runner's. All its times are wrong."
     if summary.per_query and summary.compared is not None:
         counted = all(session.queries for session in summary.sessions.values())
-        savings = "are per query" if counted else "of CPU time cannot be told"
-        yield f"The run was bounded by time, so the sessions did different amounts of work: savings {savings}."
+        savings = "savings are per query" if counted else "what it took is not compared"
+        yield f"The sessions did not do the same amount of work: {savings}."
     lost = sum(gap[1] for gap in summary.run.gaps)
     if lost:
         yield f"The recording is damaged: {lost:,} bytes in {len(summary.run.gaps)} places could not be read."
