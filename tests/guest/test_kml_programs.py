@@ -1,0 +1,136 @@
+"""Everything that processes do, done in ring 0: the programs of tests/programs, which check themselves.
+
+The same programs run unattached on the host in the unit tests; here each also has to have made its calls directly.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import Guest
+
+PROGRAMS = Path(__file__).parent.parent / "programs"
+NAMES = sorted(path.name for path in PROGRAMS.glob("*.c*"))
+ARGUMENTS = {"cancel.c": ["20"]}
+IN_GUEST = "/trusted/tests"
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs, compiled on this machine, each under its name without an ending."""
+    directory = tmp_path_factory.mktemp("programs")
+    for name in NAMES:
+        compiler = "g++" if name.endswith(".cc") else "gcc"
+        if not shutil.which(compiler):
+            pytest.skip(f"no {compiler}")
+        command = [compiler, "-O2", "-w", "-pthread", "-o", directory / Path(name).stem, PROGRAMS / name]
+        subprocess.run(command, check=True)
+    return directory
+
+
+async def direct_calls(guest: Guest) -> int:
+    """How many direct calls the guest has made since it booted."""
+    lines = (await guest.check("cat /proc/kml/counters", elevated=False)).splitlines()
+    rows = (line.split() for line in lines)
+    return sum(sum(map(int, row[2:])) for row in rows if row[0] == "direct")
+
+
+async def put(guest: Guest, compiled: Path, name: str) -> str:
+    """The path of a program in the guest, below /trusted."""
+    path = f"{IN_GUEST}/{Path(name).stem}"
+    await guest.session.put(path, (compiled / Path(name).stem).read_bytes(), 0o755)
+    return path
+
+
+class TestPrograms:
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_a_program_runs_in_ring_0_as_in_ring_3(self, kml: Guest, compiled: Path, name: str) -> None:
+        path = await put(kml, compiled, name)
+        before = await direct_calls(kml)
+        result = await kml.run([path, *ARGUMENTS.get(name, [])])
+        assert (result.status, result.stdout, result.stderr) == (0, "", "")
+        assert await direct_calls(kml) > before
+
+    async def test_nobody_stays_attached(self, kml: Guest, compiled: Path) -> None:
+        await kml.run([await put(kml, compiled, "processes.c")])
+        counters = await kml.check("cat /proc/kml/counters", elevated=False)
+        assert "attached 0" in counters.splitlines()
+
+
+INTERPRETERS = {
+    "python3": (
+        "import threading, subprocess, select, socket, signal, json, os\n"
+        "a, b = socket.socketpair()\n"
+        "t = threading.Thread(target=lambda: [a.sendall(b'x' * 1000) for _ in range(200)])\n"
+        "t.start()\n"
+        "n = 0\n"
+        "while n < 200000: n += len(b.recv(4096))\n"
+        "t.join()\n"
+        "signal.signal(signal.SIGALRM, lambda *_: None)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.01)\n"
+        "signal.pause()\n"
+        "pid = os.fork()\n"
+        "if not pid: os._exit(3)\n"
+        "print(n, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), subprocess.run(['true']).returncode)\n"
+    ),
+    "perl": (
+        "my $sum = 0;\n"
+        "for my $i (1 .. 50) { my $pid = fork(); exit $i % 7 unless $pid; waitpid $pid, 0; $sum += $? >> 8 }\n"
+        "pipe my $r, my $w; print $w 'x' x 1000; close $w; my $got = join '', <$r>;\n"
+        "$SIG{USR1} = sub { $sum++ }; kill USR1 => $$; print $sum, ' ', length $got, ' ', `echo sub`;\n"
+    ),
+}
+EXPECTED = {"python3": "200000 3 0\n", "perl": "149 1000 sub\n"}
+
+
+class TestInterpreters:
+    @pytest.mark.parametrize("name", sorted(INTERPRETERS))
+    async def test_an_interpreter_runs_in_ring_0(self, kml: Guest, name: str) -> None:
+        flag = "-c" if name == "python3" else "-e"
+        before = await direct_calls(kml)
+        result = await kml.run([f"/usr/bin/{name}", flag, INTERPRETERS[name]])
+        assert (result.stderr, result.stdout, result.status) == ("", EXPECTED[name], 0)
+        assert await direct_calls(kml) > before
+
+
+class TestTools:
+    async def test_strace_follows_a_ring_0_program(self, kml: Guest, compiled: Path) -> None:
+        path = await put(kml, compiled, "processes.c")
+        result = await kml.run(f"strace -f -o /tmp/trace {path} && grep -c clone /tmp/trace && tail -n 1 /tmp/trace")
+        assert result.status == 0, result.stderr
+        assert "exited with 0" in result.stdout
+
+    async def test_gdb_stops_and_continues_a_ring_0_program(self, kml: Guest, compiled: Path) -> None:
+        path = await put(kml, compiled, "clocks.c")
+        commands = ["break getpid", "break clock_gettime", "run", "stepi", "stepi", "backtrace", "print $cs", "delete"]
+        arguments = " ".join(f"-ex '{command}'" for command in [*commands, "continue"])
+        out = await kml.check(f"gdb -nx -q -batch {arguments} {path} 2>&1")
+        assert "main" in out
+        assert " = 51\n" in out
+        assert "exited normally" in out
+
+    async def test_perf_or_its_absence_does_no_harm(self, kml: Guest, compiled: Path) -> None:
+        path = await put(kml, compiled, "registers.c")
+        result = await kml.run(f"command -v perf >/dev/null || exit 0; perf record -o /tmp/perf.data {path}")
+        assert result.status == 0, result.stderr
+
+
+class TestMemoryPressure:
+    async def test_the_out_of_memory_killer_ends_a_ring_0_program(self, kml: Guest) -> None:
+        """In a control group with a limit, so that nobody else is meant."""
+        script = (
+            "mkdir -p /tmp/cg && mount -t cgroup2 none /tmp/cg 2>/dev/null; cd /tmp/cg || exit 9\n"
+            "echo +memory > cgroup.subtree_control; mkdir -p small && echo 40M > small/memory.max || exit 9\n"
+            "echo $$ > small/cgroup.procs\n"
+            "exec /trusted/usr/bin/perl -e 'my @a; push @a, \"x\" x 1000000 while 1'\n"
+        )
+        result = await kml.run(script)
+        if result.status == 9:
+            pytest.skip(f"no control group for memory here: {result.stderr}")
+        assert result.status == 128 + 9
+        assert await kml.alive()
+        kml.read_messages = len((await kml.check(["/bin/dmesg"], elevated=False)).splitlines())
