@@ -41,7 +41,7 @@ _CPU: dict[Accelerator, str] = {
 _ACCEL_OPTIONS: dict[Accelerator, str] = {"tcg": "thread=multi", "kvm": ""}
 
 COMMAND_LINE = (
-    "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic "
+    "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic "
     # KML cannot work with kernel page-table isolation; neither session has it, so that none gains by its absence.
     "pti=off ibt=off "
     # The kernel lies at the same addresses in both, and in every run.
