@@ -38,6 +38,9 @@ from kmltui.model import (
 RATE_WINDOW_NS = 2_000_000_000
 """Rates are over the last two seconds: a tick is 10 ms, and a shorter window would show the ticks' noise."""
 
+MONITOR = "monitor"
+"""The workload of a run that has none: a server is watched that other clients use."""
+
 _PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 
 
@@ -47,7 +50,8 @@ class LiveState:
     def __init__(self, header: Header) -> None:
         self.header = header
         self.t_ns = 0
-        self._sessions = {spec.name: _Session(spec) for spec in header.sessions}
+        watched = header.workload.name == MONITOR
+        self._sessions = {spec.name: _Session(spec, watched) for spec in header.sessions}
         self._marks: deque[Mark] = deque(maxlen=1000)
         self._gaps: deque[Gap] = deque(maxlen=1000)
         self._logs: deque[Log] = deque(maxlen=2000)
@@ -152,9 +156,11 @@ class _Usage:
 class _Session:
     """What is known of one session."""
 
-    def __init__(self, spec: SessionSpec) -> None:
+    def __init__(self, spec: SessionSpec, watched: bool = False) -> None:
         self.spec = spec
+        self.watched = watched
         self.state = State(t_ns=0, session=spec.name, state="waiting")
+        self.since_ns = 0
         self.recent: deque[Sample] = deque(maxlen=64)
         self.samples = History()
         self.work = History()
@@ -166,6 +172,9 @@ class _Session:
         self.ended = False
         self.progress: Progress | None = None
         self.statuses: deque[Status] = deque(maxlen=64)
+        self.restarts = 0
+        """What a watched server's count of queries has lost by being started again."""
+        self.counted = 0
         self.phases: deque[PhaseView] = deque(maxlen=2000)
         self.facts: dict[str, str] = {}
         self.proofs: dict[tuple[str, str], Proof] = {}
@@ -180,8 +189,10 @@ class _Session:
             case Sample():
                 self._sample(record)
             case Status():
-                if self.statuses and any(record.counters.get(k, 0) < v for k, v in self.statuses[-1].counters.items()):
-                    self.statuses.clear()  # the server was started again
+                if self.statuses and _restarted(self.statuses[-1].counters, record.counters):
+                    self.statuses.clear()
+                if self.watched:
+                    self._count_queries(record)
                 self.statuses.append(record)
                 while len(self.statuses) > 2 and record.t_ns - self.statuses[1].t_ns >= RATE_WINDOW_NS:
                     self.statuses.popleft()
@@ -193,6 +204,8 @@ class _Session:
             case Phase():
                 self._phase(record)
             case State():
+                if record.state != self.state.state:
+                    self.since_ns = record.t_ns
                 self.state = record
             case Environment():
                 self.facts = record.facts
@@ -222,6 +235,16 @@ class _Session:
         if offset := self._offset:
             point = (point[0], *(a + b for a, b in zip(point[1:], offset[1:], strict=True)))
         self.samples.append(point)
+
+    def _count_queries(self, status: Status) -> None:
+        """Where no client of ours tells its progress, the server's counters are the work."""
+        if "Queries" not in status.counters:
+            return
+        queries = status.counters["Queries"] - status.own.get("Queries", 0)
+        if queries + self.restarts < self.counted:
+            self.restarts = self.counted - queries
+        self.counted = queries + self.restarts
+        self.work.append((status.t_ns, self.counted, 0))
 
     def _latency(self, record: Latency) -> None:
         if not record.hdr or (record.statement not in self.latencies and len(self.latencies) >= 200):
@@ -258,6 +281,7 @@ class _Session:
             name=self.spec.name,
             arm=self.spec.arm,
             state=self.state,
+            since_ns=self.since_ns,
             cpus=_cpus(first, last),
             has_calls=has_calls,
             calls=calls,
@@ -295,6 +319,9 @@ class _Session:
             samples=self.samples.freeze(),
             work=self.work.freeze(),
             last_sample_ns=last.t_ns if last else None,
+            io_rate=_io_rate(first, last, elapsed),
+            server=tuple(self.statuses[-1].counters.items()) if self.statuses else (),
+            row_rate=self._status_rate("Rows_sent"),
         )
 
     @property
@@ -303,16 +330,20 @@ class _Session:
         return self.spec.kind == "guest"
 
     def _query_rate(self) -> float | None:
-        """Queries per second: the server's count without the sampler's own, or the client's where there is none."""
+        """Queries per second: the server's count without the sampler's own."""
+        rate = self._status_rate("Queries")
+        return self._status_rate("Questions") if rate is None else rate
+
+    def _status_rate(self, name: str) -> float | None:
+        """How fast one of the server's counters grows, without the sampler's own share."""
         if self.ended or len(self.statuses) < 2:
             return None
         first, last = self.statuses[0], self.statuses[-1]
-        for name in ("Queries", "Questions"):
-            if name in first.counters and name in last.counters and last.t_ns > first.t_ns:
-                own = last.own.get(name, 0) - first.own.get(name, 0)
-                done = last.counters[name] - first.counters[name] - own
-                return max(done, 0) / ((last.t_ns - first.t_ns) / 1e9)
-        return None
+        if name not in first.counters or name not in last.counters or last.t_ns <= first.t_ns:
+            return None
+        own = last.own.get(name, 0) - first.own.get(name, 0)
+        done = last.counters[name] - first.counters[name] - own
+        return max(done, 0) / ((last.t_ns - first.t_ns) / 1e9)
 
     def _latency_view(self, statement: int) -> LatencyView | None:
         """Percentiles of one statement, of all of them for -1; worked out again only when latencies were added."""
@@ -331,7 +362,7 @@ class _Session:
         return view
 
     def copy(self) -> _Session:
-        other = _Session(self.spec)
+        other = _Session(self.spec, self.watched)
         other.__dict__.update(self.__dict__)  # records, usages and views are immutable; containers are copied below
         other.recent = self.recent.copy()
         other.samples = self.samples.copy()
@@ -343,6 +374,18 @@ class _Session:
         other.latencies = {statement: latencies.copy() for statement, latencies in self.latencies.items()}
         other._latency_views = dict(self._latency_views)
         return other
+
+
+def _restarted(before: Mapping[str, int], after: Mapping[str, int]) -> bool:
+    """Whether a server was started again in between. (Its numbers of connections also fall otherwise.)"""
+    return any(after.get(name, 0) < before.get(name, 0) for name in ("Uptime", "Questions", "Queries"))
+
+
+def _io_rate(first: Sample | None, last: Sample | None, elapsed: float) -> float | None:
+    if first is None or last is None or last.io_calls is None or last.kml is not None or not elapsed:
+        return None
+    before = first.io_calls or {}
+    return sum(calls - before.get(group, calls) for group, calls in last.io_calls.items()) / elapsed
 
 
 def _plus(a: Mapping[int, int], b: Mapping[int, int], sign: int) -> dict[int, int]:

@@ -76,6 +76,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     name: str
     arm: str
     state: State
+    since_ns: int = 0
+    """When the session came into that state; the record may be a later one that only tells how far it is."""
     cpus: tuple[CpuView, ...] = ()
     has_calls: bool = False
     """The session counts system calls (its kernel module answers)."""
@@ -113,6 +115,12 @@ class SessionView(Struct, frozen=True, kw_only=True):
     samples: Series
     work: Series
     last_sample_ns: int | None = None
+    io_rate: float | None = None
+    """Read and write calls a second, where all that is known of the system calls is that."""
+    server: tuple[tuple[str, int], ...] = ()
+    """The server's own counters as they were last."""
+    row_rate: float | None = None
+    """Rows that the server sends a second."""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ class Follower:
         self._clock = clock
         self._connection: pymysql.Connection[Any] | None = None
         self._own: dict[str, int] = {"Questions": 0, "Queries": 0, "Com_select": 0}
+        self._sent = 0
         self._pid: int | None = None
         self._lost = False
 
@@ -59,12 +60,16 @@ class Follower:
             await self._meet(self._connection)
         rows = await self._query("SHOW GLOBAL STATUS")
         counters = select_status((row[0], row[1]) for row in rows)
+        # The answer's own rows are counted when it has been sent.
+        self._own["Rows_sent"] = self._sent
+        self._sent += len(rows)
         self._emit(Status(t_ns=self._clock(), session=self._session.spec.name, counters=counters, own=dict(self._own)))
 
     async def _meet(self, connection: pymysql.Connection[Any]) -> None:
         """A server that was not there before: which it is, and which process of this machine."""
         self._count(1)
         self._own["Com_select"] += 1
+        self._sent += 1
         version = (await self._query("SELECT VERSION(), @@version_comment", counted=False))[0]
         facts = {"mariadb": f"{version[0]} ({version[1]})", "mysql": self._login.where}
         if not is_local(connection):
