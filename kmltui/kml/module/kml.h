@@ -186,6 +186,12 @@ int kml_sites_show(struct seq_file *m, void *v);
 /* calls.c */
 int kml_calls_init(void);
 
+/* identity.c */
+struct pt_regs;
+long kml_getpid(const struct pt_regs *regs);
+long kml_gettid(const struct pt_regs *regs);
+long kml_getppid(const struct pt_regs *regs);
+
 /* cpus.c */
 int kml_cpus_start(void);
 void kml_cpus_stop(void);
