@@ -24,7 +24,18 @@ FORMAT_VERSION = 1
 """Version of the record vocabulary. Readers skip records of unknown type and ignore unknown fields."""
 
 SessionState = Literal[
-    "waiting", "image", "booting", "loading", "ready", "running", "done", "failed", "panicked", "server-died", "hung", "stopped"
+    "waiting",
+    "image",
+    "booting",
+    "loading",
+    "ready",
+    "running",
+    "done",
+    "failed",
+    "panicked",
+    "server-died",
+    "hung",
+    "stopped",
 ]
 """Where a session is in its life. The last six after ``running`` are final."""
 
@@ -194,7 +205,7 @@ class Phase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="phase"):
 
 
 class Latency(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="latency"):
-    """Latencies of one interval (not cumulative: histograms add up). ``hdr`` is HdrHistogram's V2 encoding, microseconds."""
+    """Latencies of one interval (not cumulative: histograms add up), in microseconds; ``hdr`` is HdrHistogram's V2."""
 
     t_ns: int
     session: str
