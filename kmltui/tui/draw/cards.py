@@ -60,7 +60,7 @@ def card(session: SessionView, cells: int, rows: int, now_ns: int, glyphs: Glyph
 
 def _under_way(session: SessionView, cells: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
     state = session.state
-    elapsed = clock(max(now_ns - state.t_ns, 0))
+    elapsed = clock(max(now_ns - session.since_ns, 0))
     lines = [
         (),
         line((f" {glyphs.busy} ", "title"), (state_word(state.state), "strong"), (f"  {elapsed}", "muted")),

@@ -44,8 +44,11 @@ def _badge(frame: Frame, glyphs: Glyphs) -> Line:
         sign = glyphs.pause if frame.paused else glyphs.play
         word = " PAUSED " if frame.paused else " BEHIND "
         return ((f"{sign}{word}", "warn"), (now, "strong"), (f" {behind} behind live{speed}", "muted"))
+    if frame.at_head:
+        ended = frame.view.status == "done"
+        return ((f"{glyphs.done if ended else glyphs.failed} ENDED ", "good" if ended else "bad"), (now, "strong"))
     sign = glyphs.pause if frame.paused else glyphs.play
-    word = "REPLAY" if not frame.at_head else "ENDED"
+    word = "REPLAY"
     return ((f"{sign} {word} ", "mark"), (now, "strong"), (f" / {whole}{speed}", "muted"))
 
 

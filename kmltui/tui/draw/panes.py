@@ -23,7 +23,22 @@ from kmltui.tui.draw import bars, cards
 from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
-from kmltui.tui.text import ABSENT, Line, Span, clock, count, difference, fit, judged, line, micros, rate, spread, width
+from kmltui.tui.text import (
+    ABSENT,
+    Line,
+    Span,
+    clock,
+    count,
+    difference,
+    fit,
+    judged,
+    line,
+    micros,
+    rate,
+    short,
+    spread,
+    width,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,11 @@ class Drawing:
     window: Window
     call_name: Callable[[int], str]
 
+    @property
+    def totals(self) -> bool:
+        """Both have completed the workload: its figures as a whole say more than the rates of idle guests."""
+        return all(session.state.state == "done" and session.trap is not None for session in self.snapshot.sessions)
+
 
 def draw(
     snapshot: Snapshot,
@@ -81,7 +101,9 @@ def draw(
     drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name)
     shown = snapshot.pair or snapshot.sessions[:1]
     charts = {name: _columns(drawing, name, shown) for name in layout.charts}
-    if not 0 <= snapshot.t_ns - state.calls_ns < RATE_WINDOW_NS - RATE_WINDOW_NS // 8:
+    if drawing.totals:
+        state.calls, state.calls_ns = tuple(_as_totals(session.calls) for session in shown), -RATE_WINDOW_NS
+    elif not 0 <= snapshot.t_ns - state.calls_ns < RATE_WINDOW_NS - RATE_WINDOW_NS // 8:
         state.calls, state.calls_ns = tuple(session.calls for session in shown), snapshot.t_ns
     panes = [_pane(drawing, index, shown, charts) for index in range(len(shown))]
     result = [_titles(drawing, shown)]
@@ -171,6 +193,11 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
     return result + [()] * (rows - len(result))
 
 
+def _as_totals(calls: Sequence[CallView]) -> tuple[CallView, ...]:
+    """Counts in the place of rates."""
+    return tuple(CallView(call.nr, float(call.trap), float(call.direct), call.trap, call.direct) for call in calls)
+
+
 def _columns(drawing: Drawing, name: str, shown: Sequence[SessionView]) -> list[list[Column]]:
     """The columns of chart ``name`` for each session; None before the first sample, after the last and in gaps."""
     number = columns_for(drawing.layout.pane, drawing.glyphs)
@@ -222,25 +249,31 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
         absent = line(("system calls/s ", "text"), (words, "muted"))
         return [absent, *[()] * layout.calls]
     wide = cells >= 50
-    trap, direct = rate(session.trap_rate), rate(session.direct_rate)
-    head: list[Span] = [("syscalls/s" if wide else "calls/s", "text")]
+    totals = drawing.totals
+    write = short if totals else rate
+    trap, direct = (
+        (short(session.trap), short(session.direct)) if totals else (rate(session.trap_rate), rate(session.direct_rate))
+    )
+    elevated = session.elevations if totals else session.elevation_rate
+    title = "syscalls" if wide else "calls"
+    head: list[Span] = [(f"{title}  " if totals else f"{title}/s", "text")]
     head += [("  trap ", "muted"), (f"{trap:>7}", "trap"), ("  direct ", "muted"), (f"{direct:>7}", "direct")]
     elevations: Line = ()
-    if wide and session.elevation_rate is not None and (session.elevation_rate or session.arm == "kml"):
-        elevations = (("elevations ", "muted"), (f"{rate(session.elevation_rate):>5}", "elevation"))
+    if wide and elevated is not None and (elevated or session.arm == "kml"):
+        elevations = (("elevations ", "muted"), (f"{write(elevated):>5}", "elevation"))
     rows: list[Line] = [spread(tuple(head), elevations, cells) if elevations else tuple(head)]
 
     calls = drawing.state.calls
     by_number = {call.nr: call for call in calls[index]}
     order = _order(drawing.state)[: layout.calls]
-    most = drawing.state.scale("names").cover(
+    most = drawing.state.scale("names in all" if totals else "names").cover(
         max((call.rate for each in calls for call in each if call.nr in order), default=0.0)
     )
     names = {nr: printable(drawing.call_name(nr)) for nr in order}
     label = min(max((len(name) for name in names.values()), default=8), 16 if wide else 9)
     for nr in order:
         call = by_number.get(nr) or CallView(nr, 0.0, 0.0, 0, 0)
-        number: Span = (f"{rate(call.rate):>8} ", "text" if call.rate else "faint")
+        number: Span = (f"{write(call.rate):>8} ", "text" if call.rate else "faint")
         room = cells - label - 2 - len(number[0])
         bar = bars.stacked(
             (call.trap_rate, call.direct_rate), most, min(room, 44), glyphs, roles=("trap", "direct"), fine=False
@@ -270,8 +303,11 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     """Queries, latency and progress; the right pane adds by how much it differs from the left one."""
     layout, glyphs, cells = drawing.layout, drawing.glyphs, drawing.layout.pane
     progress = session.progress
-    queries: list[Span] = [("queries/s ", "text"), (f"{rate(session.query_rate):>8}", "queries")]
-    change = judged(difference(other.query_rate, session.query_rate), more_is_better=True) if other else None
+    done = drawing.totals
+    speed = _mean_rate(session) if done else session.query_rate
+    before = None if other is None else _mean_rate(other) if done else other.query_rate
+    queries: list[Span] = [("queries/s ", "text"), (f"{rate(speed):>8}", "queries"), (" on average" * done, "muted")]
+    change = judged(difference(before, speed), more_is_better=True) if other else None
     rows = [spread(tuple(queries), (change,), cells) if change and change[0] != ABSENT else tuple(queries)]
     if progress is None and session.server:
         return rows + _server(session, layout)
@@ -282,14 +318,14 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
         label += f" {progress.statement}"
     loops = f" {count(progress.loop)}/{count(progress.loops)}" if progress and progress.loops and progress.loop else ""
     fraction = progress.fraction if progress else None
-    done = f" {fraction * 100:3.0f} %" if fraction is not None else ""
-    room = cells - 10 - len(loops) - len(done)
+    share = f" {fraction * 100:3.0f} %" if fraction is not None else ""
+    room = cells - 10 - len(loops) - len(share)
     rows.append(
         (
             (f"{printable(label):<10.10}", "text"),
             *bars.progress(fraction, max(room, 0), glyphs, "stock" if other is None else "kml"),
             (loops, "muted"),
-            (done, "text"),
+            (share, "text"),
         )
     )
     return rows
@@ -310,6 +346,14 @@ def _server(session: SessionView, layout: Layout) -> list[Line]:
     if layout.work >= 3:
         rows.append(line((f"up {clock(up * 1_000_000_000)}" if up is not None else "", "muted")))
     return rows
+
+
+def _mean_rate(session: SessionView) -> float | None:
+    """Queries per second from the first report of progress to the last."""
+    first, last = session.work.first, session.work.last
+    if first is None or last is None or last[0] <= first[0]:
+        return None
+    return (last[QUERIES] - first[QUERIES]) / (last[0] - first[0]) * 1e9
 
 
 def _latency(session: SessionView, other: SessionView | None, cells: int) -> Line:
