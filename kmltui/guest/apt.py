@@ -59,6 +59,7 @@ class Apt:
             "Dir::State": own / "state",
             "Dir::State::status": own / "status",
             "Dir::Cache": own / "cache",
+            "Dir::Cache::srcpkgcache": "",
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": own / "empty",
             "Dir::Etc::sourcelist": own / "sources.list",

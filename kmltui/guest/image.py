@@ -23,7 +23,7 @@ from kmltui.guest.progress import Report, Step, silent, step
 from kmltui.guest.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.guest.spec import ImageSpec, check_host
 from kmltui.guest.store import Layer, Manifest, hash_of, hash_of_files
-from kmltui.guest.tree import remove, unpack, unpack_all
+from kmltui.guest.tree import unpack, unpack_all
 
 BUSYBOX = "busybox-static"
 
@@ -249,13 +249,9 @@ class _Build:
         return home
 
     def _keep(self, made: Path, home: Path) -> None:
-        """Move a finished tree to its place; of each kind only the newest few are kept."""
+        """Move a finished tree to its place."""
         home.parent.mkdir(parents=True, exist_ok=True)
         made.rename(home)
-        kind = home.name.split("-")[0]
-        kept = sorted(home.parent.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in kept[4:]:
-            remove(path)
 
     def _make(self, made: dict[str, Layer], keys: dict[str, str], kind: str, name: str, write: _Write) -> None:
         """Layer ``kind``: the one that is there, or a new one."""

@@ -26,10 +26,14 @@ from kmltui.guest.apt import Package
 from kmltui.guest.errors import ImageError
 from kmltui.guest.progress import Report, step
 from kmltui.guest.spec import ImageSpec
+from kmltui.guest.tree import remove
 
 MANIFEST_VERSION = 1
 NEEDED = ("kernel", "initrd", "sites")
 """The layers that an image needs once it is made; the others are kept for the next build, which checks them."""
+
+TREES = ("base", "kernel")
+"""The layers whose packages stay unpacked, so that the next change of ours need not unpack them again."""
 
 NEEDED_BYTES = 2 << 30
 """Free disk space that a build asks for."""
@@ -191,8 +195,6 @@ def workspace() -> Iterator[Path]:
 
     What an interrupted build has left is removed first.
     """
-    from kmltui.guest.tree import remove  # noqa: PLC0415  (keeps start-up free of tarfile)
-
     for left in root().glob("work-*"):
         remove(left)
     path = Path(tempfile.mkdtemp(prefix="work-", dir=root()))
@@ -244,13 +246,23 @@ def manifests() -> Iterator[Manifest]:
 
 
 def sweep() -> None:
-    """Remove layers that no image uses, unless a guest is just starting. Only under the lock."""
-    used = {layer.file for manifest in manifests() for layer in manifest.layers.values()}
+    """Remove what no image uses: layers (unless a guest is just starting), packages, unpacked trees. Under the lock."""
+    images = list(manifests())
+    packages = {p.file_name for m in images for p in (*m.packages, *m.kernel_packages, *m.kernel_libraries)}
+    for path in (root() / "debs").glob("*.deb"):
+        if path.name not in packages:
+            path.unlink()
+    for kind in TREES:
+        used = {f"{kind}-{m.layers[kind].key}" for m in images if kind in m.layers}
+        for path in (root() / "trees").glob(f"{kind}-*"):
+            if path.name not in used:
+                remove(path)
     with (root() / "users").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
+        files = {layer.file for m in images for layer in m.layers.values()}
         for path in (root() / "layers").glob("*"):
-            if path.name.removesuffix(".json") not in used:
+            if path.name.removesuffix(".json") not in files:
                 path.unlink()

@@ -134,6 +134,21 @@ def test_only_layers_that_no_image_uses_are_removed() -> None:
     assert not any(name.startswith("kml-old") for name in names)
 
 
+def test_packages_and_trees_that_no_image_uses_are_removed() -> None:
+    image = make_image()
+    kept = store.root() / "debs" / image.manifest.packages[0].file_name
+    old = store.root() / "debs" / "libc6_1_amd64.deb"
+    tree, old_tree = store.root() / "trees/base-basekey/usr", store.root() / "trees/base-old/usr"
+    for directory in (kept.parent, tree, old_tree):
+        directory.mkdir(parents=True)
+    for path in (kept, old):
+        path.touch()
+    with store.locked(silent):
+        store.sweep()
+    assert kept.exists() and not old.exists()
+    assert tree.exists() and not old_tree.exists()
+
+
 def test_nothing_is_removed_while_a_guest_starts() -> None:
     make_image()
     with store.locked(silent), store.workspace() as work:
