@@ -189,13 +189,7 @@ class _Session:
             case Sample():
                 self._sample(record)
             case Status():
-                if self.statuses and _restarted(self.statuses[-1].counters, record.counters):
-                    self.statuses.clear()
-                if self.watched:
-                    self._count_queries(record)
-                self.statuses.append(record)
-                while len(self.statuses) > 2 and record.t_ns - self.statuses[1].t_ns >= RATE_WINDOW_NS:
-                    self.statuses.popleft()
+                self._status(record)
             case Progress():
                 self.progress = record
                 self.work.append((record.t_ns, record.queries, record.rows))
@@ -235,6 +229,15 @@ class _Session:
         if offset := self._offset:
             point = (point[0], *(a + b for a, b in zip(point[1:], offset[1:], strict=True)))
         self.samples.append(point)
+
+    def _status(self, status: Status) -> None:
+        if self.statuses and _restarted(self.statuses[-1].counters, status.counters):
+            self.statuses.clear()
+        if self.watched:
+            self._count_queries(status)
+        self.statuses.append(status)
+        while len(self.statuses) > 2 and status.t_ns - self.statuses[1].t_ns >= RATE_WINDOW_NS:
+            self.statuses.popleft()
 
     def _count_queries(self, status: Status) -> None:
         """Where no client of ours tells its progress, the server's counters are the work."""

@@ -1,0 +1,53 @@
+"""What the screen knows of a server that is only watched."""
+
+from kmltui.analysis.live import LiveState
+from kmltui.model import Header, Sample, SessionSpec, Status, WorkloadSpec
+
+SECOND = 1_000_000_000
+
+
+def state(workload="monitor"):
+    return LiveState(Header(workload=WorkloadSpec(name=workload), sessions=[SessionSpec(name="local", kind="local")]))
+
+
+def status(second, queries, own=0, **counters):
+    return Status(
+        t_ns=second * SECOND, session="local", counters={"Queries": queries, **counters}, own={"Queries": own}
+    )
+
+
+def sample(second, io=None):
+    return Sample(t_ns=second * SECOND, session="local", mono_ns=second * SECOND, io_calls=io)
+
+
+def test_the_queries_of_others_are_the_work():
+    live = state()
+    live.extend([status(1, 100, 1), status(2, 151, 2, Threads_connected=9), status(3, 202, 3, Threads_connected=2)])
+    view = live.snapshot().sessions[0]
+    assert view.query_rate == 50, "connections that end are not a restart"
+    assert [point[1] for point in view.work] == [99, 149, 199]
+    assert dict(view.server)["Threads_connected"] == 2
+
+
+def test_a_restart_of_the_server_is_neither_work_nor_a_step_back():
+    live = state()
+    live.extend([status(1, 100, Uptime=50), status(2, 150, Uptime=51), status(3, 10, Uptime=1), status(4, 30, Uptime=2)])
+    view = live.snapshot().sessions[0]
+    assert [point[1] for point in view.work] == [100, 150, 150, 170]
+    assert view.query_rate == 20
+
+
+def test_a_workload_of_our_own_is_counted_by_its_client_alone():
+    live = state("wisconsin")
+    live.extend([status(1, 100), status(2, 150)])
+    assert len(live.snapshot().sessions[0].work) == 0
+
+
+def test_reads_and_writes_are_all_that_is_known_without_a_counter():
+    live = state()
+    live.extend([sample(1, {"server": 5}), sample(2, {"server": 25, "client": 7})])
+    view = live.snapshot().sessions[0]
+    assert not view.has_calls
+    assert view.io_rate == 20
+    live.add(sample(3))
+    assert live.snapshot().sessions[0].io_rate is None
