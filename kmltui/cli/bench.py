@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from kmltui.cli import common, runs, screen, starting
 from kmltui.cli.common import DONE, MISSING, fail
 
 Flag = Parameter(negative="")
+Format = Literal["text", "markdown", "json", "html"]
 PAIRS = 10
 EXACT_PAIRS = 3
 """Exact counts hardly differ from run to run; three show by how much."""
@@ -37,6 +39,7 @@ def bench(
     headless: Annotated[bool, Flag] = False,
     detach: Annotated[bool, Flag] = False,
     compare: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
+    format: Format = "text",
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     **options: str,
 ) -> int:
@@ -81,13 +84,15 @@ def bench(
         Start it, print its name and return.
     compare:
         Run nothing, but compare two recordings: what differs in their environments, then their figures.
+    format:
+        With --compare: text, markdown, json or html.
     as_json:
-        With --compare: print JSON.
+        The same as --format json.
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
     if compare is not None:
-        return _compare(*compare, as_json)
+        return _compare(*compare, "json" if as_json else format)
     count = pairs if pairs is not None else EXACT_PAIRS if exact else PAIRS
     if not 1 <= count <= MAX_PAIRS:
         fail(f"--pairs {count}: must be between 1 and {MAX_PAIRS}")
@@ -106,9 +111,10 @@ def bench(
     return starting.start(order, headless=headless, watch=None if detach else screen.watch_run)
 
 
-def _compare(first: str, second: str, as_json: bool) -> int:
-    from kmltui.analysis import across
+def _compare(first: str, second: str, format: Format) -> int:
+    from kmltui.analysis.report import render_versus
     from kmltui.analysis.summary import summarise
+    from kmltui.analysis.versus import compare_recordings
     from kmltui.recording import Reader, RecordingError
 
     summaries = []
@@ -119,9 +125,5 @@ def _compare(first: str, second: str, as_json: bool) -> int:
                 summaries.append(summarise(reader.records()))
         except (RecordingError, ValueError) as error:
             fail(f"{path}: {error}")
-    found = across.compare(*summaries)
-    if as_json:
-        common.print_json(found)
-    else:
-        print(across.text(found, (first, second)))
+    sys.stdout.write(render_versus(compare_recordings(*summaries), format) + "\n")
     return DONE
