@@ -9,7 +9,9 @@ and the keys of maps belong to the shape.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,6 +24,9 @@ MAX_SHAPE_BYTES = 1 << 18
 """A longer shape is not a record's: it bounds what damage can ask for."""
 
 _MAX_DEPTH = 16
+
+
+Builder = Callable[[Iterator[int], Iterator[float], Iterator[bytes]], Any]
 
 
 @dataclass(slots=True)
@@ -37,12 +42,13 @@ class Leaves:
 class Shape:
     """A shape, parsed, and how many leaves of each kind it takes."""
 
-    template: dict[str, Any]
     ints: int
     floats: int
     blobs: int
     time: int | None
     """Which of the integers is the record's ``t_ns``."""
+    build: Builder
+    """Makes the record of an iterator over each kind of leaves."""
 
 
 def split(value: dict[str, Any]) -> tuple[bytes, Leaves]:
@@ -90,7 +96,7 @@ def parse(data: bytes) -> Shape:
     _count(template, counts, 0)
     if not isinstance(template, dict) or not isinstance(template.get("type"), str):
         raise Damage("a shape is not a record's")
-    return Shape(template, counts[int], counts[float], counts[bytes], _time_index(template))
+    return Shape(counts[int], counts[float], counts[bytes], _time_index(template), _builder(template))
 
 
 def _time_index(template: dict[str, Any]) -> int | None:
@@ -116,21 +122,32 @@ def _count(value: Any, counts: Counter[type], depth: int) -> None:
 
 def join(shape: Shape, leaves: Leaves) -> dict[str, Any]:
     """The record, as builtins, that ``shape`` and ``leaves`` make. The leaves must be as many as the shape takes."""
-    ints, floats, blobs = iter(leaves.ints), iter(leaves.floats), iter(leaves.blobs)
+    record: dict[str, Any] = shape.build(iter(leaves.ints), iter(leaves.floats), iter(leaves.blobs))
+    return record
 
-    def fill(value: Any) -> Any:
-        kind = type(value)
-        if kind is int:
-            return next(ints)
-        if kind is dict:
-            return {key: fill(item) for key, item in value.items()}
-        if kind is list:
-            return [fill(item) for item in value]
-        if kind is float:
-            return next(floats)
-        if kind is bytes:
-            return next(blobs)
-        return value
 
-    filled: dict[str, Any] = fill(shape.template)
-    return filled
+_LEAVES: dict[type, Builder] = {
+    int: lambda ints, _floats, _blobs: next(ints),
+    float: lambda _ints, floats, _blobs: next(floats),
+    bytes: lambda _ints, _floats, blobs: next(blobs),
+}
+
+
+def _builder(template: Any) -> Builder:
+    """Fills a template. Made once for a shape and used for each of its rows, of which a recording has many."""
+    kind = type(template)
+    if kind in _LEAVES:
+        return _LEAVES[kind]
+    if kind is dict:
+        keys = tuple(template)
+        if all(type(item) is int for item in template.values()):
+            return lambda ints, _floats, _blobs: dict(zip(keys, ints, strict=False))
+        parts = [(key, _builder(item)) for key, item in template.items()]
+        return lambda ints, floats, blobs: {key: build(ints, floats, blobs) for key, build in parts}
+    if kind is list:
+        count = len(template)
+        if all(type(item) is int for item in template):
+            return lambda ints, _floats, _blobs: list(islice(ints, count))
+        items = [_builder(item) for item in template]
+        return lambda ints, floats, blobs: [build(ints, floats, blobs) for build in items]
+    return lambda _ints, _floats, _blobs: template
