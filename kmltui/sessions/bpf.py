@@ -24,7 +24,7 @@ _RAW_TRACEPOINT = 17
 _MMAPABLE = 1 << 10
 _ATTR_BYTES = 120
 
-NUMBERS = 512
+SLOTS = 512
 """Slots for each CPU; the last one holds all numbers that are too large to be a system call's."""
 
 _MAX_PROCESSES = 1024
@@ -74,10 +74,10 @@ def _program(counts: int, processes: int | None) -> bytes:
     end = _insn(0xB7, _R0) + _insn(0x95)  # r0 = 0; exit
     count = b"".join(
         (
-            _insn(0xA5, _R6, offset=1, immediate=NUMBERS),  # if r6 < NUMBERS skip
-            _insn(0xB7, _R6, immediate=NUMBERS - 1),  # r6 = NUMBERS - 1
+            _insn(0xA5, _R6, offset=1, immediate=SLOTS),  # if r6 < SLOTS skip
+            _insn(0xB7, _R6, immediate=SLOTS - 1),  # r6 = SLOTS - 1
             _call(_GET_SMP_PROCESSOR_ID),
-            _insn(0x27, _R0, immediate=NUMBERS),  # r0 *= NUMBERS
+            _insn(0x27, _R0, immediate=SLOTS),  # r0 *= SLOTS
             _insn(0x0F, _R6, _R0),  # r6 += r0
             _insn(0x63, _R10, _R6, -4),  # *(u32 *)(fp - 4) = r6
             _load_map(_R1, counts),
@@ -120,10 +120,10 @@ class TracepointCounter:
         self._descriptors: list[int] = []
         self._processes: int | None = None
         try:
-            counts = self._keep(_create_map(_MAP_ARRAY, 8, self._cpus * NUMBERS, _MMAPABLE))
+            counts = self._keep(_create_map(_MAP_ARRAY, 8, self._cpus * SLOTS, _MMAPABLE))
             if processes is not None:
                 self._processes = self._keep(_create_map(_MAP_HASH, 1, _MAX_PROCESSES))
-            self._counts = mmap.mmap(counts, self._cpus * NUMBERS * 8, mmap.MAP_SHARED, mmap.PROT_READ)
+            self._counts = mmap.mmap(counts, self._cpus * SLOTS * 8, mmap.MAP_SHARED, mmap.PROT_READ)
             code = ctypes.create_string_buffer(_program(counts, self._processes))
             licence = ctypes.create_string_buffer(b"GPL")
             length = (len(code) - 1) // 8
@@ -167,12 +167,12 @@ class TracepointCounter:
         _bpf(command, attributes)
 
     def read(self) -> tuple[dict[int, int], dict[int, int]]:
-        """Calls so far: by number (``NUMBERS - 1``: those that are too large), and by CPU."""
+        """Calls so far: by number (``SLOTS - 1``: those that are too large), and by CPU."""
         values = memoryview(self._counts).cast("Q")
         by_number: dict[int, int] = {}
         by_cpu: dict[int, int] = {}
         for cpu in range(self._cpus):
-            slots = values[cpu * NUMBERS : (cpu + 1) * NUMBERS].tolist()
+            slots = values[cpu * SLOTS : (cpu + 1) * SLOTS].tolist()
             if total := sum(slots):
                 by_cpu[cpu] = total
                 for number, count in enumerate(slots):

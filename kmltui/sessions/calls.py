@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Protocol
 
-from kmltui.counters.syscalls import OTHER
+from kmltui.counters.syscalls import NUMBERS, OTHER
 from kmltui.model import KmlCounters
-from kmltui.sessions.bpf import NUMBERS, TracepointCounter
+from kmltui.sessions.bpf import SLOTS, TracepointCounter
 from kmltui.sessions.perf import PerfCounter
 
 NOT_COUNTED = (
@@ -45,7 +46,8 @@ def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, s
     chosen = None if processes is None else list(processes)
     whose = "of the whole host" if chosen is None else "of the session's processes"
     try:
-        return TracepointCounter(chosen), f"exact, {whose}, by the tracepoint sys_enter"
+        if _sees_processes():
+            return TracepointCounter(chosen), f"exact, {whose}, by the tracepoint sys_enter"
     except (OSError, ValueError):
         pass
     if chosen is not None:
@@ -58,9 +60,22 @@ def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, s
     return None, NOT_COUNTED
 
 
+def _sees_processes() -> bool:
+    """Whether this process is known to the kernel's own counting by the number that it has here.
+
+    In a container it may be another one, and every count would be 0 instead of absent. Raises OSError.
+    """
+    counter = TracepointCounter([os.getpid()])
+    try:
+        os.getppid()
+        return counter.read()[0].get(NUMBERS["getppid"], 0) > 0
+    finally:
+        counter.close()
+
+
 def as_counters(by_number: dict[int, int], by_cpu: dict[int, int]) -> KmlCounters:
     """Counts as a session without KML has them: every call enters the kernel by a trap."""
     by_number = dict(by_number)
-    if NUMBERS - 1 in by_number:
-        by_number[OTHER] = by_number.get(OTHER, 0) + by_number.pop(NUMBERS - 1)
+    if SLOTS - 1 in by_number:
+        by_number[OTHER] = by_number.get(OTHER, 0) + by_number.pop(SLOTS - 1)
     return KmlCounters(trap_nr=by_number, trap_cpu=by_cpu)

@@ -1,10 +1,11 @@
 """Run a program in a directory of its own as root directory, with the host's /proc, /sys and /dev.
 
 Usage: ``python -I -S enter.py REPORT PARENT PROGRAMS ROOT PROGRAM ARGUMENT…``. It makes a mount namespace (and, for
-anybody but root, a user namespace in which the caller is root), binds ``PROGRAMS``'s /usr and /etc into ``ROOT``,
-makes that the root directory and executes the program, which the kernel ends when ``PARENT`` is gone. ``REPORT`` is a
-socket: when all is ready a ``+`` is written to it and the answer waited for, so that the program can be counted from
-its first instruction on; else, or if there is no such program, it says what went wrong. It is closed at the end.
+anybody who may not do that, a user namespace in which the caller is root), binds ``PROGRAMS``'s /usr and /etc into
+``ROOT``, makes that the root directory and executes the program, which the kernel ends when ``PARENT`` is gone.
+``REPORT`` is a socket: when all is ready a ``+`` is written to it and the answer waited for, so that the program can be
+counted from its first instruction on; else, or if there is no such program, it says what went wrong. It is closed when
+the program begins.
 """
 
 from __future__ import annotations
@@ -32,15 +33,18 @@ def _bind(source: str, target: str) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w") as stream:  # noqa: PTH123  (pathlib would double the start-up time)
-        stream.write(text)
+    try:
+        with open(path, "w") as stream:  # noqa: PTH123  (pathlib would double the start-up time)
+            stream.write(text)
+    except OSError as error:
+        raise OSError(f"making a namespace: {path}: {error.strerror}") from error
 
 
 def _enter(programs: str, root: str) -> None:
     user, group = os.geteuid(), os.getegid()
-    flags = CLONE_NEWNS | (CLONE_NEWUSER if user else 0)
-    _check(_libc.unshare(flags), "making a namespace" if user else "making a mount namespace")
-    if user:
+    # Root in a container may have no say over mounts, and be a user like any other here.
+    if user or _libc.unshare(CLONE_NEWNS):
+        _check(_libc.unshare(CLONE_NEWNS | CLONE_NEWUSER), "making a namespace")
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {user} 1")
         _write("/proc/self/gid_map", f"0 {group} 1")

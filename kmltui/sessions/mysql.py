@@ -128,8 +128,8 @@ class Login:
                 unix_socket=address.socket or None,
                 read_default_file=str(self.option_file) if self.option_file else None,
                 connect_timeout=CONNECT_LIMIT_S,
-                read_timeout=10,
-                write_timeout=10,
+                read_timeout=CONNECT_LIMIT_S,
+                write_timeout=CONNECT_LIMIT_S,
                 autocommit=None,
                 program_name="kmltui",
             )

@@ -281,7 +281,7 @@ async def test_local_sessions_are_made_like_all_others(proc):
 
 
 def test_a_number_that_is_no_call_is_counted_as_other():
-    counters = calls.as_counters({0: 3, bpf.NUMBERS - 1: 2}, {1: 5})
+    counters = calls.as_counters({0: 3, bpf.SLOTS - 1: 2}, {1: 5})
     assert (counters.trap_nr, counters.trap_cpu) == ({0: 3, OTHER: 2}, {1: 5})
 
 
