@@ -1,0 +1,109 @@
+"""What a system call costs in instructions, by trap and by direct call, and what the engine costs others.
+
+    python benchmarks/kml.py [KERNEL …]
+
+Each kernel (default: 6.1 and 6.12) is booted in QEMU with one instruction a nanosecond (``-icount shift=0``), in each
+arm, and runs ``kml_calls.c``. The figures are the same from run to run and from machine to machine, up to the build of
+the kernel. They are instructions, not time: a trap that hardware needs a hundred cycles for is one instruction here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from kmltui.guest import plugin
+from kmltui.guest.image import Image, ensure_image
+from kmltui.guest.progress import Progress
+from kmltui.guest.spec import make_spec
+from kmltui.model import SessionSpec
+from kmltui.sessions.guest import GuestSession
+
+PROGRAM = "/trusted/benchmark/kml_calls"
+NO_SAMPLES_NS = 10**15
+
+Figures = dict[str, float]
+"""Instructions a call, by name."""
+
+
+def compile_program() -> bytes:
+    source = Path(__file__).with_name("kml_calls.c")
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory) / "kml_calls"
+        subprocess.run(["gcc", "-O2", "-static", "-s", "-o", output, source], check=True)
+        return output.read_bytes()
+
+
+async def run(session: GuestSession, *argv: str) -> str:
+    """The output of a program that must succeed. Nothing of it is elevated but what is below /trusted."""
+    process = await session.spawn(argv, elevated=False)
+    lines = [text async for _stream, text in process.lines()]
+    if status := await process.wait():
+        raise SystemExit(f"{' '.join(argv)}: status {status}\n" + "\n".join(lines))
+    return "\n".join(lines)
+
+
+async def figures(session: GuestSession, way: str) -> Figures:
+    return {name: float(value) for name, value in map(str.split, (await run(session, PROGRAM, way)).splitlines())}
+
+
+async def boot(image: Image, arm: str, program: bytes) -> GuestSession:
+    spec = SessionSpec(name=arm.replace("+", "-"), arm=arm, accel="tcg", image=image.name)  # type: ignore[arg-type]
+    session = GuestSession(spec, NO_SAMPLES_NS, qemu_arguments=plugin.QEMU_ARGUMENTS, accel_options="thread=single")
+    begun = time.monotonic_ns()
+    await session.start(lambda record: None, lambda: time.monotonic_ns() - begun)
+    await session.put(PROGRAM, program, 0o755)
+    return session
+
+
+async def measure(image: Image, program: bytes) -> dict[str, Figures]:
+    """Figures by what was measured: ``none`` is the kernel without the module."""
+    result = {}
+    for arm in ("stock", "stock+idt", "kml"):
+        session = await boot(image, arm, program)
+        try:
+            result[arm] = await figures(session, "direct" if arm == "kml" else "trap")
+            if arm == "stock":
+                await run(session, "/bin/sh", "-c", "rmmod kml")
+                result["none"] = await figures(session, "trap")
+        finally:
+            await session.stop()
+    return result
+
+
+def line(title: str, new: float, old: float, of: str, promise: str = "") -> None:
+    print(f"  {title:<44}{new:9.1f}{old:9.1f}  {new / old:6.3f} of {of}{promise and '   promised: ' + promise}")
+
+
+def report(kernel: str, found: dict[str, Figures]) -> None:
+    trap, direct, idt, none = found["stock"], found["kml"], found["stock+idt"], found["none"]
+    print(f"{kernel}: instructions a call, loop included")
+    line("getppid, direct / trap", direct["getppid"], trap["getppid"], "a trap in arm stock", "at most 100")
+    line("getpgrp, direct / trap", direct["getpgrp"], trap["getpgrp"], "a trap in arm stock")
+    line("read 1 byte of /dev/zero, direct / trap", direct["read"], trap["read"], "a trap in arm stock", "at most 430")
+    line("counting: getppid, stock / no module", trap["getppid"], none["getppid"], "a trap without the module")
+    line("interrupt in kernel mode, stock+idt / stock", idt["fault"], trap["fault"], "a call with a kernel-mode fault")
+    detour = idt["fault"] - trap["fault"]
+    print(f"  {'the detour of an interrupt in kernel mode':<44}{detour:9.1f}   promised: at most 60\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="System calls in instructions, by trap and by direct call.")
+    parser.add_argument("kernels", nargs="*", default=["6.1", "6.12"], metavar="KERNEL")
+    program = compile_program()
+
+    def progress(step: Progress) -> None:
+        if step.ended:
+            print(f"# {step.step}: {step.elapsed_s:.0f} s")
+
+    for kernel in parser.parse_args().kernels:
+        image = ensure_image(make_spec(kernel=kernel), progress)
+        report(f"Linux {image.manifest.kernel_release}", asyncio.run(measure(image, program)))
+
+
+if __name__ == "__main__":
+    main()
