@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from kmltui import paths
 
@@ -26,7 +26,10 @@ def load() -> dict[str, Theme]:
         with contextlib.suppress(OSError, tomllib.TOMLDecodeError, TypeError, KeyError):
             settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
             roles = settings.pop("roles")
-            theme = Theme(**settings, variables={f"role-{role}": colour for role, colour in roles.items()})
+            variables = {f"role-{role}": colour for role, colour in roles.items()}
+            if settings.get("ansi"):  # Textual's own widgets name colours that only its themes of this kind have
+                variables = {**BUILTIN_THEMES["ansi-dark"].variables, **variables}
+            theme = Theme(**settings, variables=variables)
             themes[theme.name] = theme
     return themes
 
