@@ -173,7 +173,7 @@ def figures(interval: Interval, statements: list[str], agent_counted: bool = Tru
     queries, queries_per_s = _queries(interval, status)
     result = Figures(
         duration_s=duration_s,
-        clock_ratio=(end.mono_ns - start.mono_ns) / (end.t_ns - start.t_ns) if end.t_ns > start.t_ns else None,
+        clock_ratio=_clock_ratio(start, end),
         cpu_s=_sum(groups.values()),
         server=groups[SERVER],
         client=groups[CLIENT],
@@ -206,6 +206,13 @@ def figures(interval: Interval, statements: list[str], agent_counted: bool = Tru
     if start.agent and end.agent:
         result.agent_cpu_s = (end.agent.cpu_ns - start.agent.cpu_ns) / 1e9
     return result
+
+
+def _clock_ratio(start: Sample, end: Sample) -> float | None:
+    # In a cut the beginning of an interval that began before it has lost its time.
+    if not 0 < start.t_ns < end.t_ns:
+        return None
+    return (end.mono_ns - start.mono_ns) / (end.t_ns - start.t_ns)
 
 
 def _difference(before: int | None, after: int | None) -> int | None:

@@ -69,10 +69,11 @@ def _unfinished(summary: Summary) -> str | None:
     """Why nothing can be concluded from a run that did not come to its end."""
     run = summary.run
     if run.status == "failed":
-        reason = run.reason.strip().partition("\n")[0].rstrip(".: ") or "no reason was recorded"
-        return f"The run failed and shows nothing: {reason}."
+        return f"The run failed and shows nothing: {_first_line(run.reason) or 'no reason was recorded'}."
     if run.status == "stopped":
-        return "The run was stopped before its end, so the sessions did not do the same work: nothing is concluded."
+        reason = _first_line(run.reason)
+        why = f" ({reason})" if reason else ""
+        return f"The run was stopped before its end{why}: the sessions did not do the same work, nothing is concluded."
     if run.status is None:
         return (
             "The recording has no end: the run is still going on or was lost, and the figures are those up to its last"
@@ -81,6 +82,10 @@ def _unfinished(summary: Summary) -> str | None:
     if not run.complete and run.pairs is None:
         return "Not every session completed the workload, so they did not do the same work: nothing is concluded."
     return None
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip(".: ")
 
 
 def _unsound(summary: Summary) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, screen
+from kmltui.cli import common, screen, waiting
 from kmltui.cli.common import DONE, fail
 
 
@@ -67,7 +67,7 @@ def report(
     from kmltui.analysis.summary import summarise
 
     with screen.opened(common.find_recording(file)) as reader:
-        summary = summarise(reader.records())
+        summary = summarise(waiting.records(reader, "reading"))
     text = render(summary, "json" if as_json else format)
     if out is None:
         sys.stdout.write(text)
@@ -108,7 +108,10 @@ def export(
         else:
             from kmltui.recording import export as exporting
 
-            lines = (exporting.csv_lines if format == "csv" else exporting.jsonl)(reader.records())
+            # On a terminal the lines themselves are the progress.
+            shown = out is None and sys.stdout.isatty()
+            records = reader.records() if shown else waiting.records(reader, "writing")
+            lines = (exporting.csv_lines if format == "csv" else exporting.jsonl)(records)
         if out is None:
             sys.stdout.writelines(lines)
         else:
@@ -143,7 +146,9 @@ def cut(
     if end is not None and end <= begin:
         fail(f"--to {to}: must come after --from {from_}")
     try:
-        cut_out(common.find_recording(file), out, round(begin * 1e9), None if end is None else round(end * 1e9))
+        with waiting.bar("cutting") as shown:
+            source = common.find_recording(file)
+            cut_out(source, out, round(begin * 1e9), None if end is None else round(end * 1e9), shown)
     except RecordingError as error:
         fail(str(error))
     return DONE
