@@ -63,16 +63,17 @@ class TestPrograms:
 
 INTERPRETERS = {
     "python3": (
-        "import threading, subprocess, select, socket, signal, json, os\n"
+        "import threading, subprocess, select, socket, signal, json, os, time\n"
         "a, b = socket.socketpair()\n"
         "t = threading.Thread(target=lambda: [a.sendall(b'x' * 1000) for _ in range(200)])\n"
         "t.start()\n"
         "n = 0\n"
         "while n < 200000: n += len(b.recv(4096))\n"
         "t.join()\n"
-        "signal.signal(signal.SIGALRM, lambda *_: None)\n"
+        "seen = []\n"
+        "signal.signal(signal.SIGALRM, lambda *_: seen.append(1))\n"
         "signal.setitimer(signal.ITIMER_REAL, 0.01)\n"
-        "signal.pause()\n"
+        "while not seen: time.sleep(0.01)\n"
         "pid = os.fork()\n"
         "if not pid: os._exit(3)\n"
         "print(n, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), subprocess.run(['true']).returncode)\n"
