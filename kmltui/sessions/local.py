@@ -220,8 +220,9 @@ class LocalSession:
             await process.end()
         if self._sampler is not None:
             await asyncio.to_thread(self._sampler.stop)
-        if self._private is not None:
-            await asyncio.to_thread(self._private.remove)
+        private, self._private = self._private, None
+        if private is not None:
+            await asyncio.to_thread(private.remove)
 
     def warn(self, text: str) -> None:
         """A warning about this session in the recording."""

@@ -6,6 +6,7 @@ host, nothing listens on a network, and no root is needed where the kernel lets 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -18,6 +19,9 @@ from kmltui.guest.image import find_image
 from kmltui.guest.spec import parse_spec
 from kmltui.sessions import enter
 
+_NEW, _PREFIX = "kmltui-new-", "kmltui-root-"
+"""A directory with the second name is locked while its session lives: so what a killed one has left is known."""
+
 _OWN = ("run/mysqld", "tmp", "root", "var/lib", "var/log", "var/tmp")
 _BOUND = ("usr", "etc", "proc", "sys", "dev")
 _LINKS = ("bin", "sbin", "lib", "lib64")
@@ -27,8 +31,9 @@ SOCKET = "run/mysqld/mysqld.sock"
 class PrivateRoot:
     """Made by :meth:`create`, removed by :meth:`remove`."""
 
-    def __init__(self, root: Path, programs: Path, facts: dict[str, str]) -> None:
+    def __init__(self, root: Path, lock: int, programs: Path, facts: dict[str, str]) -> None:
         self._root = root
+        self._lock = lock
         self._programs = programs
         self.facts = facts
         """What the programs are, with the keys of an Environment record."""
@@ -45,7 +50,11 @@ class PrivateRoot:
         packages = {"libc": "libc6", "mariadb": "mariadb-server-core", "sysbench": "sysbench"}
         facts = {key: manifest.package_version(package) for key, package in packages.items()}
         # Not in the state directory: the path of a socket must not be longer than 107 bytes.
-        root = Path(tempfile.mkdtemp(prefix="kmltui-"))
+        new = Path(tempfile.mkdtemp(prefix=_NEW))
+        lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        root = new.rename(new.with_name(_PREFIX + new.name.removeprefix(_NEW)))
+        _sweep(root.parent)
         try:
             for name in (*_OWN, *_BOUND):
                 (root / name).mkdir(parents=True, exist_ok=True)
@@ -54,8 +63,9 @@ class PrivateRoot:
             shutil.copytree(programs / "var/lib/mysql", root / "var/lib/mysql")
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
+            os.close(lock)
             raise
-        return cls(root, programs, facts | {"image": f"{manifest.name} {manifest.key}"})
+        return cls(root, lock, programs, facts | {"image": f"{manifest.name} {manifest.key}"})
 
     @property
     def socket(self) -> Path:
@@ -77,3 +87,21 @@ class PrivateRoot:
     def remove(self) -> None:
         """Remove the session's own files; the programs stay."""
         shutil.rmtree(self._root, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what sessions have left that were killed."""
+    for root in directory.glob(f"{_PREFIX}*"):
+        try:
+            lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_uid == os.geteuid():
+                shutil.rmtree(root, ignore_errors=True)
+        except BlockingIOError:
+            pass  # its session lives
+        finally:
+            os.close(lock)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -117,7 +118,7 @@ async def test_nothing_is_left_of_a_session_whatever_runs_in_it(image):
     await until(lambda: not psutil.pid_exists(process.pid) and not psutil.pid_exists(child))
 
 
-async def test_a_server_dies_with_the_process_that_started_it(image, tmp_path):
+async def test_a_program_dies_with_the_process_that_started_it(image, tmp_path, monkeypatch):
     """Even when that is killed and can clean up nothing."""
     script = (
         "import asyncio, sys, time\n"
@@ -138,6 +139,15 @@ async def test_a_server_dies_with_the_process_that_started_it(image, tmp_path):
         assert psutil.pid_exists(pid)
         runner.kill()
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    left = list(tmp_path.iterdir())
+    assert left, "it could clean up nothing"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    session = LocalSession(SessionSpec(name="next", kind="local", image=image.name))
+    await session.start(lambda record: None, time.monotonic_ns)
+    await session.put("/tmp/x", b"")
+    assert not any(path in left for path in tmp_path.iterdir()), "the next session sweeps up"
+    await session.stop()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_private_server_listens_on_its_socket_alone(here):
