@@ -126,7 +126,8 @@ class Figures(Struct):
     queries_per_s: float | None = None
     rows: int | None = None
     server_status: dict[str, int] | None = None
-    """SHOW GLOBAL STATUS over the interval, the monitor's own queries subtracted where they are known."""
+    """SHOW GLOBAL STATUS over the interval. The monitor's own queries are subtracted; the rows and bytes of their
+    answers, which the server counts as well, are not."""
     latency: LatencyFigures | None = None
     statements: list[StatementFigures] | None = None
     phases: list[PhaseFigures] | None = None

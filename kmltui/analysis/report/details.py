@@ -33,10 +33,6 @@ def _latency(field: str) -> Callable[[SessionFigures], str]:
     return lambda session: numbers.microseconds(getattr(session.latency, field) if session.latency else None)
 
 
-def _status(name: str) -> Callable[[SessionFigures], str]:
-    return lambda session: numbers.count((session.server_status or {}).get(name))
-
-
 def failure(summary: Summary) -> Iterator[Block]:
     """The whole reason of a run that failed, with what the runner knew of it, e.g. the last lines of a console."""
     reason = summary.run.reason.strip()
@@ -69,8 +65,6 @@ def work(summary: Summary) -> Iterator[Block]:
         ("latency p99", _latency("p99_us"), ("latency.p99_us",)),
         ("latency p99.9", _latency("p999_us"), ()),
         ("latency, longest", _latency("max_us"), ()),
-        ("bytes the server sent", _status("Bytes_sent"), ()),
-        ("rows the server sent", _status("Rows_sent"), ()),
         ("context switches", lambda s: numbers.count(s.context_switches), ()),
         ("interrupts", lambda s: numbers.count(s.interrupts), ()),
         ("monitor's agent, CPU s", lambda s: numbers.seconds(s.agent_cpu_s), ()),
