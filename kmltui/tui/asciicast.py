@@ -1,0 +1,86 @@
+"""A recording as a screencast in asciicast v3 (https://docs.asciinema.org/manual/asciicast/v3/).
+
+One JSON array a line after the header: ``[seconds since the last one, "o", what the terminal is sent]``. The frames are
+those of the viewer, the output that of its driver: differences only, so a minute takes a few dozen kilobytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from io import StringIO
+
+from rich.console import Console
+
+from kmltui.tui.offscreen import Offscreen, offscreen
+from kmltui.tui.player import Source
+from kmltui.tui.terminal import Screen
+
+Progress = Callable[[float], None]
+
+
+def asciicast(
+    source: Source,
+    write: Callable[[str], object],
+    *,
+    size: tuple[int, int] = (120, 40),
+    speed: float = 1.0,
+    fps: float = 2.0,
+    theme: str = "",
+    start_ns: int = 0,
+    end_ns: int | None = None,
+    progress: Progress = lambda _: None,
+) -> None:
+    """Give the file's lines to ``write``, newlines included.
+
+    ``fps``: frames a second of the cast; ``speed``: of the recording; ``progress`` is told the share that is done.
+    Raises ValueError for a speed or rate that is not positive, or a size that is none.
+    """
+    if speed <= 0 or fps <= 0:
+        raise ValueError("a screencast needs a speed and a frame rate above 0")
+    screen = offscreen(source, size, theme)
+
+    async def record() -> None:
+        async for line in _frames(screen, speed, fps, start_ns, end_ns, progress):
+            write(line)
+
+    write(_header(source, size))
+    asyncio.run(record())
+
+
+def _header(source: Source, size: tuple[int, int]) -> str:
+    header = source.header
+    fields = {
+        "version": 3,
+        "term": {"cols": size[0], "rows": size[1], "type": "xterm-256color"},
+        "timestamp": header.created_unix_ns // 1_000_000_000,
+        "title": header.title or f"kmltui: {header.workload.name}",
+    }
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+async def _frames(
+    screen: Offscreen, speed: float, fps: float, start_ns: int, end_ns: int | None, progress: Progress
+) -> AsyncIterator[str]:
+    console = Console(file=StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
+    terminal = Screen(*screen.size)
+    terminal.write("\x1b[?1049h\x1b[?25l")
+    async with screen.shown():
+        end = screen.duration_ns if end_ns is None else min(end_ns, screen.duration_ns)
+        step = int(1e9 / fps * speed)
+        t_ns, waited = start_ns, 0.0
+        while True:
+            await screen.show(min(t_ns, end))
+            terminal.write(screen.ansi(console))
+            if data := terminal.take():
+                yield json.dumps([round(waited, 3), "o", data], ensure_ascii=False) + "\n"
+                waited = 0.0
+            progress(min((t_ns - start_ns) / max(end - start_ns, 1), 1.0))
+            if t_ns >= end:
+                break
+            t_ns += step
+            waited += 1 / fps
+    terminal.write("\x1b[?1049l\x1b[?25h")
+    yield json.dumps([round(waited + 1, 3), "o", terminal.take()]) + "\n"
+    yield json.dumps([0, "x", "0"]) + "\n"

@@ -1,0 +1,54 @@
+"""The viewer without a terminal: what it shows of a recording at some time, for pictures and screencasts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+
+from kmltui.tui.app import ViewerApp
+from kmltui.tui.glyphs import UNICODE
+from kmltui.tui.player import Player, Source
+from kmltui.tui.themes import DARK
+
+
+class Offscreen:
+    """A viewer of a recording, ``size`` cells, that is somewhere in it only because it was told to be."""
+
+    def __init__(self, source: Source, size: tuple[int, int], theme: str) -> None:
+        self._player = Player(source, replay=True)
+        self.size = size
+        self.app = ViewerApp(self._player, theme=theme, glyph_set=UNICODE, threaded=False)
+        self.duration_ns = self._player.duration_ns
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[Offscreen]:
+        async with self.app.run_test(size=self.size) as pilot:
+            self._pilot = pilot
+            yield self
+
+    async def show(self, t_ns: int) -> None:
+        """Go to a time and draw it."""
+        self._player.seek(t_ns)
+        self.app.pump(0)
+        await self._pilot.pause()
+
+    async def press(self, *keys: str) -> None:
+        await self._pilot.press(*keys)
+        await self._pilot.pause()
+
+    def svg(self, title: str) -> str:
+        return self.app.export_screenshot(title=title)
+
+    def ansi(self, console: Console) -> str:
+        """The whole screen as the terminal would be sent it."""
+        update = self.app.screen._compositor.render_full_update()
+        return update.render_segments(console)
+
+
+def offscreen(source: Source, size: tuple[int, int], theme: str = "") -> Offscreen:
+    """Raises ValueError for a size at which nothing can be shown."""
+    if min(size) < 1 or max(size) > 1000:
+        raise ValueError(f"{size[0]}x{size[1]}: is no size of a terminal")
+    return Offscreen(source, size, theme or DARK)
