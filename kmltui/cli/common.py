@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -97,16 +99,38 @@ def columns_rows(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def write_lines(out: Path, lines: Iterable[str]) -> None:
-    """Write ``lines`` to ``out``, whole or not at all. Raises :class:`Failure`."""
+@contextmanager
+def output(out: Path | None) -> Iterator[Callable[[str], object]]:
+    """Takes text for ``out``, which is written whole or not at all, or for standard output. Raises :class:`Failure`."""
+    if out is None:
+        yield sys.stdout.write
+        return
     temporary = out.with_name(f".{out.name}.part")
     try:
         with temporary.open("w") as file:
-            file.writelines(lines)
+            yield file.write
         temporary.replace(out)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         fail(f"{out}: {error.strerror}", RUN_FAILED)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def progress(what: str) -> Callable[[float], None]:
+    """Takes the fraction done; shows it on a terminal's standard error once it has taken longer than a second."""
+    begun = time.monotonic()
+    shown = False
+
+    def show(fraction: float) -> None:
+        nonlocal shown
+        if not sys.stderr.isatty() or (not shown and time.monotonic() - begun < 1):
+            return
+        shown = fraction < 1
+        done = round(min(max(fraction, 0.0), 1.0) * 30)
+        line = f"\r{what} {'█' * done}{'░' * (30 - done)} {fraction:4.0%}" if shown else "\r\x1b[K"
+        print(line, end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 def find_run(name: str) -> RunEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, screen, waiting
 from kmltui.cli.common import DONE, fail
+from kmltui.model import Header, Record
 
 
 def pick() -> int:
@@ -36,8 +37,7 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
     fps:
         Pictures a second at most (default: adapts itself to the terminal).
     """
-    if not 0.25 <= speed <= 64:
-        fail(f"--speed {speed}: must be between 0.25 and 64")
+    _check_speed(speed)
     at_ns = round(common.seconds(at) * 1e9) if at is not None else None
     path = common.find_recording(file, shipped=file is None)
     return screen.replay(path, at_ns=at_ns, speed=speed, fps=fps)
@@ -69,10 +69,8 @@ def report(
     with screen.opened(common.find_recording(file)) as reader:
         summary = summarise(waiting.records(reader, "reading"))
     text = render(summary, "json" if as_json else format)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        common.write_lines(out, [text])
+    with common.output(out) as write:
+        write(text)
     return DONE
 
 
@@ -99,24 +97,34 @@ def export(
     speed:
         Of an asciicast, times the run's own.
     """
-    path = common.find_recording(file)
-    with screen.opened(path) as reader:
+    _check_speed(speed)
+    progress = common.progress("exporting")
+    with screen.opened(common.find_recording(file)) as reader, common.output(out) as write:
         if format == "asciicast":
             from kmltui.tui.asciicast import asciicast
 
-            lines = asciicast(reader, size=common.columns_rows(size), speed=speed)
-        else:
-            from kmltui.recording import export as exporting
+            asciicast(reader, write, size=common.columns_rows(size), speed=speed, progress=progress)
+            return DONE
+        from kmltui.recording import export as exporting
 
-            # On a terminal the lines themselves are the progress.
-            shown = out is None and sys.stdout.isatty()
-            records = reader.records() if shown else waiting.records(reader, "writing")
-            lines = (exporting.csv_lines if format == "csv" else exporting.jsonl)(records)
-        if out is None:
-            sys.stdout.writelines(lines)
-        else:
-            common.write_lines(out, lines)
+        export_lines = exporting.csv_lines if format == "csv" else exporting.jsonl
+        for line in export_lines(_told(reader.records(), reader.duration_ns, progress)):
+            write(line)
     return DONE
+
+
+def _check_speed(speed: float) -> None:
+    if not 0.25 <= speed <= 64:
+        fail(f"--speed {speed}: must be between 0.25 and 64")
+
+
+def _told(records: Iterator[Record], duration_ns: int, progress: Callable[[float], None]) -> Iterator[Record]:
+    """The same records; ``progress`` hears how far they are."""
+    for number, record in enumerate(records):
+        if number % 1000 == 999 and not isinstance(record, Header):
+            progress(min(record.t_ns / max(duration_ns, 1), 0.999))
+        yield record
+    progress(1.0)
 
 
 def cut(

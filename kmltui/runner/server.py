@@ -98,14 +98,17 @@ class Server:
     async def follow_status(self, period_s: float = 1.0) -> None:
         """Emit a Status record each period until cancelled. A poll that fails is a gap, not the run's end."""
         while True:
-            with contextlib.suppress(pymysql.MySQLError, OSError):
+            with contextlib.suppress(SessionError):
                 await self.poll_status()
             await asyncio.sleep(period_s)
 
     async def poll_status(self) -> None:
-        """Emit one Status record now."""
+        """Emit one Status record now. Raises :class:`SessionError` when the server does not answer."""
         async with self._polling:
-            rows = await asyncio.to_thread(self._query_status)
+            try:
+                rows = await asyncio.to_thread(self._query_status)
+            except (pymysql.MySQLError, OSError) as error:
+                raise SessionError(self._story(f"no longer answers ({error})")) from error
         own = dict.fromkeys(("Questions", "Queries", "Com_show_status"), self._own_queries)
         name = self._session.spec.name
         self._emit(Status(t_ns=self._clock(), session=name, counters=select_status(rows), own=own))
