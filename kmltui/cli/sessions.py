@@ -95,6 +95,7 @@ def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
                     fail(f"{where}: a name has letters, digits, '.', '+', '_' and '-' only, 40 at most")
                 spec = replace(spec, name=value)
             case "image":
+                _image_parts(value, where)  # complains of a name that means none
                 spec = replace(spec, image=value)
     if "kernel" in given or "suite" in given:
         spec = replace(spec, image=_image(given.get("suite"), given.get("kernel"), where))
@@ -132,7 +133,10 @@ def _base(spec: SessionSpec) -> str:
 def _distinctions(spec: SessionSpec, specs: Sequence[SessionSpec]) -> list[str]:
     words = []
     if len({other.image for other in specs}) > 1:
-        words.append(re.sub(r"[^A-Za-z0-9.]+", "-", spec.image).strip("-") or "default")
+        every = [_image_parts(other.image, other.image) for other in specs]
+        # bookworm/6.1 and bookworm/6.12 differ in the kernel alone.
+        same = next((index for index, parts in enumerate(zip(*every, strict=False)) if len(set(parts)) > 1), 0)
+        words += _image_parts(spec.image, spec.image)[same:]
     if len({other.vcpus for other in specs}) > 1:
         words.append(f"{spec.vcpus}cpu")
     if len({other.accel for other in specs}) > 1:
@@ -140,3 +144,13 @@ def _distinctions(spec: SessionSpec, specs: Sequence[SessionSpec]) -> list[str]:
     if len({other.memory_bytes for other in specs}) > 1:
         words.append(f"{spec.memory_bytes >> 20}M")
     return words
+
+
+def _image_parts(image: str, where: str) -> list[str]:
+    from kmltui.guest.errors import ImageError
+    from kmltui.guest.spec import parse_spec
+
+    try:
+        return re.findall(r"[A-Za-z0-9.]+", parse_spec(image).name)
+    except ImageError as error:
+        fail(f"{where}: {error}")

@@ -33,7 +33,8 @@ def test_a_session_has_the_settings_it_is_given_and_the_defaults_else():
     [
         ("stock,cpus=1", "stock,cpus=4", ["stock-1cpu", "stock-4cpu"]),
         ("kml,accel=kvm", "kml,accel=tcg", ["kml-kvm", "kml-tcg"]),
-        ("kml,image=bookworm/6.1", "kml,image=bookworm/6.12", ["kml-bookworm-6.1", "kml-bookworm-6.12"]),
+        ("kml,image=bookworm/6.1", "kml,image=bookworm/6.12", ["kml-6.1", "kml-6.12"]),
+        ("kml,suite=trixie", "kml,suite=bookworm,kernel=6.1", ["kml-trixie-6.12", "kml-bookworm-6.1"]),
         ("stock", "stock", ["stock", "stock-2"]),
         ("local", "local", ["local", "local-2"]),
         ("stock,name=kml", "kml", ["kml", "kml-2"]),
@@ -64,6 +65,7 @@ def test_names_are_unique_and_say_what_sets_the_sessions_apart(left, right, expe
         ("kml,suite=sid", "sid"),
         ("kml,kernel=6.1,image=bookworm/6.1", "either image or kernel"),
         ("kml,name=a b", "a name has"),
+        ("kml,image=nonsense", "does not name an image"),
         ("kml,name=\x1b[31m", "a name has"),
     ],
 )
