@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import subprocess
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from kmltui.sessions.protocol import SessionError
 from .conftest import Boot, Guest
 
 SOURCES = Path(__file__).parent / "programs"
+LIBRARY = Path(str(resources.files("kmltui.kml"))) / "libkmlkernel"
 WHERE = "/trusted/test"
 GETPGRP, GETSID = 111, 124
 ARMS = ("stock", "stock+libc", "stock+idt", "kml")
@@ -64,8 +67,8 @@ async def counters(guest: Guest) -> KmlCounters:
     return parse_kml_counters(await guest.check(["/bin/cat", "/proc/kml/counters"], elevated=False))
 
 
-async def entry_address(guest: Guest) -> str:
-    lines = await guest.check("grep -w kml_direct_entry /proc/kallsyms", elevated=False)
+async def address_of(guest: Guest, symbol: str) -> str:
+    lines = await guest.check(f"grep -w {symbol} /proc/kallsyms", elevated=False)
     return lines.split()[0]
 
 
@@ -186,15 +189,15 @@ class TestTrust:
         assert f"ring {expected}" in await sh(kml, command.format(**names))
 
     async def test_the_kernel_entry_is_closed_to_others(self, kml: Guest, programs: dict[str, bytes]) -> None:
-        entry = await entry_address(kml)
+        entry = await address_of(kml, "kml_direct_entry")
         await kml.session.put("/tmp/untrusted", programs["untrusted"], 0o755)
         assert "all right" in await kml.check(["/tmp/untrusted", entry], elevated=False)
 
-    async def test_attached_processes_are_elevated_at_the_entry_alone(
+    async def test_attached_processes_are_elevated_at_the_entries_alone(
         self, kml: Guest, programs: dict[str, bytes]
     ) -> None:
-        entry = await entry_address(kml)
-        assert "all right" in await run(kml, programs, "untrusted", entry, "attached")
+        entries = [await address_of(kml, name) for name in ("kml_direct_entry", "kml_kernel_call")]
+        assert "all right" in await run(kml, programs, "untrusted", *entries)
 
 
 class TestWildPrograms:
@@ -260,6 +263,27 @@ class TestWildPrograms:
         text = "\n".join(guest.console)
         assert "stack guard page was hit" in text
         assert "double fault" in text or "kernel stack overflow" in text
+
+
+class TestKernelFunctions:
+    async def test_the_sample_tells_what_only_the_kernel_knows(self, kml: Guest, tmp_path: Path) -> None:
+        shutil.copytree(LIBRARY, tmp_path, dirs_exist_ok=True)
+        await asyncio.to_thread(subprocess.run, ["make", "-s", "-C", str(tmp_path)], check=True)
+        for name in ("kmlkernel-generate", "sample"):
+            await kml.session.put(f"{WHERE}/{name}", (tmp_path / name).read_bytes(), 0o755)
+        await sh(kml, f"cd /tmp; {WHERE}/kmlkernel-generate libkmlkernel.so; cp {WHERE}/sample .")
+        env = {"LD_LIBRARY_PATH": "/tmp"}
+        told = await kml.check([f"{WHERE}/sample"], elevated=False, env=env)
+        version = await kml.check(["/bin/cat", "/proc/version"], elevated=False)
+        assert version in told
+        jiffies = [int(n) for n in re.findall(r"^jiffies_64 +(\d+)$", told, re.MULTILINE)]
+        again = await kml.check([f"{WHERE}/sample"], elevated=False, env=env)
+        assert jiffies[0] <= int(again.split()[1])
+        physical = re.search(r"is at +(0x[0-9a-f]+) in physical memory", told)
+        assert physical and int(physical[1], 16) < int(kml.facts["memory_bytes"]) * 2
+
+        refused = await kml.run(["/tmp/sample"], elevated=False, env=env)
+        assert refused.status == 1 and "not attached" in refused.stderr
 
 
 class TestLoading:

@@ -31,7 +31,7 @@
 /* What the page holds in an attached process. Rewritten programs that find no page there make one (in user space). */
 struct kml_page {
 	u64 entry;		/* the slot that the thunks jump through */
-	u64 reserved;
+	u64 kernel_call;	/* the same for calls of kernel functions */
 	u8 slow[8];		/* the code that an unattached process has in its slot: execute the SYSCALL */
 };
 
@@ -165,7 +165,10 @@ static void find_hook(struct tracepoint *tracepoint, void *unused)
 
 static int make_page(void)
 {
-	struct kml_page page = { .entry = (u64)kml_direct_entry };
+	struct kml_page page = {
+		.entry = (u64)kml_direct_entry,
+		.kernel_call = (u64)kml_kernel_call,
+	};
 	loff_t pos = 0;
 	ssize_t written;
 

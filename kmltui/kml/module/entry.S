@@ -140,6 +140,7 @@ SYM_CODE_START(kml_direct_entry)
 	cli
 
 	/* Is anything to be done before the user goes on, and did somebody come to see the call while it slept? */
+.Lcheck_exit:
 	KML_LOAD_CURRENT %rcx
 	testl	$KML_EXIT_WORK, TI_flags(%rcx)
 	jnz	.Lexit_work
@@ -268,6 +269,43 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	KML_LATE KML_ABS32 KML_SYM_RETURN_TO_USER
 	UNWIND_HINT_FUNC
 	KML_LATE_JMP KML_SYM_DO_SYSCALL_64
+
+/*
+ * A call of any kernel function, by the page's second slot: for programs that are linked with libkmlkernel. All as for
+ * a direct system call, but that rax holds the function's address, and that the fourth of its six arguments, which C
+ * passes in rcx, is in r10. The flags are the caller's business.
+ *
+ * There is no SYSCALL that this stands for: who is interrupted before CLI stays where he is, and ring 3 gets here by
+ * the same page fault once more.
+ */
+	.balign 64
+SYM_INNER_LABEL(kml_kernel_call, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	KML_UNWIND_HINT_EMPTY
+	cli
+	swapgs
+	movq	%rsp, %r11
+	KML_LOAD_TOP_OF_STACK
+	pushq	$__USER_DS
+	pushq	%r11
+	pushfq
+	pushq	$__USER_CS
+	pushq	%rcx
+	pushq	$-1			/* orig_ax: no system call to restart */
+	pushq	%rdi
+	pushq	%rsi
+	pushq	%rdx
+	subq	$RDX, %rsp
+	movq	%r10, R10(%rsp)
+	movq	%r8, R8(%rsp)
+	movq	%r9, R9(%rsp)
+	movq	%rbp, RBP(%rsp)
+	UNWIND_HINT_REGS
+	movq	%r10, %rcx
+	sti
+	CALL_NOSPEC rax
+	cli
+	jmp	.Lcheck_exit
 SYM_CODE_END(kml_direct_entry)
 
 /* The target of branches that have not been completed yet. */

@@ -142,7 +142,7 @@ extern enum kml_arm kml_arm;
 extern const char *const kml_arm_names[];
 
 /* entry.S, trampolines.S, lstar.S */
-extern char kml_direct_entry[], kml_full_entry[], kml_lstar[], kml_lstar_sites[];
+extern char kml_direct_entry[], kml_kernel_call[], kml_full_entry[], kml_lstar[], kml_lstar_sites[];
 extern char kml_trampolines[], kml_trampolines_end[], kml_db[], kml_nmi[], kml_mc[];
 extern const u64 kml_gates[256];
 extern const struct kml_late kml_entry_late[], kml_entry_late_end[];

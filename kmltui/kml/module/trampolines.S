@@ -176,7 +176,7 @@ KML_LATE_TABLE kml_trampolines_late
 .Luser_\vec:
 	.if \vec == X86_TRAP_PF
 	cmpq	$kml_direct_entry, %rax
-	je	kml_elevate
+	jae	kml_elevate
 	.endif
 .Lsp0_\vec:
 	movq	IST_sp0(%rbx), %rcx
@@ -284,9 +284,10 @@ kml_odd_frame:
 	jmp	.Las_user
 
 /*
- * A #PF from ring 3 at the direct entry: the process asks to be elevated. Interrupts off, the user's GS.
+ * A #PF from ring 3 at a kernel address: at one of the two entries the process asks to be elevated. Interrupts off,
+ * the user's GS.
  *
- * rax     clobbered
+ * rax     the address, clobbered
  * rbx     struct kml_ist
  * rsp     the trampoline's stack
  *
@@ -294,7 +295,11 @@ kml_odd_frame:
  * that is being stepped stays in ring 3 and executes its SYSCALL there, so that every step is seen.
  */
 kml_elevate:
-	USER_GS_TO_KERNEL
+	cmpq	$kml_direct_entry, %rax
+	je	1f
+	cmpq	$kml_kernel_call, %rax
+	jne	.Lsp0_14
+1:	USER_GS_TO_KERNEL
 	KML_LOAD_CURRENT %rax
 	movq	TASK_mm(%rax), %rax
 	btq	$KML_MMF_ATTACHED, MM_flags(%rax)
@@ -322,6 +327,8 @@ kml_elevate:
 	iretq
 
 .Lrewind_in_ring3:
+	cmpq	$kml_kernel_call, F_RIP(%rsp)
+	je	.Lsp0_14			/* there is nothing to execute instead */
 	movq	F_RCX(%rsp), %rax
 	subq	$2, %rax
 	shrq	$47, %rax

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A process that is not attached jumps to every byte around the kernel entry (address in argv), and far beyond: each
- * time a SIGSEGV in ring 3. With a second argument it is attached and may be elevated at the entry itself, nowhere
- * else, as long as it starts from ring 3.
+ * time a SIGSEGV in ring 3. With the address of the second entry too it is attached, and may be elevated at these two,
+ * nowhere else, as long as it starts from ring 3.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -24,13 +24,13 @@ int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER };
 	uint64_t entry = strtoull(argv[1], NULL, 16), address;
-	int attached = argc > 2;
+	uint64_t second = argc > 2 ? strtoull(argv[2], NULL, 16) : 0;
 	char own[4096];
 
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGILL, &action, NULL);
 	for (address = entry - 1024; address < entry + 80 * 1024; address += address - entry + 16 < 1024 ? 1 : 61) {
-		if (attached && address == entry)
+		if (second && (address == entry || address == second))
 			continue;
 		got = 0;
 		CHECK(ring() == 3, "before %lx", address);
