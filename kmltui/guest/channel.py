@@ -15,6 +15,9 @@ from kmltui.guest.errors import GuestError
 PROTOCOL_VERSION = 1
 _HEADER = struct.Struct("<III")
 _FRAME_MAX = 65536
+_UNTAKEN_MAX = 1 << 20
+"""How much input may be on its way to a program that has not taken it yet."""
+_TAKEN_ALL = 0xFFFFFFFF
 
 
 class FrameType(IntEnum):
@@ -33,6 +36,7 @@ class FrameType(IntEnum):
     EXIT = 68
     RESULT = 69
     CONTENT = 70
+    TAKEN = 71
 
 
 class SpawnFlag(IntFlag):
@@ -56,6 +60,9 @@ class GuestProcess:
         self._output: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._untaken = 0
+        self._takes = True
+        self._taken = asyncio.Event()
 
     def _take(self, kind: int, payload: bytes) -> bool:
         """One frame of the guest's; tells whether it was the last."""
@@ -66,7 +73,14 @@ class GuestProcess:
         elif kind == FrameType.STARTED:
             (self.pid,) = struct.unpack("<I", payload)
             self._started.set_result(None)
+        elif kind == FrameType.TAKEN:
+            (count,) = struct.unpack("<I", payload)
+            if count == _TAKEN_ALL:
+                self._takes_no_more()
+            self._untaken -= count
+            self._taken.set()
         elif kind == FrameType.EXIT:
+            self._takes_no_more()
             (status,) = struct.unpack("<I", payload)
             self._status.set_result(128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF)
             self._output.put_nowait(None)
@@ -77,7 +91,12 @@ class GuestProcess:
             return True
         return False
 
+    def _takes_no_more(self) -> None:
+        self._takes = False
+        self._taken.set()
+
     def _lose(self, error: GuestGone) -> None:
+        self._takes_no_more()
         for future in (self._started, self._status):
             if not future.done():
                 future.set_exception(error)
@@ -106,8 +125,16 @@ class GuestProcess:
         return await asyncio.shield(self._status)
 
     async def write(self, data: bytes) -> None:
+        """Feed its standard input; waits while it takes none. What it does not want to read is dropped."""
         for at in range(0, len(data), _FRAME_MAX):
-            await self._channel.send(FrameType.STDIN, self._number, data[at : at + _FRAME_MAX])
+            part = data[at : at + _FRAME_MAX]
+            while self._takes and self._untaken + len(part) > _UNTAKEN_MAX:
+                self._taken.clear()
+                await self._taken.wait()
+            if not self._takes:
+                return
+            self._untaken += len(part)
+            await self._channel.send(FrameType.STDIN, self._number, part)
 
     async def close_stdin(self) -> None:
         await self._channel.send(FrameType.STDIN, self._number)

@@ -25,6 +25,8 @@ BOOT_LIMIT_S = 120.0
 SILENCE_LIMIT_S = 30.0
 """An agent that is silent for this long (and ten periods) means a guest that hangs."""
 
+RECHECK_S = 2.0
+
 _SHOWN_LINES = 8
 _ALARMS = ("BUG:", "Oops", "Kernel panic", "sysrq:", "general protection fault", "watchdog:", "WARNING:", "Call Trace")
 
@@ -150,13 +152,20 @@ class GuestSession:
 
     async def _watch_silence(self) -> None:
         limit = max(SILENCE_LIMIT_S, 10 * self._period_ns / 1e9)
-        while self._period_ns:
-            self._heard.clear()
-            try:
-                await asyncio.wait_for(self._heard.wait(), limit)
-            except TimeoutError:
-                self._fail(self._error(f"the guest hangs: its agent has been silent for {limit:.0f} s", "hung"))
-                return
+        # Twice, since it may be this process that stood still, and what the agent sent has yet to be read.
+        while self._period_ns and (await self._hears(limit) or await self._hears(RECHECK_S)):
+            pass
+        if self._period_ns:
+            self._fail(self._error(f"the guest hangs: its agent has been silent for {limit:.0f} s", "hung"))
+
+    async def _hears(self, limit_s: float) -> bool:
+        """Whether the agent sends something within ``limit_s`` from now."""
+        self._heard.clear()
+        try:
+            await asyncio.wait_for(self._heard.wait(), limit_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def _follow_agent(self, agent: Agent) -> None:
         try:

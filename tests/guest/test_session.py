@@ -68,6 +68,19 @@ class TestPrograms:
         assert (await stock.run("exit 3", data=bytes(300_000))).status == 3
         assert (await stock.run("echo fine")).stdout == "fine\n"
 
+    async def test_much_input_does_not_pile_up_in_the_guest(self, boot: Boot) -> None:
+        guest = await boot("stock")
+        data = bytes(64 << 20)
+        process = await guest.session.spawn(
+            ["/bin/sh", "-c", "sleep 2; awk '/^MemAvail/ { print $2 }' /proc/meminfo; wc -c"], stdin=True
+        )
+        before = int(await guest.check("awk '/^MemAvail/ { print $2 }' /proc/meminfo"))
+        await process.write(data)
+        await process.close_stdin()
+        available, count = [int(line) async for _, line in process.lines()]
+        assert count == len(data)
+        assert available > before - (16 << 10), "kilobytes"
+
     async def test_a_program_that_is_not_there_is_named(self, stock: Guest) -> None:
         with pytest.raises(SessionError, match="no-such-program"):
             await stock.session.spawn(["no-such-program"])

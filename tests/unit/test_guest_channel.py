@@ -118,6 +118,25 @@ async def test_wait_statuses(ends: tuple[Channel, Player], raw: int, status: int
     assert await process.wait() == status
 
 
+async def test_input_waits_for_a_program_that_does_not_take_it(ends: tuple[Channel, Player]) -> None:
+    channel, player = ends
+    player.hello()
+    await channel.hello()
+    process, number = await started(channel, player)
+    writing = asyncio.create_task(process.write(bytes(3 << 20)))
+    received = 0
+    while received < 1 << 20:
+        received += len((await player.receive())[2])
+    await asyncio.sleep(0.05)
+    assert not writing.done() and received == 1 << 20
+    player.send(FrameType.TAKEN, number, struct.pack("<I", 1 << 19))
+    while received < 3 << 19:
+        received += len((await player.receive())[2])
+    assert not writing.done()
+    player.send(FrameType.TAKEN, number, struct.pack("<I", 0xFFFFFFFF))
+    await asyncio.wait_for(writing, 5)
+
+
 async def test_a_program_that_cannot_be_started(ends: tuple[Channel, Player]) -> None:
     channel, player = ends
     player.hello()

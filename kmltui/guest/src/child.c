@@ -23,8 +23,9 @@ struct child {
 	pid_t pid;
 	int in, out, err;	/* our ends, -1 when closed; with a terminal in and out are one */
 	bool terminal;
-	uint8_t *pending;	/* for standard input, not yet taken */
-	size_t pending_size;
+	uint8_t *pending;	/* for standard input: from `taken` to `size` not yet taken */
+	size_t pending_taken, pending_size;
+	uint32_t untold;	/* bytes taken that the host has not been told of */
 	bool pending_end;	/* close standard input after that */
 };
 
@@ -60,7 +61,7 @@ static void close_input(struct child *child)
 	child->in = -1;
 	free(child->pending);
 	child->pending = NULL;
-	child->pending_size = 0;
+	child->pending_taken = child->pending_size = 0;
 }
 
 int child_fds(struct pollfd *fds, int room)
@@ -82,20 +83,31 @@ int child_fds(struct pollfd *fds, int room)
 	return count;
 }
 
-static void feed(struct child *child)
+static void tell_taken(int port, struct child *child, uint32_t count)
 {
-	while (child->pending_size) {
-		ssize_t written = write(child->in, child->pending, child->pending_size);
+	port_send(port, TAKEN, child->id, &count, sizeof(count));
+	child->untold = 0;
+}
+
+static void feed(int port, struct child *child)
+{
+	while (child->pending_taken < child->pending_size) {
+		ssize_t written = write(child->in, child->pending + child->pending_taken,
+					child->pending_size - child->pending_taken);
 
 		if (written < 0 && errno == EAGAIN)
 			return;
 		if (written < 0) {	/* nobody reads it any more */
 			close_input(child);
+			tell_taken(port, child, TAKEN_ALL);
 			return;
 		}
-		child->pending_size -= written;
-		memmove(child->pending, child->pending + written, child->pending_size);
+		child->pending_taken += written;
+		child->untold += written;
+		if (child->untold >= TAKEN_STEP)
+			tell_taken(port, child, child->untold);
 	}
+	child->pending_taken = child->pending_size = 0;
 	if (child->pending_end)
 		close_input(child);
 }
@@ -128,7 +140,7 @@ void child_events(int port, const struct pollfd *fds, int count)
 		if (!child->used)
 			continue;
 		if (fds[at].revents)
-			feed(child);
+			feed(port, child);
 		if (fds[at + 1].revents)
 			drain(port, child, &child->out, STDOUT);
 		if (fds[at + 2].revents)
@@ -374,7 +386,7 @@ void child_spawn(int port, const struct frame *frame)
 	port_send(port, STARTED, frame->id, &pid, sizeof(pid));
 }
 
-void child_stdin(const struct frame *frame)
+void child_stdin(int port, const struct frame *frame)
 {
 	struct child *child = find(frame->id);
 	uint8_t *grown;
@@ -383,7 +395,7 @@ void child_stdin(const struct frame *frame)
 		return;
 	if (!frame->size) {
 		child->pending_end = true;
-		feed(child);
+		feed(port, child);
 		return;
 	}
 	grown = realloc(child->pending, child->pending_size + frame->size);
@@ -392,7 +404,7 @@ void child_stdin(const struct frame *frame)
 	memcpy(grown + child->pending_size, frame->payload, frame->size);
 	child->pending = grown;
 	child->pending_size += frame->size;
-	feed(child);
+	feed(port, child);
 }
 
 void child_kill(const struct frame *frame)

@@ -13,7 +13,7 @@ static void serve(int port, const struct frame *frame)
 {
 	switch (frame->type) {
 	case SPAWN:	child_spawn(port, frame); break;
-	case STDIN:	child_stdin(frame); break;
+	case STDIN:	child_stdin(port, frame); break;
 	case KILL:	child_kill(frame); break;
 	case RESIZE:	child_resize(frame); break;
 	case PUT:	file_put(port, frame); break;

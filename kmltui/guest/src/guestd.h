@@ -25,6 +25,8 @@
  *	EXIT	u32 wait status, after all its output
  *	RESULT	u32 errno (0: done)
  *	CONTENT	a piece of the file
+ *	TAKEN	u32 bytes of STDIN that the program has taken since the last TAKEN; TAKEN_ALL: it takes no more. Sent
+ *		for every TAKEN_STEP bytes, so the host can keep what waits here small; short inputs cause none.
  *
  * Between requests guestd sleeps in poll() and makes no system call, so it does not show in what is measured.
  */
@@ -38,10 +40,12 @@
 
 #define FRAME_MAX 65536u
 #define PROTOCOL_VERSION 1
+#define TAKEN_STEP 262144u
+#define TAKEN_ALL UINT32_MAX
 
 enum frame_type {
 	SPAWN = 1, STDIN, KILL, RESIZE, PUT, DATA, GET, POWEROFF,
-	HELLO = 64, STARTED, STDOUT, STDERR, EXIT, RESULT, CONTENT,
+	HELLO = 64, STARTED, STDOUT, STDERR, EXIT, RESULT, CONTENT, TAKEN,
 };
 
 enum spawn_flag {
@@ -75,7 +79,7 @@ int child_fds(struct pollfd *fds, int room);
 void child_events(int port, const struct pollfd *fds, int count);
 void child_reap(int port);
 void child_spawn(int port, const struct frame *frame);
-void child_stdin(const struct frame *frame);
+void child_stdin(int port, const struct frame *frame);
 void child_kill(const struct frame *frame);
 void child_resize(const struct frame *frame);
 
