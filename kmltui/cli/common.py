@@ -143,6 +143,16 @@ def find_run(name: str) -> RunEntry:
         fail(str(error.args[0]))
 
 
+def wait_for_end(entry: RunEntry, limit_s: float = 30.0) -> bool:
+    """Wait until a run's process has ended, which it does last of all; False if it goes on for longer."""
+    deadline = time.monotonic() + limit_s
+    while entry.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def find_recording(what: str | None, *, shipped: bool = False) -> Path:
     """The file that a user means: a path, a run's name, nothing for the newest (or, with ``shipped``, the sample)."""
     from kmltui import paths

@@ -227,7 +227,9 @@ def session_specs(
     return sessions.pair(left, right, defaults)
 
 
-def watch(which: Annotated[str | None, Parameter()] = None, *, fps: float | None = None) -> int:
+def watch(
+    which: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None, *, fps: float | None = None
+) -> int:
     """Watch a run: live if it goes on, from its recording if it has ended. Any number can watch the same run.
 
     Parameters
@@ -265,7 +267,7 @@ def ls(*, as_json: Json = False) -> int:
 
 
 def stop(run: str) -> int:
-    """End a live run in order: its guests are gone, its recording is closed and readable.
+    """End a live run in order; returns when its guests are gone and its recording is closed.
 
     Parameters
     ----------
@@ -281,6 +283,8 @@ def stop(run: str) -> int:
         asyncio.run(control.request(entry.socket, "stop"))
     except control.ControlError as error:
         fail(str(error), RUN_FAILED)
+    if not common.wait_for_end(entry):
+        fail(f"{entry.name}: was told to stop and is still ending; 'kmltui ls' shows when it has", RUN_FAILED)
     return DONE
 
 

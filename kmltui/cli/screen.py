@@ -80,7 +80,7 @@ def watch_passing_run(entry: RunEntry) -> int:
     if result is ViewerResult.TERMINAL_GONE:
         with contextlib.suppress(control.ControlError):
             asyncio.run(control.request(entry.socket, "stop"))
-            asyncio.run(_wait_for_end(entry))
+            common.wait_for_end(entry)
     path = Path(entry.recording)
     state = library.entry(path)
     if state.state == "live":
@@ -100,16 +100,8 @@ def _watch(entry: RunEntry, fps: float | None) -> ViewerResult:
     with opened(Path(entry.recording)) as reader:
         result = run_viewer(reader, RunControls(entry), mode="live", fps=fps)
     if result is ViewerResult.STOP:
-        asyncio.run(_wait_for_end(entry))
+        common.wait_for_end(entry)
     return result
-
-
-async def _wait_for_end(entry: RunEntry, limit_s: float = 20.0) -> None:
-    """The guests are gone and the recording is closed when the runner's process has ended."""
-    for _ in range(round(limit_s / 0.1)):
-        if not entry.alive:
-            return
-        await asyncio.sleep(0.1)
 
 
 def _farewell(path: Path, entry: RunEntry | None, result: ViewerResult) -> int:
