@@ -72,10 +72,14 @@ class Follower:
         self._sent += 1
         version = (await self._query("SELECT VERSION(), @@version_comment", counted=False))[0]
         facts = {"mariadb": f"{version[0]} ({version[1]})", "mysql": self._login.where}
-        if not is_local(connection):
+        try:
+            local, pid = is_local(connection), await asyncio.to_thread(server_pid, connection)
+        except OSError as error:  # gone again already
+            raise self._login.explain(error) from None
+        if not local:
             self._session.hide_host()
             facts["server"] = "on another machine: its CPU time and system calls cannot be seen from here"
-        elif (pid := await asyncio.to_thread(server_pid, connection)) is None:
+        elif pid is None:
             facts["server"] = "its process cannot be found from here: its CPU time and system calls are not counted"
         else:
             try:
@@ -104,7 +108,7 @@ class Follower:
 
         try:
             return await asyncio.to_thread(run)
-        except (pymysql.MySQLError, OSError) as error:
+        except Exception as error:  # a connection that breaks in the middle of an answer has many ways to fail
             raise self._login.explain(error) from None
 
     def _count(self, queries: int) -> None:

@@ -133,18 +133,18 @@ class Login:
                 autocommit=None,
                 program_name="kmltui",
             )
-        except (pymysql.MySQLError, OSError, RuntimeError, ValueError) as error:
+        except Exception as error:
             # 'from None': the frames below hold the password in local variables.
-            raise self._explained(error) from None
+            raise self.explain(error) from None
 
     def explain(self, error: Exception) -> MysqlError:
-        """What a later error of the connection means."""
-        return self._explained(error)
-
-    def _explained(self, error: Exception) -> MysqlError:
+        """What an error of PyMySQL's means. It takes answers apart unseen, so anything can come of a wrong one."""
+        foreign = isinstance(error, pymysql.InternalError) and "sequence number" in str(error)
+        if foreign or not isinstance(error, (pymysql.MySQLError, OSError, UnicodeError, RuntimeError)):
+            return MysqlError(f"{self.where}: what answers there does not speak as a MySQL server does")
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        words = str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__
-        where = self.where
+        words = str(error.args[1]) if len(error.args) > 1 else str(error)
+        where, words = self.where, words or "it gave no reason"
         if code in _ACCESS_DENIED:
             used = "with a password" if self.password else "without a password from here"
             return MysqlError(

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 
 import pymysql
 import pytest
@@ -124,6 +125,31 @@ def test_an_unreachable_server_is_told_apart_from_a_refused_login(tmp_path):
     with pytest.raises(MysqlError, match=r"cannot be reached.*socket") as error:
         Login(Address(socket=str(tmp_path / "none.sock"))).connect()
     assert not error.value.denied
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        bytes(100),
+        b"\x16\0\0\0\n8.0.1\0" + b"\xb2" * 15,
+        b"\x08\0\0\0\n8.0.1\0<",
+    ],
+)
+def test_what_is_no_mysql_server_is_said_to_be_none(answer):
+    def serve(server):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        with pytest.raises(MysqlError, match="does not speak as a MySQL server") as error:
+            Login(Address("app", "127.0.0.1", server.getsockname()[1]), b"geheim").connect()
+        thread.join()
+    assert "geheim" not in str(error.value)
 
 
 class Connection:
