@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from kmltui.counters import ProcStat, parse_kml_counters, parse_proc_stat
 from kmltui.model import KmlCounters
 
 KML_COUNTERS = "kml/counters"
+
+_SPEED = re.compile(
+    r"(mitigations|(no)?pti|no(smep|smap|smt|apic)?|(no)?spec\w*|spectre\w*|l1tf|mds|retbleed|srbds|tsx\w*|ibt|fred|nousershstk"
+    r"|clearcpuid|isolcpus|nohz\w*|rcu_nocbs|preempt|threadirqs|maxcpus|nr_cpus|idle|processor\.\w+|intel_\w+|amd_\w+"
+    r"|cpufreq\.\w+|cpuidle\w*\.\w+|haltpoll\.\w+|clocksource|tsc|hpet|hz|(no)?lapic\w*|transparent_hugepage|hugepage\w*"
+    r"|numa\w*|kvm\w*\.\w+|nopvspin|lsm|apparmor|selinux|audit|lockdown)(=\S*)?"
+)
+"""What of a kernel's command line bears on how fast it is. The rest may name disks, users or secrets."""
 
 
 class HostFiles:
@@ -67,7 +76,7 @@ def facts(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> dict[str, str
         "accelerator": "this host (virtual)" if virtual else "this host",
         "kernel": _read(proc / "sys/kernel/osrelease"),
         "kernel_build": _read(proc / "sys/kernel/version"),
-        "cmdline": _read(proc / "cmdline"),
+        "cmdline": " ".join(filter(_SPEED.fullmatch, _read(proc / "cmdline").split())),
         "clocksource": _read(sys / "devices/system/clocksource/clocksource0/current_clocksource"),
         "mitigations": "\n".join(f"{path.name}:{_read(path)}" for path in sorted(vulnerabilities.glob("*"))),
         "libc": " ".join(platform.libc_ver()),

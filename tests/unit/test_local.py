@@ -143,6 +143,11 @@ def test_the_facts_of_a_host(proc):
     assert "clocksource" not in facts, "what cannot be read is left out"
 
 
+def test_only_what_bears_on_speed_is_recorded_of_the_hosts_command_line(proc):
+    proc.write("cmdline", "root=UUID=1-2 mitigations=off rd.iscsi.password=geheim nosmt quiet isolcpus=1,2 pti=off\n")
+    assert host.facts(proc.root, proc.sys)["cmdline"] == "mitigations=off nosmt isolcpus=1,2 pti=off"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
