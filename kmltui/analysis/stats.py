@@ -17,6 +17,9 @@ RESAMPLES = 10_000
 MIN_PAIRS = 3
 """With fewer pairs there is no interval: a bootstrap of two values knows only those two."""
 
+TICK_BIAS = "system share of a loop of reads"
+"""Name of the measure that tells how far off the kernel's ticks are: ``exact`` and ``by ticks``, in per cent."""
+
 _SEED = 20_050_501
 _NORMAL = NormalDist()
 _OUTLIER_SCORE = 3.5

@@ -16,6 +16,7 @@ from kmltui import workloads
 from kmltui.model import Repeat
 from kmltui.runner.run import BOUNDARY_SETTLE_S, Run
 from kmltui.runner.server import Server
+from kmltui.workloads.calibration import measure_tick_bias
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Bench(Run):
         await barrier.wait()
         for turn in self._turns.of(spec.name):
             async with self._turns.take(turn):
+                if turn.pair == 0 and spec.kind == "guest" and not spec.exact:
+                    self._state(spec, "loading", "measuring how wrong its split of CPU time is")
+                    await measure_tick_bias(context)
                 what = f"pair {turn.pair} of {self.plan.pairs}" if turn.pair else "warm-up"
                 self._state(spec, "running", what)
                 await workload.prepare(context)

@@ -66,6 +66,13 @@ class ExactGuestSession(GuestSession):
                 raise SessionError(f"{self.spec.name}: {error}") from error
         return self._counters
 
+    def marks(self) -> list[plugin.Instructions]:
+        """The counters at each mark so far. Raises :class:`SessionError`."""
+        try:
+            return self._open().marks()
+        except GuestError as error:
+            raise SessionError(f"{self.spec.name}: {error}") from error
+
     def marked_instructions(self) -> dict[str, tuple[int, int]]:
         """User and kernel instructions between the last two marks, by vCPU number. Raises :class:`SessionError`."""
         marks = self._open().marks(max(0, self._open().count - 2))

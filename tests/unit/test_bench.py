@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from kmltui import workloads
+from kmltui.analysis.report import render
+from kmltui.analysis.stats import TICK_BIAS
 from kmltui.analysis.summary import summarise
 from kmltui.model import (
+    GroupCpu,
     Header,
+    Measure,
     Phase,
     Repeat,
     Sample,
@@ -100,7 +104,7 @@ def workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
 def bench(tmp_path: Path, pairs: int) -> Bench:
     plan = Plan(
         workload=WorkloadSpec(name="counted"),
-        sessions=[SessionSpec(name="stock"), SessionSpec(name="kml", arm="kml")],
+        sessions=[SessionSpec(name="stock", kind="local"), SessionSpec(name="kml", kind="local", arm="kml")],
         name="b1",
         out=tmp_path / "b1.kmlrec",
         pairs=pairs,
@@ -135,6 +139,27 @@ class TestBench:
         workload.fail_at = 5
         outcome = await asyncio.wait_for(bench(tmp_path, 10).execute(), 20)
         assert outcome.status == "failed" and "it went wrong" in outcome.reason
+
+
+def test_the_report_tells_how_far_off_the_ticks_are() -> None:
+    group = GroupCpu(5_000_000, 4_000_000, 1_000_000)
+    session = SessionSpec(name="stock")
+    summary = summarise(
+        [
+            Header(workload=WorkloadSpec(name="wisconsin", loops=1), sessions=[session]),
+            Measure(t_ns=1, session="stock", name=TICK_BIAS, unit="%", values={"exact": 48.3, "by ticks": 37.7}),
+            Sample(t_ns=1, session="stock", mono_ns=1, mark="start"),
+            Sample(t_ns=4, session="stock", mono_ns=4, mark="end", groups={"server": group}),
+        ]
+    )
+    text = " ".join(render(summary, "text").split())
+    assert "in a loop of reads and computing: stock 38 % instead of 48 %" in text
+    assert "Measured by the workload" not in text
+
+
+def test_the_measure_of_the_ticks_is_called_what_the_report_looks_for() -> None:
+    source = Path(workloads.__file__).with_name("tickbias.c").read_text(encoding="utf-8")
+    assert f'\\"{TICK_BIAS}\\"' in source
 
 
 def test_marked_instructions_leave_out_what_lies_between_phases() -> None:

@@ -1,0 +1,189 @@
+"""Workloads in real guests: their results, their proofs, and counts that are exact."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+
+from kmltui import workloads
+from kmltui.analysis.stats import spread
+from kmltui.analysis.summary import Summary, summarise
+from kmltui.guest import plugin
+from kmltui.guest.image import Image
+from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, SessionSpec
+from kmltui.runner.bench import Bench
+from kmltui.runner.run import Plan, Run
+from kmltui.sessions.exact import ExactGuestSession
+
+USER_TOLERANCE = 0.001
+KERNEL_TOLERANCE = 0.005
+"""How well exact counts of the same work repeat, largest minus smallest over the mean. What is left is chance in the
+guest's kernel: ticks, wake-ups, what the random number generator gave."""
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no compiler")
+
+
+def build(source: Path, out: Path, *flags: str) -> None:
+    subprocess.run(["gcc", str(source), "-o", str(out), *flags], check=True)
+
+
+class Done:
+    """A run that has ended well: what it recorded, and its summary."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+
+    def of(self, kind: type[Any], session: str = "") -> list[Any]:
+        return [r for r in self.records if isinstance(r, kind) and session in ("", r.session)]
+
+    @property
+    def summary(self) -> Summary:
+        return summarise(self.records)
+
+
+@pytest.fixture
+def do(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a workload in guests of this test's own: ``await do("wisconsin", loops=1)``."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    async def run(
+        name: str, arms: tuple[Arm, ...] = ("stock", "kml"), *, pairs: int = 0, exact: bool = False, **spec: Any
+    ) -> Done:
+        accel = "tcg" if exact else "auto"
+        plan = Plan(
+            workload=workloads.get(name).spec(**spec),
+            sessions=[SessionSpec(name=arm, arm=arm, image=image.name, exact=exact, accel=accel) for arm in arms],
+            out=tmp_path / f"{name}.kmlrec",
+            pairs=pairs,
+        )
+        records: list[Record] = []
+        outcome = await (Bench if pairs else Run)(plan, [records.append]).execute()
+        assert outcome.status == "done", outcome.reason
+        return Done(records)
+
+    return run
+
+
+async def test_wisconsin_gives_the_same_right_results_in_both_rings(do: Any) -> None:
+    done = await do("wisconsin", loops=2)
+    for name, ring in (("stock", 3), ("kml", 0)):
+        session = done.summary.sessions[name]
+        assert session.rings == {"sysbench": ring, "mariadbd": ring}
+        assert [p.name for p in done.of(Phase, name) if p.event == "end"] == [
+            "create", "insert", "delete", "select", "change",
+        ]  # fmt: skip
+        assert len([p for p in done.of(Proof, name) if p.name == "checksum"]) == 10
+        assert session.rows == 2 * 15_202
+    assert done.summary.checksums is not None and done.summary.checksums.equal
+    stock, kml = (done.summary.sessions[name].syscalls for name in ("stock", "kml"))
+    assert stock is not None and stock.direct == 0
+    assert kml is not None and kml.direct > 10 * kml.trap
+
+
+async def test_wisconsin_times_every_statement_the_same_number_of_times(do: Any) -> None:
+    done = await do("wisconsin", ("stock",), loops=3, options={"engine": "innodb"})
+    counts: Counter[int] = Counter()
+    for record in done.of(Latency):
+        counts[record.statement] += HdrHistogram.decode(record.hdr).get_total_count()
+    assert counts == dict.fromkeys(range(1, 11), 3) | dict.fromkeys(range(11, 25), 1)
+
+
+@pytest.mark.parametrize(("name", "threads"), [("oltp_point_select", 1), ("oltp_read_write", 2), ("select1", 2)])
+async def test_sysbench_does_the_queries_it_was_asked_for(do: Any, name: str, threads: int) -> None:
+    done = await do(name, loops=200, options={"threads": str(threads)})
+    each = {"oltp_read_write": 20}.get(name, 1)
+    for session in done.summary.sessions.values():
+        assert session.queries is not None and session.queries >= 200 * each
+        assert session.latency is not None and session.latency.count >= 200
+
+
+async def test_single_calls_are_timed_by_trap_everywhere_and_directly_in_kml_alone(do: Any) -> None:
+    done = await do("syscalls", loops=2)
+    for name, ways in (("stock", {"trap"}), ("kml", {"trap", "direct"})):
+        measures = {m.name: m.values for m in done.of(Measure, name)}
+        assert len(measures) == 10
+        assert all(set(values) == ways and min(values.values()) > 0 for values in measures.values())
+
+
+async def test_a_program_of_the_image_runs_in_both_sessions(do: Any) -> None:
+    done = await do("command", command=["sh", "-c", "echo out; echo err >&2; exit 7"], loops=2)
+    for name in ("stock", "kml"):
+        assert Counter(r.text for r in done.of(Log, name) if r.source == "client") == {"out": 2, "err": 2}
+        (proof,) = [p for p in done.of(Proof, name) if p.name == "exit status"]
+        assert proof.value == "7" and not proof.ok
+
+
+@needs_gcc
+async def test_a_program_of_this_machine_runs_in_ring_0_with_its_library(do: Any, tmp_path: Path) -> None:
+    (tmp_path / "ring.c").write_text(
+        "#include <unistd.h>\n"
+        'int ring(void) { unsigned int cs; getppid(); __asm__ volatile("mov %%cs, %0" : "=r"(cs)); return cs & 3; }\n'
+    )
+    (tmp_path / "main.c").write_text(
+        "#include <stdio.h>\nint ring(void);\n"
+        'int main(void) { int n = 0; for (int i = 0; i < 100; i++) n += ring() == 0; puts(n > 50 ? "0" : "3"); }\n'
+    )
+    library, program = tmp_path / "libring.so", tmp_path / "main"
+    build(tmp_path / "ring.c", library, "-shared", "-fPIC")
+    build(tmp_path / "main.c", program, f"-L{tmp_path}", "-lring", f"-Wl,-rpath,{tmp_path}")
+    done = await do("command", command=[str(program)])
+    said = {name: [r.text for r in done.of(Log, name) if r.source == "client"] for name in ("stock", "kml")}
+    assert said == {"stock": ["3"], "kml": ["0"]}
+
+
+COUNTED = """
+#define MARK() __asm__ volatile(".byte 0x0f, 0x1f, 0x80; .ascii \\"kml!\\"" ::: "memory")
+int main(void)
+{
+	for (int round = 0; round < 10; round++) {
+		MARK();
+		__asm__ volatile("mov $1000000, %%ecx; 1: dec %%ecx; jnz 1b" ::: "ecx");
+		MARK();
+	}
+	return 0;
+}
+"""
+
+
+@needs_gcc
+@pytest.mark.parametrize("arm", ["stock", "kml"])
+async def test_user_instructions_are_counted_to_the_last_one(image: Image, tmp_path: Path, arm: Arm) -> None:
+    (tmp_path / "counted.c").write_text(COUNTED)
+    build(tmp_path / "counted.c", tmp_path / "counted", "-O2")
+    session = ExactGuestSession(SessionSpec(name=arm, arm=arm, image=image.name), 500_000_000)
+    try:
+        await session.start(lambda record: None, lambda: 0)
+        await session.put("/trusted/local/counted", (tmp_path / "counted").read_bytes(), 0o755)
+        process = await session.spawn(["/trusted/local/counted"])
+        assert await process.wait() == 0
+        marks = session.marks()
+        assert len(marks) == 20
+        counts = [plugin.between(*ends)[0][0] for ends in zip(marks[::2], marks[1::2], strict=True)]
+        # The loop's two million and one, and the mark at one of the ends. What else runs in the guest is counted, too,
+        # but it does not run in every round.
+        assert min(counts) == 2_000_002
+    finally:
+        await session.stop()
+
+
+async def test_exact_counts_repeat(do: Any) -> None:
+    done = await do("syscalls", exact=True, pairs=3, loops=2)
+    pairs = done.summary.pairs
+    assert pairs is not None and len(pairs) == 3
+    for name in ("stock", "kml"):
+        counts = [pair["sessions"][name]["instructions"] for pair in pairs]
+        assert spread([count["user"] for count in counts]) < USER_TOLERANCE
+        assert spread([count["system"] for count in counts]) < KERNEL_TOLERANCE
+
+
+async def test_exact_counts_show_what_a_direct_call_saves(do: Any) -> None:
+    done = await do("oltp_point_select", exact=True, pairs=3, loops=400)
+    found = done.summary.comparisons["kml"]["instructions.system"]
+    assert found.saved is not None and found.saved > 0.01
+    assert found.shown
