@@ -60,6 +60,13 @@ class RunFacts(Struct, kw_only=True):
     """Warnings and errors that were logged, the first of them: (seconds, session and source, text)."""
 
 
+class TickBias(Struct):
+    """A loop whose split is known, measured in the session: the share of system time as it is and as ticks have it."""
+
+    exact: float
+    by_ticks: float
+
+
 class SessionFigures(Figures, kw_only=True):
     """One session: what it is, what it proved, and its figures (of a bench, the means over the pairs)."""
 
@@ -71,6 +78,8 @@ class SessionFigures(Figures, kw_only=True):
     """It has done the whole workload."""
     tick_error_s: float | None = None
     """Half the width of the 95 % interval that ticks alone leave to the split of ``cpu_s``, seconds."""
+    tick_bias: TickBias | None = None
+    """How wrong the kernel's split is in this session, where that was measured."""
     clock_wrong: bool = False
     """The guest's clock went wrong, and with it every time: see ``clock_ratio``."""
     ring: int | None = None
@@ -158,6 +167,7 @@ class _Fold:
         self._states: dict[str, State] = {}
         self._proofs: dict[str, list[Proof]] = {}
         self._measures: dict[str, dict[str, dict[str, Any]]] = {}
+        self._biases: dict[str, TickBias] = {}
         self._marks: list[Mark] = []
         self._gaps: list[Gap] = []
         self._warnings: list[Log] = []
@@ -175,6 +185,9 @@ class _Fold:
                 self._states[record.session] = record
             case Proof() if len(proofs := self._proofs.setdefault(record.session, [])) < _MOST:
                 proofs.append(record)
+            case Measure() if record.values.keys() >= {"exact", "by ticks"} and record.unit == "%":
+                bias = TickBias(record.values["exact"] / 100, record.values["by ticks"] / 100)
+                self._biases[record.session] = bias
             case Measure() if len(measures := self._measures.setdefault(record.session, {})) < _MOST:
                 measures[record.name] = {"unit": record.unit, **record.values}
             case Mark() if len(self._marks) < _MOST:
@@ -267,6 +280,7 @@ class _Fold:
             state=state.state if state else "waiting",
             detail=state.detail if state else "",
             complete=bool(measured) and all(run.interval.complete for run in measured),
+            tick_bias=self._biases.get(name),
             clock_wrong=_clock_wrong(found),
             tick_error_s=_tick_error_s(found.cpu_s, len(measured), ticks),
             ring=max(rings.values()) if rings else None,

@@ -161,9 +161,14 @@ def _exact(summary: Summary, total: Comparison, found: dict[str, Comparison]) ->
     split_text = f" ({', '.join(parts)})" if parts else ""
     saved = total.saved or 0.0
     work = " a query" if summary.per_query else " for the same work"
+    spread = ""
+    if total.interval is not None:
+        low, high = sorted(bound if saved >= 0 else -bound for bound in total.interval)
+        spread = f" (95 % interval {100 * low:.2f} to {100 * high:.2f} %, {summary.run.pairs} pairs of runs)"
     return (
-        f"{subject} executed {_change(saved, '', 'fewer', 'more').strip()} instructions than {other}{work}{split_text},"
-        " counted exactly; what that is in time depends on what a trap costs the processor."
+        f"{subject} executed {abs(100 * saved):.2f} % {'fewer' if saved >= 0 else 'more'} instructions than"
+        f" {other}{work}{split_text}, counted exactly{spread}; what that is in time depends on what a trap costs the"
+        " processor."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from kmltui.cli import common, runs, screen, starting
+from kmltui.cli import common, runs, screen, starting, waiting
 from kmltui.cli.common import DONE, MISSING, fail
 
 Flag = Parameter(negative="")
@@ -122,8 +122,8 @@ def _compare(first: str, second: str, format: Format) -> int:
         path = common.find_recording(which)
         try:
             with Reader.open(path) as reader:
-                summaries.append(summarise(reader.records()))
+                summaries.append(summarise(waiting.records(reader, "reading")))
         except (RecordingError, ValueError) as error:
             fail(f"{path}: {error}")
-    sys.stdout.write(render_versus(compare_recordings(*summaries), format) + "\n")
+    sys.stdout.write(render_versus(compare_recordings(*summaries), format))
     return DONE

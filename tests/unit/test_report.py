@@ -119,6 +119,15 @@ class TestText:
         report = render(summarise(two_sessions()))
         assert "user *" in report and "system *" in report and "biased" in report
 
+    def test_the_bias_of_ticks_is_told_where_it_was_measured(self) -> None:
+        measure = Measure(
+            t_ns=1, session="kml", name="system share of a loop", unit="%", values={"exact": 49.8, "by ticks": 21.3}
+        )
+        summary = summarise([*two_sessions(), measure])
+        assert summary.sessions["kml"].measures == {}, "it is no figure of the workload's"
+        report = " ".join(render(summary).split())
+        assert "system share is known: kml 49.8 % and by ticks 21.3 %." in report
+
     def test_direct_calls_and_rings_are_told(self) -> None:
         report = render(summarise(two_sessions()))
         assert re.search(r"kml +1,000 +99,000 +99.0 % +10,000", report)

@@ -25,6 +25,7 @@ from kmltui.model import (
     Header,
     Latency,
     Measure,
+    Phase,
     Progress,
     Proof,
     Record,
@@ -259,11 +260,24 @@ class TestVerdict:
         ]
         summary = summarise([HEADER, *run, End(t_ns=9, status="done")])
         assert summary.exact
-        assert "executed 20.0 % fewer instructions" in summary.verdict and "kernel -60.0 %" in summary.verdict
+        assert "executed 20.00 % fewer instructions" in summary.verdict and "kernel -60.0 %" in summary.verdict
 
 
 def _more(group: GroupCpu, seconds: float) -> GroupCpu:
     return GroupCpu(group.usage_us + round(seconds * 1e6), group.user_us, group.system_us)
+
+    def test_what_the_client_itself_delimits_is_more_exact_than_samples(self) -> None:
+        run: list[Record] = []
+        for name, kernel in (("stock", 500), ("kml", 400)):
+            run.append(Sample(t_ns=1, session=name, mono_ns=1, mark="start", instructions={"0": (7, 7)}))
+            for phase in ("insert", "select", "select"):
+                counts = {"0": (1000, kernel)}
+                run.append(Phase(t_ns=2, session=name, name=phase, event="end", instructions=counts))
+            run.append(Sample(t_ns=9, session=name, mono_ns=9, mark="end", instructions={"0": (99_999, 99_999)}))
+        summary = summarise([HEADER, *run, End(t_ns=9, status="done")])
+        counted = summary.sessions["kml"].instructions
+        assert counted is not None and (counted.total, counted.user, counted.system) == (4200, 3000, 1200)
+        assert summary.exact and summary.comparisons["kml"]["instructions.system"].saved == pytest.approx(0.2)
 
 
 class TestBench:

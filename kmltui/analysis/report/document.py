@@ -11,6 +11,7 @@ from kmltui.analysis.report import bench, details, numbers
 from kmltui.analysis.report.blocks import Block, Bullets, Heading, Paragraph, Picture, Table
 from kmltui.analysis.report.environment import environment_table
 from kmltui.analysis.summary import Summary
+from kmltui.model import FINAL_STATES
 
 _TICKS = (
     "* The kernel splits CPU time into user and system by what its timer tick meets, and a tick that falls into the"
@@ -59,7 +60,12 @@ def _title(summary: Summary) -> str:
 
 
 def _warnings(summary: Summary) -> Iterator[str]:
-    if summary.emulated:
+    if any(session.instructions for session in summary.sessions.values()):
+        yield (
+            "The guests were emulated to count their instructions, and their clocks count instructions, too: a second"
+            " is a thousand million of them. Nothing here is a time on hardware."
+        )
+    elif summary.emulated:
         yield (
             "The guests ran under software emulation (TCG). CPU time there is the emulator's: how two sessions compare"
             " is not how they would on hardware. Counts of system calls are exact all the same."
@@ -67,7 +73,7 @@ def _warnings(summary: Summary) -> Iterator[str]:
     for name, session in summary.sessions.items():
         if session.arm == "kml" and session.ring == 3:
             yield f"{printable(name)}: not every process ran in ring 0, as its own reading of the code segment shows."
-        if session.state not in ("done", "running", "waiting") and not session.complete:
+        if session.state in FINAL_STATES - {"done"}:
             detail = printable(session.detail.strip().partition("\n")[0])
             yield f"{printable(name)}: {session.state}{': ' + detail if detail else ''}"
     seen = {name: session.ticks_seen for name, session in summary.sessions.items() if session.ticks_seen is not None}
