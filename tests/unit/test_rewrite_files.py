@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rewrite_support import LIBC, LOADER, Rewritten, assemble, function
 
-from kmltui.kml.rewrite import Hit, SiteReport, rewrite_elf, rewrite_tree
+from kmltui.kml.rewrite import Hit, SiteReport, parse_hits, rewrite_elf, rewrite_tree
 from kmltui.kml.rewrite.elf import Elf
 
 Rows = tuple[int, int, list[dict[object, object]]]
@@ -195,6 +195,15 @@ def test_hits_are_told_by_site(rewritten: Rewritten) -> None:
     ]
     told = rewritten.report.with_hits(hits)
     assert [(t.path, t.count, t.site) for t in told] == [("/usr/bin/other", 9, None), (libc.path, 7, left)]
+
+
+def test_the_modules_list_of_traps_is_read(rewritten: Rewritten) -> None:
+    libc = rewritten.file(LIBC)
+    known = f"3 77 7f0012345678 /trusted/{libc.path} {libc.sites[0].offset + 2:x}\n"
+    text = known + "4 78 1234 - 0\n1 79 1 /a\\040b 10\nlost 0\n"
+    hits = parse_hits(text)
+    assert [(h.file, h.count) for h in hits] == [(f"/trusted/{libc.path}", 3), ("", 4), ("/a b", 1)]
+    assert (libc.path, libc.sites[0], 3) in [(t.path, t.site, t.count) for t in rewritten.report.with_hits(hits)]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

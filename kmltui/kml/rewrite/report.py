@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -41,12 +42,31 @@ class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Hit(Struct, frozen=True):
-    """How often a run trapped at one place: `file` is a path in the image or a build-id, `offset` a place in that
-    file, of the `syscall` instruction or of the one behind it (as a trapped instruction pointer is)."""
+    """How often a run trapped at one place: `file` is a path in the image (or its copy below /trusted) or a build-id,
+    `offset` a place in that file, of the `syscall` instruction or behind it, as a trapped instruction pointer is.
+    """
 
     file: str
     offset: int
     count: int
+
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+def parse_hits(text: str) -> list[Hit]:
+    """The hits in the text of /proc/kml/sites; those of processes that have ended have no file.
+
+    ValueError if a line is of an unknown shape.
+    """
+    hits = []
+    for line in text.splitlines():
+        if line.startswith("lost "):
+            continue
+        count, _, _, path, offset = line.split(" ")
+        name = "" if path == "-" else _ESCAPE.sub(lambda m: chr(int(m[1], 8)), path)
+        hits.append(Hit(name, int(offset, 16), int(count)))
+    return hits
 
 
 class SiteHits(Struct, frozen=True):
@@ -80,7 +100,7 @@ class SiteReport(Struct, frozen=True, kw_only=True):
                     known |= {(name, site.offset + behind): (file, site) for site in file.sites for behind in (0, 2)}
         counts: dict[tuple[str, int], SiteHits] = {}
         for hit in hits:
-            file_and_site = known.get((hit.file, hit.offset))
+            file_and_site = known.get((hit.file.removeprefix("/trusted"), hit.offset))
             path, site, offset = hit.file, None, hit.offset
             if file_and_site:
                 path, site, offset = file_and_site[0].path, file_and_site[1], file_and_site[1].offset
