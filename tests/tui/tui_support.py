@@ -84,7 +84,7 @@ def viewer(
     now_s: float | None = None,
     at_s: float | None = None,
     controls: MockControls | None = None,
-    theme: str = "kmltui-dark",
+    theme: str | None = "kmltui-dark",
     glyphs: Glyphs = UNICODE,
 ) -> ViewerApp:
     """A viewer that draws when it is told to: live at ``now_s``, or a replay stopped at ``at_s``."""

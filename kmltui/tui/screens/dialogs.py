@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -62,10 +63,12 @@ class Ask(ModalScreen[str | None]):
             choices.show_lines([(), *lines])
             yield choices
 
-    def on_key(self, event: object) -> None:
-        key = getattr(event, "key", "")
-        for choice, answer, _ in self._choices:
-            if key == choice:
+    def on_key(self, event: events.Key) -> None:
+        for key, answer, _ in self._choices:
+            if event.key == key:
+                # The key is used up: it must not mean anything to the screen below.
+                event.stop()
+                event.prevent_default()
                 self.dismiss(answer)
                 return
 

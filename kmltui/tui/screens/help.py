@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
@@ -109,9 +110,8 @@ class HelpScreen(ModalScreen[None]):
         self._page.scroll(step)
         self._draw()
 
-    def on_key(self, event: object) -> None:
-        if getattr(event, "key", "") not in ("up", "down", "k", "j", "pageup", "pagedown"):
+    def on_key(self, event: events.Key) -> None:
+        if event.key not in ("up", "down", "k", "j", "pageup", "pagedown"):
+            event.stop()
+            event.prevent_default()
             self.dismiss()
-            stop = getattr(event, "stop", None)
-            if stop:
-                stop()

@@ -1,0 +1,59 @@
+"""Pictures and screencasts of a recording, made without a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pyte
+import pytest
+from tui_records import run
+from tui_support import MemorySource
+
+from kmltui.tui.asciicast import asciicast
+from kmltui.tui.screenshot import screenshot
+
+
+def cast(**options: object) -> list[str]:
+    lines: list[str] = []
+    asciicast(MemorySource(run(40, finish=True)), lines.append, **options)  # type: ignore[arg-type]
+    return lines
+
+
+def test_a_screencast_is_asciicast_v3_and_shows_the_end() -> None:
+    lines = cast(size=(80, 24), speed=10.0, fps=1.0)
+    header = json.loads(lines[0])
+    assert (header["version"], header["term"]["cols"], header["term"]["rows"]) == (3, 80, 24)
+    screen = pyte.Screen(80, 24)
+    stream = pyte.Stream(screen)
+    elapsed = 0.0
+    for line in lines[1:]:
+        interval, kind, data = json.loads(line)
+        elapsed += interval
+        if kind == "o" and "\x1b[?1049l" not in data:
+            stream.feed(data)
+    assert any("whole workload" in line for line in screen.display)
+    assert 4 <= elapsed <= 7  # 46 seconds at ten times their speed, and a second for the end to be seen
+    assert json.loads(lines[-1])[1] == "x"
+
+
+def test_later_frames_are_differences() -> None:
+    lines = cast(size=(80, 24), speed=1.0, fps=1.0)
+    frames = [len(json.loads(line)[2]) for line in lines[20:-3]]
+    assert sum(frames) / len(frames) < len(json.loads(lines[1])[2]) / 2
+
+
+@pytest.mark.parametrize("options", [{"speed": 0.0}, {"fps": -1.0}, {"size": (0, 24)}])
+def test_impossible_wishes_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        cast(**options)
+
+
+def test_the_same_moment_gives_the_same_picture(tmp_path: Path) -> None:
+    def picture() -> str:
+        svg = screenshot(MemorySource(run(40, finish=True)), at_ns=30_000_000_000, size=(80, 24))
+        return re.sub(r"terminal-\d+", "terminal", svg)
+
+    assert picture() == picture()
+    assert "STOCK" in picture()

@@ -1,0 +1,173 @@
+"""The fold over records that knows what a screen shows."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmltui.analysis.history import History
+from kmltui.analysis.latencies import Latencies
+from kmltui.analysis.live import LiveState
+from kmltui.analysis.views import CPU_US, MONO, TRAP, equal_work
+from kmltui.model import CpuTicks, GroupCpu, Header, KmlCounters, Progress, Sample, SessionSpec, State, WorkloadSpec
+
+S = 1_000_000_000
+
+
+def header() -> Header:
+    return Header(
+        workload=WorkloadSpec(name="wisconsin", loops=10),
+        sessions=[SessionSpec(name="stock"), SessionSpec(name="kml", arm="kml")],
+    )
+
+
+def sample(t: float, *, session: str = "stock", mono: float | None = None, mark: str = "", n: int = 0) -> Sample:
+    return Sample(
+        t_ns=int(t * S),
+        session=session,
+        mono_ns=int((t if mono is None else mono) * S),
+        mark=mark,
+        cpus={0: CpuTicks(n, 0, n, n * 2)},
+        groups={"server": GroupCpu(n * 3, n * 2, n), "client": GroupCpu(n, n, 0)},
+        kml=KmlCounters(trap_nr={0: n * 10, 1: n}, direct_nr={0: n} if session == "kml" else {}, trap_cpu={0: n * 11}),
+    )
+
+
+class TestRates:
+    def test_they_are_over_the_sessions_own_clock(self) -> None:
+        state = LiveState(header())
+        state.add(sample(1, mono=10, n=0))
+        state.add(sample(3, mono=14, n=100))  # 4 seconds of its own time
+        view = state.snapshot().sessions[0]
+        assert view.trap_rate == 1100 / 4
+        assert [(call.nr, call.trap_rate) for call in view.calls] == [(0, 250.0), (1, 25.0)]
+
+    def test_a_lost_sample_loses_no_count(self) -> None:
+        state = LiveState(header())
+        for t, n in ((1, 0), (2, 10), (9, 80)):
+            state.add(sample(t, n=n))
+        assert state.snapshot().sessions[0].samples.last[TRAP] == 880  # type: ignore[index]
+
+    def test_what_a_session_cannot_provide_is_absent(self) -> None:
+        state = LiveState(header())
+        state.add(Sample(t_ns=S, session="stock", mono_ns=S, cpus={}))
+        view = state.snapshot().sessions[0]
+        assert (view.trap_rate, view.trap, view.cpu, view.query_rate, view.latency) == (None,) * 5
+
+
+class TestTheWorkloadsInterval:
+    def test_totals_are_those_between_start_and_end(self) -> None:
+        state = LiveState(header())
+        for t, mark, n in ((1, "", 5), (2, "start", 10), (3, "", 20), (4, "end", 30), (5, "", 90)):
+            state.add(sample(t, mark=mark, n=n))
+        view = state.snapshot().sessions[0]
+        assert view.trap == 20 * 11
+        assert view.cpu is not None and view.cpu.total == pytest.approx(20 * 4 / 1e6)
+        assert {name: seconds.total for name, seconds in view.groups} == {
+            "server": pytest.approx(60 / 1e6),
+            "client": pytest.approx(20 / 1e6),
+        }
+
+    def test_a_second_boot_adds_up(self) -> None:
+        state = LiveState(header())
+        for t, mono, mark, n in ((1, 1, "start", 10), (2, 2, "end", 30), (10, 1, "start", 5), (11, 2, "end", 10)):
+            state.add(sample(t, mono=mono, mark=mark, n=n))
+        view = state.snapshot().sessions[0]
+        assert view.trap == (20 + 5) * 11
+        points = list(view.samples)
+        assert all(a[MONO] <= b[MONO] and a[CPU_US] <= b[CPU_US] for a, b in pairwise(points))
+
+
+class TestEqualWork:
+    def test_cpu_time_is_compared_at_the_same_number_of_queries(self) -> None:
+        state = LiveState(header())
+        for t in range(1, 11):
+            for session, speed in (("stock", 1), ("kml", 2)):
+                state.add(sample(t, session=session, mark="start" if t == 1 else "", n=t * 100_000))
+                state.add(Progress(t_ns=t * S, session=session, phase="select", queries=(t - 1) * speed * 100))
+        pair = state.snapshot().pair
+        assert pair is not None
+        work = equal_work(*pair)
+        assert work is not None and not work.final
+        assert work.queries == 900
+        assert work.saved("total") == pytest.approx(0.5)
+
+    def test_before_the_first_query_there_is_nothing_to_compare(self) -> None:
+        state = LiveState(header())
+        state.add(State(t_ns=S, session="kml", state="booting"))
+        assert equal_work(*state.snapshot().sessions) is None
+
+
+class TestBounds:
+    def test_memory_does_not_grow_with_the_samples(self) -> None:
+        state = LiveState(header())
+        for i in range(30_000):
+            state.add(sample(i / 2, n=i))
+        view = state.snapshot().sessions[0]
+        assert len(view.samples) <= 4096
+        first, last = view.samples.first, view.samples.last
+        assert first is not None and last is not None and (first[0], last[TRAP]) == (0, 29_999 * 11)
+
+    def test_a_copy_goes_its_own_way(self) -> None:
+        state = LiveState(header())
+        state.add(sample(1, mark="start", n=1))
+        state.add(sample(2, n=2))
+        before = state.snapshot()
+        copy = state.copy()
+        copy.add(sample(3, n=50))
+        assert state.snapshot().sessions[0].trap == before.sessions[0].trap
+        assert copy.snapshot().sessions[0].trap == 49 * 11
+
+
+class TestHistory:
+    @given(st.lists(st.integers(0, 1000), min_size=2, max_size=400), st.integers(8, 64))
+    def test_thinning_keeps_the_totals(self, steps: list[int], limit: int) -> None:
+        history = History(limit)
+        total = 0
+        for t, step in enumerate(steps):
+            total += step
+            history.append((float(t), float(total)))
+        series = history.freeze()
+        assert len(series) <= limit
+        [rate] = series.rates([0.0, len(steps) - 1.0], (1,), 0)
+        assert rate is not None and rate[0] * (len(steps) - 1) == pytest.approx(total - steps[0])
+
+    def test_what_was_not_recorded_is_none(self) -> None:
+        history = History()
+        for t in (10, 20, 30):
+            history.append((t, t * 2))
+        assert history.freeze().rates([0, 10, 20, 30, 40], (1,), 0) == [None, (2.0,), (2.0,), None]
+
+
+class TestLatencies:
+    def test_merged_histograms_give_the_percentiles_of_all(self) -> None:
+        dice = random.Random(1)
+        together = HdrHistogram(1, 60_000_000, 3)
+        merged = Latencies()
+        for _ in range(5):
+            interval = HdrHistogram(1, 60_000_000, 3)
+            for _ in range(800):
+                interval.record_value(int(dice.lognormvariate(6, 1.5)) + 1)
+            together.add(interval)
+            merged.add(interval.encode())
+        wanted = (50, 95, 99, 99.9, 100)
+        assert merged.percentiles(wanted) == tuple(together.get_percentile_to_value_dict(list(wanted)).values())
+        assert merged.count == 4000
+
+    @given(st.binary(max_size=200))
+    def test_any_bytes_are_a_histogram_or_an_error(self, data: bytes) -> None:
+        try:
+            Latencies().add(data)
+        except ValueError:
+            return
+
+
+def test_records_of_sessions_that_the_header_does_not_name_are_left_out() -> None:
+    state = LiveState(header())
+    state.add(sample(1, session="nobody", n=5))
+    assert all(view.last_sample_ns is None for view in state.snapshot().sessions)
