@@ -27,6 +27,7 @@ _MOST = 1000
 """Of marks, gaps, proofs: the rest is left out."""
 
 _MOST_WARNINGS = 50
+_MOST_OUTPUT = 40
 
 
 class RunFacts(Struct, kw_only=True):
@@ -94,6 +95,8 @@ class SessionFigures(Figures, kw_only=True):
     """What ``io_calls`` covers."""
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Figures that the workload itself measured: name, then unit and values."""
+    output: list[str] = field(default_factory=list)
+    """The first lines that a program printed, where the workload is one that the user chose."""
 
 
 class Fractions(Struct):
@@ -131,7 +134,7 @@ class Summary(Struct, kw_only=True):
     baseline: str | None = None
     compared: str | None = None
     per_query: bool = False
-    """The run was bounded by time, or its sessions time calls each in its own ways: what grows with the work is
+    """The run was bounded by time, or its sessions time calls each in their own ways: what grows with the work is
     compared per query, and where no queries were counted not at all."""
     comparisons: dict[str, dict[str, Comparison]] = field(default_factory=dict)
     """By session: every figure against the baseline's."""
@@ -167,6 +170,9 @@ class _Fold:
         self._states: dict[str, State] = {}
         self._proofs: dict[str, list[Proof]] = {}
         self._measures: dict[str, dict[str, dict[str, Any]]] = {}
+        # Only of a program that the user chose: a benchmark's client prints nothing that is not in the figures.
+        self._is_command = "command" in header.workload.options
+        self._output: dict[str, list[str]] = {}
         self._biases: dict[str, TickBias] = {}
         self._marks: list[Mark] = []
         self._gaps: list[Gap] = []
@@ -192,6 +198,9 @@ class _Fold:
                 measures[record.name] = {"unit": record.unit, **record.values}
             case Mark() if len(self._marks) < _MOST:
                 self._marks.append(record)
+            case Log(source="client") if self._is_command:
+                if len(output := self._output.setdefault(record.session, [])) < _MOST_OUTPUT:
+                    output.append(record.text[:1000])
             case Log() if record.level != "info" and len(self._warnings) < _MOST_WARNINGS:
                 self._warnings.append(record)
             case Gap() if len(self._gaps) < _MOST:
@@ -215,8 +224,7 @@ class _Fold:
             run=self._run(sessions),
             environment=environment(self._header, facts),
             sessions=sessions,
-            per_query=self._header.workload.duration_s is not None
-            or any(session.measures and session.queries is None for session in sessions.values()),
+            per_query=self._header.workload.duration_s is not None or times_calls_its_own_way(sessions),
             emulated=any(is_emulated(known) for known in facts.values()),
             checksums=_checksums([self._proofs.get(name, []) for name in sessions]),
             charts=charts(view, ticks),
@@ -291,6 +299,7 @@ class _Fold:
             or ("exact, of the whole guest, by the KML module" if found.syscalls else ""),
             io_calls_source=facts.get("io_calls", ""),
             measures=self._measures.get(name, {}),
+            output=self._output.get(name, []),
         )
 
     def _compare(self, summary: Summary, runs: dict[str, list[Repetition]], ticks: int) -> None:
@@ -354,6 +363,17 @@ def _tick_error_s(mean: CpuSeconds | None, runs: int, ticks: int) -> float | Non
     # The kernel's scaled split may step back a little; a share of ticks cannot be negative.
     user, system = max(0.0, mean.user), max(0.0, mean.system)
     return stats.tick_error_s(user * runs, system * runs, ticks) / runs
+
+
+def times_calls_its_own_way(sessions: Mapping[str, SessionFigures]) -> bool:
+    """Whether the sessions measured different things, as when one of them times each call both ways: unequal work."""
+    kinds: dict[str, set[frozenset[str]]] = {}
+    for session in sessions.values():
+        for name, found in session.measures.items():
+            kinds.setdefault(name, set()).add(frozenset(found))
+    return any(session.queries is None for session in sessions.values()) and any(
+        len(found) > 1 for found in kinds.values()
+    )
 
 
 def _measured(repetitions: Sequence[Repetition]) -> list[Repetition]:

@@ -17,7 +17,7 @@ def verdict(summary: Summary) -> str:
         _alone(summary)
         or _unfinished(summary)
         or _unsound(summary)
-        or (_compared(summary) if _has_work(summary) else None)
+        or _compared(summary)
         or _measured(summary)
         or _rate(summary, summary.comparisons.get(summary.compared or "", {}))
         or "This run holds nothing that could be compared."
@@ -103,11 +103,6 @@ def _unsound(summary: Summary) -> str | None:
     if failed:
         return f"A check inside a session failed ({failed[0]}): the figures must not be compared."
     return None
-
-
-def _has_work(summary: Summary) -> bool:
-    """Whether the sessions did work that can be compared, and not just timed calls, each in its own ways."""
-    return not any(session.measures and session.queries is None for session in summary.sessions.values())
 
 
 def _compared(summary: Summary) -> str | None:

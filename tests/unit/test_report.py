@@ -128,6 +128,18 @@ class TestText:
         report = " ".join(render(summary).split())
         assert "system share is known: kml 49.8 % and by ticks 21.3 %." in report
 
+    def test_what_a_program_printed_is_shown_once_where_it_is_the_same(self) -> None:
+        spec = WorkloadSpec(name="command", loops=1, options={"command": "sha256sum /bin/sh"})
+        run = [Header(workload=spec, sessions=HEADER.sessions), *two_sessions()[1:]]
+        lines = [Log(t_ns=1, session=s, source="client", text="a1b2  -") for s in ("stock", "kml")]
+        assert render(summarise([*run, *lines])).count("a1b2  -") == 1
+        assert render(summarise([*run, *lines, lines[0]])).count("a1b2  -") == 3
+        assert "a1b2" not in render(summarise([*two_sessions(), *lines])), "a benchmark's client is not quoted"
+
+    def test_exit_statuses_are_told(self) -> None:
+        proof = Proof(t_ns=1, session="kml", name="exit status", subject="true", value="0")
+        assert "kml: exit status of true: 0" in render(summarise([*two_sessions(), proof]))
+
     def test_direct_calls_and_rings_are_told(self) -> None:
         report = render(summarise(two_sessions()))
         assert re.search(r"kml +1,000 +99,000 +99.0 % +10,000", report)

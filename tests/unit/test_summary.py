@@ -266,6 +266,13 @@ class TestVerdict:
 def _more(group: GroupCpu, seconds: float) -> GroupCpu:
     return GroupCpu(group.usage_us + round(seconds * 1e6), group.user_us, group.system_us)
 
+    def test_any_program_s_cpu_time_is_compared(self) -> None:
+        run = [record for record in two_sessions(90) if not isinstance(record, Progress | Status)]
+        for session in ("stock", "kml"):
+            run.insert(1, Measure(t_ns=1, session=session, name="wall time", unit="s", values={"each": 4.0}))
+        summary = summarise(run)
+        assert not summary.per_query and "KML used 10.0 % less CPU time" in summary.verdict
+
     def test_what_the_client_itself_delimits_is_more_exact_than_samples(self) -> None:
         run: list[Record] = []
         for name, kernel in (("stock", 500), ("kml", 400)):

@@ -9,7 +9,7 @@ from kmltui.analysis.charts import Bars
 from kmltui.analysis.figures import LatencyFigures, PhaseFigures
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import numbers
-from kmltui.analysis.report.blocks import ABSENT, Block, Bullets, Heading, Lines, Picture, Table
+from kmltui.analysis.report.blocks import ABSENT, Block, Bullets, Heading, Lines, Paragraph, Picture, Table
 from kmltui.analysis.summary import SessionFigures, Summary
 
 TOP_CALLS = 16
@@ -262,6 +262,12 @@ def proofs(summary: Summary) -> Iterator[Block]:
         rings = ", ".join(f"{printable(who)} ring {ring}" for who, ring in session.rings.items())
         if rings:
             items.append(f"{printable(name)}: code segment read inside the processes: {rings}")
+        items += [
+            f"{printable(name)}: {printable(kind)} of {printable(subject)}: {printable(value)}"
+            for kind, found in session.proofs.items()
+            if kind not in ("ring", "checksum")
+            for subject, value in found.items()
+        ]
         items += [f"{printable(name)}: FAILED: {printable(proof)}" for proof in session.failed_proofs]
     if summary.checksums is not None:
         checksums = summary.checksums
@@ -272,6 +278,20 @@ def proofs(summary: Summary) -> Iterator[Block]:
     if items:
         yield Heading("Proofs")
         yield Bullets(items)
+
+
+def output(summary: Summary) -> Iterator[Block]:
+    """What the client printed: once where it was the same in all sessions."""
+    printed = {name: [printable(line) for line in session.output] for name, session in summary.sessions.items()}
+    if not any(printed.values()):
+        return
+    yield Heading("Output of the client")
+    if len(set(map(tuple, printed.values()))) == 1:
+        yield Lines(next(iter(printed.values())))
+        return
+    for name, lines in printed.items():
+        yield Paragraph(f"{printable(name)}:")
+        yield Lines(lines)
 
 
 def marks(summary: Summary) -> Iterator[Block]:

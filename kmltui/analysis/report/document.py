@@ -40,6 +40,7 @@ def document(summary: Summary) -> Iterator[Block]:
     yield from details.phases(summary)
     yield from details.statements(summary)
     yield from details.proofs(summary)
+    yield from details.output(summary)
     yield Heading("Table 1: environment")
     yield environment_table(summary)
     yield from details.marks(summary)
