@@ -56,7 +56,7 @@ class Monitor(Run):
         self.make_session = self._session
 
     def _session(self, spec: SessionSpec, sample_period_ns: int) -> Session:
-        return LocalSession(spec, sample_period_ns, whole_host=self.login is None)
+        return LocalSession(spec, sample_period_ns, programs=False, whole_host=self.login is None)
 
     async def _prepare(self) -> None:
         """Nothing is started, so no image is needed."""

@@ -31,18 +31,23 @@ _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_AL
 
 
 class LocalSession:
-    """The host. ``whole_host``: count the system calls of every process, not of the watched ones alone."""
+    """The host. ``programs``: it will start some, so what they need is made ready with the session.
+
+    ``whole_host``: count the system calls of every process, not of the watched ones alone.
+    """
 
     def __init__(
         self,
         spec: SessionSpec,
         sample_period_ns: int = 500_000_000,
         *,
+        programs: bool = True,
         whole_host: bool = False,
         proc: Path = Path("/proc"),
     ) -> None:
         self.spec = spec
         self._period_ns = sample_period_ns
+        self._programs = programs
         self._whole_host = whole_host
         self._proc = proc
         self._emit: Emit = lambda _record: None
@@ -63,7 +68,7 @@ class LocalSession:
             raise self._error(
                 "the KML module is not loaded into this host's kernel; 'kmltui doctor' says whether it could be"
             )
-        self._emit(State(t_ns=clock(), session=self.spec.name, state="booting", detail="looking at this host"))
+        self._state("looking at this host")
         try:
             self._sampler = Sampler(
                 self.spec.name,
@@ -85,13 +90,20 @@ class LocalSession:
             self._facts["calls"] = source
             if counter is None:
                 self._facts["io_calls"] = calls.IO_COVERAGE
-        self.add_facts({})
+        if self._programs and self.spec.kind != "local-kml":
+            self._state("taking the programs from the image")
+            await self._root()
+        else:
+            self.add_facts({})
         self._sampler.start()
 
     @staticmethod
     def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[T], object], argument: T) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(function, argument)
+
+    def _state(self, detail: str) -> None:
+        self._emit(State(t_ns=self._clock(), session=self.spec.name, state="booting", detail=detail))
 
     def add_facts(self, facts: Mapping[str, str]) -> None:
         """Record the environment with what has become known since."""

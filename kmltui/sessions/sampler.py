@@ -43,6 +43,7 @@ class Sampler:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        self._stopped = False
         self._cpu_ns = 0
         self._samples = 0
         self.shows_host = True
@@ -76,7 +77,7 @@ class Sampler:
     def sample(self, mark: str = "") -> None:
         """Take one and publish it. Raises OSError, CounterError: /proc is not what it should be."""
         with self._lock:
-            if self._thread is None:
+            if self._stopped:
                 return
             begun_ns = time.thread_time_ns()
             t_ns, mono_ns = self._clock(), time.monotonic_ns()
@@ -109,11 +110,12 @@ class Sampler:
     def stop(self) -> None:
         """No sample is published once this has returned. Idempotent; may take a second or two."""
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is None:
-            return
+            if self._stopped:
+                return
+            self._stopped = True
         self._wake.set()
-        thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._files.close()
         self._groups.close()
         self.count_calls(None)

@@ -187,7 +187,8 @@ def test_doctor_gives_the_command_and_its_meaning_where_it_is_possible(proc):
 
 async def started(proc, **options):
     records = []
-    session = LocalSession(SessionSpec(name="here", kind="local"), 20_000_000, proc=proc.root, **options)
+    spec = SessionSpec(name="here", kind="local")
+    session = LocalSession(spec, 20_000_000, programs=False, proc=proc.root, **options)
     begun = time.monotonic_ns()
     await session.start(records.append, lambda: time.monotonic_ns() - begun)
     return session, records
@@ -275,14 +276,17 @@ async def test_a_host_with_the_module_shows_its_counters_and_starts_nothing(proc
     await session.stop()
 
 
-async def test_local_sessions_are_made_like_all_others(proc):
-    session = create_session(SessionSpec(name="l", kind="local"), 10)
-    assert isinstance(session, LocalSession)
-    records = []
-    await session.start(records.append, lambda: 0)
+def test_local_sessions_are_made_like_all_others():
+    assert isinstance(create_session(SessionSpec(name="l", kind="local"), 10), LocalSession)
+    assert isinstance(create_session(SessionSpec(name="l", kind="local-kml"), 10), LocalSession)
+
+
+async def test_stopping_is_possible_at_any_time_and_more_than_once(proc):
+    session, records = await started(proc)
     await session.stop()
     await session.stop()
     assert any(isinstance(record, State) for record in records)
+    await LocalSession(SessionSpec(name="never started", kind="local")).stop()
 
 
 def test_a_number_that_is_no_call_is_counted_as_other():
