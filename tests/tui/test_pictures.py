@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from tui_records import S, boot, run
 from tui_support import MemorySource, MockControls, viewer
 
-from kmltui.model import End, Gap, Log, Mark, Record, State
+from kmltui.model import End, Gap, Log, Mark, Measure, Phase, Progress, Record, State
 from kmltui.tui.app import ViewerApp
 from kmltui.tui.glyphs import ASCII, CONSOLE
 from kmltui.tui.player import Player
@@ -60,6 +60,28 @@ class TestBeforeTheWorkload:
 
     def test_loading_tables(self, picture: Picture) -> None:
         assert picture(viewer(until(boot(), 4.5), live=True))
+
+
+def timed_calls() -> list[Record]:
+    """Ten calls timed in both sessions, as the demonstration begins."""
+    records = [record for record in run(2) if not isinstance(record, Progress | Phase)]
+    times = {"getppid": (1204, 641), "read 1 byte": (1890, 1312), "write 1 byte": (1754, 1190), "stat": (4810, 4260)}
+    times |= {"open, close": (9120, 8001), "futex wake": (1402, 820), "poll": (1733, 1145), "sched_yield": (1990, 1402)}
+    times |= {"pipe, threads": (61_200, 60_100), "pipe, processes": (88_000, 86_900)}
+    for session in ("stock", "kml"):
+        records.append(Progress(t_ns=8 * S, session=session, phase="calls", loop=3, loops=20, fraction=0.15))
+        for name, (trap, direct) in times.items():
+            values = {"trap": float(trap)} | ({"direct": float(direct)} if session == "kml" else {})
+            records.append(Measure(t_ns=8 * S, session=session, name=name, unit="ns", values=values))
+    return records
+
+
+class TestSingleCalls:
+    def test_each_is_timed_by_trap_and_by_direct_call(self, picture: Picture) -> None:
+        assert picture(viewer(timed_calls(), live=True))
+
+    def test_on_80x24_they_take_the_charts_place(self, picture: Picture) -> None:
+        assert picture(viewer(timed_calls(), live=True), size=(80, 24))
 
 
 class TestTheEnd:

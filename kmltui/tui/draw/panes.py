@@ -19,7 +19,7 @@ from kmltui.analysis.views import (
     SessionView,
     Snapshot,
 )
-from kmltui.tui.draw import bars, cards
+from kmltui.tui.draw import bars, cards, measures
 from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
@@ -160,9 +160,17 @@ def _pane(
     if cards.wants_card(session):
         return cards.card(session, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
     rows = _cpus(drawing, session)
+    timed = measures.names(drawing.snapshot)
+    room = len(charts) * (layout.chart_rows + 1) + 1 + layout.calls
     for name, columns in charts.items():
+        if timed and room - layout.chart_rows - 1 < len(timed) + 3:
+            break
         rows += _chart(drawing, name, index, columns)
-    rows += _calls(drawing, session, index)
+        room -= layout.chart_rows + 1
+    if timed:
+        rows += measures.draw(drawing.snapshot, session, timed, (layout.pane, room), drawing.glyphs)
+    else:
+        rows += _calls(drawing, session, index)
     rows += _work(drawing, session, shown[0] if index else None)
     return rows
 

@@ -21,7 +21,7 @@ def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
         return _alone(snapshot.sessions[0], layout, glyphs)
     work = equal_work(*pair)
     rows = [_rule(snapshot, work, layout, glyphs)]
-    comparable = snapshot.workload.name == "wisconsin"
+    comparable = snapshot.workload.name in ("wisconsin", "demo")
     names = [f"{printable(session.name)[:9]:>10}" for session in pair]
     rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}{'article' if comparable else '':>10}", "muted"),))
     rows += [_row(field, work, comparable) for field in ("total", "user", "system")]

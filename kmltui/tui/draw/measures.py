@@ -1,0 +1,74 @@
+"""Single system calls, timed by trap and by direct call: each row on a scale of its own, the same on both sides."""
+
+from __future__ import annotations
+
+from kmltui.analysis.article import GETPID
+from kmltui.analysis.printable import printable
+from kmltui.analysis.views import SessionView, Snapshot
+from kmltui.tui.glyphs import Glyphs
+from kmltui.tui.text import ABSENT, Line, Span, line
+
+PHASE = "calls"
+"""The phase in which calls are timed one by one."""
+
+
+def names(snapshot: Snapshot) -> list[str]:
+    """What is being timed, in its order; empty while something else goes on."""
+    timing = snapshot.workload.name == "syscalls" or any(
+        session.progress is not None and session.progress.phase == PHASE for session in snapshot.sessions
+    )
+    found = [measure.name for measure in snapshot.measures if "trap" in measure.values or "direct" in measure.values]
+    return list(dict.fromkeys(found)) if timing else []
+
+
+def draw(
+    snapshot: Snapshot, session: SessionView, shown: list[str], size: tuple[int, int], glyphs: Glyphs
+) -> list[Line]:
+    """``size``: cells wide, rows high. The head, a row a call, and the article's figure where there is room."""
+    cells, rows = size
+    values = {(each.session, each.name): each.values for each in snapshot.measures}
+    unit = next((each.unit for each in snapshot.measures if each.name in shown), "ns")
+    own = {name: values.get((session.name, name), {}) for name in shown}
+    has_direct = any("direct" in found for found in own.values())
+    label = min(max(len(name) for name in shown), 22 if cells >= 50 else 12)
+    head: list[Span] = [(f"{printable(unit)} a call", "text"), ("  trap ", "muted"), (glyphs.full, "trap")]
+    if has_direct:
+        head += [("  direct ", "muted"), (glyphs.second, "direct"), ("  ratio", "muted")]
+    result: list[Line] = [tuple(head)]
+    for name in shown[: rows - 1]:
+        most = max((v for (_, other), found in values.items() if other == name for v in found.values()), default=0.0)
+        text: Line = ((f" {printable(name):<{label}.{label}}", "muted"),)
+        result.append((*text, *_row(own[name], most, cells - label - 1, glyphs)))
+    if rows - len(result) >= 2:
+        result += [(), line((GETPID[:cells], "faint"))]
+    return result + [()] * (rows - len(result))
+
+
+def _row(values: dict[str, float], most: float, cells: int, glyphs: Glyphs) -> Line:
+    """What a direct call takes is drawn in full, what it saves against a trap of the same session as an empty track."""
+    trap, direct = values.get("trap"), values.get("direct")
+    if trap is None and direct is None:
+        return line((f"{ABSENT:>8}", "faint"))
+    numbers: list[Span] = [(f"{_number(trap):>8}", "trap" if direct is None else "muted")]
+    if direct is not None:
+        numbers += [(f" {glyphs.arrow}", "faint"), (f"{_number(direct):>7}", "direct")]
+        ratio = f" ×{trap / direct:.1f}" if trap and direct else ""
+        numbers.append((f"{ratio:<6}", "good" if trap and trap > direct else "bad"))
+    room = cells - sum(len(text) for text, _ in numbers) - 1
+    if room < 3 or most <= 0:
+        return tuple(numbers)
+    longest = round((trap or direct or 0.0) / most * room)
+    if direct is None:
+        return (*numbers, (" " + glyphs.full * longest, "trap"))
+    taken = round(direct / most * room)
+    return (
+        *numbers,
+        (" " + glyphs.second * taken, "direct"),
+        (glyphs.track * max(longest - taken, 0), "idle"),
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.1f}"
