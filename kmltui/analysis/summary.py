@@ -21,7 +21,7 @@ from kmltui.analysis.intervals import Intervals, Repetition
 from kmltui.analysis.live import LiveState
 from kmltui.analysis.means import mean
 from kmltui.analysis.verdict import verdict
-from kmltui.model import End, Gap, Header, Log, Mark, Measure, Proof, Record, RunStatus, State
+from kmltui.model import FORMAT_VERSION, End, Gap, Header, Log, Mark, Measure, Proof, Record, RunStatus, State
 
 _MOST = 1000
 """Of marks, gaps, proofs: the rest is left out."""
@@ -52,6 +52,8 @@ class RunFacts(Struct, kw_only=True):
     pairs: int | None = None
     """Of a bench: how many pairs were measured, the warm-up not counted."""
     kmltui: str = ""
+    newer: bool = False
+    """Made by a newer kmltui, whose records may say more than this one understands."""
     sample_period_s: float = 0.0
     marks: list[tuple[float, str, str]] = field(default_factory=list)
     """(seconds, note, author)."""
@@ -255,6 +257,7 @@ class _Fold:
             reason=end.reason if end else "",
             complete=bool(sessions) and all(session.complete for session in sessions.values()),
             kmltui=header.kmltui_version,
+            newer=header.format_version > FORMAT_VERSION,
             sample_period_s=header.sample_period_ns / 1e9,
             marks=[(mark.t_ns / 1e9, mark.note, mark.author) for mark in self._marks],
             warnings=[

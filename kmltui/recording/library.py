@@ -11,6 +11,7 @@ from typing import Literal
 from kmltui.model import SessionSpec, WorkloadSpec
 from kmltui.recording.errors import RecordingError
 from kmltui.recording.reader import Reader
+from kmltui.recording.writer import part_path
 
 SUFFIX = ".kmlrec"
 """How the name of a recording ends."""
@@ -120,6 +121,7 @@ def remove(path: str | os.PathLike[str]) -> None:
     _not_live(target, must_be_recording=target.suffix != SUFFIX)
     try:
         target.unlink()
+        part_path(target).unlink(missing_ok=True)
     except OSError as error:
         raise RecordingError(f"cannot remove {target}: {error.strerror}") from error
 

@@ -218,7 +218,7 @@ class Writer:
 
     def _replace(self, spare: IO[bytes]) -> None:
         """Put the compacted form in the place of the live one, in one step."""
-        part = self.path.with_name(f".{self.path.name}.part")
+        part = part_path(self.path)
         try:
             spare.truncate(self._spare_offset)
             spare.seek(0)
@@ -231,6 +231,11 @@ class Writer:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+
+
+def part_path(path: Path) -> Path:
+    """Where the compacted form is put together; left behind only if the machine goes down at that very moment."""
+    return path.with_name(f".{path.name}.part")
 
 
 def _spare_file(directory: Path) -> IO[bytes] | None:

@@ -136,6 +136,12 @@ class TestText:
         assert render(summarise([*run, *lines, lines[0]])).count("a1b2  -") == 3
         assert "a1b2" not in render(summarise([*two_sessions(), *lines])), "a benchmark's client is not quoted"
 
+    def test_a_recording_of_a_newer_version_says_so(self) -> None:
+        header = Header(
+            format_version=99, kmltui_version="9.0", workload=WorkloadSpec(name="w"), sessions=HEADER.sessions
+        )
+        assert "made by a newer kmltui (9.0)" in " ".join(render(summarise([header])).split())
+
     def test_exit_statuses_are_told(self) -> None:
         proof = Proof(t_ns=1, session="kml", name="exit status", subject="true", value="0")
         assert "kml: exit status of true: 0" in render(summarise([*two_sessions(), proof]))

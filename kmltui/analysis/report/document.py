@@ -95,6 +95,11 @@ def _warnings(summary: Summary) -> Iterator[str]:
         counted = all(session.queries for session in summary.sessions.values())
         savings = "savings are per query" if counted else "what it took is not compared"
         yield f"The sessions did not do the same amount of work: {savings}."
+    if summary.run.newer:
+        yield (
+            f"The recording was made by a newer kmltui ({printable(summary.run.kmltui)}); what this one does not"
+            " understand is left out."
+        )
     lost = sum(gap[1] for gap in summary.run.gaps)
     if lost:
         yield f"The recording is damaged: {lost:,} bytes in {len(summary.run.gaps)} places could not be read."
