@@ -200,6 +200,8 @@ class _Session:
             case State():
                 if record.state != self.state.state:
                     self.since_ns = record.t_ns
+                if self.watched and record.detail:
+                    self.statuses.clear()  # the server is gone, and its last figures are no longer true
                 self.state = record
             case Environment():
                 self.facts = record.facts

@@ -1,7 +1,7 @@
 """What the screen knows of a server that is only watched."""
 
 from kmltui.analysis.live import LiveState
-from kmltui.model import Header, Sample, SessionSpec, Status, WorkloadSpec
+from kmltui.model import Header, Sample, SessionSpec, State, Status, WorkloadSpec
 
 SECOND = 1_000_000_000
 
@@ -36,6 +36,17 @@ def test_a_restart_of_the_server_is_neither_work_nor_a_step_back():
     view = live.snapshot().sessions[0]
     assert [point[1] for point in view.work] == [100, 150, 150, 170]
     assert view.query_rate == 20
+
+
+def test_a_server_that_is_gone_has_no_figures_but_the_reason():
+    live = state()
+    live.extend([status(1, 100), status(2, 150)])
+    live.add(State(t_ns=3 * SECOND, session="local", state="running", detail="the server does not answer"))
+    view = live.snapshot().sessions[0]
+    assert (view.query_rate, view.server) == (None, ())
+    assert view.state.detail == "the server does not answer"
+    live.extend([status(9, 10), status(10, 15)])
+    assert live.snapshot().sessions[0].query_rate == 5
 
 
 def test_a_workload_of_our_own_is_counted_by_its_client_alone():

@@ -197,7 +197,11 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
         room = cells - label - 1 - width(figures)
         result.append((*line((f"{text:<{label}} ", "muted")), *bars.shares(us, sy, room, drawing.glyphs), *figures))
     if not result:
-        result.append(line(("no sample of the CPUs yet", "muted")))
+        # Of a server on another machine there will never be one.
+        words = (
+            "no sample of the CPUs yet" if len(session.samples) < 3 else f"{ABSENT}  the CPUs cannot be seen from here"
+        )
+        result.append(line((words, "muted")))
     return result + [()] * (rows - len(result))
 
 
@@ -317,7 +321,7 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     queries: list[Span] = [("queries/s ", "text"), (f"{rate(speed):>8}", "queries"), (" on average" * done, "muted")]
     change = judged(difference(before, speed), more_is_better=True) if other else None
     rows = [spread(tuple(queries), (change,), cells) if change and change[0] != ABSENT else tuple(queries)]
-    if progress is None and session.server:
+    if progress is None and (session.server or session.state.detail):
         return rows + _server(session, layout)
     if layout.work >= 3:
         rows.append(_latency(session, other, cells))
@@ -340,7 +344,10 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
 
 
 def _server(session: SessionView, layout: Layout) -> list[Line]:
-    """What a server that is only watched says of itself."""
+    """What a server that is only watched says of itself, or that it does not."""
+    if not session.server:
+        rows: list[Line] = [line((printable(session.state.detail), "warn"))]
+        return rows + [()] * (layout.work - 2)
     figures = dict(session.server)
     parts = [("rows/s", rate(session.row_rate))]
     for title, name in (("connections", "Threads_connected"), ("running", "Threads_running"), ("slow", "Slow_queries")):
@@ -350,7 +357,7 @@ def _server(session: SessionView, layout: Layout) -> list[Line]:
     for title, value in parts:
         spans += [(f"{title} ", "muted"), (f"{value}  ", "text")]
     up = figures.get("Uptime")
-    rows: list[Line] = [tuple(spans)]
+    rows = [tuple(spans)]
     if layout.work >= 3:
         rows.append(line((f"up {clock(up * 1_000_000_000)}" if up is not None else "", "muted")))
     return rows
