@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -14,12 +15,15 @@ from hdrh.histogram import HdrHistogram
 from kmltui import workloads
 from kmltui.analysis.stats import spread
 from kmltui.analysis.summary import Summary, summarise
+from kmltui.counters.kml import parse_kml_counters
 from kmltui.guest import plugin
 from kmltui.guest.image import Image
 from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, SessionSpec
 from kmltui.runner.bench import Bench
 from kmltui.runner.run import Plan, Run
 from kmltui.sessions.exact import ExactGuestSession
+
+from .conftest import Guest
 
 USER_TOLERANCE = 0.001
 KERNEL_TOLERANCE = 0.005
@@ -187,3 +191,30 @@ async def test_exact_counts_show_what_a_direct_call_saves(do: Any) -> None:
     found = done.summary.comparisons["kml"]["instructions.system"]
     assert found.saved is not None and found.saved > 0.01
     assert found.shown
+
+
+CALLS = 20_000
+"""Fewer than a round of single calls makes by either way."""
+TRACEPOINT = "/sys/kernel/tracing/events/raw_syscalls/sys_enter"
+
+
+@pytest.mark.parametrize("arm", ["stock", "kml"])
+async def test_traps_and_direct_calls_are_all_that_the_kernels_tracepoint_sees(
+    arm: str, stock: Guest, kml: Guest
+) -> None:
+    guest = kml if arm == "kml" else stock
+    await guest.check("[ -d /sys/kernel/tracing/events ] || mount -t tracefs none /sys/kernel/tracing")
+    await guest.check(f"echo hist:keys=common_pid > {TRACEPOINT}/trigger")
+    try:
+        before = parse_kml_counters(await guest.check("cat /proc/kml/counters"))
+        await guest.check(["/usr/bin/kml-syscalls", "--rounds", "1"], data=b"go\n")
+        after = parse_kml_counters(await guest.check("cat /proc/kml/counters"))
+        seen = await guest.check(f"cat {TRACEPOINT}/hist")
+    finally:
+        await guest.check(f"echo '!hist:keys=common_pid' > {TRACEPOINT}/trigger")
+    hits = int(re.search(r"Hits: (\d+)", seen)[1])  # type: ignore[index]
+    trap = sum(after.trap_nr.values()) - sum(before.trap_nr.values())
+    direct = sum(after.direct_nr.values()) - sum(before.direct_nr.values())
+    assert direct == 0 if arm == "stock" else direct > CALLS
+    # The histogram was on a little longer than the two readings are apart.
+    assert CALLS < trap + direct <= hits < trap + direct + CALLS / 10
