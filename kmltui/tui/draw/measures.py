@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from kmltui.analysis.article import GETPID
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import SessionView, Snapshot
@@ -29,6 +31,8 @@ def draw(
     values = {(each.session, each.name): each.values for each in snapshot.measures}
     unit = next((each.unit for each in snapshot.measures if each.name in shown), "ns")
     own = {name: values.get((session.name, name), {}) for name in shown}
+    # Both sides leave the same room for figures, so that a length means the same on both.
+    both = any("direct" in found for found in values.values())
     has_direct = any("direct" in found for found in own.values())
     label = min(max(len(name) for name in shown), 22 if cells >= 50 else 12)
     head: list[Span] = [(f"{printable(unit)} a call", "text"), ("  trap ", "muted"), (glyphs.full, "trap")]
@@ -38,34 +42,37 @@ def draw(
     for name in shown[: rows - 1]:
         most = max((v for (_, other), found in values.items() if other == name for v in found.values()), default=0.0)
         text: Line = ((f" {printable(name):<{label}.{label}}", "muted"),)
-        result.append((*text, *_row(own[name], most, cells - label - 1, glyphs)))
-    if rows - len(result) >= 2:
-        result += [(), line((GETPID[:cells], "faint"))]
+        result.append((*text, *_row(own[name], most, (cells - label - 1, both), glyphs)))
+    article = wrap(GETPID, cells - 1)
+    if rows - len(result) > len(article):
+        result += [(), *(line((f" {text}", "faint")) for text in article)]
     return result + [()] * (rows - len(result))
 
 
-def _row(values: dict[str, float], most: float, cells: int, glyphs: Glyphs) -> Line:
+def _row(values: dict[str, float], most: float, room: tuple[int, bool], glyphs: Glyphs) -> Line:
     """What a direct call takes is drawn in full, what it saves against a trap of the same session as an empty track."""
     trap, direct = values.get("trap"), values.get("direct")
+    cells, both = room
     if trap is None and direct is None:
         return line((f"{ABSENT:>8}", "faint"))
     numbers: list[Span] = [(f"{_number(trap):>8}", "trap" if direct is None else "muted")]
     if direct is not None:
-        numbers += [(f" {glyphs.arrow}", "faint"), (f"{_number(direct):>7}", "direct")]
         ratio = f" ×{trap / direct:.1f}" if trap and direct else ""
-        numbers.append((f"{ratio:<6}", "good" if trap and trap > direct else "bad"))
-    room = cells - sum(len(text) for text, _ in numbers) - 1
-    if room < 3 or most <= 0:
+        numbers += [
+            (f" {glyphs.arrow}", "faint"),
+            (f"{_number(direct):>7}", "direct"),
+            (f"{ratio:<6} ", "good" if trap and trap > direct else "bad"),
+        ]
+    else:
+        numbers.append((" " * (16 if both else 1), "text"))
+    length = cells - (24 if both else 9)
+    if length < 3 or most <= 0:
         return tuple(numbers)
-    longest = round((trap or direct or 0.0) / most * room)
+    longest = round((trap or direct or 0.0) / most * length)
     if direct is None:
-        return (*numbers, (" " + glyphs.full * longest, "trap"))
-    taken = round(direct / most * room)
-    return (
-        *numbers,
-        (" " + glyphs.second * taken, "direct"),
-        (glyphs.track * max(longest - taken, 0), "idle"),
-    )
+        return (*numbers, (glyphs.full * longest, "trap"))
+    taken = round(direct / most * length)
+    return (*numbers, (glyphs.second * taken, "direct"), (glyphs.track * max(longest - taken, 0), "idle"))
 
 
 def _number(value: float | None) -> str:
