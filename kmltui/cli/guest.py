@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kmltui.guest.info import ImageInfo
     from kmltui.guest.progress import Progress, Report
     from kmltui.guest.spec import ImageSpec
+    from kmltui.guest.store import Manifest
+    from kmltui.kml.rewrite import SiteHits
     from kmltui.model import SessionSpec
 
 T = TypeVar("T")
@@ -117,11 +119,49 @@ def build(
     return DONE
 
 
+def _place(hits: SiteHits) -> str:
+    """A line about a place where programs trapped."""
+    if hits.site is None:
+        where = f"{hits.path} {hits.offset:#x}" if hits.path else "in a program that had ended"
+        return f"{hits.count:>8}  {where}"
+    why = hits.site.reason or "redirected; interrupted calls, and calls that were restarted"
+    return f"{hits.count:>8}  {hits.path} {hits.site.address:#x} {hits.site.symbol or '?'}: {why}"
+
+
+def _print_sites(manifests: list[Manifest], run: str | None, as_json: bool) -> int:
+    """The sites of each image that were left alone, or where a run's programs trapped."""
+    from kmltui.guest.info import site_report
+    from kmltui.recording import Reader
+    from kmltui.runner.traps import recorded_traps
+
+    reports = {manifest.spec.name: site_report(manifest) for manifest in manifests}
+    if run is None:
+        if as_json:
+            common.print_json(reports)
+            return DONE
+        for name, report in reports.items():
+            print(f"{name}: {report.sites} system-call sites, {len(report.left_alone())} left alone")
+            for file, site in report.left_alone():
+                print(f"  {file.path} {site.address:#x} {site.symbol or '?'}: {site.reason}")
+        return DONE
+    hits = recorded_traps(Reader.open(common.find_recording(run)).records())
+    told = {name: report.with_hits(hits) for name, report in reports.items()}
+    if as_json:
+        common.print_json(told)
+        return DONE
+    for name, places in told.items():
+        print(f"{name}: {sum(place.count for place in places)} traps at {len(places)} places")
+        for place in places:
+            print(f"  {_place(place)}")
+    return DONE
+
+
 @app.command
 def info(
     image: str | None = None,
     *,
     sites: Annotated[bool, Flag] = False,
+    run: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """What the guest images hold: kernel, versions, sizes, when they were made.
@@ -132,25 +172,20 @@ def info(
         Only this one, e.g. bookworm/6.1 (default: all).
     sites:
         List the system-call instructions that were left alone, and why.
+    run:
+        With --sites: also how often each trapped in this run (a name or a recording), the most frequent first, and
+        any other place where programs in ring 0 trapped.
     as_json:
         Print it as JSON.
     """
-    from kmltui.guest.info import all_manifests, describe, site_report
+    from kmltui.guest.info import all_manifests, describe
 
     with _errors():
         manifests = [m for m in all_manifests() if image is None or m.spec.name == _parsed(image).name]
         if not manifests:
             fail(f"there is no guest image {image or ''}".rstrip() + "; 'kmltui guest build' makes one")
         if sites:
-            reports = {manifest.spec.name: site_report(manifest) for manifest in manifests}
-            if as_json:
-                common.print_json(reports)
-            else:
-                for name, found in reports.items():
-                    print(f"{name}: {found.sites} system-call sites, {len(found.left_alone())} left alone")
-                    for file, site in found.left_alone():
-                        print(f"  {file.path} {site.address:#x} {site.symbol or '?'}: {site.reason}")
-            return DONE
+            return _print_sites(manifests, run, as_json)
         infos = [describe(manifest) for manifest in manifests]
     if as_json:
         common.print_json(infos)

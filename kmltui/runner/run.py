@@ -38,6 +38,7 @@ from kmltui.recording import RecordingError, Writer
 from kmltui.runner import images, registry
 from kmltui.runner.control import ControlServer
 from kmltui.runner.server import Server
+from kmltui.runner.traps import record_traps
 from kmltui.sessions import create_session
 from kmltui.sessions.protocol import Session, SessionError
 
@@ -305,6 +306,7 @@ class Run:
             await session.sample("start")
             await workload.run(context)
             await session.sample("end")
+            await record_traps(session, self.emit, self.clock)
             if server is not None:
                 await server.poll_status()
         finally:

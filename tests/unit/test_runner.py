@@ -27,6 +27,9 @@ class FakeSession:
         self.emit, self.clock = emit, clock
         emit(State(t_ns=clock(), session=self.spec.name, state="booting"))
 
+    async def get(self, path: str) -> bytes:
+        raise FileNotFoundError(path)
+
     async def sample(self, mark):
         self.emit(Sample(t_ns=self.clock(), session=self.spec.name, mono_ns=1, mark=mark))
 

@@ -1,0 +1,38 @@
+"""Where programs in ring 0 trapped, in a recording."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from kmltui.kml.rewrite import Hit
+from kmltui.model import Record
+from kmltui.runner.traps import record_traps, recorded_traps
+from kmltui.sessions.protocol import Session, SessionError
+
+
+def session(answer: bytes | Exception) -> Session:
+    async def get(path: str) -> bytes:
+        assert path == "/proc/kml/sites"
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return cast(Any, SimpleNamespace(spec=SimpleNamespace(name="kml"), get=get))
+
+
+async def recorded(answer: bytes | Exception) -> list[Record]:
+    records: list[Record] = []
+    await record_traps(session(answer), records.append, lambda: 7)
+    return records
+
+
+async def test_the_modules_list_survives_a_recording_most_frequent_first() -> None:
+    records = await recorded(b"3 7 7f00 /usr/lib/libc.so.6 3c059\n12 8 7f00 - 0\nlost 0\n")
+    assert recorded_traps(records) == [Hit("", 0, 12), Hit("/usr/lib/libc.so.6", 0x3C059, 3)]
+
+
+async def test_sessions_without_a_list_record_nothing() -> None:
+    assert await recorded(FileNotFoundError()) == []
+    assert await recorded(SessionError("gone")) == []
+    assert await recorded(b"what is this\n") == []
