@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from .conftest import Guest
+from kmltui.guest.image import Image
+from kmltui.guest.info import site_report
+from kmltui.kml.rewrite import Hit, parse_hits
+from kmltui.runner.server import Server
+
+from .conftest import Boot, Guest
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
 NAMES = sorted(path.name for path in PROGRAMS.glob("*.c*"))
 ARGUMENTS = {"cancel.c": ["20"]}
 IN_GUEST = "/trusted/tests"
+KEYED = ("direct", "trap", "demotion")
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +39,16 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-async def direct_calls(guest: Guest) -> int:
-    """How many direct calls the guest has made since it booted."""
+async def counted(guest: Guest, name: str) -> int:
+    """A counter of the module, summed over CPUs and keys."""
     lines = (await guest.check("cat /proc/kml/counters", elevated=False)).splitlines()
-    rows = (line.split() for line in lines)
-    return sum(sum(map(int, row[2:])) for row in rows if row[0] == "direct")
+    rows = (line.split() for line in lines if line.startswith(name + " "))
+    return sum(sum(map(int, row[2 if name in KEYED else 1 :])) for row in rows)
+
+
+async def hits(guest: Guest) -> list[Hit]:
+    """Where attached processes have trapped, so far."""
+    return parse_hits(await guest.check("cat /proc/kml/sites", elevated=False))
 
 
 async def put(guest: Guest, compiled: Path, name: str) -> str:
@@ -50,10 +62,10 @@ class TestPrograms:
     @pytest.mark.parametrize("name", NAMES)
     async def test_a_program_runs_in_ring_0_as_in_ring_3(self, kml: Guest, compiled: Path, name: str) -> None:
         path = await put(kml, compiled, name)
-        before = await direct_calls(kml)
+        before = await counted(kml, "direct")
         result = await kml.run([path, *ARGUMENTS.get(name, [])])
         assert (result.status, result.stdout, result.stderr) == (0, "", "")
-        assert await direct_calls(kml) > before
+        assert await counted(kml, "direct") > before
 
     async def test_nobody_stays_attached(self, kml: Guest, compiled: Path) -> None:
         await kml.run([await put(kml, compiled, "processes.c")])
@@ -92,10 +104,10 @@ class TestInterpreters:
     @pytest.mark.parametrize("name", sorted(INTERPRETERS))
     async def test_an_interpreter_runs_in_ring_0(self, kml: Guest, name: str) -> None:
         flag = "-c" if name == "python3" else "-e"
-        before = await direct_calls(kml)
+        before = await counted(kml, "direct")
         result = await kml.run([f"/usr/bin/{name}", flag, INTERPRETERS[name]])
         assert (result.stderr, result.stdout, result.status) == ("", EXPECTED[name], 0)
-        assert await direct_calls(kml) > before
+        assert await counted(kml, "direct") > before
 
 
 class TestTools:
@@ -118,6 +130,27 @@ class TestTools:
         path = await put(kml, compiled, "registers.c")
         result = await kml.run(f"command -v perf >/dev/null || exit 0; perf record -o /tmp/perf.data {path}")
         assert result.status == 0, result.stderr
+
+
+class TestServer:
+    async def test_the_servers_and_the_clients_calls_are_direct(self, boot: Boot, image: Image) -> None:
+        """99.9 % of them. A call that an interrupt sends back to its `syscall` counts as a trap as well, but how often
+        that happens is a matter of how slow the machine is: these are not meant."""
+        guest = await boot("kml", vcpus=2)
+        begun = time.monotonic_ns()
+        server = Server(guest.session, guest.records.append, lambda: time.monotonic_ns() - begun)
+        await server.start()
+        direct, rewinds, before = await counted(guest, "direct"), await counted(guest, "rewind"), await hits(guest)
+        client = "/trusted/usr/bin/mariadb --no-defaults -uroot -S /run/mysqld/mysqld.sock"
+        await guest.session.put("/tmp/queries", b"select 1;\n" * 2000)
+        await guest.check(f"{client} </tmp/queries >/dev/null", elevated=False, limit_s=300)
+        direct, rewinds = await counted(guest, "direct") - direct, await counted(guest, "rewind") - rewinds
+        after = await hits(guest)
+        traps = sum(hit.count for hit in after) - sum(hit.count for hit in before)
+        told = [f"{t.count} {t.path} {t.offset:#x}" for t in site_report(image.manifest).with_hits(after)]
+        await server.stop()
+        assert direct > 6000
+        assert traps - rewinds < direct / 1000, f"{traps} traps, {rewinds} rewinds, {direct} direct calls: {told[:20]}"
 
 
 class TestMemoryPressure:
