@@ -69,6 +69,9 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
                 numbers.count(comparison.pairs_needed) if comparison.shown is False else "",
             ]
         )
+    headers = ["", printable(summary.baseline or ""), printable(summary.compared or ""), "change"]
+    if not any(comparison.interval for comparison in found.values()):
+        return Table(headers, [row[: len(headers)] for row in rows])
     notes = [
         "Interval: paired bootstrap, bias-corrected, 95 %. A difference is shown where it does not hold zero. Pairs"
         " needed: an estimate of how many would show a difference of this size.",
@@ -77,16 +80,7 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
     if outliers:
         numbered = ", ".join(str(index + 1) for index in outliers)
         notes.append(f"Outliers, none left out: pairs {numbered} (counted among the complete ones).")
-    headers = [
-        "",
-        printable(summary.baseline or ""),
-        printable(summary.compared or ""),
-        "change",
-        "95 % interval",
-        "shown",
-        "pairs needed",
-    ]
-    return Table(headers, rows, notes=notes)
+    return Table([*headers, "95 % interval", "shown", "pairs needed"], rows, notes=notes)
 
 
 def _arms(summary: Summary) -> Iterator[Block]:
@@ -119,7 +113,7 @@ def _pairs(summary: Summary) -> Iterator[Block]:
         return
     names = list(summary.sessions)
     columns = [("instructions", "total") if summary.exact else ("cpu_s", "total")]
-    if len(names) <= 2:
+    if len(names) <= 2 and not summary.exact:
         columns += [("duration_s", ""), ("queries_per_s", "")]
     rows = []
     for pair in summary.pairs:

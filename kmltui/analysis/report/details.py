@@ -247,7 +247,9 @@ def measures(summary: Summary) -> Iterator[Block]:
         for column, value in values.items():
             shares[column].append(None if value is None or not before else max(0.0, 100 * value / before))
     headers = ["", *(f"{printable(name)} {printable(key)}" for name, key in columns), "ratio"]
-    notes = [f"Ratio: {headers[1]} to {headers[-2]}; above 1 the latter is faster.", article.GETPID]
+    notes = [f"Ratio: {headers[1]} to {headers[-2]}; above 1 the latter is faster."]
+    if any(name.startswith("getp") for name in names):
+        notes.append(article.GETPID)
     yield Heading("Measured by the workload")
     if len(columns) > 1:
         series = {f"{name} {key}": values for (name, key), values in shares.items()}

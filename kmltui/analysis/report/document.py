@@ -129,7 +129,7 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
     for name, row in (("article: Original Linux", article.STOCK), ("article: KML", article.KML)):
         rows.append([name, *map(numbers.seconds, row)])
     rows.append(["article: saved", *map(numbers.percent, article.SAVED)])
-    runs = f", means of {summary.run.pairs} pairs of runs" if summary.run.pairs else ""
+    runs = f", means of {numbers.pairs(summary.run.pairs)}" if (summary.run.pairs or 0) > 1 else ""
     yield Heading("Table 2: CPU time")
     yield Table(
         ["CPU seconds", "total", "user *", "system *"],

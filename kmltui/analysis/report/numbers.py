@@ -16,9 +16,11 @@ def seconds(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Three figures at least: 12,345 or 6.21"""
+    """Three figures at least: 12,345 or 6.21; from ten millions on 12.3 M"""
     if value is None:
         return ABSENT
+    if abs(value) >= 1e7:
+        return f"{value / 1e6:,.1f} M"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
 
 
@@ -66,3 +68,8 @@ def clock(value: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest:02} min"
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+
+
+def pairs(number: int | None) -> str:
+    """1 pair of runs, 10 pairs of runs"""
+    return f"{number} pair{'' if number == 1 else 's'} of runs"
