@@ -236,6 +236,28 @@ class TestEnd:
         assert (await stock.run("ip route")).stdout.strip() == "10.0.2.0/24 dev eth0 scope link  src 10.0.2.15"
 
 
+class TestRefusal:
+    """A session that cannot be what it was asked to be does not start, and says why."""
+
+    async def test_kml_with_page_table_isolation(self, boot: Boot) -> None:
+        with pytest.raises(SessionError, match="page table isolation"):
+            await boot("kml", append="pti=on")
+
+    async def test_kml_with_smep_and_smap(self, boot: Boot) -> None:
+        with pytest.raises(SessionError, match="SMEP"):
+            await boot("kml", qemu_arguments=["-cpu", "max"])
+
+    async def test_a_qemu_that_does_not_start_is_quoted(self, boot: Boot) -> None:
+        with pytest.raises(SessionError, match="no-such-device"):
+            await boot("stock", qemu_arguments=["-device", "no-such-device"])
+
+    async def test_an_image_that_is_not_there(self) -> None:
+        session = GuestSession(SessionSpec(name="none", image="bookworm/5.10"))
+        with pytest.raises(SessionError, match=r"5\.10"):
+            await session.start(lambda _record: None, lambda: 0)
+        await session.stop()
+
+
 class TestOrphans:
     async def test_qemu_dies_with_a_runner_that_is_killed(self, image: Image, tmp_path: Path) -> None:
         script = tmp_path / "runner.py"
