@@ -1,0 +1,132 @@
+"""stress-ng in ring 0: what the tests run for a short while, and a soak that goes on for as long as one likes.
+
+    python -m tests.guest.stress [--kernel K] [--vcpus N] [--hours H] [--all]
+
+The soak runs the stressors in random groups, all at once, their children in ring 0 too, and CPUs go off and on
+meanwhile. A stressor that fails is tried again by itself, in ring 0 and then in a stock guest: only what fails in ring 0
+alone is a failure. So is a warning, bug, oops or lockup in the kernel's messages, or memory that does not come back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import re
+import time
+from collections.abc import Sequence
+
+from kmltui.guest.image import ensure_image
+from kmltui.guest.spec import make_spec
+
+from .conftest import Guest, start_guest
+
+STRESSORS = (
+    *("access", "affinity", "aio", "alarm", "bad-altstack", "brk", "chdir", "clock", "clone", "close", "context"),
+    *("daemon", "dentry", "dup", "env", "epoll", "eventfd", "exec", "fault", "fcntl", "fifo", "fork", "fp-error"),
+    *("futex", "get", "getdent", "io-uring", "itimer", "kill", "longjmp", "malloc", "membarrier", "mmap", "mmapfork"),
+    *("mprotect", "mq", "mremap", "msg", "msync", "munmap", "mutex", "nanosleep", "pidfd", "pipe", "poll", "prctl"),
+    *("pthread", "ptrace", "rename", "resched", "rlimit", "schedpolicy", "seccomp", "sem", "sendfile", "session"),
+    *("shm", "sigabrt", "sigchld", "sigfd", "sigfpe", "sigio", "signest", "sigpending", "sigpipe", "sigq", "sigrt"),
+    *("sigsegv", "sigsuspend", "sigtrap", "sock", "splice", "stack", "switch", "syncload", "sysinfo", "tee", "timer"),
+    *("timerfd", "tlb-shootdown", "userfaultfd", "utime", "vfork", "vm-splice", "wait", "yield", "zombie"),
+)
+"""Stressors that every kernel under test has. Not among them: those that execute random bytes or touch devices."""
+
+
+def command(stressors: Sequence[str], seconds: int) -> list[str]:
+    """All of them at once, one instance each; everything it starts is in ring 0."""
+    words = [word for name in stressors for word in (f"--{name}", "1")]
+    return [
+        "/usr/bin/stress-ng",
+        *words,
+        "--timeout",
+        f"{seconds}s",
+        "--temp-path",
+        "/tmp",
+        "--oomable",
+        "--no-rand-seed",
+    ]
+
+
+def failed(output: str) -> set[str]:
+    """The stressors that stress-ng says have failed."""
+    return set(re.findall(r"stress-ng: (?:fail|error): +\[\d+\] (?:stress-ng-)?([a-z0-9-]+):", output))
+
+
+async def direct_share(guest: Guest) -> float:
+    """Direct calls among all since the module was loaded."""
+    rows = [line.split() for line in (await guest.check("cat /proc/kml/counters", elevated=False)).splitlines()]
+    direct, trap = (sum(sum(map(int, row[2:])) for row in rows if row[0] == name) for name in ("direct", "trap"))
+    return direct / (direct + trap)
+
+
+async def free_kib(guest: Guest) -> int:
+    text = await guest.check("echo 3 > /proc/sys/vm/drop_caches; cat /proc/meminfo", elevated=False)
+    found = re.search(r"MemAvailable: +(\d+)", text)
+    assert found
+    return int(found[1])
+
+
+async def _fails_alone(guest: Guest, name: str) -> bool:
+    result = await guest.run(command([name], 5), limit_s=300)
+    return result.status != 0
+
+
+async def _toggle_cpus(guest: Guest, vcpus: int) -> None:
+    for online in (0, 1):
+        for cpu in range(1, vcpus):
+            await guest.run(f"echo {online} > /sys/devices/system/cpu/cpu{cpu}/online", elevated=False)
+
+
+async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
+    """What went wrong, in words."""
+    image = ensure_image(make_spec(kernel=kernel, tools=True))
+    ring0 = await start_guest(image, "kml", vcpus=vcpus)
+    stock = await start_guest(image, "stock", vcpus=vcpus)
+    complaints: list[str] = []
+    try:
+        names = list(STRESSORS)
+        if every:
+            listed = await ring0.check(["/usr/bin/stress-ng", "--stressors"], elevated=False)
+            names = [name for name in listed.split() if name not in ("opcode", "smi", "watchdog", "rdrand", "apparmor")]
+        at_first = await free_kib(ring0)
+        end = time.monotonic() + hours * 3600
+        rounds = 0
+        while time.monotonic() < end:
+            rounds += 1
+            group = random.sample(names, k=min(12, len(names)))
+            running = asyncio.create_task(ring0.run(command(group, 20), limit_s=600))
+            await _toggle_cpus(ring0, vcpus)
+            result = await running
+            suspects = failed(result.stderr + result.stdout) & set(group)
+            complaints += [
+                f"{name} fails in ring 0 alone:\n{result.stderr}"
+                for name in sorted(suspects)
+                if await _fails_alone(ring0, name) and not await _fails_alone(stock, name)
+            ]
+            complaints += await ring0.new_alarms()
+            print(f"round {rounds}: {' '.join(group)}: {len(complaints)} complaints", flush=True)
+        lost = at_first - await free_kib(ring0)
+        if lost > 64 << 10:
+            complaints.append(f"{lost} KiB of memory did not come back")
+        print(f"{await direct_share(ring0):.2%} of the system calls were direct")
+    finally:
+        await ring0.session.stop()
+        await stock.session.stop()
+    return complaints
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Soak ring 0 with stress-ng.")
+    parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("--vcpus", type=int, default=4)
+    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--all", action="store_true", help="all stressors that the package has")
+    options = parser.parse_args()
+    complaints = asyncio.run(soak(options.kernel, options.vcpus, options.hours, options.all))
+    raise SystemExit("\n".join(complaints) if complaints else 0)
+
+
+if __name__ == "__main__":
+    main()
