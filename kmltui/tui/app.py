@@ -43,6 +43,10 @@ class KmltuiApp(App[ReturnType]):
 
     CSS_PATH = paths.data_dir("styles") / "kmltui.tcss"
     TITLE = "kmltui"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "leave", show=False, system=True),
+        Binding("ctrl+q", "leave", show=False, system=True),
+    ]
 
     def __init__(self, *, theme: str | None = None, driver_class: type[Driver] | None = None) -> None:
         no_color = "NO_COLOR" in os.environ
@@ -74,6 +78,10 @@ class KmltuiApp(App[ReturnType]):
         traceback = Traceback(show_locals=False, width=None)
         self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
         self._close_messages_no_wait()
+
+    def action_leave(self) -> None:
+        """Ctrl-C: away from the screen at once; what it shows goes on."""
+        self.exit()
 
     def action_next_theme(self) -> None:
         names = list(themes.load())
@@ -108,11 +116,6 @@ class PickerApp(KmltuiApp[Choice]):
 
 class ViewerApp(KmltuiApp[ViewerResult]):
     """Shows the frames of a player."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "leave", show=False, system=True),
-        Binding("ctrl+q", "leave", show=False, system=True),
-    ]
 
     def __init__(
         self,
@@ -186,7 +189,7 @@ class ViewerApp(KmltuiApp[ViewerResult]):
     # Actions
 
     def action_leave(self) -> None:
-        """Ctrl-C: away from the screen at once; what it showed goes on."""
+        """As for all, and the caller is told."""
         self.exit(ViewerResult.LEFT)
 
     def action_picture(self) -> None:

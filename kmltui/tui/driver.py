@@ -45,9 +45,8 @@ class DiffDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._own_tty = -1
         if not self.input_tty:
-            self._own_tty = self.fileno = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            self.fileno = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             self.input_tty = True
         self._out = 1 if os.isatty(1) else self.fileno
         width, height = self._get_terminal_size()
@@ -109,9 +108,6 @@ class DiffDriver(LinuxDriver):
         if self._thread is not None:
             self._thread.join(_LAST_WORDS_S)
         super().close()
-        if self._own_tty >= 0 and not self._told_gone:
-            with contextlib.suppress(OSError):
-                os.close(self._own_tty)
 
     def _write_on(self) -> None:
         """The thread: wait for a frame, send what differs, again. Ends with the terminal."""

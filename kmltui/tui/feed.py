@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,11 +22,12 @@ class Feed:
     def __init__(
         self, player: Player, post: Post, *, fps: float | None, lagging: Callable[[], bool] = lambda: False
     ) -> None:
-        """``fps`` None: at the rate of the samples, at most twice a second; slower while the terminal lags."""
+        """``fps`` None: at the samples' rate, at most twice a second (over SSH once), less while the terminal lags."""
         self.player = player
         self._post = post
         self._lagging = lagging
-        period = max(player.source.header.sample_period_ns / 1e9, 0.5) if fps is None else 1 / fps
+        shortest = 1.0 if "SSH_CONNECTION" in os.environ else 0.5
+        period = max(player.source.header.sample_period_ns / 1e9, shortest) if fps is None else 1 / fps
         self._period_s = self._current_s = period
         self._fixed = fps is not None
         self._commands: SimpleQueue[Command] = SimpleQueue()
@@ -73,7 +75,11 @@ class Feed:
         while not self._stopped:
             begin = time.monotonic()
             if self._taken.is_set() and not self._lagging():
-                self.pump(time.monotonic_ns())
+                try:
+                    self.pump(time.monotonic_ns())
+                except Exception as error:  # whatever is wrong with the source: the screen stays and says so
+                    self.player.lose(str(error) or type(error).__name__)
+                    self._post(self.player.frame())
                 if not self._fixed:
                     self._current_s = max(self._current_s / 1.5, self._period_s)
             elif not self._fixed:

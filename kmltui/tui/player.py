@@ -72,6 +72,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     speed: float
     reading: bool = False
     """The source has been read in part only; the timeline is not complete."""
+    silent_ns: int = 0
+    """How long nothing has come from a source that is live."""
     lost: str = ""
     """Why the source can give no more, though the run had not ended."""
 
@@ -111,6 +113,7 @@ class Player:
         self._future: Iterator[Record] = iter(())
         self._next: Record | None = None
         self._last_tick: int | None = None
+        self._last_news = 0
         self._snapshots: dict[str, tuple[int, Snapshot]] = {}
         self._count = 0
         if replay or at_ns is not None:
@@ -131,7 +134,10 @@ class Player:
 
     def tick(self, now_ns: int) -> Frame:
         """Read what has come, move on if playing, and freeze what is to be shown at ``now_ns`` (any steady clock)."""
+        before = self._count
         self._read()
+        if self._count != before or self._last_tick is None:
+            self._last_news = now_ns
         elapsed = now_ns - self._last_tick if self._last_tick is not None else 0
         self._last_tick = now_ns
         if self._position is not None and not self.paused:
@@ -156,10 +162,17 @@ class Player:
             paused=self.paused,
             speed=self.speed,
             reading=self._reading,
+            silent_ns=(self._last_tick or 0) - self._last_news,
             lost=self._lost,
         )
 
+    def lose(self, reason: str) -> None:
+        """The source gives no more; the first reason counts."""
+        self._lost = self._lost or reason
+        self._reading = False
+
     def pause(self) -> None:
+        """Pause, or go on; at the end of a recording that means from its beginning."""
         self.paused = not self.paused
         if (
             self._position is not None
@@ -247,9 +260,7 @@ class Player:
             try:
                 records = self.source.poll()
             except Exception as error:
-                if not self._lost:
-                    self._lost = str(error) or type(error).__name__
-                self._reading = False
+                self.lose(str(error) or type(error).__name__)
                 return
             for record in records:
                 self._take(record)

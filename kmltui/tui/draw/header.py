@@ -140,8 +140,10 @@ def _warning(frame: Frame) -> str:
 
 
 def _silent(frame: Frame) -> str:
-    """Running sessions whose samples do not come any more."""
+    """Running sessions whose samples do not come any more, or a run of which nothing comes."""
     view = frame.view
+    if frame.silent_ns > 10_000_000_000:
+        return f"nothing has come for {clock(frame.silent_ns)}; the run is still there"
     limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
     return "  ".join(
         f"{printable(session.name)}: no sample for {clock(view.t_ns - session.last_sample_ns)}"
