@@ -3,8 +3,9 @@
     python -m tests.guest.stress [--kernel K] [--vcpus N] [--hours H] [--all]
 
 The soak runs the stressors in random groups, all at once, their children in ring 0 too, and CPUs go off and on
-meanwhile. A stressor that fails is tried again by itself, in ring 0 and then in a stock guest: only what fails in ring 0
-alone is a failure. So is a warning, bug, oops or lockup in the kernel's messages, or memory that does not come back.
+meanwhile. A stressor that fails is tried again by itself, in ring 0 and then in a stock guest: only what fails in
+ring 0 alone is a failure. So is a warning, bug, oops or lockup in the kernel's messages, or memory that does not come
+back.
 """
 
 from __future__ import annotations
