@@ -114,16 +114,15 @@ def _ready(spec: ImageSpec) -> Image | None:
 def _keys(parts: _Parts) -> dict[str, str]:
     """The key of every layer: a hash of everything that its contents depend on."""
     here = Path(__file__).parent
-    unpacking = hash_of_files(here / "tree.py")
+    packing = hash_of_files(here / "cpio.py", here / "layers.py")
     kernel_key = hash_of(parts.kernel_packages, parts.kernel_libraries, hash_of_files(here / "kernel.py"))
-    base = hash_of(parts.packages, unpacking, hash_of_files(here / "cpio.py", here / "layers.py"))
+    base = hash_of(parts.packages, packing, hash_of_files(here / "tree.py"))
     rewritten = hash_of(base, hash_of_files(layers.rewriter_dir()))
-    kml = hash_of(
-        kernel_key,
-        hash_of_files(source_dir(), here / "programs.py", *layers.module_sources(), *sorted(WORKLOADS.glob("*.c"))),
-    )
+    ours = (source_dir(), here / "programs.py", here / "declared.py", *sorted(WORKLOADS.glob("*.c")))
+    shell = [package for package in parts.packages if package.name == BUSYBOX]
+    kml = hash_of(kernel_key, shell, packing, hash_of_files(*ours, *layers.module_sources()))
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
-    data = hash_of(server, hash_of_files(here / "datadir.py"))
+    data = hash_of(server, packing, hash_of_files(here / "datadir.py"))
     return {
         "kernel": kernel_key,
         "base": base,
