@@ -3,7 +3,7 @@
 
 VENV := .venv/bin
 
-.PHONY: demo test setup setup-dev check unit guest wheel clean
+.PHONY: demo test setup setup-dev check unit guest screenshot wheel clean
 
 demo: setup
 	@$(VENV)/kmltui demo
@@ -26,10 +26,15 @@ check: setup-dev
 unit: setup-dev
 	$(VENV)/pytest -q -n auto -m "not guest"
 
-# Real guests under QEMU; one at a time, since each of them wants a core.
+# Real guests under QEMU, not in parallel, since each of them wants a core. All on Linux 6.1, the engine on 6.12 too.
 guest: setup-dev
 	$(VENV)/kmltui guest build
 	$(VENV)/pytest -q -m guest
+	KMLTUI_TEST_KERNELS=6.12 $(VENV)/pytest -q -m guest tests/guest/test_kml_engine.py tests/guest/test_kml_programs.py
+
+# The README's picture, from the recording that ships.
+screenshot: setup
+	$(VENV)/python -m kmltui.tui.screenshot recordings/wisconsin.kmlrec docs/screenshot.svg --at 200
 
 wheel: setup-dev
 	$(VENV)/python -m pip wheel -q --no-deps -w dist .
