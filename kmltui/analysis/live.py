@@ -77,6 +77,8 @@ class LiveState:
                     session.console.append(record.text)
             case Repeat():
                 self._repeats.append(record)
+                if session := self._sessions.get(record.session):
+                    session.pair = record.pair if record.event == "begin" else None
             case Measure():
                 if len(self._measures) < 1000:
                     self._measures[record.session, record.name] = record
@@ -161,6 +163,9 @@ class _Session:
         self.watched = watched
         self.state = State(t_ns=0, session=spec.name, state="waiting")
         self.since_ns = 0
+        self.pair: int | None = None
+        """Of a bench: which pair the repetition belongs to that is under way; 0 is the warm-up."""
+        self.runs: deque[tuple[int, Seconds]] = deque(maxlen=2000)
         self.recent: deque[Sample] = deque(maxlen=64)
         self.samples = History()
         self.work = History()
@@ -221,7 +226,10 @@ class _Session:
             self.base = _Usage(sample)
             self.started, self.ended = True, False
         elif sample.mark == "end" and self.base is not None:
-            self.closed = self.closed.plus(_Usage(sample).minus(self.base)) if self.started else self.closed
+            used = _Usage(sample).minus(self.base)
+            self.closed = self.closed.plus(used) if self.started else self.closed
+            if self.pair and used.groups:
+                self.runs.append((self.pair, _together(used)))
             self.base = None
             self.ended = True
         recent.append(sample)
@@ -306,15 +314,14 @@ class _Session:
             statements=tuple(
                 (statement, view) for statement in sorted(self.latencies) if (view := self._latency_view(statement))
             ),
-            cpu=_seconds(tuple(map(sum, zip(*usage.groups.values(), strict=True))))
-            if totals and usage.groups
-            else None,
+            cpu=_together(usage) if totals and usage.groups else None,
             groups=groups if totals else (),
             agent_share=(
                 (last.agent.cpu_ns - first.agent.cpu_ns) / (elapsed * 1e9)
                 if last and first and last.agent and first.agent and elapsed
                 else None
             ),
+            runs=tuple(self.runs),
             started=self.started,
             progress=self.progress,
             phases=tuple(self.phases),
@@ -374,6 +381,7 @@ class _Session:
         other.work = self.work.copy()
         other.statuses = self.statuses.copy()
         other.phases = self.phases.copy()
+        other.runs = self.runs.copy()
         other.proofs = dict(self.proofs)
         other.console = self.console.copy()
         other.latencies = {statement: latencies.copy() for statement, latencies in self.latencies.items()}
@@ -398,6 +406,11 @@ def _plus(a: Mapping[int, int], b: Mapping[int, int], sign: int) -> dict[int, in
     for key, value in b.items():
         result[key] = result.get(key, 0) + sign * value
     return result
+
+
+def _together(usage: _Usage) -> Seconds:
+    """Server and client."""
+    return _seconds(tuple(map(sum, zip(*usage.groups.values(), strict=True))))
 
 
 def _seconds(us: tuple[int, ...]) -> Seconds:

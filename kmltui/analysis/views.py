@@ -104,6 +104,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     groups: tuple[tuple[str, Seconds], ...] = ()
     agent_share: float | None = None
     """What the agent costs its guest now, as a share of one CPU."""
+    runs: tuple[tuple[int, Seconds], ...] = ()
+    """Of a bench: the number of the pair and the CPU time of each completed repetition, without the warm-up."""
     started: bool = False
     """The workload's measured interval has begun."""
     progress: Progress | None = None

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from tui_records import S, boot, run
 from tui_support import MemorySource, MockControls, viewer
 
-from kmltui.model import End, Gap, Log, Mark, Measure, Phase, Progress, Record, State
+from kmltui.model import End, Gap, GroupCpu, Log, Mark, Measure, Phase, Progress, Record, Repeat, Sample, State
 from kmltui.tui.app import ViewerApp
 from kmltui.tui.glyphs import ASCII, CONSOLE
 from kmltui.tui.player import Player
@@ -82,6 +82,36 @@ class TestSingleCalls:
 
     def test_on_80x24_they_take_the_charts_place(self, picture: Picture) -> None:
         assert picture(viewer(timed_calls(), live=True), size=(80, 24))
+
+
+def benched(pairs: int) -> list[Record]:
+    """Repetitions in the order A B B A: a warm-up and then ``pairs`` of them, a little different each time."""
+    records = until(run(1), 7)
+    t = 8.0
+    counts = {"stock": 0.0, "kml": 0.0}
+    for pair in range(pairs + 1):
+        for order, name in enumerate(("stock", "kml") if pair % 2 else ("kml", "stock")):
+            used = (10.0 + 0.1 * (pair * 7 % 5)) * (1.0 if name == "stock" else 0.967 + 0.004 * (pair * 3 % 4))
+            for offset, mark in ((0.0, "start"), (4.0, "end")):
+                if mark == "start":
+                    records.append(Repeat(t_ns=int(t * S), session=name, pair=pair, event="begin", order=order))
+                counts[name] += used * 1e6 if mark == "end" else 0
+                total = int(counts[name])
+                cpu = GroupCpu(total, int(total * 0.81), int(total * 0.19))
+                at = int((t + offset) * S)
+                sample = Sample(t_ns=at, session=name, mono_ns=at + 90 * S, mark=mark, groups={"server": cpu})
+                records.append(sample)
+            t += 4.5
+            records.append(Repeat(t_ns=int(t * S), session=name, pair=pair, event="end", order=order))
+    return records
+
+
+class TestBench:
+    def test_intervals_narrow_as_pairs_come_in(self, picture: Picture) -> None:
+        assert picture(viewer(benched(6), live=True))
+
+    def test_one_pair_has_no_interval(self, picture: Picture) -> None:
+        assert picture(viewer(benched(1), live=True), size=(80, 24))
 
 
 class TestTheEnd:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kmltui.analysis import article
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
-from kmltui.tui.draw import bars
+from kmltui.tui.draw import bars, bench
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
 from kmltui.tui.text import ABSENT, Line, Span, difference, fit, judged, line, percent, seconds, short, width
@@ -19,10 +19,15 @@ def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     pair = snapshot.pair
     if pair is None:
         return _alone(snapshot.sessions[0], layout, glyphs)
-    work = equal_work(*pair)
-    rows = [_rule(snapshot, work, layout, glyphs)]
-    comparable = snapshot.workload.name in ("wisconsin", "demo")
     names = [f"{printable(session.name)[:9]:>10}" for session in pair]
+    if snapshot.repeats:
+        rows = [_rule(snapshot, bench.title(snapshot, *pair), layout, glyphs)]
+        rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}  95 % interval", "muted"),))
+        rows += [bench.row(field, *pair) for field in ("total", "user", "system")]
+        return [fit(row, layout.width) for row in [*rows, *[()] * (layout.table + 1 - len(rows))]]
+    work = equal_work(*pair)
+    rows = [_rule(snapshot, _title(work), layout, glyphs)]
+    comparable = snapshot.workload.name in ("wisconsin", "demo")
     rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}{'article' if comparable else '':>10}", "muted"),))
     rows += [_row(field, work, comparable) for field in ("total", "user", "system")]
     if layout.groups:
@@ -50,14 +55,14 @@ def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
     return [fit(row, layout.width) for row in rows[: layout.table + 1]]
 
 
-def _rule(snapshot: Snapshot, work: EqualWork | None, layout: Layout, glyphs: Glyphs) -> Line:
-    """The wall of the panes ends here; the title says what is compared."""
+def _title(work: EqualWork | None) -> str:
     if work is None:
-        title = "CPU seconds: no query has run yet"
-    elif work.final:
-        title = "CPU seconds, whole workload"
-    else:
-        title = f"CPU seconds, same {short(work.queries)} queries"
+        return "CPU seconds: no query has run yet"
+    return "CPU seconds, whole workload" if work.final else f"CPU seconds, same {short(work.queries)} queries"
+
+
+def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Line:
+    """The wall of the panes ends here; the title says what is compared."""
     cells = layout.pane + 1
     head: Line = ((glyphs.rule, "faint"), (f" {title} ", "strong"))
     left = (*head, (glyphs.rule * (cells - width(head)), "faint")) if width(head) < cells else fit(head, cells)

@@ -1,0 +1,62 @@
+"""A bench as it goes on: the means over its pairs so far, and intervals that narrow as pairs come in."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from kmltui.analysis.stats import Comparison, compare
+from kmltui.analysis.views import SessionView, Snapshot
+from kmltui.tui.text import ABSENT, Line, Span, percent, seconds
+
+_RESAMPLES = 1000
+"""Enough to watch; the report takes more."""
+
+Figures = tuple[float, ...]
+
+
+def pairs(left: SessionView, right: SessionView) -> list[int]:
+    """The pairs of which both repetitions are complete."""
+    return sorted({number for number, _ in left.runs} & {number for number, _ in right.runs})
+
+
+def title(snapshot: Snapshot, left: SessionView, right: SessionView) -> str:
+    """What the table is about: how many pairs it is the mean of, and which one is under way."""
+    done = len(pairs(left, right))
+    last = snapshot.repeats[-1] if snapshot.repeats else None
+    now = (
+        "" if last is None or snapshot.status else ", warming up" if last.pair == 0 else f", pair {last.pair} under way"
+    )
+    return f"CPU seconds, mean of {done} pair{'' if done == 1 else 's'}{now}"
+
+
+def row(field: str, left: SessionView, right: SessionView) -> Line:
+    """Means, change and its 95 % interval; an interval that holds zero is no difference shown."""
+    numbers = pairs(left, right)
+    head: Span = (f" {field:<7}", "strong" if field == "total" else "text")
+    if not numbers:
+        return (head, (f"{ABSENT:>10}" * 3, "faint"))
+    by_pair = [dict(session.runs) for session in (left, right)]
+    a, b = (tuple(float(getattr(runs[number], field)) for number in numbers) for runs in by_pair)
+    found = _compared(a, b)
+    role = "muted" if not found.shown else "good" if (found.saved or 0) > 0 else "bad"
+    change = percent(-found.saved) if found.saved is not None else ABSENT
+    return (
+        head,
+        (f"{seconds(found.mean_a):>10}", "stock"),
+        (f"{seconds(found.mean_b):>10}", "kml"),
+        (f"{change:>10}", role),
+        (f"  {_interval(found)}", "muted"),
+    )
+
+
+@lru_cache(64)
+def _compared(a: Figures, b: Figures) -> Comparison:
+    return compare(a, b, _RESAMPLES)
+
+
+def _interval(found: Comparison) -> str:
+    """The change's interval, the lesser end first."""
+    if found.saved_interval is None:
+        return "one pair has no interval"
+    ends = f"{percent(-found.saved_interval.high)} to {percent(-found.saved_interval.low)}"
+    return ends if found.shown else f"{ends}: no difference shown"
