@@ -66,6 +66,10 @@ def test_what_a_replaced_run_leaves_over_serves_as_padding(tmp_path: Path) -> No
         ("mov $39, %r8d\n.globl middle\nmiddle: mov %r8d, %eax\nsyscall\nret", ""),
         ("mov $39, %r8d\nmiddle: mov %r8d, %eax\nsyscall\nret", ".data\n.quad middle\n.text\n"),
         ("mov $39, %r8d\nmiddle: mov %r8d, %eax\nsyscall\nret", function("g", "jmp middle")),
+        (
+            "mov $39, %r8d\nmiddle: mov %r8d, %eax\nsyscall\nret",
+            function("g", ".byte 0xf2, 0xe9\n.long middle - . - 4"),
+        ),
         ("mov $39, %r8d\nmiddle: mov %r8d, %eax\nsyscall\nret", "jmp middle\n"),
         (
             "lea table(%rip), %rdx\nmovslq (%rdx,%rdi,4), %rax\nadd %rdx, %rax\njmp *%rax\n"
@@ -73,7 +77,16 @@ def test_what_a_replaced_run_leaves_over_serves_as_padding(tmp_path: Path) -> No
             ".section .rodata\n.p2align 2\ntable: .long case0 - table, case1 - table\n.text\n",
         ),
     ],
-    ids=["short jump", "near jump", "symbol", "pointer", "from a function", "from undescribed code", "jump table"],
+    ids=[
+        "short jump",
+        "near jump",
+        "symbol",
+        "pointer",
+        "from a function",
+        "with a prefix",
+        "from undescribed code",
+        "jump table",
+    ],
 )
 def test_instructions_that_are_jumped_to_are_not_taken(tmp_path: Path, body: str, rest: str) -> None:
     site = only(tmp_path, body, rest)
@@ -93,7 +106,7 @@ def test_a_jump_to_the_call_itself_is_reported_and_does_no_harm(tmp_path: Path) 
         ("mov $39, %eax\nsyscall\nmov %rax, %rdi\nsetc %al\nret", "flags"),
         (".cfi_signal_frame\nmov $39, %eax\nsyscall", "signal return"),
         ("mov $15, %eax\nsyscall\nret", "signal return"),
-        ("lea 1f(%rip), %rdx\njmp *%rdx\n1: nop\nmov $39, %eax\nsyscall\nret", "computes"),
+        ("lea 1f(%rip), %rdx\njmp *%rdx\n1: nop\nmov $39, %eax\nsyscall\nret", "is taken"),
         ("mov $39, %eax\nsyscall\nret\n.byte 0x06, 0x06", "no unwinding information"),
         ("call g@plt\nsyscall\nret", "cannot move"),
     ],

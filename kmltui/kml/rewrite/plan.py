@@ -127,8 +127,8 @@ class Planner:
             plan.reason = "the flags may be used behind it"
         elif any(a.kind in (Kind.ADDRESS, Kind.RELOCATION) for a in self.targets.at(behind)):
             self._plan_move(plan, function)
-        elif self.targets.computes_addresses(function):
-            plan.reason = "its function computes where it jumps"
+        elif self.targets.takes_addresses(function):
+            plan.reason = "an address within its function is taken"
         elif self._caught(function, address):
             plan.reason = "an exception table covers it"
         else:

@@ -14,8 +14,8 @@ collected for the neighbourhoods that matter, from the whole file, and always ra
   unless that is the middle of an instruction;
 * symbols, function starts of the unwinding table, landing pads of exception tables.
 
-What remains is an address computed from one of these by arithmetic inside the same function, as in hand-written
-jump ladders; `computes_addresses` tells of functions that could (they take an address of their own middle).
+What remains is an address computed from one of these by arithmetic, as in hand-written jump ladders;
+`takes_addresses` tells of the functions of which an address in the middle is taken at all.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _LEA = re.compile(rb"\x8d[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]")
 _SHORT = frozenset({*range(0x70, 0x80), *range(0xE0, 0xE4), 0xEB})
 _REL32 = struct.Struct("<i")
 _TABLE_LIMIT = 4096
+_MOST_PREFIXES = 4
 
 
 class Kind(StrEnum):
@@ -84,13 +85,11 @@ class Targets:
         """Whether anything arrives strictly between `start` and `end`, at whatever byte."""
         return any(a in self.arrivals for a in range(start + 1, end))
 
-    def computes_addresses(self, function: Function) -> bool:
-        """Whether the function takes an address in its own middle, from which it could compute where to jump."""
-        return any(
-            a.kind is Kind.ADDRESS and function.start <= a.source < function.limit
-            for address in range(function.start + 1, function.end)
-            for a in self.at(address)
-        )
+    def takes_addresses(self, function: Function) -> bool:
+        """Whether anybody takes an address in the function's middle, to compute where to jump or to compare with."""
+        kinds = (Kind.ADDRESS, Kind.RELOCATION)
+        inner = range(function.start + 1, function.end)
+        return any(a.kind in kinds for address in inner if address in self.arrivals for a in self.at(address))
 
     def out_of_step(self, function: Function) -> bool:
         """Whether anything arrives between the instructions of the function as decoded: then the decoding is wrong.
@@ -118,6 +117,14 @@ class Targets:
         function = self.code.function(address)
         return function is not None and function.whole and address < function.end and address not in function.index
 
+    def _may_be_instruction(self, source: int, end: int) -> bool:
+        """Whether bytes at `source`..`end` can be an instruction, or the last bytes of one that has prefixes."""
+        function = self.code.function(source)
+        if function is None or not self._is_middle(source):
+            return True
+        starts = (function.index.get(source - prefixes) for prefixes in range(1, _MOST_PREFIXES + 1))
+        return any(function.instructions[at].end == end for at in starts if at is not None)
+
     def _proven(self, address: int) -> bool:
         """Whether an instruction is known to begin at `address`."""
         function = self.code.function(address)
@@ -141,10 +148,11 @@ class Targets:
                     if target >> _BUCKET not in buckets:
                         continue
                     source = base + match.start()
+                    if not self._may_be_instruction(source, base + at + 4):
+                        continue
                     if pattern is _LEA:
-                        if not (self._is_middle(source) and self._is_middle(source - 1)):
-                            self._add(target, Kind.ADDRESS, source)
-                    elif not self._is_middle(source) and (self._proven(source) or not self._is_middle(target)):
+                        self._add(target, Kind.ADDRESS, source)
+                    elif self._proven(source) or not self._is_middle(target):
                         self._add(target, Kind.BRANCH, source)
         for table in tables:
             self._table(table)
