@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from kmltui import __version__
 from kmltui.cli import bench, common, guest, monitor, runs, setup, view
-from kmltui.cli.common import RUN_FAILED, WRONG_USAGE, Failure
+from kmltui.cli.common import DONE, WRONG_USAGE, Failure
 
 app = App(
     name="kmltui",
@@ -55,23 +54,44 @@ def _picker() -> int:
     return view.pick()
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Run the command line and leave with its exit status."""
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns its exit status. What the system refuses on the way is raised as OSError."""
     try:
         status = app(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        _complain(str(error) + "\nTry 'kmltui --help' or 'kmltui COMMAND --help'.")
-        status = WRONG_USAGE
+        _complain(_explained(error, arguments))
+        return WRONG_USAGE
     except Failure as error:
         _complain(str(error))
-        status = error.status
-    except KeyboardInterrupt:
-        status = 130
-    except BrokenPipeError:
-        # The reader of our output has gone (``| head``); keep the interpreter from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = RUN_FAILED
-    sys.exit(status if isinstance(status, int) else 0)
+        return error.status
+    return status if isinstance(status, int) else DONE
+
+
+def _explained(error: CycloptsError, arguments: Sequence[str]) -> str:
+    """What is wrong with the arguments, and which help tells how they should be."""
+    words: list[str] = []
+    for word in arguments:
+        if word.startswith("-") or word not in _commands(words):
+            break
+        words.append(word)
+    text = str(error)
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        first = error.unused_tokens[0]
+        known = ", ".join(sorted(_commands(words)))
+        text = f"there is no command {first!r}; there are: {known}" if known else f"{first!r} is one argument too many"
+    elif isinstance(error, MissingArgumentError) and error.argument is not None:
+        parameter = error.argument.field_info
+        if parameter.kind is not parameter.KEYWORD_ONLY and not error.argument.tokens:
+            text = f"{' '.join(words)}: {parameter.name.strip('_').upper()} is missing"
+    return f"{text}\n'{' '.join(['kmltui', *words, '--help'])}' tells how it is used."
+
+
+def _commands(words: Sequence[str]) -> set[str]:
+    """The commands that may follow ``words``."""
+    if words and words[0] != "guest":
+        return set()
+    found = guest.app if words else app
+    return set() if len(words) > 1 else {name for name in found if not name.startswith("-")}
 
 
 def _complain(message: str) -> None:

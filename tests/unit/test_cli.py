@@ -1,9 +1,11 @@
 """The command line as a newcomer and a script meet it: messages, exit statuses, nothing imported that is not needed."""
 
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,10 +29,9 @@ def kmltui(capsys):
     """Run a command; gives exit status, standard output and standard error."""
 
     def call(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.run([str(argument) for argument in arguments])
+        status = cli.run([str(argument) for argument in arguments])
         captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
+        return status, captured.out, captured.err
 
     return call
 
@@ -188,3 +189,43 @@ def test_version_imports_nothing():
     assert out.stdout.strip()
     assert "msgspec" not in out.stderr
     assert "cyclopts" not in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "help_of"),
+    [
+        (["frobnicate"], "there is no command 'frobnicate'; there are: bench, ", "kmltui --help"),
+        (["stop"], "stop: RUN is missing", "kmltui stop --help"),
+        (["cut", "a"], "cut: OUT is missing", "kmltui cut --help"),
+        (["ls", "x"], "'x' is one argument too many", "kmltui ls --help"),
+        (["guest", "import"], "guest import: FILE is missing", "kmltui guest import --help"),
+    ],
+)
+def test_an_unfinished_command_says_what_is_missing_and_which_help_to_read(kmltui, arguments, message, help_of):
+    status, _, err = kmltui(*arguments)
+    assert status == 2
+    assert message in err
+    assert f"'{help_of}'" in err
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["ls"], ["ls", "--json"], ["--help"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_no_traceback(arguments):
+    command = [sys.executable, "-m", "kmltui", *arguments]
+    with Path("/dev/full").open("w") as full:
+        end = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert end.returncode == 1
+    assert end.stderr.splitlines() == ["kmltui: the output: No space left on device"]
+    read, write = os.pipe()
+    os.close(read)
+    end = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (end.returncode, end.stderr) == (1, "")
+
+
+def test_a_locale_without_a_character_costs_that_character_only():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    end = subprocess.run(
+        [sys.executable, "-m", "kmltui", "bench", "--help"], capture_output=True, check=False, env=environment
+    )
+    assert end.returncode == 0
+    assert b"A B, B A" in end.stdout
