@@ -9,6 +9,7 @@ import msgspec
 
 from kmltui import model
 from kmltui.model import Header
+from kmltui.recording.shapes import encodable
 
 Timed = (
     model.Environment
@@ -70,7 +71,11 @@ def describe() -> dict[str, Any]:
 
 def encode_header(header: Header) -> bytes:
     """The payload of a HEADER frame: JSON with the header record and the description of the record types."""
-    return msgspec.json.encode({"format": "kmltui recording", "header": header, "schema": describe()})
+    content = {"format": "kmltui recording", "header": header, "schema": describe()}
+    try:
+        return msgspec.json.encode(content)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(encodable(msgspec.to_builtins(content)))
 
 
 def decode_header(payload: bytes) -> Header | None:

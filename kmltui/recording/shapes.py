@@ -58,10 +58,24 @@ def split(value: dict[str, Any]) -> tuple[bytes, Leaves]:
     """
     leaves = Leaves([], [], [])
     template = _take(value, leaves)
-    shape = msgspec.msgpack.encode(template)
+    try:
+        shape = msgspec.msgpack.encode(template)
+    except UnicodeEncodeError:
+        shape = msgspec.msgpack.encode(encodable(template))
     if len(shape) > MAX_SHAPE_BYTES:
         raise ValueError(f"a record of type {value.get('type')} is too large: {len(shape)} bytes without its numbers")
     return shape, leaves
+
+
+def encodable(value: Any) -> Any:
+    """The same with lone surrogates, which stand for bytes that are no text and which UTF-8 cannot hold, spelt out."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {encodable(key): encodable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [encodable(item) for item in value]
+    return value
 
 
 def _take(value: Any, leaves: Leaves) -> Any:

@@ -49,9 +49,10 @@ class Writer:
         self._offset = 0
         self._builder: ChunkBuilder | None = None
         self._link = Link(0, 0, 0)
-        self._live_link = self._link
-        self._spare_offset = 0
+        # Where the last chunk begins in each of the two forms: what the next one links to.
+        self._previous = 0
         self._spare_previous = 0
+        self._spare_offset = 0
         self._last_ns = 0
         self._flags = 0
 
@@ -119,9 +120,7 @@ class Writer:
         except OSError:
             pass  # The live form is complete; compaction saves room and nothing else.
         finally:
-            if self._spare is not None:
-                self._spare.close()
-                self._spare = None
+            self._drop_spare()
             self._file.close()
 
     def __enter__(self) -> Writer:
@@ -155,11 +154,11 @@ class Writer:
             self._flags |= LANDMARKS
 
     def _begin_chunk(self, t_ns: int) -> ChunkBuilder:
-        link = Link(self._live_link.previous, t_ns, self._flags)
+        link = Link(self._previous, t_ns, self._flags)
         offset = self._offset
         self._write(frames.pack_frame(frames.START, link.pack()))
         self._link = link
-        self._live_link = Link(offset, t_ns, 0)
+        self._previous = offset
         self._flags = 0
         self._builder = ChunkBuilder()
         return self._builder

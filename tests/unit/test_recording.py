@@ -75,6 +75,14 @@ class TestRoundTrip:
         writer.close()
         assert read(tmp_path / "a.kmlrec")[-1] == End(t_ns=4 * SECOND, status="done")
 
+    def test_bytes_that_are_no_text_are_spelt_out(self, tmp_path: Path) -> None:
+        text = b"panic \xff\x80".decode(errors="surrogateescape")
+        header = Header(title=text, workload=HEADER.workload, sessions=HEADER.sessions)
+        write(tmp_path / "a.kmlrec", [Log(t_ns=1, session="kml", source="console", text=text)], header)
+        assert read(tmp_path / "a.kmlrec")[1] == Log(
+            t_ns=1, session="kml", source="console", text="panic \\udcff\\udc80"
+        )
+
     def test_an_endless_log_line_is_cut_and_says_so(self, tmp_path: Path) -> None:
         writer = write(tmp_path / "a.kmlrec", [], close=False)
         writer.append(Log(t_ns=1, session="kml", source="console", text="x" * 10_000_000))
