@@ -23,9 +23,9 @@ def title(snapshot: Snapshot, left: SessionView, right: SessionView) -> str:
     """What the table is about: how many pairs it is the mean of, and which one is under way."""
     done = len(pairs(left, right))
     last = snapshot.repeats[-1] if snapshot.repeats else None
-    now = (
-        "" if last is None or snapshot.status else ", warming up" if last.pair == 0 else f", pair {last.pair} under way"
-    )
+    now = ""
+    if last is not None and last.event == "begin" and not snapshot.status:
+        now = f", pair {last.pair} under way" if last.pair else ", warming up"
     return f"CPU seconds, mean of {done} pair{'' if done == 1 else 's'}{now}"
 
 

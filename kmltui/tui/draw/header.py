@@ -56,7 +56,7 @@ def _machine(view: Snapshot, glyphs: Glyphs) -> Line:
     """Accelerator, kernel, CPUs and mitigations: they decide what the figures mean."""
     facts: list[dict[str, str]] = [dict(session.facts) for session in view.sessions]
     parts = [
-        _common(facts, "accelerator", str.upper),
+        _common(facts, "accelerator", _short_accelerator),
         _common(facts, "kernel", _short_kernel),
         _vcpus(view),
         _common(facts, "mitigations", _mitigations),
@@ -75,6 +75,10 @@ def _common(facts: list[dict[str, str]], key: str, form: object) -> str:
 def _vcpus(view: Snapshot) -> str:
     numbers = dict.fromkeys(spec.vcpus for spec in view.header.sessions)
     return f"{'/'.join(map(str, numbers))} vCPU"
+
+
+def _short_accelerator(text: str) -> str:
+    return text.partition(" ")[0].upper()
 
 
 def _short_kernel(release: str) -> str:

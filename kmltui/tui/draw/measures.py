@@ -8,7 +8,7 @@ from kmltui.analysis.article import GETPID
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import SessionView, Snapshot
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import ABSENT, Line, Span, line
+from kmltui.tui.text import ABSENT, Line, Span, line, short
 
 PHASE = "calls"
 """The phase in which calls are timed one by one."""
@@ -78,4 +78,4 @@ def _row(values: dict[str, float], most: float, room: tuple[int, bool], glyphs: 
 def _number(value: float | None) -> str:
     if value is None:
         return ABSENT
-    return f"{value:,.0f}" if value >= 99.5 else f"{value:.1f}"
+    return short(value) if value >= 99.5 else f"{value:.1f}"

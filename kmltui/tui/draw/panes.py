@@ -16,6 +16,7 @@ from kmltui.analysis.views import (
     TRAP,
     USER,
     CallView,
+    LatencyView,
     SessionView,
     Snapshot,
 )
@@ -135,7 +136,7 @@ def _titles(drawing: Drawing, shown: Sequence[SessionView]) -> Line:
 def _title_tail(session: SessionView, glyphs: Glyphs, room: int) -> Line:
     """Ring, arm where it says more than the name, and the state."""
     parts: list[Span] = []
-    rings = {proof.value for proof in session.proofs if proof.name == "ring"}
+    rings = {proof.value.partition(" ")[0] for proof in session.proofs if proof.name == "ring"}
     if rings:
         parts.append((f"ring {printable('/'.join(sorted(rings)))} ", "muted"))
     if session.arm != session.name:
@@ -319,12 +320,12 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     speed = _mean_rate(session) if done else session.query_rate
     before = None if other is None else _mean_rate(other) if done else other.query_rate
     queries: list[Span] = [("queries/s ", "text"), (f"{rate(speed):>8}", "queries"), (" on average" * done, "muted")]
-    change = judged(difference(before, speed), more_is_better=True) if other else None
+    change = judged(difference(before, speed), more_is_better=True) if other and _abreast(session, other) else None
     rows = [spread(tuple(queries), (change,), cells) if change and change[0] != ABSENT else tuple(queries)]
     if progress is None and (session.server or session.state.detail):
         return rows + _server(session, layout)
     if layout.work >= 3:
-        rows.append(_latency(session, other, cells))
+        rows.append(_latency(session, other, cells, whole=done))
     label = f"{progress.phase}" if progress else "–"
     if progress and progress.statement:
         label += f" {progress.statement}"
@@ -371,9 +372,24 @@ def _mean_rate(session: SessionView) -> float | None:
     return (last[QUERIES] - first[QUERIES]) / (last[0] - first[0]) * 1e9
 
 
-def _latency(session: SessionView, other: SessionView | None, cells: int) -> Line:
-    """Percentiles of the statement that runs, or of all where the two sessions are not at the same one."""
-    latency = session.latency
+def _abreast(session: SessionView, other: SessionView) -> bool:
+    """Both are at the same part of the work: only then do their rates say anything about each other."""
+    if session.progress is None or other.progress is None:
+        return session.progress is other.progress
+    mine, theirs = session.progress, other.progress
+    return (mine.phase, mine.statement) == (theirs.phase, theirs.statement)
+
+
+def _current_latency(session: SessionView, *, whole: bool) -> LatencyView | None:
+    """Of the statement that is being run; of all of them when the ``whole`` workload is looked at."""
+    current = session.progress.statement if session.progress else 0
+    return session.latency if whole else dict(session.statements).get(current, session.latency)
+
+
+def _latency(session: SessionView, other: SessionView | None, cells: int, *, whole: bool) -> Line:
+    """Percentiles; the right pane adds by how much the median differs, where that can be compared."""
+    latency = _current_latency(session, whole=whole)
+    before = _current_latency(other, whole=whole) if other and (whole or _abreast(session, other)) else None
     if latency is None:
         return line(("latency  ", "text"), (ABSENT, "muted"))
     figures = [("p50", latency.p50_us), ("p95", latency.p95_us), ("p99", latency.p99_us)]
@@ -381,8 +397,8 @@ def _latency(session: SessionView, other: SessionView | None, cells: int) -> Lin
         figures.append(("p99.9", latency.p999_us))
     spans: list[Span] = [("latency", "text")]
     change = None
-    if other is not None and other.latency is not None:
-        change = judged(difference(other.latency.p50_us, latency.p50_us), more_is_better=False)
+    if before is not None:
+        change = judged(difference(before.p50_us, latency.p50_us), more_is_better=False)
         change = (f"p50 {change[0]}" if cells >= 50 else change[0], change[1])
     room = cells - len(change[0]) - 1 if change else cells
     for name, value in figures:

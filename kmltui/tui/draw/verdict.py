@@ -68,7 +68,7 @@ def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Lin
     left = (*head, (glyphs.rule * (cells - width(head)), "faint")) if width(head) < cells else fit(head, cells)
     rest = layout.width - cells - 1
     pair = snapshot.pair
-    emulated = pair and all(dict(session.facts).get("accelerator", "").upper() == "TCG" for session in pair)
+    emulated = pair and all(dict(session.facts).get("accelerator", "").upper().startswith("TCG") for session in pair)
     note = " emulated: not the hardware's ratio "
     if not emulated or len(note) + 1 > rest:
         note = ""
