@@ -46,8 +46,9 @@ def runtime_dir() -> Path:
     Socket paths are limited to 107 bytes, so a very long ``XDG_RUNTIME_DIR`` falls back to the temporary directory.
     """
     # Not platformdirs' user_runtime_dir: where XDG_RUNTIME_DIR is not set it warns, and falls back to a shared place.
-    path = _base("run", f"{os.environ.get('XDG_RUNTIME_DIR') or '/nonexistent'}/{_APP}")
-    if len(str(path)) > 60 or not _usable(path):
+    given = os.environ.get("XDG_RUNTIME_DIR") or None
+    path = _base("run", f"{given}/{_APP}") if given or os.environ.get("KMLTUI_HOME") else None
+    if path is None or len(str(path)) > 60 or not _usable(path):
         path = Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}"
         if not _usable(path):
             raise PermissionError(f"{path}: is not a directory of your own; remove it, or set XDG_RUNTIME_DIR")

@@ -77,10 +77,8 @@ def check_run_options(sample_rate: float, name: str | None, out: Path | None) ->
     """What every command that makes a recording takes. Raises :class:`Failure`."""
     if not 0.1 <= sample_rate <= 100:
         fail(f"--sample-rate {sample_rate}: must be between 0.1 and 100")
-    if name is not None and not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        fail(f"--name {name!r}: letters, digits, '-', '_' and '.' only")
-    if name is not None and len(name) > 80:
-        fail("--name: 80 characters at most")
+    if name is not None:
+        _check_name(name, own=out is None)
     if out is None:
         return
     if out.is_dir():
@@ -89,6 +87,23 @@ def check_run_options(sample_rate: float, name: str | None, out: Path | None) ->
         fail(f"--out {out}: exists already; remove it or choose another name (a recording is never overwritten)")
     if not out.absolute().parent.is_dir():
         fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
+
+
+# It is part of a socket's path, which has 107 bytes at most; see paths.runtime_dir().
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,39}")
+
+
+def _check_name(name: str, *, own: bool) -> None:
+    """A run's name; ``own``: its recording goes to kmltui's own directory."""
+    from kmltui import paths
+    from kmltui.runner import registry
+
+    if not _NAME.fullmatch(name):
+        fail(f"--name {name!r}: letters a to z, digits, '_', '-' and '.', 40 at most, not beginning with '-' or '.'")
+    if any(entry.name == name and entry.alive for entry in registry.entries()):
+        fail(f"--name {name}: a run of that name is live; choose another, or end it with 'kmltui stop {name}'")
+    if own and (paths.runs_dir() / f"{name}.kmlrec").exists():
+        fail(f"--name {name}: there is a recording of that name; choose another, or delete it with 'kmltui rm {name}'")
 
 
 def columns_rows(text: str) -> tuple[int, int]:
@@ -156,7 +171,7 @@ def wait_for_end(entry: RunEntry, limit_s: float = 30.0) -> bool:
 def find_recording(what: str | None, *, shipped: bool = False) -> Path:
     """The file that a user means: a path, a run's name, nothing for the newest (or, with ``shipped``, the sample)."""
     from kmltui import paths
-    from kmltui.runner import registry
+    from kmltui.runner import listing
 
     if what is None:
         if shipped:
@@ -164,16 +179,19 @@ def find_recording(what: str | None, *, shipped: bool = False) -> Path:
             if not samples:
                 fail("no sample recording came with this kmltui; name a file", MISSING)
             return samples[0]
-        known = registry.entries()
+        known = listing.runs()
         if not known:
             fail("there is no run yet; 'kmltui demo' or 'kmltui run' makes one, 'kmltui replay' shows the sample")
-        return Path(known[0].recording)
+        return known[0].path
     path = Path(what).expanduser()
     if path.exists() or "/" in what or what.endswith(".kmlrec"):
         if not path.exists():
             fail(f"{path}: no such file")
         return path
-    return Path(find_run(what).recording)
+    try:
+        return listing.find(what)
+    except LookupError as error:
+        fail(str(error.args[0]))
 
 
 def no_guest_reason() -> str | None:

@@ -187,7 +187,7 @@ class RunLibrary:
         return [
             RunRow(
                 path=entry.path,
-                name=entry.run or entry.name,
+                name=listing.name_of(entry),
                 created_unix_ns=entry.created_unix_ns or entry.modified_unix_ns,
                 workload=entry.workload.name if entry.workload else "",
                 sessions=", ".join(session.name for session in entry.sessions),

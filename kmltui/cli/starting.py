@@ -38,12 +38,12 @@ def start(order: Order, *, headless: bool, watch: Callable[[RunEntry], int] | No
 
 def _here(order: Order) -> int:
     from kmltui.recording import RecordingError
-    from kmltui.runner.launch import succeeded
+    from kmltui.runner.launch import refusal, succeeded
 
     run = order.run(sys.stderr)
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
-        fail(f"{run.path}: the recording cannot be written: {error}", RUN_FAILED)
+        fail(refusal(run.path, error), RUN_FAILED)
     print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
     return DONE if succeeded(outcome, order) else RUN_FAILED

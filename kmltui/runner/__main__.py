@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from kmltui.recording import RecordingError
-from kmltui.runner.launch import decode, succeeded
+from kmltui.runner.launch import decode, refusal, succeeded
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
-        print(f"kmltui: {run.path}: the recording cannot be written: {error}", file=sys.stderr)
+        print(refusal(run.path, error), file=sys.stderr)
         return 1
     return 0 if succeeded(outcome, order) else 1
 

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import msgspec
 
 from kmltui import paths
+from kmltui.recording import RecordingError
 from kmltui.runner import control, registry
 from kmltui.runner.bench import Bench
 from kmltui.runner.monitor import Monitor
@@ -94,19 +95,27 @@ async def launch(order: Order) -> registry.RunEntry:
         stdin.write(encode(order))
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
-        with contextlib.suppress(control.ControlError, LookupError):
-            await control.request(registry.socket_path(name), "ping", timeout_s=1.0)
-            return registry.find(name)
-        if (status := process.poll()) is not None:
-            # A run may be over before we look; then it is in the register and its recording tells the rest.
-            with contextlib.suppress(LookupError):
-                if status in (0, 1):
-                    return registry.find(name)
+        status = process.poll()
+        # Another run may have that name: the one we mean is the one of this process.
+        ours = (entry for entry in registry.entries() if entry.name == name and entry.pid == process.pid)
+        entry = next(ours, None)
+        if entry is not None:
+            if status in (0, 1):  # over before we looked; its recording tells the rest
+                return entry
+            with contextlib.suppress(control.ControlError):
+                await control.request(entry.socket, "ping", timeout_s=1.0)
+                return entry
+        if status is not None:
             text = path.read_text(errors="replace").strip()
             raise LaunchError(text or f"the runner ended with status {status}", status)
         await asyncio.sleep(0.05)
     process.terminate()
     raise LaunchError(f"the runner did not begin within {START_LIMIT_S:.0f} s; its output is in {path}", 1)
+
+
+def refusal(path: Path, error: OSError | RecordingError) -> str:
+    """Why a run could not begin, in words."""
+    return str(error) if isinstance(error, RecordingError) else f"{error.filename or path}: {error.strerror or error}"
 
 
 def succeeded(outcome: Outcome, order: Order) -> bool:

@@ -23,10 +23,29 @@ def runs() -> list[library.Entry]:
     return sorted(found.values(), key=lambda entry: entry.created_unix_ns or entry.modified_unix_ns, reverse=True)
 
 
+def name_of(entry: library.Entry) -> str:
+    """What a run is called: as its file in kmltui's own directory, which can be renamed, else as it was started."""
+    own = entry.path.parent.resolve() == paths.runs_dir().resolve()
+    return entry.name if own or not entry.run else entry.run
+
+
+def find(name: str) -> Path:
+    """The recording of the run called ``name``, or of the only one whose name begins or ends with it.
+
+    Raises:
+        LookupError: no such run, or several; the message says which there are.
+    """
+    own = paths.runs_dir() / f"{name}{library.SUFFIX}"
+    if own.is_file():
+        return own
+    known = {name_of(entry): entry.path for entry in reversed(runs())}  # of two with one name the newer
+    return known[registry.choose(name, known)]
+
+
 def as_json(entry: library.Entry) -> dict[str, Any]:
     """One run for programs."""
     return {
-        "name": entry.run or entry.name,
+        "name": name_of(entry),
         "state": entry.state,
         "workload": entry.workload.name if entry.workload else None,
         "sessions": [session.name for session in entry.sessions],
@@ -54,7 +73,7 @@ def _row(entry: library.Entry) -> tuple[str, str, str, str, str, str, str]:
     minutes, seconds = divmod(entry.duration_ns // 1_000_000_000, 60)
     reason = entry.title or (entry.detail.splitlines() or [""])[0]
     return (
-        printable(entry.run or entry.name),
+        printable(name_of(entry)),
         entry.state,
         time.strftime("%Y-%m-%d %H:%M", time.localtime(began / 1e9)),
         f"{minutes}:{seconds:02}",

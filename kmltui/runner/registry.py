@@ -6,7 +6,9 @@ recycled pid is never taken for a runner.
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -54,7 +56,11 @@ def _entry_path(name: str) -> Path:
 
 
 def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
-    """Enter this process as the runner of ``name``."""
+    """Enter this process as the runner of ``name``.
+
+    Raises:
+        FileExistsError: a live run has that name; entering over it would make it one that nobody can stop.
+    """
     entry = RunEntry(
         name=name,
         recording=str(recording.absolute()),
@@ -64,10 +70,26 @@ def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
     )
     path = _entry_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
+    temporary = path.with_name(f"{name}.{entry.pid}.new")
     temporary.write_bytes(msgspec.json.encode(entry))
-    temporary.replace(path)
+    try:
+        if (known := _read(path)) is None or not known.alive:
+            path.unlink(missing_ok=True)
+        # A link and not a rename: of two runs that begin at the same moment one gets the name.
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, "a run of that name is live; choose another name", name) from None
+    finally:
+        temporary.unlink(missing_ok=True)
     return entry
+
+
+def _read(path: Path) -> RunEntry | None:
+    """The entry in a file; None if there is none, damaged ones included."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunEntry)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def forget(name: str) -> None:
@@ -80,11 +102,8 @@ def entries() -> list[RunEntry]:
     found = []
     directory = paths.state_dir() / "register"
     for path in directory.glob("*.json") if directory.is_dir() else ():
-        try:
-            entry = msgspec.json.decode(path.read_bytes(), type=RunEntry)
-        except (OSError, msgspec.MsgspecError):
-            continue
-        if entry.alive or Path(entry.recording).exists():
+        entry = _read(path)
+        if entry is not None and (entry.alive or Path(entry.recording).exists()):
             found.append(entry)
     return sorted(found, key=lambda entry: entry.created_unix_ns, reverse=True)
 
@@ -95,12 +114,16 @@ def find(name: str) -> RunEntry:
     Raises:
         LookupError: no such run, or several; the message says which there are.
     """
-    known = entries()
-    matches = [entry for entry in known if entry.name == name] or [
-        entry for entry in known if entry.name.startswith(name) or entry.name.endswith(name)
-    ]
+    known = {entry.name: entry for entry in entries()}
+    return known[choose(name, known)]
+
+
+def choose(name: str, known: Iterable[str]) -> str:
+    """The one of ``known`` that is called ``name``, or the only one that begins or ends with it. Raises LookupError."""
+    names = list(known)
+    matches = [name] if name in names else [one for one in names if one.startswith(name) or one.endswith(name)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise LookupError(f"{name}: fits several runs: {', '.join(entry.name for entry in matches[:5])}")
+        raise LookupError(f"{name}: fits several runs: {', '.join(matches[:5])}")
     raise LookupError(f"{name}: no such run; 'kmltui ls' lists them")

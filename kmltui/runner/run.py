@@ -159,7 +159,6 @@ class Run:
         Raises:
             OSError, RecordingError: the recording cannot be created.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         created = time.time_ns()
         header = Header(
             run=self.name,
@@ -172,17 +171,23 @@ class Run:
             title=self.plan.title,
         )
         self._begin_ns = time.monotonic_ns()
-        self._writer = Writer.create(self.path, header)
-        registry.register(self.name, self.path, created)
-        for listener in self.listeners:
-            listener(header)
         control = ControlServer(
             registry.socket_path(self.name),
             {"run": self.name, "recording": str(self.path)},
             lambda: self.request_stop("stopped by a viewer or by 'kmltui stop'"),
             self._mark,
         )
-        await control.start()
+        self._writer = Writer.create(self.path, header)
+        try:
+            registry.register(self.name, self.path, created)
+            await control.start()
+        except OSError:
+            # A run that could not begin leaves nothing that looks like one.
+            self._writer.close()
+            self.path.unlink(missing_ok=True)
+            raise
+        for listener in self.listeners:
+            listener(header)
         status: RunStatus = "failed"
         reason = ""
         try:

@@ -68,6 +68,9 @@ def make_recording(path, *, status="done", name="r1", session="stock"):
         (["run", "--engine", "csv"], "--engine is one of MyISAM, InnoDB"),
         (["run", "--colour", "red"], "no option --colour"),
         (["run", "--name", "a/b"], "--name"),
+        (["run", "--name", ".hidden"], "not beginning with"),
+        (["run", "--name", "x" * 41], "40 at most"),
+        (["run", "--name", "köln"], "letters a to z"),
         (["run", "--sample-rate", "0"], "--sample-rate"),
         (["run", "--out", "/nowhere/at/all/x.kmlrec"], "does not exist"),
         (["stop", "nothing"], "no such run"),
@@ -229,3 +232,33 @@ def test_a_locale_without_a_character_costs_that_character_only():
     )
     assert end.returncode == 0
     assert b"A B, B A" in end.stdout
+
+
+def test_a_name_is_not_given_twice(kmltui, home):
+    make_recording(home / "state/runs/taken.kmlrec", name="taken")
+    status, _, err = kmltui("run", "--name", "taken", "--headless")
+    assert status == 2
+    assert "'kmltui rm taken'" in err
+
+
+def test_a_renamed_recording_answers_to_its_new_name_alone(kmltui, home):
+    make_recording(home / "state/runs/before.kmlrec", name="before")
+    assert kmltui("rename", "before", "after")[0] == 0
+    assert [run["name"] for run in json.loads(kmltui("ls", "--json")[1])] == ["after"]
+    assert kmltui("report", "after")[0] == 0
+    assert kmltui("report", "before")[0] == 2
+    assert kmltui("report")[0] == 0
+    assert kmltui("rm", "after")[0] == 0
+    assert "no runs yet" in kmltui("ls")[1]
+
+
+@pytest.mark.parametrize("how", ["--headless", "--detach"])
+def test_a_run_that_cannot_be_recorded_says_where_and_why(home, how):
+    home.parent.joinpath("home").write_text("a file where the directory is to be")
+    command = [sys.executable, "-m", "kmltui", "monitor", "--duration", "1s", how]
+    end = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert end.returncode == 1
+    assert "Traceback" not in end.stderr
+    assert f"{home}" in end.stderr
+    assert "Not a directory" in end.stderr
+    assert end.stderr.count("\n") == 1

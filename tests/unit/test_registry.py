@@ -1,7 +1,9 @@
 """The register of runs."""
 
+import os
 import subprocess
 import sys
+import tempfile
 
 import psutil
 import pytest
@@ -70,3 +72,25 @@ def test_the_runtime_directory_is_private(home):
 def test_a_runtime_directory_of_somebody_else_is_not_used(home, monkeypatch):
     (home / "run").symlink_to(home)
     assert paths.runtime_dir() != home / "run"
+
+
+def test_the_name_of_a_live_run_is_not_given_twice(home):
+    first = entry(home, "same")
+    with pytest.raises(FileExistsError, match="is live"):
+        entry(home, "same")
+    assert registry.find("same") == first
+    assert not list((paths.state_dir() / "register").glob("*.new"))
+
+
+def test_the_name_of_a_run_that_is_over_is_free(home, monkeypatch):
+    entry(home, "same", 1)
+    monkeypatch.setattr(registry, "is_process", lambda pid, started: False)
+    assert entry(home, "same", 2).created_unix_ns == 2
+    assert [run.created_unix_ns for run in registry.entries()] == [2]
+
+
+def test_without_a_runtime_directory_sockets_are_in_a_private_one_below_the_temporary(home, monkeypatch, tmp_path):
+    monkeypatch.delenv("KMLTUI_HOME")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert paths.runtime_dir() == tmp_path / f"kmltui-{os.getuid()}"
