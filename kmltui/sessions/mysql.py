@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -22,7 +22,9 @@ from urllib.parse import quote, unquote, urlsplit
 import psutil
 import pymysql
 
+DEFAULT_PORT = 3306
 CONNECT_LIMIT_S = 5
+_USUAL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
 _EXAMPLES = "mysql://USER@HOST:PORT or mysql:///PATH/TO/SOCKET"
 _HIDDEN = re.compile(r"^((?:[^:/]*://)?[^:/\[]*:)(?!//|\d{0,5}(/|$)).+$")
 """What follows a colon and is no port may be a password."""
@@ -46,7 +48,7 @@ class DsnError(ValueError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens: ``socket``, or ``host`` and ``port``; all empty: as the option file says."""
+    """Where a server listens: ``socket``, or ``host`` and ``port``; all empty: the one of this machine."""
 
     user: str = ""
     host: str = ""
@@ -102,19 +104,14 @@ class Login:
 
     address: Address
     password: bytes = field(default=b"", repr=False)
-    option_file: Path | None = None
-    """Read as the ``mysql`` client reads it: its ``[client]`` group fills in what is not given here."""
-
-    def __post_init__(self) -> None:
-        if self.option_file is not None:
-            _check_option_file(self.option_file)
+    tls: dict[str, str] = field(default_factory=dict)
+    """``ssl_ca``, ``ssl_cert``, ``ssl_key``: files. Without any, TLS is used where the server offers it, unchecked."""
 
     @property
     def where(self) -> str:
         """The server's address, for people."""
-        if self.address != Address():
-            return str(self.address)
-        return f"the server of {self.option_file}" if self.option_file else "the server on localhost"
+        somewhere = self.address.host or self.address.socket
+        return str(self.address if somewhere else replace(self.address, host="localhost", port=DEFAULT_PORT))
 
     def connect(self) -> pymysql.Connection[Any]:
         """Log in. Blocks for a few seconds at most. Raises :class:`MysqlError`."""
@@ -124,9 +121,12 @@ class Login:
                 user=address.user or None,
                 password=self.password,
                 host=address.host or None,
-                port=address.port,
+                port=address.port or DEFAULT_PORT,
                 unix_socket=address.socket or None,
-                read_default_file=str(self.option_file) if self.option_file else None,
+                ssl_ca=self.tls.get("ssl_ca"),
+                ssl_cert=self.tls.get("ssl_cert"),
+                ssl_key=self.tls.get("ssl_key"),
+                ssl_verify_cert="ssl_ca" in self.tls or None,
                 connect_timeout=CONNECT_LIMIT_S,
                 read_timeout=CONNECT_LIMIT_S,
                 write_timeout=CONNECT_LIMIT_S,
@@ -158,8 +158,11 @@ class Login:
         return MysqlError(f"{where}: {words}")
 
 
-def _check_option_file(path: Path) -> None:
-    """Raise :class:`MysqlError` for an option file that cannot be read; its lines are never quoted."""
+def read_option_file(path: Path) -> dict[str, str]:
+    """The ``[client]`` group of an option file, names with underscores. Raises :class:`MysqlError`.
+
+    As the server's own clients read it, save that ``!include`` lines are passed over; no line is ever quoted.
+    """
     parser = configparser.RawConfigParser(allow_no_value=True, strict=False)
     try:
         with path.open(encoding="utf-8") as stream:
@@ -169,6 +172,13 @@ def _check_option_file(path: Path) -> None:
     except (configparser.Error, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", None)
         raise MysqlError(f"{path}: is not an option file" + (f" (line {line})" if line else "")) from None
+    if not parser.has_section("client"):
+        return {}
+    return {name.replace("-", "_"): _unquoted(value) for name, value in parser.items("client") if value is not None}
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def read_password(path: Path) -> bytes:
@@ -191,14 +201,37 @@ def find_login(
 ) -> Login:
     """A login with the password from the first of: ``password_file``, ``MYSQL_PWD``, the option file (``~/.my.cnf``).
 
-    Raises :class:`MysqlError` for a file that cannot be read.
+    The option file also gives the user, and the server where ``address`` names none. Raises :class:`MysqlError` for a
+    file that cannot be read.
     """
     own = Path("~/.my.cnf").expanduser()
     if option_file is None and own.is_file():
         option_file = own
+    options = read_option_file(option_file) if option_file is not None else {}
+    tls: dict[str, str] = {name: options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
     if password_file is not None:
-        return Login(address, read_password(password_file), option_file)
-    return Login(address, os.fsencode(environment.get("MYSQL_PWD", "")), option_file)
+        password = read_password(password_file)
+    elif "MYSQL_PWD" in environment:
+        password = os.fsencode(environment["MYSQL_PWD"])
+    else:
+        password = options.get("password", "").encode()
+    return Login(_filled_in(address, options, option_file), password, tls)
+
+
+def _filled_in(address: Address, options: Mapping[str, str], source: Path | None) -> Address:
+    """What an address leaves open, from the option file; where that says nothing, the usual socket of this machine."""
+    user = address.user or options.get("user", "")
+    if address.host or address.socket:
+        return replace(address, user=user)
+    host, path, port = options.get("host", ""), options.get("socket", ""), options.get("port", "")
+    if port and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise MysqlError(f"{source}: the port is not a number from 1 to 65535")
+    if path and host in ("", "localhost"):
+        return Address(user, socket=path)
+    if host or port:
+        return Address(user, host or "localhost", int(port or 0))
+    usual = next((path for path in _USUAL_SOCKETS if Path(path).is_socket()), "")
+    return Address(user, socket=usual) if usual else Address(user)
 
 
 def ask_password(address: Address) -> bytes:

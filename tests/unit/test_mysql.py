@@ -83,13 +83,39 @@ def test_the_password_comes_from_the_file_then_the_environment(tmp_path, monkeyp
 def test_the_option_file_of_the_user_is_read_if_it_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     own, named = tmp_path / ".my.cnf", tmp_path / "other.cnf"
-    for file in (own, named):
-        file.write_text("[client]\nuser=app\n!includedir /nowhere\npassword='x'\n")
-    assert find_login(Address(), environment={}).option_file == own
-    assert find_login(Address(), option_file=named, environment={}).option_file == named
+    own.write_text("[mysqld]\nuser=no\n[client]\nuser=own\n!includedir /nowhere\npassword = 'a #b'\nsocket=/s\n")
+    named.write_text('[client]\nuser=named\npassword="c"\nhost=h\nport=3307\nssl-ca=/ca.pem\nquick\n')
+    assert find_login(Address(), environment={}) == Login(Address("own", socket="/s"), b"a #b")
+    login = find_login(Address(), option_file=named, environment={})
+    assert login == Login(Address("named", "h", 3307), b"c", {"ssl_ca": "/ca.pem"})
 
 
-@pytest.mark.parametrize(("contents", "words"), [(None, "cannot be read"), ("password=geheim\n", "not an option file")])
+def test_what_the_address_says_wins_over_the_option_file(tmp_path):
+    file = tmp_path / "my.cnf"
+    file.write_text("[client]\nuser=own\nsocket=/s\nport=1\npassword=p\n")
+    for given in (Address("app", "h"), Address("app", socket="/other")):
+        assert find_login(given, option_file=file, environment={}) == Login(given, b"p")
+    assert find_login(Address(host="h"), option_file=file, environment={}).address == Address("own", "h")
+
+
+def test_an_address_without_a_server_means_the_one_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(mysql, "_USUAL_SOCKETS", ("/nonexistent", str(tmp_path / "s")))
+    assert find_login(Address("app"), environment={}).where == "mysql://app@localhost:3306"
+    assert find_login(Address(), environment={}).where == "mysql://localhost:3306"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        assert find_login(Address("app"), environment={}).address == Address("app", socket=str(tmp_path / "s"))
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        (None, "cannot be read"),
+        ("password=geheim\n", "not an option file"),
+        ("[client]\npassword=geheim\nport=many\n", "port"),
+    ],
+)
 def test_an_option_file_that_cannot_be_used_is_a_clear_error(tmp_path, contents, words):
     file = tmp_path / "my.cnf"
     if contents is not None:
