@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import termios
@@ -101,7 +100,7 @@ async def run_shell(spec: SessionSpec) -> int:
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         raise SessionError("a shell needs a terminal; for a single command there is `kmltui guest exec -- COMMAND`")
     async with _session(spec) as session:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
         env = {"TERM": os.environ.get("TERM", "vt100")}
         process = await session.channel.spawn(
             ["/bin/sh", "-l"],
@@ -124,7 +123,7 @@ async def run_shell(spec: SessionSpec) -> int:
                 start(process.write(data))
 
         def resized() -> None:
-            columns, rows = shutil.get_terminal_size()
+            columns, rows = os.get_terminal_size(sys.stdout.fileno())
             start(process.resize(rows, columns))
 
         with _raw_terminal():
