@@ -203,7 +203,7 @@ static void start_network(void)
 
 	interface_up(fd, "lo", NULL);
 	/* The device's probe may end after its module's load; this is the only thing that waits for it. */
-	for (int tries = 0; tries < 200 && access("/sys/class/net/eth0", F_OK); tries++)
+	for (int tries = 0; tries < 3000 && access("/sys/class/net/eth0", F_OK); tries++)
 		usleep(10000);
 	interface_up(fd, "eth0", "10.0.2.15");
 	close(fd);

@@ -14,7 +14,7 @@
  */
 int port_open(const char *name)
 {
-	for (int tries = 0; tries < 500; tries++) {
+	for (int tries = 0; tries < 3000; tries++) {
 		for (int number = 1; number < 8; number++) {
 			char path[64], text[64] = "";
 			int fd;
