@@ -43,7 +43,8 @@ def monitor(
     Parameters
     ----------
     mysql:
-        The server: mysql://USER@HOST:PORT or mysql:///PATH/TO/SOCKET, without a password. Default: this machine alone.
+        The server: mysql://USER@HOST:PORT, mysql:///PATH/TO/SOCKET, or mysql:// for the one that runs here; without a
+        password. Default: this machine alone.
     mysql_password_file:
         A file whose first line is the password.
     mysql_defaults_file:
