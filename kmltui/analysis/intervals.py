@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kmltui.analysis.figures import Interval
@@ -119,11 +118,3 @@ class Intervals:
             known.add(record.hdr)
         except ValueError:
             return  # not a histogram: recorded by something that is not ours
-
-
-def collect(records: Iterable[Record]) -> Intervals:
-    """The intervals of a whole run."""
-    intervals = Intervals()
-    for record in records:
-        intervals.add(record)
-    return intervals

@@ -16,7 +16,7 @@ from kmltui.analysis import stats
 from kmltui.analysis.charts import Chart, charts
 from kmltui.analysis.compare import Comparison, compare
 from kmltui.analysis.environment import environment, is_emulated, tick_hz
-from kmltui.analysis.figures import CpuSeconds, Figures, LatencyFigures, figures, merged_latency
+from kmltui.analysis.figures import CpuSeconds, Figures, figures, merged_latency
 from kmltui.analysis.intervals import Intervals, Repetition
 from kmltui.analysis.live import LiveState
 from kmltui.analysis.means import mean
@@ -418,6 +418,3 @@ def _checksums(proofs: Sequence[Sequence[Proof]]) -> Checksums | None:
 def _without_none(found: Figures) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return {name: value for name, value in plain.items() if value is not None and name != "statements"}
-
-
-__all__ = ["LatencyFigures", "SessionFigures", "Summary", "summarise"]
