@@ -214,6 +214,6 @@ def _tick_notes(summary: Summary) -> Iterator[str]:
 
 def _article_notes(summary: Summary) -> Iterator[str]:
     yield (
-        f"The article's figures ({article.SOURCE}): loop count {article.LOOPS:,}, very probably the client's CPU time alone, no number of"
-        " runs and no spread given."
+        f"The article: {article.SOURCE}. Its figures: loop count {article.LOOPS:,}, very probably the client's CPU time"
+        " alone, no number of runs and no spread given."
     )
