@@ -190,6 +190,7 @@ def rm(*run: str) -> int:
         Runs' names or recordings.
     """
     from kmltui.recording import RecordingError, library
+    from kmltui.runner import registry
 
     if not run:
         fail("rm: name the recordings to delete; 'kmltui ls' lists them")
@@ -198,4 +199,5 @@ def rm(*run: str) -> int:
             library.remove(common.find_recording(one))
         except RecordingError as error:
             fail(str(error))
+    registry.tidy()
     return DONE

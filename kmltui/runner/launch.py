@@ -16,7 +16,6 @@ from typing import Any, TextIO
 
 import msgspec
 
-from kmltui import paths
 from kmltui.recording import RecordingError
 from kmltui.runner import control, registry
 from kmltui.runner.bench import Bench
@@ -51,11 +50,6 @@ class LaunchError(Exception):
         self.status = status
 
 
-def log_path(name: str) -> Path:
-    """What a detached runner printed."""
-    return paths.state_dir() / "logs" / f"{name}.log"
-
-
 def encode(order: Order) -> bytes:
     """The order as JSON; paths become absolute, since the runner may live elsewhere."""
 
@@ -79,7 +73,7 @@ async def launch(order: Order) -> registry.RunEntry:
         LaunchError: it did not come that far.
     """
     name = order.plan.name
-    path = log_path(name)
+    path = registry.log_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as log:
         process = subprocess.Popen(  # noqa: ASYNC220
@@ -106,8 +100,10 @@ async def launch(order: Order) -> registry.RunEntry:
                 await control.request(entry.socket, "ping", timeout_s=1.0)
                 return entry
         if status is not None:
-            text = path.read_text(errors="replace").strip()
-            raise LaunchError(text or f"the runner ended with status {status}", status)
+            silent = f"the runner ended with status {status} and wrote nothing to {path}; is that disk full?"
+            text = path.read_text(errors="replace").strip() or silent
+            path.unlink()
+            raise LaunchError(text, status)
         await asyncio.sleep(0.05)
     process.terminate()
     raise LaunchError(f"the runner did not begin within {START_LIMIT_S:.0f} s; its output is in {path}", 1)

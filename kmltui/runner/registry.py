@@ -51,6 +51,11 @@ def socket_path(name: str) -> Path:
     return paths.runtime_dir() / f"{name}.sock"
 
 
+def log_path(name: str) -> Path:
+    """What the runner of a detached run printed."""
+    return paths.state_dir() / "logs" / f"{name}.log"
+
+
 def _entry_path(name: str) -> Path:
     return paths.state_dir() / "register" / f"{name}.json"
 
@@ -68,6 +73,7 @@ def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
         pid_started=psutil.Process().create_time(),
         created_unix_ns=created_unix_ns,
     )
+    tidy()
     path = _entry_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{name}.{entry.pid}.new")
@@ -95,6 +101,19 @@ def _read(path: Path) -> RunEntry | None:
 def forget(name: str) -> None:
     """Drop a run from the register; its recording is not touched."""
     _entry_path(name).unlink(missing_ok=True)
+
+
+def tidy() -> None:
+    """Remove what runs have left that were killed or whose recordings are gone: sockets, logs, entries."""
+    directory = paths.state_dir() / "register"
+    for path in directory.glob("*.json") if directory.is_dir() else ():
+        entry = _read(path)
+        if entry is None or entry.alive:
+            continue
+        entry.socket.unlink(missing_ok=True)
+        if not Path(entry.recording).exists():
+            log_path(entry.name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def entries() -> list[RunEntry]:

@@ -94,3 +94,20 @@ def test_without_a_runtime_directory_sockets_are_in_a_private_one_below_the_temp
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert paths.runtime_dir() == tmp_path / f"kmltui-{os.getuid()}"
+
+
+def test_what_a_killed_run_has_left_is_removed(home, monkeypatch):
+    killed, deleted = entry(home, "killed"), entry(home, "deleted")
+    for left in (killed, deleted):
+        left.socket.touch()
+        registry.log_path(left.name).parent.mkdir(exist_ok=True)
+        registry.log_path(left.name).touch()
+    (home / "deleted.kmlrec").unlink()
+    registry.tidy()
+    assert killed.socket.exists(), "a live run keeps what it has"
+    monkeypatch.setattr(registry, "is_process", lambda pid, started: False)
+    registry.tidy()
+    assert not killed.socket.exists()
+    assert registry.log_path("killed").exists()
+    assert not registry.log_path("deleted").exists()
+    assert [path.stem for path in (paths.state_dir() / "register").iterdir()] == ["killed"]
