@@ -193,7 +193,7 @@ class _Fold:
                 self._states[record.session] = record
             case Proof() if len(proofs := self._proofs.setdefault(record.session, [])) < _MOST:
                 proofs.append(record)
-            case Measure() if record.values.keys() >= {"exact", "by ticks"} and record.unit == "%":
+            case Measure(name=stats.TICK_BIAS) if record.values.keys() >= {"exact", "by ticks"}:
                 bias = TickBias(record.values["exact"] / 100, record.values["by ticks"] / 100)
                 self._biases[record.session] = bias
             case Measure() if len(measures := self._measures.setdefault(record.session, {})) < _MOST:

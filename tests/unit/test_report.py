@@ -14,6 +14,7 @@ from run_samples import bench, two_sessions
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import FORMATS, markdown, render, text
 from kmltui.analysis.report.blocks import Bullets, Heading, Paragraph, Table
+from kmltui.analysis.stats import TICK_BIAS
 from kmltui.analysis.summary import summarise
 from kmltui.model import (
     End,
@@ -120,13 +121,10 @@ class TestText:
         assert "user *" in report and "system *" in report and "biased" in report
 
     def test_the_bias_of_ticks_is_told_where_it_was_measured(self) -> None:
-        measure = Measure(
-            t_ns=1, session="kml", name="system share of a loop", unit="%", values={"exact": 49.8, "by ticks": 21.3}
-        )
+        measure = Measure(t_ns=1, session="kml", name=TICK_BIAS, unit="%", values={"exact": 49.8, "by ticks": 21.3})
         summary = summarise([*two_sessions(), measure])
         assert summary.sessions["kml"].measures == {}, "it is no figure of the workload's"
-        report = " ".join(render(summary).split())
-        assert "system share is known: kml 49.8 % and by ticks 21.3 %." in report
+        assert "reads and computing: kml 21 % instead of 50 %." in " ".join(render(summary).split())
 
     def test_what_a_program_printed_is_shown_once_where_it_is_the_same(self) -> None:
         spec = WorkloadSpec(name="command", loops=1, options={"command": "sha256sum /bin/sh"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from kmltui.analysis import article, stats
+from kmltui.analysis import article
 from kmltui.analysis.charts import Bars
 from kmltui.analysis.figures import LatencyFigures, PhaseFigures
 from kmltui.analysis.printable import printable
@@ -226,15 +226,14 @@ def measures(summary: Summary) -> Iterator[Block]:
     columns = dict.fromkeys(
         (name, key)
         for name, session in summary.sessions.items()
-        for title, measure in session.measures.items()
+        for measure in session.measures.values()
         for key in measure
-        if key != "unit" and title != stats.TICK_BIAS
+        if key != "unit"
     )
     if not columns:
         return
     first, last = next(iter(columns)), list(columns)[-1]
     names = list(dict.fromkeys(name for session in summary.sessions.values() for name in session.measures))
-    names = [name for name in names if name != stats.TICK_BIAS]
     rows = []
     shares: dict[tuple[str, str], list[float | None]] = {column: [] for column in columns}
     for measure in names:

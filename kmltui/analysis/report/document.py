@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kmltui.analysis import article, stats
+from kmltui.analysis import article
 from kmltui.analysis.figures import CpuSeconds
 from kmltui.analysis.printable import printable
 from kmltui.analysis.report import bench, details, numbers
@@ -179,17 +179,6 @@ def _work(summary: Summary) -> str:
     return f"{printable(run.workload)}{loops}{engine}"
 
 
-def _bias_note(summary: Summary) -> Iterator[str]:
-    """How far off the ticks were in a loop whose split is known; measured in a bench."""
-    found = []
-    for name, session in summary.sessions.items():
-        measure = session.measures.get(stats.TICK_BIAS, {})
-        if "exact" in measure and "by ticks" in measure:
-            found.append(f"{printable(name)} {measure['by ticks']:.0f} % instead of {measure['exact']:.0f} %")
-    if found:
-        yield f"Measured in the sessions, the ticks' system time in a loop of reads and computing: {', '.join(found)}."
-
-
 def _tick_notes(summary: Summary) -> Iterator[str]:
     errors = [
         f"{printable(name)} +- {numbers.seconds(session.tick_error_s)} s"
@@ -199,14 +188,12 @@ def _tick_notes(summary: Summary) -> Iterator[str]:
     if errors:
         yield f"Sampling error of the split alone, 95 %: {', '.join(errors)}; the bias comes on top."
     biases = [
-        f"{printable(name)} {numbers.percent(session.tick_bias.exact)} and by ticks"
-        f" {numbers.percent(session.tick_bias.by_ticks)}"
+        f"{printable(name)} {100 * session.tick_bias.by_ticks:.0f} % instead of {100 * session.tick_bias.exact:.0f} %"
         for name, session in summary.sessions.items()
         if session.tick_bias is not None
     ]
     if biases:
-        yield f"The bias, by a loop of reads whose system share is known: {', '.join(biases)}."
-    yield from _bias_note(summary)
+        yield f"Measured in the sessions, the ticks' system time in a loop of reads and computing: {', '.join(biases)}."
     found = summary.comparisons.get(summary.compared or "", {}).get("cpu_s.system")
     if found is not None and found.within_tick_error:
         yield "The difference in system time is smaller than the ticks' sampling error: it shows nothing."
