@@ -203,8 +203,12 @@ class TestTrust:
 class TestWildPrograms:
     async def test_whatever_they_do_is_a_signal_to_them(self, kml: Guest, programs: dict[str, bytes]) -> None:
         await expect_crashes(kml)
+        before = (await counters(kml)).demotions_vector
         assert "all right" in await run(kml, programs, "wild")
         assert await kml.alive()
+        after = (await counters(kml)).demotions_vector
+        for vector in (0, 3, 6, 13, 14):
+            assert after[vector] > before.get(vector, 0), f"exception {vector} did not find it in ring 0"
 
     async def test_interrupts_that_cannot_be_masked(self, boot: Boot, programs: dict[str, bytes]) -> None:
         """NMIs during all of it; each faults in its handler too: printk, which it calls, has a breakpoint."""

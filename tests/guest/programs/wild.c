@@ -66,6 +66,14 @@ static const struct {
 	{ "divide by zero on", do_divide, 1 << SIGFPE | SEGV_OR_BUS },
 };
 
+/* Page in what the deed will touch on its way: a fault there would end in ring 3. */
+static void __attribute__((noinline)) touch(void (*run)(uint64_t))
+{
+	volatile char stack[4096];
+
+	stack[0] = stack[sizeof(stack) - 1] = *(volatile char *)run;
+}
+
 int main(void)
 {
 	unsigned int deed, place, round;
@@ -73,12 +81,15 @@ int main(void)
 	for (round = 0; round < 3; round++)
 		for (deed = 0; deed < sizeof(deeds) / sizeof(*deeds); deed++)
 			for (place = 0; place < sizeof(places) / sizeof(*places); place++) {
+				void (*run)(uint64_t) = deeds[deed].run;
+				uint64_t address = places[place].address;
 				pid_t child = fork();
 				int status;
 
 				if (!child) {
+					touch(run);
 					elevate();
-					deeds[deed].run(places[place].address);
+					run(address);
 					_exit(0);
 				}
 				CHECK(waitpid(child, &status, 0) == child, "wait");
