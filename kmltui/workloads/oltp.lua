@@ -12,6 +12,10 @@ if script:find("/") then dofile(script) else require(script) end
 
 local PHASE = "run"
 local QUERIES = tonumber(os.getenv("KMLTUI_QUERIES"))
+
+-- Where instructions are counted: events before the phase, in which LuaJIT compiles what is then counted. What it
+-- compiles when depends on random numbers of its own.
+local WARM_UP = tonumber(os.getenv("KMLTUI_WARM_UP") or 0)
 local script_init, script_event = thread_init, event
 
 -- The threads begin their work together, when the last of them has been initialised: the first one waits for the
@@ -19,6 +23,7 @@ local script_init, script_event = thread_init, event
 function thread_init()
    script_init()
    kmltui.progress.thread = sysbench.tid
+   for _ = 1, WARM_UP do script_event(sysbench.tid) end
    if sysbench.tid == 0 then
       kmltui.prove_rings(con or sysbench.sql.driver():connect())
       kmltui.begin(PHASE)
