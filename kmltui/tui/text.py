@@ -114,10 +114,10 @@ def rate(value: float | None) -> str:
 
 
 def short(value: float | None) -> str:
-    """A count to three digits from a hundred thousand on: ``27,608``, ``8.19M``."""
+    """A count to three digits from ten thousand on: ``9,327``, ``27.6k``, ``8.19M``."""
     if value is None:
         return ABSENT
-    return f"{value:,.0f}" if value < 99_999.5 else _three(value)
+    return f"{value:,.0f}" if value < 9_999.5 else _three(value)
 
 
 def _three(value: float) -> str:

@@ -47,7 +47,8 @@ def picture(snap_compare: Any) -> Picture:
                 await pilot.pause()
             if then is not None:
                 await then(pilot)
-                await pilot.pause()
+            for _ in range(3):  # a line that appears above the others moves them: that takes a second layout
+                await pilot.pause(0.02)
 
         return bool(snap_compare(app, terminal_size=size, run_before=before))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import QUERIES, Snapshot
-from kmltui.tui.draw.chart import Column, Columns, Rates, Window, highest
+from kmltui.tui.draw.chart import Column, Columns, Rates, Window, highest, nice
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, fit
@@ -76,7 +76,7 @@ def _throughput(
     for values in zip(*found, strict=True):
         known = [value[0] for value in values if value]
         columns.append((sum(known),) if known else None)
-    most = highest(columns)
+    most = nice(highest(columns)) if any(columns) else 0.0  # a round end of the scale moves seldom
     full = len(glyphs.levels) - 1
     result: list[tuple[str, str]] = []
     for position, column in enumerate(columns):

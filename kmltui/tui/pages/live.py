@@ -29,9 +29,10 @@ class LivePage(Page):
         view = frame.view
         cpus = max([spec.vcpus for spec in view.header.sessions] + [len(each.cpus) for each in view.sessions])
         layout = plan(canvas.width, canvas.height, cpus, self.chart, panes=min(len(view.sessions), 2))
+        # A run's first minute fills the charts; after that they show as much as the width has cells for, since a
+        # column that is complete every two seconds costs half of one that is complete every second.
         widest = 60 if layout.pane < 50 else 120 if layout.pane < 75 else 180
-        passed = next((length for length in WINDOWS_S[1:] if view.t_ns <= length * 1_000_000_000), widest)
-        self._shown_s = self.window_s or min(passed, widest)
+        self._shown_s = self.window_s or (60 if view.t_ns <= 60_000_000_000 else widest)
         lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, self._shown_s * 1_000_000_000)
         lines += verdict.draw(view, layout, canvas.glyphs)
         lines += _log(frame, layout, canvas)

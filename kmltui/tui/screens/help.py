@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import ClassVar
 
 from textual import events
@@ -45,26 +47,29 @@ class _HelpPage(ScrolledPage):
         entries = [(key_sign(binding), binding.tooltip or binding.description) for binding in self._bindings]
         if canvas.width >= 76:
             half = (len(entries) + 1) // 2
-            wide = (canvas.width - 2) // 2
-            pairs = [(entries[i], entries[i + half] if i + half < len(entries) else ("", "")) for i in range(half)]
+            room = (canvas.width - 2) // 2 - 14
+            left, right = (
+                [row for key, text in column for row in _wrapped(key, text, room)]
+                for column in (entries[:half], entries[half:])
+            )
             lines = [
-                line(
-                    (f" {a[0]:>10}  ", "key"),
-                    (f"{a[1]:<{wide - 13}.{wide - 13}}", "text"),
-                    (f"{b[0]:>10}  ", "key"),
-                    b[1],
-                )
-                for a, b in pairs
+                line((f" {a[0]:>10}  ", "key"), (f"{a[1]:<{room}} ", "text"), (f"{b[0]:>10}  ", "key"), b[1])
+                for a, b in zip_longest(left, right, fillvalue=("", ""))
             ]
         else:
-            lines = [line((f" {key:>10}  ", "key"), text) for key, text in entries]
+            rows = [row for key, text in entries for row in _wrapped(key, text, max(canvas.width - 13, 20))]
+            lines = [line((f" {key:>10}  ", "key"), text) for key, text in rows]
         lines += [(), self._glyph_line, ()]
         for term, meaning in TERMS:
-            room = max(canvas.width - 16, 20)
-            words = [meaning[i : i + room] for i in range(0, len(meaning), room)]
-            lines.append(line((f" {term:>12}  ", "strong"), words[0]))
-            lines += [line(" " * 15 + rest) for rest in words[1:]]
+            rows = _wrapped(term, meaning, max(canvas.width - 16, 20))
+            lines += [line((f" {head:>12}  ", "strong"), text) for head, text in rows]
         return lines
+
+
+def _wrapped(head: str, text: str, room: int) -> list[tuple[str, str]]:
+    """``text`` in lines of ``room`` cells, the first of them beside ``head``."""
+    first, *rest = wrap(text, room) or [""]
+    return [(head, first), *(("", more) for more in rest)]
 
 
 class HelpScreen(ModalScreen[None]):

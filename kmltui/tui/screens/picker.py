@@ -18,7 +18,9 @@ from kmltui.tui.controls import Choice, Library, RunRow
 from kmltui.tui.screens.dialogs import Ask, Prompt
 from kmltui.tui.text import clock, percent, size
 
-_COLUMNS = ("when", "name", "workload", "sessions", "result", "length", "size", "saved")
+_COLUMNS = ("when", "name", "result", "workload", "sessions", "length", "size", "saved")
+_NAME_ROOM = 33
+"""For the names that runs are given; a longer one of the user's own must not push the rest off a small screen."""
 
 
 class PickerScreen(Screen[None]):
@@ -151,12 +153,13 @@ class PickerScreen(Screen[None]):
 def _cells(row: RunRow) -> tuple[str, ...]:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_unix_ns / 1e9)) if row.created_unix_ns else ""
     saved = percent(-row.saved) if row.saved is not None else ""
+    name = printable(row.name)
     return (
         when,
-        printable(row.name),
+        name if len(name) <= _NAME_ROOM else f"{name[: _NAME_ROOM - 1]}…",
+        row.result,
         printable(row.workload),
         printable(row.sessions),
-        row.result,
         f"{clock(row.duration_ns):>7}",
         f"{size(row.size_bytes):>8}",
         f"{saved:>8}",

@@ -29,6 +29,10 @@ class Body(Lines):
             canvas.width, canvas.height = self.size.width, self.size.height
             self.show_lines(self.page.draw(self._frame, canvas))
 
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.redraw()
+
     def on_mouse_scroll_down(self) -> None:
         self.page.scroll(3)
         self.redraw()
