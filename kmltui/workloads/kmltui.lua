@@ -35,8 +35,9 @@ kmltui.now_us = now_us
 
 -- Messages ------------------------------------------------------------------------------------------------------
 
+-- One write for the whole line: threads share the stream, and each write of theirs is locked, but no more than that.
 local function send(format, ...)
-   io.stdout:write("kmltui ", string.format(format, ...), "\n")
+   io.stdout:write("kmltui " .. string.format(format, ...) .. "\n")
    io.stdout:flush()
 end
 kmltui.send = send
