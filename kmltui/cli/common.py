@@ -120,15 +120,20 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
     if out is None:
         yield sys.stdout.write
         return
-    temporary = out.with_name(f".{out.name}.part")
+    target = out.resolve()  # what a link points to is written, the link stays
+    whole = target.is_file() or not target.exists()
+    # A device or a pipe is written to: replacing it would take, say, /dev/null away from the whole machine.
+    temporary = target.with_name(f".{target.name}.part") if whole else target
     try:
-        with temporary.open("w") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             yield file.write
-        temporary.replace(out)
+        if whole:
+            temporary.replace(target)
     except OSError as error:
         fail(f"{out}: {error.strerror}", RUN_FAILED)
     finally:
-        temporary.unlink(missing_ok=True)
+        if whole:
+            temporary.unlink(missing_ok=True)
 
 
 def progress(what: str) -> Callable[[float], None]:

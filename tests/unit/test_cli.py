@@ -262,3 +262,32 @@ def test_a_run_that_cannot_be_recorded_says_where_and_why(home, how):
     assert f"{home}" in end.stderr
     assert "Not a directory" in end.stderr
     assert end.stderr.count("\n") == 1
+
+
+def test_a_device_or_a_pipe_is_written_to_and_never_replaced(kmltui, tmp_path):
+    recording = make_recording(tmp_path / "r.kmlrec")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert kmltui("export", recording, "--format", "jsonl", "--out", pipe)[0] == 0
+    assert os.read(reader, 65536).count(b"\n") == 3
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_link_keeps_pointing_to_what_is_written(kmltui, tmp_path):
+    recording = make_recording(tmp_path / "r.kmlrec")
+    target, link = tmp_path / "report.txt", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert kmltui("report", recording, "--out", link)[0] == 0
+    assert link.is_symlink()
+    assert "wisconsin" in target.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "r.kmlrec", "report.txt"]
+
+
+def test_a_report_in_a_directory_is_refused(kmltui, tmp_path):
+    recording = make_recording(tmp_path / "r.kmlrec")
+    status, _, err = kmltui("report", recording, "--out", tmp_path)
+    assert status == 1
+    assert f"{tmp_path}: Is a directory" in err
