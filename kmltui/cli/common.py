@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from cyclopts import Group
 
@@ -37,8 +38,25 @@ def fail(message: str, status: int = WRONG_USAGE) -> NoReturn:
 
 
 def on_terminal() -> bool:
-    """Whether a screen can be shown: both ends are a terminal."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether a screen can be shown: both ends are a terminal that can address its cells."""
+    return _is_terminal(sys.stdin) and _is_terminal(sys.stdout) and can_draw()
+
+
+def can_draw() -> bool:
+    """Whether the terminal takes cursor positions. Those of editors and of some CI systems say here that they do not."""
+    return os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # None: it was closed by who started us
+
+
+def need_terminal() -> None:
+    """Raises :class:`Failure` where no screen can be shown."""
+    if on_terminal():
+        return
+    why = "" if can_draw() else f" that can place text; TERM={os.environ['TERM']} says that this one cannot"
+    fail(f"the screen needs a terminal{why}; 'kmltui report' prints the figures, 'kmltui export' the samples")
 
 
 def print_json(value: Any) -> None:

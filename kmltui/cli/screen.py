@@ -124,7 +124,7 @@ def _farewell(path: Path, entry: RunEntry | None, result: ViewerResult) -> int:
 
 def watch_path(path: Path, *, fps: float | None = None) -> int:
     """The screen on a recording: live if its run goes on, else as a replay."""
-    _need_terminal()
+    common.need_terminal()
     entry = _entry_of(path)
     if entry is not None:
         return watch_run(entry, fps=fps)
@@ -138,6 +138,8 @@ def watch_stream(*, fps: float | None = None) -> int:
 
     if sys.stdin.isatty():
         fail("watch -: expects a stream on standard input: ssh HOST kmltui stream RUN | kmltui watch -")
+    if not common.can_draw():
+        common.need_terminal()
     try:
         terminal = os.open("/dev/tty", os.O_RDWR)
     except OSError:
@@ -157,7 +159,7 @@ def replay(path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: flo
     """The screen on a finished recording, from its start or from ``at_ns``."""
     from kmltui.tui.app import run_viewer
 
-    _need_terminal()
+    common.need_terminal()
     with opened(path) as reader:
         run_viewer(reader, None, mode="replay", at_ns=at_ns, speed=speed, fps=fps)
     return DONE
@@ -170,11 +172,6 @@ def replay_or_report(path: Path) -> int:
     from kmltui.cli.view import report
 
     return report(str(path))
-
-
-def _need_terminal() -> None:
-    if not common.on_terminal():
-        fail("the screen needs a terminal; 'kmltui report' prints the figures, 'kmltui export' the samples")
 
 
 class RunLibrary:

@@ -291,3 +291,15 @@ def test_a_report_in_a_directory_is_refused(kmltui, tmp_path):
     status, _, err = kmltui("report", recording, "--out", tmp_path)
     assert status == 1
     assert f"{tmp_path}: Is a directory" in err
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_place_text_gets_no_screen(kmltui, home, monkeypatch, term):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(common, "_is_terminal", lambda stream: True)
+    make_recording(home / "state/runs/a.kmlrec", name="a")
+    for command in ("replay", "watch"):
+        status, _, err = kmltui(command, "a")
+        assert status == 2
+        assert f"TERM={term}" in err
+        assert "'kmltui report'" in err
