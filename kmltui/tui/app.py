@@ -166,7 +166,8 @@ class ViewerApp(KmltuiApp[ViewerResult]):
     def on_frame_ready(self, message: FrameReady) -> None:
         self._measure()
         self.main.show_frame(message.frame)
-        self.feed.taken()
+        # The next frame may come when this one has been painted: a slow machine drops frames, it does not queue them.
+        self.call_after_refresh(self.feed.taken)
 
     def _measure(self) -> None:
         """The viewer's own CPU use over the last ten seconds or so: it changes seldom, as it costs to show it."""

@@ -64,7 +64,7 @@ class Terminal:
 
     def read(self, seconds: float = 0.0, *, until: Callable[[Terminal], bool] | None = None) -> None:
         """Take what is sent, for some seconds or until something is seen; fails when it is not seen."""
-        end = time.monotonic() + (20.0 if until else seconds)
+        end = time.monotonic() + (45.0 if until else seconds)
         while time.monotonic() < end:
             if until is not None and until(self):
                 return
