@@ -39,15 +39,16 @@ def fail(message: str, status: int = WRONG_USAGE) -> NoReturn:
 
 def on_terminal() -> bool:
     """Whether a screen can be shown: both ends are a terminal that can address its cells."""
-    return _is_terminal(sys.stdin) and _is_terminal(sys.stdout) and can_draw()
+    return is_terminal(sys.stdin) and is_terminal(sys.stdout) and can_draw()
 
 
 def can_draw() -> bool:
-    """Whether the terminal takes cursor positions. Those of editors and of some CI systems say here that they do not."""
+    """Whether the terminal takes cursor positions. Those of editors and CI systems often say that they do not."""
     return os.environ.get("TERM") not in ("dumb", "unknown")
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal."""
     return stream is not None and stream.isatty()  # None: it was closed by who started us
 
 

@@ -289,7 +289,7 @@ def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = 
     """
     from kmltui.sessions.console import run_shell
 
-    if not common.on_terminal():
+    if not (common.is_terminal(sys.stdin) and common.is_terminal(sys.stdout)):
         fail("guest shell needs a terminal; for one command there is 'kmltui guest exec -- COMMAND'")
     spec = _prepared(_session_spec(session, cpus, image, accel))
     return _in_guest(lambda: asyncio.run(run_shell(spec)))

@@ -296,7 +296,7 @@ def test_a_report_in_a_directory_is_refused(kmltui, tmp_path):
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 def test_a_terminal_that_cannot_place_text_gets_no_screen(kmltui, home, monkeypatch, term):
     monkeypatch.setenv("TERM", term)
-    monkeypatch.setattr(common, "_is_terminal", lambda stream: True)
+    monkeypatch.setattr(common, "is_terminal", lambda stream: True)
     make_recording(home / "state/runs/a.kmlrec", name="a")
     for command in ("replay", "watch"):
         status, _, err = kmltui(command, "a")
