@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Flag = Parameter(negative="")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
-DEMO_LOOPS = 20
-"""About a minute of Wisconsin for two emulated guests on a small machine."""
+DEMO_LOOPS = 40
+"""About half a minute of Wisconsin for two emulated guests on a small machine."""
 
 
 def demo(*, loops: int = DEMO_LOOPS) -> int:

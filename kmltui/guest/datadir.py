@@ -7,12 +7,16 @@ from pathlib import Path
 
 from kmltui.guest.accel import choose
 from kmltui.guest.channel import Channel, SpawnFlag
+from kmltui.guest.declared import WORKLOADS
 from kmltui.guest.errors import GuestError, ImageError
 from kmltui.guest.progress import Step
 from kmltui.guest.qemu import Vm, VmConfig
 
 _LIMIT_S = 300
 """For a boot and the bootstrap under emulation on a machine that is busy."""
+
+TABLES = ("kmltui.lua", "wisconsin.lua")
+"""The workload's own script makes its tables; the last one is run."""
 
 _SCRIPT = r"""
 set -e
@@ -35,12 +39,26 @@ done
 } | /usr/sbin/mariadbd --no-defaults --bootstrap --user=root --datadir=/var/lib/mysql --basedir=/usr \
     --innodb-log-file-size=16M --innodb-use-native-aio=0 --innodb-flush-method=fsync --skip-log-bin
 cd /
+mkdir -p /run/mysqld
+/usr/sbin/mariadbd --no-defaults --user=root --datadir=/var/lib/mysql --socket=/run/mysqld/mysqld.sock \
+    --skip-networking --innodb-log-file-size=16M --innodb-use-native-aio=0 --innodb-flush-method=fsync \
+    --skip-log-bin 2>/run/mysqld/log &
+server=$!
+until /usr/bin/mariadb --no-defaults -S /run/mysqld/mysqld.sock -e "SELECT 1" >/dev/null 2>&1; do
+    kill -0 $server 2>/dev/null || { tail -n 5 /run/mysqld/log; exit 1; }
+    sleep 0.1
+done
+/usr/bin/sysbench --db-driver=mysql --mysql-socket=/run/mysqld/mysqld.sock --mysql-user=root --mysql-db=test \
+    /run/wisconsin.lua load
+kill $server
+wait $server
 tar -cf /run/data.tar var/lib/mysql
 """
 
 
 def make(kernel: Path, initrd: Path, archive: Path, step: Step) -> None:
-    """Write a tar file of ``var/lib/mysql`` to ``archive``: root logs in over the Unix socket, no password, no guests.
+    """Write a tar file of ``var/lib/mysql`` to ``archive``: root logs in over the Unix socket, no password, no guests;
+    the tables of the Wisconsin benchmark are in the database ``test``.
 
     Raises :class:`ImageError`. Boots a guest, for some ten seconds; must not be called in an event loop's thread.
     """
@@ -56,6 +74,8 @@ async def _make(kernel: Path, initrd: Path, archive: Path, step: Step) -> None:
             channel = Channel(*vm.control)
             await channel.hello()
             step.at(0.3)
+            for name in TABLES:
+                await channel.put(f"/run/{name}", (WORKLOADS / name).read_bytes(), 0o644)
             shell = await channel.spawn(["/bin/sh", "-s"], flags=SpawnFlag.STDIN)
             await shell.write(_SCRIPT.encode())
             await shell.close_stdin()

@@ -122,7 +122,8 @@ def _keys(parts: _Parts) -> dict[str, str]:
     shell = [package for package in parts.packages if package.name == BUSYBOX]
     kml = hash_of(kernel_key, shell, packing, hash_of_files(*ours, *layers.module_sources()))
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
-    data = hash_of(server, packing, hash_of_files(here / "datadir.py"))
+    tables = [WORKLOADS / name for name in datadir.TABLES]
+    data = hash_of(server, packing, hash_of_files(here / "datadir.py", *tables))
     return {
         "kernel": kernel_key,
         "base": base,

@@ -2,8 +2,9 @@
 --
 -- The Wisconsin benchmark as sql-bench runs it, for sysbench 1.0: its tables, phases and 24 statements.
 --
---    sysbench [connection options] --loops=N | --seconds=T [--engine=E] wisconsin.lua wisconsin
+--    sysbench [connection options] --loops=N | --seconds=T [--engine=E] [--tables=T] wisconsin.lua wisconsin
 --    sysbench [connection options] wisconsin.lua check
+--    sysbench [connection options] [--engine=E] wisconsin.lua load
 
 local ffi = require("ffi")
 local bit = require("bit")
@@ -13,6 +14,7 @@ sysbench.cmdline.options = {
    loops = { "How often each select is executed", 0 },
    seconds = { "Instead of loops: rounds of the ten selects until this time is over", 0 },
    engine = { "Storage engine of the tables", "MyISAM" },
+   tables = { "fresh: made and filled as part of the benchmark, ready: as load has left them", "fresh" },
 }
 
 -- Data ----------------------------------------------------------------------------------------------------------
@@ -168,7 +170,6 @@ end
 -- Phases --------------------------------------------------------------------------------------------------------
 
 local function create_tables()
-   kmltui.at("create", 0, 0)
    for _, t in ipairs(TABLES) do
       local columns = {}
       for i, name in ipairs(COLUMNS) do columns[i] = name .. (i <= 13 and " INT NOT NULL" or " CHAR(16) NOT NULL") end
@@ -196,7 +197,6 @@ local function insert_rows()
 end
 
 local function delete_rows()
-   kmltui.at("delete", 0, 0)
    connection:query("DELETE FROM Bprime WHERE unique2 >= 1000")
    kmltui.executed(0)
    expect_changed("the delete from Bprime", 9000)
@@ -247,14 +247,39 @@ local function wisconsin()
    connection = driver:connect()
    kmltui.prove_rings(connection)
    local executed = 0
-   kmltui.phase("create", create_tables)
-   kmltui.phase("insert", insert_rows)
-   kmltui.phase("delete", delete_rows)
+   if sysbench.opt.tables == "fresh" then
+      kmltui.phase("create", function()
+         kmltui.at("create", 0, 0)
+         create_tables()
+      end)
+      kmltui.phase("insert", insert_rows)
+      kmltui.phase("delete", function()
+         kmltui.at("delete", 0, 0)
+         delete_rows()
+      end)
+   end
    kmltui.phase("select", function()
       executed = loops > 0 and selects_by_loops(loops) or selects_by_time(seconds)
    end)
    kmltui.phase("change", change_rows)
    kmltui.done(executed + #CHANGES)
+end
+
+-- Makes the tables as the phases before the selects leave them, with many rows a statement: nothing is measured.
+local function load()
+   connection = sysbench.sql.driver():connect()
+   create_tables()
+   for seed, t in ipairs(TABLES) do
+      local unique1, rows = permutation(t.rows, seed), {}
+      for unique2 = 0, t.rows - 1 do
+         rows[#rows + 1] = "(" .. row_values(unique1[unique2 + 1], unique2, t.moduli) .. ")"
+         if #rows == 1000 then
+            connection:query(string.format("INSERT INTO %s VALUES %s", t.name, table.concat(rows, ",")))
+            rows = {}
+         end
+      end
+   end
+   delete_rows()
 end
 
 -- Checks the results: each select once more with a checksum of its result. Run after what is measured.
@@ -271,4 +296,4 @@ local function check()
    kmltui.done(#SELECTS)
 end
 
-sysbench.cmdline.commands = { wisconsin = { wisconsin }, check = { check } }
+sysbench.cmdline.commands = { wisconsin = { wisconsin }, check = { check }, load = { load } }

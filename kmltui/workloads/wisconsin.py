@@ -8,11 +8,14 @@ throughput in equal time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from kmltui.model import WorkloadSpec
 from kmltui.workloads.client import ProgressMessage
-from kmltui.workloads.declaration import Context, Option, Workload, WorkloadError
+from kmltui.workloads.declaration import Context, Option, UsageError, Workload, WorkloadError
 from kmltui.workloads.sysbench import put_scripts, run_script
 
 SCRIPT = "wisconsin.lua"
@@ -22,6 +25,9 @@ CHANGES = 14
 SELECT_COST = (250, 2100, 80, 210, 2600, 2350, 2480, 2350, 660, 66)
 INSERT_COST = 35
 """Microseconds of one select of each kind and of an insert, measured once with MyISAM; only for the progress bar."""
+
+LOADING = ("create", "insert", "delete")
+"""The phases that make and fill the tables; with ready ones they are left out."""
 
 
 class Wisconsin(Workload):
@@ -33,7 +39,7 @@ class Wisconsin(Workload):
     )
     bound = "either"
     default_loops = 100
-    options = (
+    options: ClassVar[tuple[Option, ...]] = (
         Option(
             "engine",
             "MyISAM",
@@ -46,6 +52,12 @@ class Wisconsin(Workload):
             "bytes of the server's send buffer: a smaller one makes more system calls for the same rows",
             minimum=1024,
             maximum=1_048_576,
+        ),
+        Option(
+            "tables",
+            "fresh",
+            "fresh: made and filled as part of the benchmark; ready: those in the guest image, so selects come at once",
+            choices=("fresh", "ready"),
         ),
     )
     phases: ClassVar[tuple[str, ...]] = ("create", "insert", "delete", "select", "change")
@@ -76,6 +88,20 @@ class Wisconsin(Workload):
         "update of string4, back",
     )
 
+    def spec(
+        self,
+        loops: int | None = None,
+        duration_s: float | None = None,
+        options: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+    ) -> WorkloadSpec:
+        spec = super().spec(loops, duration_s, options, command)
+        if spec.options["tables"] == "fresh":
+            return spec
+        if spec.options["engine"] != "MyISAM":
+            raise UsageError("the ready tables are MyISAM: leave out --tables ready for another --engine")
+        return replace(spec, phases=[phase for phase in spec.phases if phase not in LOADING])
+
     def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...]:
         return (f"--net-buffer-length={spec.options['net_buffer_length']}",)
 
@@ -89,7 +115,7 @@ class Wisconsin(Workload):
             ctx,
             SCRIPT,
             "wisconsin",
-            [bound, f"--engine={spec.options['engine']}"],
+            [bound, f"--engine={spec.options['engine']}", f"--tables={spec.options['tables']}"],
             fraction=lambda message: fraction_done(spec, message),
         )
         expected = len(SELECT_COST) * (spec.loops or 0) + CHANGES
@@ -107,6 +133,7 @@ def fraction_done(spec: WorkloadSpec, message: ProgressMessage) -> float | None:
     if not spec.loops:
         return None
     selects = sum(SELECT_COST) * spec.loops
+    loading = INSERTS * INSERT_COST if LOADING[0] in spec.phases else 0
     done = 0.0
     match message.phase:
         case "create":
@@ -115,12 +142,12 @@ def fraction_done(spec: WorkloadSpec, message: ProgressMessage) -> float | None:
             done = message.loop * INSERT_COST
         case "select":
             before = SELECT_COST[: message.statement - 1]
-            done = INSERTS * INSERT_COST + sum(before) * spec.loops + SELECT_COST[message.statement - 1] * message.loop
+            done = loading + sum(before) * spec.loops + SELECT_COST[message.statement - 1] * message.loop
         case "change":
-            done = INSERTS * INSERT_COST + selects
+            done = loading + selects
         case _:
-            done = INSERTS * INSERT_COST
-    return done / (INSERTS * INSERT_COST + selects)
+            done = loading
+    return done / (loading + selects)
 
 
 WORKLOADS = (Wisconsin(),)

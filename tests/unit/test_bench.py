@@ -49,6 +49,9 @@ class FakeSession:
 
     async def start(self, emit: Any, clock: Any) -> None:
         self.emit, self.clock = emit, clock
+
+    async def get(self, path: str) -> bytes:
+        raise FileNotFoundError(path)
         emit(State(t_ns=clock(), session=self.spec.name, state="booting"))
 
     async def sample(self, mark: str) -> None:

@@ -56,7 +56,7 @@ class TestDeclarations:
     def test_defaults_are_written_out_in_the_specification(self) -> None:
         spec = workloads.get("wisconsin").spec()
         assert spec.loops == 100 and spec.duration_s is None
-        assert spec.options == {"engine": "MyISAM", "net_buffer_length": "16384"}
+        assert spec.options == {"engine": "MyISAM", "net_buffer_length": "16384", "tables": "fresh"}
         assert len(spec.statements) == 24
 
     def test_a_duration_replaces_the_loops(self) -> None:
@@ -87,8 +87,17 @@ class TestDeclarations:
             wisconsin.spec(options={"net_buffer_length": "5"})
         with pytest.raises(UsageError, match="--net-buffer-length is a whole number, not '4k'"):
             wisconsin.spec(options={"net_buffer_length": "4k"})
-        with pytest.raises(UsageError, match=r"has no option --threads \(it has: --engine, --net-buffer-length\)"):
+        with pytest.raises(
+            UsageError, match=r"has no option --threads \(it has: --engine, --net-buffer-length, --tables\)"
+        ):
             wisconsin.spec(options={"threads": "4"})
+
+    def test_ready_tables_leave_the_loading_out(self) -> None:
+        wisconsin = workloads.get("wisconsin")
+        assert wisconsin.spec(options={"tables": "ready"}).phases == ["select", "change"]
+        assert wisconsin.spec().phases[0] == "create"
+        with pytest.raises(UsageError, match="ready tables are MyISAM"):
+            wisconsin.spec(options={"tables": "ready", "engine": "innodb"})
 
     def test_an_option_without_limits_takes_any_text(self) -> None:
         assert Option("note", "", "any").parse("Ünicode; rm -rf /") == "Ünicode; rm -rf /"
