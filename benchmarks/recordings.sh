@@ -16,7 +16,8 @@ mkdir -p "$to"
 kmltui bench --headless --exact --arms "$all" --workload syscalls --loops 20 --out "$to/bench-exact-syscalls.kmlrec"
 kmltui bench --headless --exact --arms "$all" --workload oltp_point_select --loops 5000 \
 	--out "$to/bench-exact-point-select.kmlrec"
-kmltui bench --headless --exact --arms "$all" --workload wisconsin --loops 5 --out "$to/bench-exact-wisconsin.kmlrec"
+kmltui bench --headless --exact --arms "$all" --workload wisconsin --tables ready --loops 20 \
+	--out "$to/bench-exact-wisconsin.kmlrec"
 kmltui run --headless --workload syscalls --out "$to/syscalls.kmlrec"
 kmltui run --headless --workload oltp_point_select --duration 60s --out "$to/point-select.kmlrec"
 kmltui run --headless --workload wisconsin --loops 1000 --out "$to/wisconsin.kmlrec"
