@@ -49,6 +49,9 @@ class KmltuiApp(App[ReturnType]):
     ]
 
     def __init__(self, *, theme: str | None = None, driver_class: type[Driver] | None = None) -> None:
+        for name in ("COLUMNS", "LINES"):
+            # Rich believes these rather than the terminal, Textual both in turn: it would lay out anew for ever.
+            os.environ.pop(name, None)
         no_color = "NO_COLOR" in os.environ
         super().__init__(driver_class=driver_class, ansi_color=True if no_color else None)
         for each in themes.load().values():
@@ -166,8 +169,7 @@ class ViewerApp(KmltuiApp[ViewerResult]):
     def on_frame_ready(self, message: FrameReady) -> None:
         self._measure()
         self.main.show_frame(message.frame)
-        # The next frame may come when this one has been painted: a slow machine drops frames, it does not queue them.
-        self.call_after_refresh(self.feed.taken)
+        self.feed.taken()
 
     def _measure(self) -> None:
         """The viewer's own CPU use over the last ten seconds or so: it changes seldom, as it costs to show it."""

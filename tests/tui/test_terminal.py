@@ -166,6 +166,13 @@ class TestATerminal:
             assert terminal.wait(limit=8) == "terminal-gone"
             assert before < 60
 
+    def test_the_terminal_knows_its_size_better_than_the_environment(self, live: Live, tmp_path: Path) -> None:
+        with opened(Terminal(live.path, tmp_path / "result", environ={"COLUMNS": "100", "LINES": "30"})) as terminal:
+            terminal.wait_for("REC 00:30")
+            terminal.wait_for("q quit")
+            os.kill(terminal.pid, signal.SIGTERM)
+            assert terminal.wait(limit=8) == "terminal-gone"
+
     @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
     def test_told_to_end_it_restores_the_terminal(self, live: Live, tmp_path: Path, number: signal.Signals) -> None:
         with opened(Terminal(live.path, tmp_path / "result")) as terminal:

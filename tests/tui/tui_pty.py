@@ -76,7 +76,8 @@ class Terminal:
                 self.output += data
                 self._stream.feed(data)
         if until is not None and not until(self):
-            raise AssertionError("never seen on the screen:\n" + "\n".join(self.screen.display))
+            seen = "\n".join(self.screen.display).strip() or repr(self.output[:2000])
+            raise AssertionError(f"never seen on the screen:\n{seen}")
 
     def shows(self, text: str) -> bool:
         return any(text in line for line in self.screen.display)
