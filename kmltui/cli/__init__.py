@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from kmltui import __version__
 from kmltui.cli import bench, common, guest, monitor, runs, setup, view
@@ -17,6 +17,8 @@ app = App(
     help="Kernel Mode Linux beside stock Linux, live in a terminal: what system calls cost MySQL.",
     help_on_error=False,
     result_action="return_value",
+    # A flag that is off and a text that is empty are no news; what else an omission means, the texts say.
+    default_parameter=Parameter(show_default=lambda value: str(value) if value not in (None, False, "") else None),
 )
 
 _RUNS: tuple[Callable[..., int], ...] = (

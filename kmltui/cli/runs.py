@@ -216,6 +216,8 @@ def session_specs(
 
     if accel not in ("auto", "kvm", "tcg"):
         fail(f"--accel {accel!r}: must be auto, kvm or tcg")
+    if image:
+        sessions.check_image(image, "--image")
     vcpus = cpus if cpus is not None else 2 if (psutil.cpu_count() or 1) >= 4 else 1
     if not 1 <= vcpus <= 64:
         fail(f"--cpus {vcpus}: must be between 1 and 64")

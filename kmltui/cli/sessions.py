@@ -95,7 +95,7 @@ def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
                     fail(f"{where}: a name has letters, digits, '.', '+', '_' and '-' only, 40 at most")
                 spec = replace(spec, name=value)
             case "image":
-                _image_parts(value, where)  # complains of a name that means none
+                check_image(value, where)
                 spec = replace(spec, image=value)
     if "kernel" in given or "suite" in given:
         spec = replace(spec, image=_image(given.get("suite"), given.get("kernel"), where))
@@ -144,6 +144,11 @@ def _distinctions(spec: SessionSpec, specs: Sequence[SessionSpec]) -> list[str]:
     if len({other.memory_bytes for other in specs}) > 1:
         words.append(f"{spec.memory_bytes >> 20}M")
     return words
+
+
+def check_image(image: str, where: str) -> None:
+    """Raises Failure for a name that means no image; found here, before a run is begun for it."""
+    _image_parts(image, where)
 
 
 def _image_parts(image: str, where: str) -> list[str]:

@@ -65,6 +65,8 @@ def make_recording(path, *, status="done", name="r1", session="stock"):
         (["run", "--sessions", "stock,kernel"], "'kernel' is not an arm"),
         (["run", "--sessions", "kml,kml"], "name each arm once"),
         (["run", "--accel", "xen"], "must be auto, kvm or tcg"),
+        (["run", "--image", "potato"], "--image: 'potato' does not name an image"),
+        (["bench", "--image", "bookworm/9"], "choose one of 6.1, 6.12"),
         (["run", "--engine", "csv"], "--engine is one of MyISAM, InnoDB"),
         (["run", "--colour", "red"], "no option --colour"),
         (["run", "--name", "a/b"], "--name"),

@@ -20,8 +20,8 @@ def draw(frame: Frame, cells: int, glyphs: Glyphs, viewer_share: float | None = 
     engine = view.workload.options.get("engine")
     if engine:
         parts.append(line((f" {glyphs.dot} {printable(engine)}", "muted")))
-    if view.workload.loops:
-        parts.append(line((f" {glyphs.dot} {view.workload.loops:,} loops", "muted")))
+    if loops := view.workload.loops:
+        parts.append(line((f" {glyphs.dot} {loops:,} loop{'s' if loops > 1 else ''}", "muted")))
     cost = _cost(view, viewer_share)
     if cost:
         parts.append(line((f" {glyphs.dot} {cost}", "faint")))
