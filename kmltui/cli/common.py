@@ -92,6 +92,12 @@ def positive_seconds(text: str, what: str) -> float:
     return value
 
 
+def check_fps(fps: float | None) -> None:
+    """Raises :class:`Failure` for a rate that is none."""
+    if fps is not None and not 0.1 <= fps <= 60:
+        fail(f"--fps {fps}: must be between 0.1 and 60")
+
+
 def check_run_options(sample_rate: float, name: str | None, out: Path | None) -> None:
     """What every command that makes a recording takes. Raises :class:`Failure`."""
     if not 0.1 <= sample_rate <= 100:

@@ -242,6 +242,7 @@ def watch(
     fps:
         Pictures a second at most (default: adapts itself to the terminal).
     """
+    common.check_fps(fps)
     if which == "-":
         return screen.watch_stream(fps=fps)
     return screen.watch_path(common.find_recording(which), fps=fps)

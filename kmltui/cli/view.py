@@ -38,6 +38,7 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
         Pictures a second at most (default: adapts itself to the terminal).
     """
     _check_speed(speed)
+    common.check_fps(fps)
     at_ns = round(common.seconds(at) * 1e9) if at is not None else None
     path = common.find_recording(file, shipped=file is None)
     return screen.replay(path, at_ns=at_ns, speed=speed, fps=fps)

@@ -81,6 +81,8 @@ def make_recording(path, *, status="done", name="r1", session="stock"):
         (["report", "/nowhere/x.kmlrec"], "no such file"),
         (["replay", "/nowhere/x.kmlrec"], "no such file"),
         (["replay", "--speed", "1000"], "between 0.25 and 64"),
+        (["replay", "--fps", "0"], "between 0.1 and 60"),
+        (["watch", "--fps", "nan"], "between 0.1 and 60"),
         (["frobnicate"], "frobnicate"),
     ],
 )
