@@ -13,10 +13,10 @@ all=stock,stock+libc,stock+idt,kml
 kmltui() { "$python" -m kmltui "$@"; }
 
 mkdir -p "$to"
-kmltui bench --headless --exact --arms "$all" --workload syscalls --loops 20 --out "$to/bench-exact-syscalls.kmlrec"
-kmltui bench --headless --exact --arms "$all" --workload oltp_point_select --loops 5000 \
+kmltui bench --headless --exact --arms "$all" --workload syscalls --loops 5 --out "$to/bench-exact-syscalls.kmlrec"
+kmltui bench --headless --exact --arms "$all" --workload oltp_point_select --loops 2000 \
 	--out "$to/bench-exact-point-select.kmlrec"
-kmltui bench --headless --exact --arms "$all" --workload wisconsin --tables ready --loops 20 \
+kmltui bench --headless --exact --arms "$all" --workload wisconsin --tables ready --loops 5 \
 	--out "$to/bench-exact-wisconsin.kmlrec"
 kmltui run --headless --workload syscalls --out "$to/syscalls.kmlrec"
 kmltui run --headless --workload oltp_point_select --duration 60s --out "$to/point-select.kmlrec"
