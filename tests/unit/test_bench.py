@@ -49,10 +49,10 @@ class FakeSession:
 
     async def start(self, emit: Any, clock: Any) -> None:
         self.emit, self.clock = emit, clock
+        emit(State(t_ns=clock(), session=self.spec.name, state="booting"))
 
     async def get(self, path: str) -> bytes:
         raise FileNotFoundError(path)
-        emit(State(t_ns=clock(), session=self.spec.name, state="booting"))
 
     async def sample(self, mark: str) -> None:
         self.emit(Sample(t_ns=self.clock(), session=self.spec.name, mono_ns=1, mark=mark))
