@@ -156,6 +156,13 @@ def _exact(summary: Summary, total: Comparison, found: dict[str, Comparison]) ->
     split_text = f" ({', '.join(parts)})" if parts else ""
     saved = total.saved or 0.0
     work = " a query" if summary.per_query else " for the same work"
+    if total.interval is not None and not total.shown:
+        low, high = (100 * bound for bound in total.interval)
+        return (
+            f"No difference in instructions is shown between {subject} and {other}{work}: saved {100 * saved:.2f} %,"
+            f" 95 % interval {low:.2f} to {high:.2f} %, {summary.run.pairs} pairs of runs{split_text}; each run is"
+            " counted exactly, but they differ from one another by more."
+        )
     spread = ""
     if total.interval is not None:
         low, high = sorted(bound if saved >= 0 else -bound for bound in total.interval)

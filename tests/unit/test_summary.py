@@ -262,10 +262,6 @@ class TestVerdict:
         assert summary.exact
         assert "executed 20.00 % fewer instructions" in summary.verdict and "kernel -60.0 %" in summary.verdict
 
-
-def _more(group: GroupCpu, seconds: float) -> GroupCpu:
-    return GroupCpu(group.usage_us + round(seconds * 1e6), group.user_us, group.system_us)
-
     def test_any_program_s_cpu_time_is_compared(self) -> None:
         run = [record for record in two_sessions(90) if not isinstance(record, Progress | Status)]
         for session in ("stock", "kml"):
@@ -285,6 +281,10 @@ def _more(group: GroupCpu, seconds: float) -> GroupCpu:
         counted = summary.sessions["kml"].instructions
         assert counted is not None and (counted.total, counted.user, counted.system) == (4200, 3000, 1200)
         assert summary.exact and summary.comparisons["kml"]["instructions.system"].saved == pytest.approx(0.2)
+
+
+def _more(group: GroupCpu, seconds: float) -> GroupCpu:
+    return GroupCpu(group.usage_us + round(seconds * 1e6), group.user_us, group.system_us)
 
 
 class TestBench:

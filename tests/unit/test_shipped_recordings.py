@@ -1,0 +1,46 @@
+"""The recordings that ship with kmltui: whole, ended in order, and with verdicts that their intervals bear out."""
+
+from pathlib import Path
+
+import pytest
+
+from kmltui import paths
+from kmltui.analysis.report import render
+from kmltui.analysis.summary import Summary, summarise
+from kmltui.recording import Reader
+
+RECORDINGS = sorted(paths.data_dir("recordings").glob("*.kmlrec"))
+
+
+def summary_of(path: Path) -> Summary:
+    with Reader.open(path) as reader:
+        assert reader.ended and not reader.damaged
+        return summarise(reader.records())
+
+
+def test_there_are_some() -> None:
+    assert any(path.name.startswith("wisconsin") for path in RECORDINGS)
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+def test_every_session_did_its_work_in_the_ring_it_claims(path: Path) -> None:
+    summary = summary_of(path)
+    assert summary.run.complete
+    for session in summary.sessions.values():
+        assert session.ring == (0 if session.arm == "kml" else 3)
+        assert not session.failed_proofs
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+def test_a_difference_is_claimed_only_where_the_interval_leaves_zero_out(path: Path) -> None:
+    summary = summary_of(path)
+    total = summary.comparisons.get(summary.compared or "", {}).get("instructions.total")
+    if total is not None and total.interval is not None and "getppid" not in summary.verdict:
+        low, high = total.interval
+        assert summary.verdict.startswith("No difference") == (low <= 0 <= high)
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("form", ["text", "markdown", "json", "html"])
+def test_every_report_of_them_can_be_made(path: Path, form: str) -> None:
+    assert render(summary_of(path), form)
