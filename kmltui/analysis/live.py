@@ -71,6 +71,8 @@ class LiveState:
                 self._gaps.append(record)
             case End():
                 self._end = record
+            case Log(source="agent"):
+                pass  # lists for programs (where calls have trapped), not for people
             case Log():
                 self._logs.append(record)
                 if (session := self._sessions.get(record.session)) and record.source in ("console", "server"):
@@ -292,7 +294,7 @@ class _Session:
         calls, rates = _calls(first, last, elapsed, usage if totals else _Usage())
         return SessionView(
             name=self.spec.name,
-            arm=self.spec.arm,
+            arm=self.spec.arm if self.spec.kind != "local" else "",
             state=self.state,
             since_ns=self.since_ns,
             cpus=_cpus(first, last),

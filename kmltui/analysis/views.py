@@ -75,6 +75,7 @@ class SessionView(Struct, frozen=True, kw_only=True):
 
     name: str
     arm: str
+    """Empty for this machine itself, which has none."""
     state: State
     since_ns: int = 0
     """When the session came into that state; the record may be a later one that only tells how far it is."""

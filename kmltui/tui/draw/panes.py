@@ -139,7 +139,7 @@ def _title_tail(session: SessionView, glyphs: Glyphs, room: int) -> Line:
     rings = {proof.value.partition(" ")[0] for proof in session.proofs if proof.name == "ring"}
     if rings:
         parts.append((f"ring {printable('/'.join(sorted(rings)))} ", "muted"))
-    if session.arm != session.name:
+    if session.arm and session.arm != session.name:
         parts.append((f"{glyphs.dot} {session.arm} ", "muted"))
     state = session.state.state
     sign, role = {"done": (glyphs.done, "good"), "running": (glyphs.play, "muted")}.get(state, (glyphs.busy, "warn"))
