@@ -61,8 +61,8 @@ class LiveState:
 
     def add(self, record: Record) -> None:
         """Take the next record. One of a session that the header does not name is left out."""
-        if isinstance(record, Header):
-            return
+        if isinstance(record, Header) or (isinstance(record, Log) and record.source == "agent"):
+            return  # the agent's lines are lists for programs (where calls have trapped), not for people
         self.t_ns = max(self.t_ns, record.t_ns)
         match record:
             case Mark():
@@ -71,8 +71,6 @@ class LiveState:
                 self._gaps.append(record)
             case End():
                 self._end = record
-            case Log(source="agent"):
-                pass  # lists for programs (where calls have trapped), not for people
             case Log():
                 self._logs.append(record)
                 if (session := self._sessions.get(record.session)) and record.source in ("console", "server"):
