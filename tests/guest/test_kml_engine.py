@@ -26,6 +26,8 @@ SOURCES = Path(__file__).parent / "programs"
 LIBRARY = Path(str(resources.files("kmltui.kml"))) / "libkmlkernel"
 WHERE = "/trusted/test"
 GETPGRP, GETSID = 111, 124
+NMI = 2
+NMI_LIMIT_S = 120
 ARMS = ("stock", "stock+libc", "stock+idt", "kml")
 
 
@@ -233,9 +235,13 @@ class TestWildPrograms:
         try:
             for name, rounds in (("stacks", "40000"), ("state", "20000"), ("faults", "40"), ("wild", "")):
                 assert "all right" in await run(guest, programs, name, *filter(None, [rounds]))
+            # An NMI of the host's takes a while to arrive, and these programs are in ring 0 for a part of their time
+            # only: go on, with one that is there for most of it, until one has been hit.
+            async with asyncio.timeout(NMI_LIMIT_S):
+                while not (await counters(guest)).demotions_vector.get(NMI):
+                    assert "all right" in await run(guest, programs, "count", "2", "200000", "0")
         finally:
             task.cancel()
-        assert (await counters(guest)).demotions_vector.get(2, 0) > 0, "no NMI has hit a process in ring 0"
 
     async def test_cpus_come_and_go_under_them(self, boot: Boot, programs: dict[str, bytes]) -> None:
         guest = await boot("kml", vcpus=4)
