@@ -245,17 +245,22 @@ class _Pen:
 
     def draw(self, runs: dict[str, list[Run]], width: int) -> str:
         parts: list[str] = []
-        # The style that is set already comes first.
-        for style in sorted(runs, key=lambda style: (style != self._style, _look(style)[1:], style)):
+        while runs:
+            style = min(runs, key=lambda style: self._distance(style, runs[style]))
             parts.append(_transition(self._style, style))
             self._style = style
-            for run in _by_nearness(runs[style], self._x, self._y):
+            for run in _by_nearness(runs.pop(style), self._x, self._y):
                 if (run.x, run.y) != (self._x, self._y):
                     parts.append(_move(self._x, self._y, run.x, run.y))
                 parts.append(run.text)
                 # After the last column terminals differ in where the cursor is: nothing is derived from it.
                 self._x, self._y = (run.end, run.y) if run.end < width else (-1, -1)
         return "".join(parts)
+
+    def _distance(self, style: str, runs: list[Run]) -> int:
+        """Bytes to the nearest cells of this style."""
+        change = len(_transition(self._style, style))
+        return change + min(_cost(self._x, self._y, run) for run in runs[:_MOST_SORTED])
 
 
 _MOST_SORTED = 48
@@ -271,18 +276,19 @@ def _by_nearness(runs: list[Run], x: int, y: int) -> Iterator[Run]:
     while rest:
         best, least = 0, 99
         for index, run in enumerate(rest):
-            down, right = run.y - y, run.x - x
-            # About the bytes of the movement: see _move.
-            cost = (0 if not down else 3 if down in (1, -1) else 4) + (
-                0 if not right else -right if -4 <= right < 0 else 3 if right == 1 else 4 if -9 <= right <= 9 else 5
-            )
+            cost = _cost(x, y, run)
             if cost < least:
                 best, least = index, cost
-                if cost <= 3:
+                if cost <= 2:
                     break
         run = rest.pop(best)
         x, y = run.end, run.y
         yield run
+
+
+def _cost(x: int, y: int, run: Run) -> int:
+    """About the bytes of the movement to a run: see _move."""
+    return len(_vertical(run.y - y)) + len(_horizontal(run.x - x))
 
 
 def _move(x: int, y: int, to_x: int, to_y: int) -> str:
@@ -290,19 +296,27 @@ def _move(x: int, y: int, to_x: int, to_y: int) -> str:
     absolute = f"\x1b[{to_y + 1};{to_x + 1}H" if to_x else f"\x1b[{to_y + 1}H"
     if x < 0:
         return absolute
-    down = to_y - y
-    vertical = "" if not down else f"\x1b[{'' if abs(down) == 1 else abs(down)}{'B' if down > 0 else 'A'}"
-    right = to_x - x
-    if not right:
-        horizontal = ""
-    elif not to_x:
-        horizontal = "\r"
-    elif right > 0:
-        horizontal = f"\x1b[{'' if right == 1 else right}C"
-    else:
-        horizontal = "\b" * -right if right >= -4 else f"\x1b[{-right}D"
-    relative = vertical + horizontal
+    relative = _vertical(to_y - y) + (_horizontal(to_x - x) if to_x else "\r")
     return relative if len(relative) < len(absolute) else absolute
+
+
+@lru_cache(512)
+def _vertical(down: int) -> str:
+    """To another row, in the same column. VT and RI scroll only at the screen's edges, which nothing moves beyond; the
+    terminal driver, which makes CR LF of LF, leaves VT as it is."""
+    if 0 <= down <= 3:
+        return "\v" * down
+    if down == -1:
+        return "\x1bM"
+    return f"\x1b[{abs(down)}{'B' if down > 0 else 'A'}"
+
+
+@lru_cache(2048)
+def _horizontal(right: int) -> str:
+    """To another column, in the same row."""
+    if -4 <= right <= 0:
+        return "\b" * -right
+    return f"\x1b[{'' if right == 1 else abs(right)}{'C' if right > 0 else 'D'}"
 
 
 _Look = tuple[str, str, frozenset[str]]
