@@ -27,7 +27,9 @@ CHUNK_NS = 60_000_000_000
 MAX_TEXT = 32 << 10
 """A longer log line is cut (characters)."""
 
-_RESERVE_BYTES = 128 << 10
+_RESERVE_BYTES = (128 << 10, 32 << 10, 8 << 10)
+"""What is reserved for the end of the run on a disk that fills up: the most that there is room for."""
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -243,9 +245,12 @@ def _spare_file(directory: Path) -> IO[bytes] | None:
         spare: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
     except OSError:
         return None
-    try:
-        os.posix_fallocate(spare.fileno(), 0, _RESERVE_BYTES)
-    except OSError:
-        spare.close()
-        return None
-    return spare
+    for size in _RESERVE_BYTES:
+        try:
+            os.posix_fallocate(spare.fileno(), 0, size)
+        except OSError:
+            spare.truncate(0)  # what was reserved before it failed
+            continue
+        return spare
+    spare.close()
+    return None

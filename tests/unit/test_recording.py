@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import signal
@@ -325,6 +326,23 @@ class TestFullDisk:
         assert found[-1] == run[-1]
         entry = library.entry(path)
         assert entry.state == "done" and not entry.torn
+
+    @pytest.mark.parametrize("size_kib", [64, 256])
+    def test_on_a_real_disk_of_that_size_the_end_is_there(self, tmp_path: Path, size_kib: int) -> None:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(tmp_path)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("only root can mount a small disk")
+        try:
+            path, run = tmp_path / "a.kmlrec", a_run(3000)
+            writer = Writer.create(path, HEADER)
+            for record in run:
+                with contextlib.suppress(RecordingFull):
+                    writer.append(record)
+            assert writer.full
+            writer.close()
+            assert read(path)[-1] == run[-1]
+        finally:
+            subprocess.run(["umount", str(tmp_path)], check=True)
 
     def test_a_real_limit_of_the_file_size_is_the_same(self, tmp_path: Path) -> None:
         path = tmp_path / "a.kmlrec"
