@@ -5,6 +5,9 @@
 Each kernel (default: 6.1 and 6.12) is booted in QEMU with one instruction a nanosecond (``-icount shift=0``), in each
 arm, and runs ``kml_calls.c``. The figures are the same from run to run and from machine to machine, up to the build of
 the kernel. They are instructions, not time: a trap that hardware needs a hundred cycles for is one instruction here.
+
+Then it does point selects and the Wisconsin benchmark, as an exact bench: without the module, in arm stock, with
+redirected interrupts, and with KML. Counted is the whole guest.
 """
 
 from __future__ import annotations
@@ -16,15 +19,26 @@ import tempfile
 import time
 from pathlib import Path
 
+from kmltui import workloads
+from kmltui.analysis.summary import Summary, summarise
 from kmltui.guest import plugin
 from kmltui.guest.image import Image, ensure_image
 from kmltui.guest.progress import Progress
 from kmltui.guest.spec import make_spec
-from kmltui.model import SessionSpec
+from kmltui.model import Arm, Record, SessionSpec
+from kmltui.runner.bench import Bench
+from kmltui.runner.run import Plan
+from kmltui.sessions.exact import ExactGuestSession
 from kmltui.sessions.guest import GuestSession
+from kmltui.sessions.protocol import Clock, Emit
 
 PROGRAM = "/trusted/benchmark/kml_calls"
 NO_SAMPLES_NS = 10**15
+PAIRS = 3
+WORK: tuple[tuple[str, int, dict[str, str]], ...] = (
+    ("oltp_point_select", 2000, {}),
+    ("wisconsin", 5, {"tables": "ready"}),
+)
 
 Figures = dict[str, float]
 """Instructions a call, by name."""
@@ -75,6 +89,57 @@ async def measure(image: Image, program: bytes) -> dict[str, Figures]:
     return result
 
 
+class NoModule(ExactGuestSession):
+    """A stock session without the module: nobody counts its system calls."""
+
+    async def start(self, emit: Emit, clock: Clock) -> None:
+        await super().start(emit, clock)
+        await run(self, "/bin/sh", "-c", "rmmod kml")
+
+
+NONE = "no-module"
+ARMS: dict[str, Arm] = {NONE: "stock", "stock": "stock", "stock-idt": "stock+idt", "kml": "kml"}
+
+
+async def work(image: Image, name: str, loops: int, options: dict[str, str]) -> Summary:
+    """An exact bench of a workload in all of :data:`ARMS`."""
+    specs = [
+        SessionSpec(name=session, arm=arm, image=image.name, exact=True, accel="tcg") for session, arm in ARMS.items()
+    ]
+    with tempfile.TemporaryDirectory() as directory:
+        plan = Plan(
+            workload=workloads.get(name).spec(loops=loops, options=options),
+            sessions=specs,
+            out=Path(directory) / "bench.kmlrec",
+            pairs=PAIRS,
+        )
+        records: list[Record] = []
+        bench = Bench(
+            plan, [records.append], lambda spec, ns: (NoModule if spec.name == NONE else ExactGuestSession)(spec, ns)
+        )
+        outcome = await bench.execute()
+    if outcome.status != "done":
+        raise SystemExit(f"{name}: {outcome.reason}")
+    return summarise(records)
+
+
+def report_work(name: str, summary: Summary) -> None:
+    sessions = summary.sessions
+    base = sessions["stock"].instructions
+    none, idt, kml = (sessions[name].instructions for name in (NONE, "stock-idt", "kml"))
+    assert base and none and idt and kml
+    print(f"{name}: instructions of the whole guest, means of {PAIRS}")
+    line("counting: stock / no module", base.total, none.total, "the same without the module", "at most 1.005")
+    line("redirected interrupts: stock+idt / stock", idt.total, base.total, "arm stock")
+    line("KML: kml / stock", kml.total, base.total, "arm stock")
+    line("KML, kernel instructions alone", kml.system, base.system, "arm stock")
+    of_kml = sessions["kml"]
+    assert of_kml.syscalls and of_kml.demotions is not None
+    direct, trap = of_kml.syscalls.direct, of_kml.syscalls.trap
+    print(f"  {'system calls, direct and trapped (all programs)':<44}{direct:9.0f}{trap:9.0f}")
+    print(f"  {'elevations; demotions':<44}{of_kml.elevations:9.0f}{of_kml.demotions:9.0f}\n")
+
+
 def line(title: str, new: float, old: float, of: str, promise: str = "") -> None:
     print(f"  {title:<44}{new:9.1f}{old:9.1f}  {new / old:6.3f} of {of}{promise and '   promised: ' + promise}")
 
@@ -103,6 +168,8 @@ def main() -> None:
     for kernel in parser.parse_args().kernels:
         image = ensure_image(make_spec(kernel=kernel), progress)
         report(f"Linux {image.manifest.kernel_release}", asyncio.run(measure(image, program)))
+        for name, loops, settings in WORK:
+            report_work(name, asyncio.run(work(image, name, loops, settings)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 ``stock`` and ``kml`` are shared by all tests that ask for them and must be left as they were found. ``boot`` starts
 guests for one test. After each test the kernel's messages are read: a warning, bug, oops or lockup fails the test.
 
-``KMLTUI_TEST_KERNELS`` (default ``6.1``) names the kernels to run the tests on, separated by spaces.
+``KMLTUI_TEST_KERNELS`` (default ``6.1``) names the kernels to run the tests on, separated by spaces, each with
+``/generic`` behind it for the flavour that is not the cloud's.
 """
 
 from __future__ import annotations
@@ -168,7 +169,8 @@ def image(kernel: str) -> Image:
         if progress.ended:
             print(f"{progress.step}: {progress.elapsed_s:.1f} s")
 
-    return ensure_image(make_spec(kernel=kernel, tools=True), report)
+    version, _, flavour = kernel.partition("/")
+    return ensure_image(make_spec(kernel=version, flavour=flavour or "cloud", tools=True), report)
 
 
 class _Shared:
