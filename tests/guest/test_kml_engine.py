@@ -243,20 +243,44 @@ class TestWildPrograms:
         finally:
             task.cancel()
 
-    async def test_cpus_come_and_go_under_them(self, boot: Boot, programs: dict[str, bytes]) -> None:
-        guest = await boot("kml", vcpus=4)
+    @pytest.mark.parametrize("vcpus", [4, 8])
+    async def test_cpus_come_and_go_under_them(self, boot: Boot, programs: dict[str, bytes], vcpus: int) -> None:
+        guest = await boot("kml", vcpus=vcpus)
         await install(guest, programs, "state")
         script = (
-            f'for i in 1 2 3 4; do {WHERE}/state 4000 & p="$p $!"; done; cd /sys/devices/system/cpu;'
+            f'for i in $(seq {vcpus}); do {WHERE}/state 4000 & p="$p $!"; done; cd /sys/devices/system/cpu;'
+            f"others=$(seq {vcpus - 1});"
             "for i in 1 2 3 4; do"
-            " for c in 1 2 3; do echo 0 > cpu$c/online; done; for c in 3 1 2; do echo 1 > cpu$c/online; done; "
+            " for c in $others; do echo 0 > cpu$c/online; done; for c in $others; do echo 1 > cpu$c/online; done; "
             "done; for x in $p; do wait $x || exit 1; done"
         )
         result = await guest.run(["/bin/sh", "-c", script], elevated=False, limit_s=300)
         assert result.status == 0, result.stdout
         await install(guest, programs, "attached")
-        everywhere = await sh(guest, f"for c in 0 1 2 3; do taskset -c $c {WHERE}/attached; done")
-        assert everywhere.split("\n")[:4] == ["ring 0"] * 4
+        everywhere = await sh(guest, f"for c in $(seq 0 {vcpus - 1}); do taskset -c $c {WHERE}/attached; done")
+        assert everywhere.split("\n")[:vcpus] == ["ring 0"] * vcpus
+
+    async def test_the_machine_sleeps_and_wakes_under_them(self, boot: Boot, programs: dict[str, bytes]) -> None:
+        """Suspend to memory: the firmware and the kernel set up every CPU anew."""
+        guest = await boot("kml", vcpus=2)
+        if "mem" not in await sh(guest, "cat /sys/power/state"):
+            pytest.skip("this kernel cannot suspend to memory")
+        await install(guest, programs, "state", "attached")
+        vm = guest.session._vm
+        assert vm is not None
+        script = f"{WHERE}/state 40000 & p=$!; sleep 1; echo mem > /sys/power/state || exit 9; wait $p"
+        running = asyncio.create_task(guest.run(["/bin/sh", "-c", script], elevated=False, limit_s=120))
+        async with asyncio.timeout(60):
+            while (await vm.execute("query-status"))["status"] != "suspended":
+                await asyncio.sleep(0.1)
+        await vm.execute("system_wakeup")
+        result = await running
+        assert result.status == 0, result.stdout + result.stderr
+        before = await counters(guest)
+        everywhere = await sh(guest, f"for c in 0 1; do taskset -c $c {WHERE}/attached; done")
+        assert everywhere.split("\n")[:2] == ["ring 0"] * 2
+        after = await counters(guest)
+        assert all(after.trap_cpu[cpu] > before.trap_cpu[cpu] for cpu in (0, 1)), "traps are not counted any more"
 
     async def test_a_kernel_stack_that_overflows_is_still_a_double_fault(
         self, boot: Boot, kernel: str, tmp_path: Path
