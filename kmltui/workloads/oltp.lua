@@ -13,8 +13,7 @@ if script:find("/") then dofile(script) else require(script) end
 local PHASE = "run"
 local QUERIES = tonumber(os.getenv("KMLTUI_QUERIES"))
 
--- Where instructions are counted: events before the phase, in which LuaJIT compiles what is then counted. What it
--- compiles when depends on random numbers of its own.
+-- Where instructions are counted: events before the phase, which fill caches.
 local WARM_UP = tonumber(os.getenv("KMLTUI_WARM_UP") or 0)
 local script_init, script_event = thread_init, event
 
