@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -16,13 +17,15 @@
 static int tell(void)
 {
 	unsigned char present;
+	bool page = !mincore((void *)0x10000, 4096, &present);
+	unsigned int found = 3;
 
-	if (mincore((void *)0x10000, 4096, &present)) {
-		puts("ring 3");
-		return 0;
+	/* An interrupt between the call and the look takes the process out of ring 0 again: look more than once. */
+	for (int tries = 0; page && found && tries < 1000; tries++) {
+		direct(SYS_getppid, 0, 0, 0);
+		found = ring();
 	}
-	elevate();
-	printf("ring %u\n", ring());
+	printf("ring %u\n", found);
 	return 0;
 }
 
