@@ -118,8 +118,12 @@ class History:
         return Series(self._points)
 
     def copy(self) -> History:
+        """An independent history. Of a long one it has the newest points, and every eighth of those before: copies
+        are kept in numbers, as places to go back to."""
         other = History(self._limit)
-        other._points = list(self._points)
+        points, old = self._points, len(self._points) - self._limit // 8
+        long = len(points) > self._limit // 4
+        other._points = points[:1] + points[1:old:8] + points[old:] if long else list(points)
         return other
 
 

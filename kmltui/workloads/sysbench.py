@@ -48,3 +48,16 @@ def command_line(ctx: Context, script: str, command: str, options: Sequence[str]
         script,
         command,
     ]
+
+
+def client_command(ctx: Context, statements: str) -> list[str]:
+    """The arguments of the server's own client, to execute statements in the same database."""
+    return [
+        "/usr/bin/mariadb",
+        "--no-defaults",
+        f"--socket={ctx.mysql_socket}",
+        "--user=root",
+        DATABASE,
+        "-e",
+        statements,
+    ]
