@@ -34,7 +34,7 @@ guest: setup-dev
 
 # The README's picture, from the recording that ships.
 screenshot: setup
-	$(VENV)/python -m kmltui.tui.screenshot recordings/wisconsin.kmlrec docs/screenshot.svg --at 215 --size 120x36
+	$(VENV)/python -m kmltui.tui.screenshot recordings/wisconsin.kmlrec docs/screenshot.svg --at 100 --size 120x36
 
 wheel: setup-dev
 	$(VENV)/python -m pip wheel -q --no-deps -w dist .

@@ -16,10 +16,6 @@ void kml_mark(void);
 
 local kmltui = {}
 
--- What LuaJIT compiles, and when, depends on random numbers of its own. Where instructions are counted, none is to be
--- a matter of chance: there Lua is interpreted.
-if os.getenv("KMLTUI_EXACT") then jit.off() end
-
 local REPORT_EVERY_US = 500000
 local RING_READS = 100
 local RING_LIBRARY = "kml_ring.so"

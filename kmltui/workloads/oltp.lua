@@ -13,8 +13,10 @@ if script:find("/") then dofile(script) else require(script) end
 local PHASE = "run"
 local QUERIES = tonumber(os.getenv("KMLTUI_QUERIES"))
 
--- Where instructions are counted: events before the phase, which fill caches.
+-- Where instructions are counted: events before the phase, which fill caches. What LuaJIT compiles, and when, depends on
+-- random numbers of its own, and weighs much where a query is so little: there Lua is interpreted.
 local WARM_UP = tonumber(os.getenv("KMLTUI_WARM_UP") or 0)
+if WARM_UP > 0 then jit.off() end
 local script_init, script_event = thread_init, event
 
 -- The threads begin their work together, when the last of them has been initialised: the first one waits for the

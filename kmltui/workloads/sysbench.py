@@ -30,7 +30,6 @@ async def run_script(
     """Run a command of one of our scripts to its end; return what it reported. Raises ``WorkloadError``."""
     output = ClientOutput(ctx, f"sysbench {script}", fraction)
     argv = command_line(ctx, f"{DIRECTORY}/{script}", command, options)
-    env = {**(env or {}), **({"KMLTUI_EXACT": "1"} if ctx.session.spec.exact else {})}
     process = await ctx.session.spawn(argv, group="client", env=env, stdin=True)
     await output.follow(process)
     return output

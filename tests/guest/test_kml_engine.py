@@ -271,7 +271,7 @@ class TestWildPrograms:
         script = f"{WHERE}/state 40000 & p=$!; sleep 1; echo mem > /sys/power/state || exit 9; wait $p"
         running = asyncio.create_task(guest.run(["/bin/sh", "-c", script], elevated=False, limit_s=120))
         async with asyncio.timeout(60):
-            while (await vm.execute("query-status"))["status"] != "suspended":
+            while (await vm.execute("query-status"))["status"] != "suspended":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         await vm.execute("system_wakeup")
         result = await running
