@@ -351,7 +351,7 @@ class TestLoading:
                 "exec 3>&1; echo 1 > /sys/kernel/rcu_expedited; rmmod kml || exit 1;"
                 "cycle() { for i in $(seq $1); do insmod /kml/kml.ko arm=kml && rmmod kml || exit 1; done; };"
                 "used() { echo $(sed -n 's/^\\(SUnreclaim\\|Percpu\\|VmallocUsed\\): *//p' /proc/meminfo); };"
-                "cycle 20; used; cycle 80; used; insmod /kml/kml.ko arm=kml",
+                "cycle 100; used; cycle 900; used; insmod /kml/kml.ko arm=kml",
             ],
             elevated=False,
             limit_s=300,

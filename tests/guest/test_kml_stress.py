@@ -1,14 +1,15 @@
-"""A short round of stress-ng in ring 0; the long one is ``python -m tests.guest.stress``."""
+"""A short round of stress-ng in ring 0, and a short soak; the long one is ``python -m tests.guest.stress``."""
 
 from __future__ import annotations
 
 import pytest
 
 from .conftest import Guest
-from .stress import STRESSORS, command, direct_share, failed
+from .stress import STRESSORS, command, direct_share, failed, soak
 
 ROUNDS = 3
 SECONDS = 4
+SOAK_HOURS = 0.02
 
 
 @pytest.mark.parametrize("part", range(ROUNDS))
@@ -23,6 +24,11 @@ async def test_stressors_pass_in_ring_0(kml: Guest, part: int) -> None:
 async def test_their_calls_were_direct(kml: Guest) -> None:
     await kml.check(command(["pipe", "poll", "switch"], 3))
     assert await direct_share(kml) > 0.5
+
+
+async def test_a_soak_finds_nothing(kernel: str) -> None:
+    """Mixed load on four CPUs that come and go: no complaint of the kernel's, no memory lost."""
+    assert await soak(kernel, 4, SOAK_HOURS, every=False) == []
 
 
 def test_there_are_as_many_stressors_as_promised() -> None:

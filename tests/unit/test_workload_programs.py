@@ -127,7 +127,7 @@ class TestSysbench:
             await run("oltp_read_only", [message('{"type":"done","statements":100}')], loops=10)
 
     async def test_a_table_that_cannot_be_made_fails_the_preparation(self) -> None:
-        with pytest.raises(WorkloadError, match="cannot cleanup its table: FATAL: no server"):
+        with pytest.raises(WorkloadError, match="cannot drop its table: FATAL: no server"):
             await run("oltp_read_write", ["FATAL: no server"], status=1)
 
     async def test_select1_needs_no_table(self) -> None:
