@@ -6,6 +6,7 @@ import sys
 
 def main() -> None:
     """Run the command line and leave. ``--version`` alone is answered without importing anything."""
+    _open_standard_streams()
     try:
         status = _answer(sys.argv[1:])
         if sys.stdout is not None:
@@ -22,6 +23,14 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of it would fail again at exit
         status = 1
     sys.exit(status)
+
+
+def _open_standard_streams() -> None:
+    """Give those that were closed (``>&-``) somewhere to go: a file opened later must not become one of them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _answer(arguments: list[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,7 +72,7 @@ def bench(
     sample_rate:
         Samples a second and session.
     out:
-        Where to write the recording.
+        Where to write the recording; with --compare, the report.
     name:
         The run's name (default: made from date and workload).
     title:
@@ -92,7 +91,7 @@ def bench(
         The workload's settings; ``kmltui workloads`` lists them.
     """
     if compare is not None:
-        return _compare(*compare, "json" if as_json else format)
+        return _compare(*compare, "json" if as_json else format, out)
     count = pairs if pairs is not None else EXACT_PAIRS if exact else PAIRS
     if not 1 <= count <= MAX_PAIRS:
         fail(f"--pairs {count}: must be between 1 and {MAX_PAIRS}")
@@ -111,7 +110,7 @@ def bench(
     return starting.start(order, headless=headless, watch=None if detach else screen.watch_run)
 
 
-def _compare(first: str, second: str, format: Format) -> int:
+def _compare(first: str, second: str, format: Format, out: Path | None) -> int:
     from kmltui.analysis.report import render_versus
     from kmltui.analysis.summary import summarise
     from kmltui.analysis.versus import compare_recordings
@@ -125,5 +124,6 @@ def _compare(first: str, second: str, format: Format) -> int:
                 summaries.append(summarise(waiting.records(reader, "reading")))
         except (RecordingError, ValueError) as error:
             fail(f"{path}: {error}")
-    sys.stdout.write(render_versus(compare_recordings(*summaries), format))
+    with common.output(out) as write:
+        write(render_versus(compare_recordings(*summaries), format))
     return DONE

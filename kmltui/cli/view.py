@@ -154,6 +154,8 @@ def cut(
     begin, end = common.seconds(from_), common.seconds(to) if to is not None else None
     if end is not None and end <= begin:
         fail(f"--to {to}: must come after --from {from_}")
+    if not out.parent.is_dir():
+        fail(f"{out.parent}: no such directory")
     try:
         with waiting.bar("cutting") as shown:
             source = common.find_recording(file)
@@ -173,10 +175,11 @@ def rename(run: str, name: str) -> int:
     name:
         The new name.
     """
+    from kmltui.analysis.printable import printable
     from kmltui.recording import RecordingError, library
 
     try:
-        print(library.rename(common.find_recording(run), name))
+        print(printable(str(library.rename(common.find_recording(run), name))))
     except RecordingError as error:
         fail(str(error))
     return DONE

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from io import StringIO
 
 from rich.console import Console
 
+from kmltui.analysis.printable import printable
 from kmltui.tui.offscreen import Offscreen, offscreen
 from kmltui.tui.player import Source
 from kmltui.tui.terminal import Screen
@@ -41,12 +43,18 @@ def asciicast(
         raise ValueError("a screencast needs a speed and a frame rate above 0")
     screen = offscreen(source, size, theme)
 
-    async def record() -> None:
-        async for line in _frames(screen, speed, fps, start_ns, end_ns, progress):
-            write(line)
+    async def record() -> OSError | None:
+        async with aclosing(_frames(screen, speed, fps, start_ns, end_ns, progress)) as lines:
+            async for line in lines:
+                try:
+                    write(line)
+                except OSError as error:  # nobody reads it any more: the app is to end in order first
+                    return error
+        return None
 
     write(_header(source, size))
-    asyncio.run(record())
+    if error := asyncio.run(record()):
+        raise error
 
 
 def _header(source: Source, size: tuple[int, int]) -> str:
@@ -55,14 +63,14 @@ def _header(source: Source, size: tuple[int, int]) -> str:
         "version": 3,
         "term": {"cols": size[0], "rows": size[1], "type": "xterm-256color"},
         "timestamp": header.created_unix_ns // 1_000_000_000,
-        "title": header.title or f"kmltui: {header.workload.name}",
+        "title": printable(header.title or f"kmltui: {header.workload.name}"),
     }
     return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
 async def _frames(
     screen: Offscreen, speed: float, fps: float, start_ns: int, end_ns: int | None, progress: Progress
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     console = Console(file=StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
     terminal = Screen(*screen.size)
     terminal.write("\x1b[?1049h\x1b[?25l")

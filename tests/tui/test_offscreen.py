@@ -12,6 +12,7 @@ from tui_records import run
 from tui_support import MemorySource
 
 from kmltui.tui.asciicast import asciicast
+from kmltui.tui.pages.report import make_report
 from kmltui.tui.screenshot import screenshot
 
 
@@ -57,3 +58,21 @@ def test_the_same_moment_gives_the_same_picture(tmp_path: Path) -> None:
 
     assert picture() == picture()
     assert "STOCK" in picture()
+
+
+def test_a_screencast_that_nobody_reads_any_more_ends_with_that_error_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    written: list[str] = []
+
+    def write(text: str) -> None:
+        written.append(text)
+        if len(written) > 3:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        asciicast(MemorySource(run(40, finish=True)), write, size=(80, 24))  # type: ignore[arg-type]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_report_on_the_screen_fits_it() -> None:
+    text = make_report(MemorySource(run(40, finish=True)), 80)  # type: ignore[arg-type]
+    assert max(map(len, text.splitlines())) <= 77

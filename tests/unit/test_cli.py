@@ -307,3 +307,32 @@ def test_a_terminal_that_cannot_place_text_gets_no_screen(kmltui, home, monkeypa
         assert status == 2
         assert f"TERM={term}" in err
         assert "'kmltui report'" in err
+
+
+def test_a_closed_standard_output_is_no_traceback(tmp_path):
+    path = make_recording(tmp_path / "a.kmlrec")
+    for command in ("report", "stream", "export"):
+        more = " --format csv" if command == "export" else ""
+        line = f'exec "{sys.executable}" -m kmltui {command} "{path}"{more} >&-'
+        done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), command
+
+
+def test_a_comparison_can_be_written_to_a_file(kmltui, tmp_path):
+    path, out = make_recording(tmp_path / "a.kmlrec"), tmp_path / "out.txt"
+    status, printed, _ = kmltui("bench", "--compare", path, path, "--out", out)
+    assert (status, printed) == (0, "")
+    assert out.read_text()
+
+
+def test_a_new_name_is_printed_without_what_a_terminal_acts_upon(kmltui, home):
+    make_recording(home / "runs" / "a.kmlrec")
+    _, out, err = kmltui("rename", "a", "b\x1b[31mc")
+    assert "\x1b" not in out + err
+
+
+def test_a_part_is_not_cut_into_a_directory_that_is_not_there(kmltui, tmp_path):
+    path = make_recording(tmp_path / "a.kmlrec")
+    status, _, err = kmltui("cut", path, tmp_path / "typo" / "b.kmlrec")
+    assert status == 2 and "typo: no such directory" in err
+    assert not (tmp_path / "typo").exists()

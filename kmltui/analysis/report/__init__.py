@@ -14,11 +14,11 @@ Format = Literal["text", "markdown", "json", "html"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "html")
 
 
-def render(summary: Summary, format: str = "text") -> str:
-    """The report in one of :data:`FORMATS`. Raises ValueError for another."""
+def render(summary: Summary, format: str = "text", width: int = text.WIDTH) -> str:
+    """The report in one of :data:`FORMATS`; ``width`` is the columns of text. Raises ValueError for another format."""
     match format:
         case "text":
-            return text.render(document(summary))
+            return text.render(document(summary), width)
         case "markdown":
             return markdown.render(document(summary))
         case "html":

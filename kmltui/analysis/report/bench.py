@@ -103,6 +103,8 @@ def _arms(summary: Summary) -> Iterator[Block]:
     if changes.keys() >= _ARMS.keys():
         alone = changes["kml"] - changes["stock+libc"] - changes["stock+idt"]
         rows.append(["direct calls alone: the last less the two before it", numbers.percent(alone, signed=True), ""])
+    if not rows:
+        return
     what = "instructions" if summary.exact else "CPU time"
     yield Heading("Where the difference comes from")
     yield Table([f"{what}, against {printable(summary.baseline or '')}", "change", "95 % interval"], rows)

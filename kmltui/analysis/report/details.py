@@ -182,7 +182,9 @@ def phases(summary: Summary) -> Iterator[Block]:
             if found is not None:
                 rows.append([printable(phase_name), printable(name), *_phase_cells(found)])
     yield Heading("Phases")
-    yield Table(["phase", "session", "seconds", "CPU s", "system * s", "queries", "trap", "direct"], rows)
+    agent = any(session.syscalls and session.syscalls.agent for session in sessions.values())
+    notes = ["Traps of phases include those of the monitor's agent, which other tables leave out."] if agent else []
+    yield Table(["phase", "session", "seconds", "CPU s", "system * s", "queries", "trap", "direct"], rows, notes=notes)
 
 
 def _phase_cells(phase: PhaseFigures) -> list[str]:

@@ -57,7 +57,7 @@ def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
 
 def _title(work: EqualWork | None) -> str:
     if work is None:
-        return "CPU seconds: no query has run yet"
+        return "CPU seconds: nothing to compare yet"
     return "CPU seconds, whole workload" if work.final else f"CPU seconds, same {short(work.queries)} queries"
 
 

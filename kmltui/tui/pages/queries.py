@@ -57,7 +57,7 @@ class QueriesPage(TablePage):
 
 def _columns(names: list[str]) -> tuple[Column, ...]:
     """Of two sessions side by side, or of one where no names are given."""
-    statement, queries = Column("statement", 0, left=True), Column("queries", 12, least=80)
+    statement, queries = Column("statement", 0, left=True), Column("queries", 16, least=80)
     if not names:
         return statement, *(Column(name, 11) for name in ("p50", "p95", "p99", "max")), queries
     left, right = names
@@ -90,6 +90,7 @@ def _title(number: int, titles: list[str]) -> str:
 def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None) -> Row:
     p50 = difference(a.p50_us if a else None, b.p50_us if b else None)
     p99 = difference(a.p99_us if a else None, b.p99_us if b else None)
+    of_a, of_b = (count(view.count) if view else ABSENT for view in (a, b))
     queries = (a.count if a else 0) + (b.count if b else 0)
     values = (
         (a.p50_us if a else None, "stock"),
@@ -109,4 +110,5 @@ def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None) 
         else:
             cells.append(judged(value, more_is_better=False) if value is not None else (ABSENT, "faint"))
         keys.append(value if value is not None else -1.0)
-    return Row((*cells, (count(queries), "muted")), (*keys, queries))
+    # Equal work is the rule: then one number says it.
+    return Row((*cells, (of_a if of_a == of_b else f"{of_a}/{of_b}", "muted")), (*keys, queries))

@@ -6,18 +6,25 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from kmltui.analysis.report import render
+from kmltui.analysis.report.text import WIDTH
 from kmltui.analysis.summary import summarise
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame, Source
 from kmltui.tui.text import Line, line
 
+_MARGINS = 3
+_NARROWEST = 40
 
-def make_report(source: Source) -> str:
-    """The report's text. Reads the whole recording: call it in a thread. Says in words what prevents a report."""
+
+def make_report(source: Source, width: int) -> str:
+    """The report's text, for a screen of so many columns. Says in words what prevents a report.
+
+    Reads the whole recording: call it in a thread.
+    """
     if not callable(getattr(source, "records", None)):
         return "a stream cannot be read twice: there is no report of it here"
     try:
-        return render(summarise(source.records()), "text")
+        return render(summarise(source.records()), "text", max(min(WIDTH, width - _MARGINS), _NARROWEST))
     except Exception as error:
         return f"there is no report of this recording: {error}"
 

@@ -219,7 +219,7 @@ class MainScreen(Screen[None]):
     @work(thread=True, exclusive=True, group="report")
     def _make_report(self) -> None:
         """Read the recording again, beside everything else; of a live run the report grows with every visit."""
-        text = make_report(self.viewer.source)
+        text = make_report(self.viewer.source, self.size.width)
         self.app.call_from_thread(self._show_report, text)
 
     def _show_report(self, text: str) -> None:
