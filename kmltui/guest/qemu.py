@@ -36,8 +36,8 @@ _CPU: dict[Accelerator, str] = {
     # Without SMEP and SMAP user code may run in ring 0; five-level page tables are of no use to a small guest.
     # QEMU 7.2's CMPXCHG16B can leave garbage in the flags; kernel 6.12, which allocates memory by it, then dies.
     "tcg": "max,-smep,-smap,-la57,-cx16",
-    # Hosts differ in whether KVM can set that register of the guest's.
-    "kvm": "host,-smep,-smap,-la57,-arch-capabilities",
+    # Hosts differ in whether KVM can set that register of the guest's. KML refuses processors that have VMX.
+    "kvm": "host,-smep,-smap,-vmx,-la57,-arch-capabilities",
 }
 _ACCEL_OPTIONS: dict[Accelerator, str] = {"tcg": "thread=multi", "kvm": ""}
 

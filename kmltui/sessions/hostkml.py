@@ -74,9 +74,14 @@ def _cpu(proc: Path, sys: Path) -> Iterator[Obstacle]:
     words = set(flags[1].split() if flags else ())
     if "PTI" in _read(sys / "devices/system/cpu/vulnerabilities/meltdown"):
         yield Obstacle("page table isolation is on", "pti=off")
-    if present := [flag for flag in ("smep", "smap") if flag in words]:
-        names = " and ".join(flag.upper() for flag in present)
-        yield Obstacle(f"ring 0 is kept out of user memory by {names}", f"clearcpuid={','.join(present)}")
+    kept_out = [flag for flag in ("smep", "smap") if flag in words]
+    hypervisor = [flag for flag in ("vmx",) if flag in words]
+    if present := kept_out + hypervisor:
+        names = " and ".join(flag.upper() for flag in kept_out)
+        why = [f"ring 0 is kept out of user memory by {names}"] if kept_out else []
+        why += ["a hypervisor's exits would load an IDT of its own (VMX)"] if hypervisor else []
+        # One option for all: the kernel takes it once.
+        yield Obstacle(" and ".join(why), f"clearcpuid={','.join(present)}")
     for flag, what, boot in (
         ("fred", "FRED replaces the system call entry", "fred=off"),
         ("ibt", "indirect branch tracking is on", "ibt=off"),

@@ -150,8 +150,9 @@ static struct {
 	void *probe;
 	struct tracepoint *tracepoint;
 } hooks[] = {
-	{ "sched_process_exec", on_exec },
+	/* In this order: once a program can be attached its children must be, and nothing may fail any more. */
 	{ "sched_process_fork", on_fork },
+	{ "sched_process_exec", on_exec },
 };
 
 static void find_hook(struct tracepoint *tracepoint, void *unused)

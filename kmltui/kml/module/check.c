@@ -53,8 +53,9 @@ static int check_ring0(void)
 		return refuse("the exceptions of encrypted memory (SEV, TDX) can come in the middle of an entry");
 	if (context_tracking_enabled())
 		return refuse("nohz_full accounts by hooks that the direct path does not call; boot without nohz_full");
-	if (__read_cr4() & X86_CR4_VMXE)
-		return refuse("a hypervisor runs on this kernel (VMX is on), whose exits load the IDT they know; stop it first");
+	/* kvm_intel notes the address of the IDT when it is loaded, before VMX is on, and every exit from a guest loads it. */
+	if (boot_cpu_has(X86_FEATURE_VMX))
+		return refuse("the CPU has VMX: a hypervisor's exits load the IDT that it knows; hide VMX from the guest (-cpu ...,-vmx) or turn it off in the firmware");
 	return 0;
 }
 

@@ -4,9 +4,9 @@
  *
  * The way in and the way out of the fast path are what entry_SYSCALL_64 does, less what only a change of privilege
  * needs. Mitigations of speculation across the privilege boundary (IBRS, untrained returns, cleared branch history
- * and CPU buffers) have no boundary to guard here: whoever can come this way is already in ring 0. The call to the
- * function itself goes through the kernel's choice of indirect call, since what trained that branch may be another,
- * ordinary process.
+ * and CPU buffers) do not guard against the caller here: whoever can come this way is already in ring 0. Against what
+ * another, ordinary process has trained there is what the kernel does when it switches tasks, and the kernel's choice
+ * of indirect call for the call of the function itself. See docs/kml.md.
  */
 #include <linux/linkage.h>
 #include <asm/asm-offsets.h>
@@ -187,13 +187,6 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	movq	RAX(%rsp), %rax
 	jmp	.Lreturn_direct
 
-.Lexit_slowly:
-	COMPLETE_REGS
-	movq	%rsp, %rdi
-	sti
-	KML_LATE_CALL KML_SYM_SYSCALL_EXIT
-	jmp	.Lexit_full
-
 .Lbeyond_table:
 	incq	%gs:kml_direct_calls + 8 * KML_NR_SYSCALLS
 	jmp	.Lfull
@@ -209,7 +202,7 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	UNWIND_HINT_REGS
 	cli
 
-	/* The full path: what entry_SYSCALL_64 does, from the complete frame to the kernel's own C code and back. */
+	/* The full path: what entry_SYSCALL_64 does, from the complete frame to the kernel's own C code. */
 .Lfull:
 	COMPLETE_REGS
 	movq	$-ENOSYS, RAX(%rsp)
@@ -217,18 +210,28 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	popfq
 	movq	%rsp, %rdi
 	movslq	ORIG_RAX(%rsp), %rsi
-	cmpl	$KML_NR_EXECVE, %esi
-	je	.Lexec
-	cmpl	$KML_NR_EXECVEAT, %esi
-	je	.Lexec
-	KML_LATE_CALL KML_SYM_DO_SYSCALL_64
+
+	/*
+	 * Not a call: do_syscall_64() returns to the kernel's way to ring 3, and not to this module. exec gives up the
+	 * old address space, and with it what keeps the module loaded; and which call is an exec is not known before,
+	 * since a tracer or a filter may make one of any. The next direct call elevates again.
+	 */
+	pushq	$0x7fffffff		/* swapgs_restore_regs_and_return_to_usermode, four bytes */
+	KML_LATE KML_ABS32 KML_SYM_RETURN_TO_USER
+	UNWIND_HINT_FUNC
+	KML_LATE_JMP KML_SYM_DO_SYSCALL_64
+
+.Lexit_slowly:
+	UNWIND_HINT_REGS
+	COMPLETE_REGS
+	movq	%rsp, %rdi
+	sti
+	KML_LATE_CALL KML_SYM_SYSCALL_EXIT
 
 	/*
 	 * Interrupts off, the frame complete. The user may go on in ring 0 when nothing has changed that only IRET
-	 * can load, under SYSRET's conditions. Note that after rt_sigreturn() the frame may satisfy them and yet hold
-	 * other values in every register, so all are loaded.
+	 * can load, under SYSRET's conditions. Signals and tracers may have changed any register, so all are loaded.
 	 */
-.Lexit_full:
 	movq	RIP(%rsp), %rcx
 	cmpq	%rcx, RCX(%rsp)
 	jne	.Lreturn_iret
@@ -259,16 +262,6 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 .Lreturn_iret:
 	UNWIND_HINT_REGS
 	KML_LATE_JMP KML_SYM_RETURN_TO_USER
-
-	/*
-	 * exec gives up the old address space, and with it what keeps this module loaded. So the call does not return
-	 * here, but to the kernel's way to ring 3; a program that has failed to exec elevates at its next call.
-	 */
-.Lexec:
-	pushq	$0x7fffffff		/* swapgs_restore_regs_and_return_to_usermode, four bytes */
-	KML_LATE KML_ABS32 KML_SYM_RETURN_TO_USER
-	UNWIND_HINT_FUNC
-	KML_LATE_JMP KML_SYM_DO_SYSCALL_64
 
 /*
  * A call of any kernel function, by the page's second slot: for programs that are linked with libkmlkernel. All as for

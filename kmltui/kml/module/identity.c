@@ -36,10 +36,12 @@ noinstr long kml_gettid(const struct pt_regs *regs)
 /* With preemption off the parent's structures stay: a grace period of RCU waits for such sections as well. */
 noinstr long kml_getppid(const struct pt_regs *regs)
 {
+	const struct pid *pid;
 	long nr;
 
 	preempt_disable_notrace();
-	nr = seen_by_current(rcu_dereference_raw(current->real_parent)->signal->pids[PIDTYPE_TGID]);
+	pid = READ_ONCE(rcu_dereference_raw(current->real_parent)->signal->pids[PIDTYPE_TGID]);
+	nr = pid ? seen_by_current(pid) : 0;	/* none: reaped since, as a parent that was just exchanged may be */
 	preempt_enable_notrace();
 	return nr;
 }

@@ -19,8 +19,6 @@ int main(void)
 {
 	DEFINE(KML_EXIT_WORK, KML_EXIT_WORK);
 	DEFINE(KML_NR_SYSCALLS, NR_syscalls);
-	DEFINE(KML_NR_EXECVE, __NR_execve);
-	DEFINE(KML_NR_EXECVEAT, __NR_execveat);
 	OFFSET(TI_flags, task_struct, thread_info.flags);
 	OFFSET(TI_syscall_work, task_struct, thread_info.syscall_work);
 	OFFSET(TASK_tgid, task_struct, tgid);
