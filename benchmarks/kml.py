@@ -136,12 +136,14 @@ def report_work(name: str, summary: Summary) -> None:
     of_kml = sessions["kml"]
     assert of_kml.syscalls and of_kml.demotions is not None
     direct, trap = of_kml.syscalls.direct, of_kml.syscalls.trap
-    print(f"  {'system calls, direct and trapped (all programs)':<44}{direct:9.0f}{trap:9.0f}")
-    print(f"  {'elevations; demotions':<44}{of_kml.elevations:9.0f}{of_kml.demotions:9.0f}\n")
+    print(f"  {'system calls, direct and trapped (all programs)':<48}{direct:13,.0f}{trap:13,.0f}")
+    print(f"  {'elevations; demotions':<48}{of_kml.elevations:13,.0f}{of_kml.demotions:13,.0f}\n")
 
 
 def line(title: str, new: float, old: float, of: str, promise: str = "") -> None:
-    print(f"  {title:<44}{new:9.1f}{old:9.1f}  {new / old:6.3f} of {of}{promise and '   promised: ' + promise}")
+    digits = 1 if old < 100_000 else 0
+    figures = f"{new:13,.{digits}f}{old:13,.{digits}f}"
+    print(f"  {title:<48}{figures}  {new / old:6.3f} of {of}{promise and '   promised: ' + promise}")
 
 
 def report(kernel: str, found: dict[str, Figures]) -> None:
@@ -153,7 +155,7 @@ def report(kernel: str, found: dict[str, Figures]) -> None:
     line("counting: getppid, stock / no module", trap["getppid"], none["getppid"], "a trap without the module")
     line("interrupt in kernel mode, stock+idt / stock", idt["fault"], trap["fault"], "a call with a kernel-mode fault")
     detour = idt["fault"] - trap["fault"]
-    print(f"  {'the detour of an interrupt in kernel mode':<44}{detour:9.1f}   promised: at most 60\n")
+    print(f"  {'the detour of an interrupt in kernel mode':<48}{detour:13.1f}   promised: at most 60\n")
 
 
 def main() -> None:
