@@ -269,8 +269,12 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
     )
     elevated = session.elevations if totals else session.elevation_rate
     title = "syscalls" if wide else "calls"
-    head: list[Span] = [(f"{title}  " if totals else f"{title}/s", "text")]
-    head += [("  trap ", "muted"), (f"{trap:>7}", "trap"), ("  direct ", "muted"), (f"{direct:>7}", "direct")]
+    if cells >= 37:
+        head: list[Span] = [(f"{title}  " if totals else f"{title}/s", "text")]
+        head += [("  trap ", "muted"), (f"{trap:>7}", "trap"), ("  direct ", "muted"), (f"{direct:>7}", "direct")]
+    else:
+        unit = "" if totals else "/s"
+        head = [("trap ", "muted"), (trap + unit, "trap"), (" direct ", "muted"), (direct + unit, "direct")]
     elevations: Line = ()
     if wide and elevated is not None and (elevated or session.arm == "kml"):
         elevations = (("elevations ", "muted"), (f"{write(elevated):>5}", "elevation"))

@@ -13,6 +13,9 @@ from kmltui.tui.text import ABSENT, Line, Span, difference, fit, judged, line, p
 _TABLE = 50
 """Cells of the table; what is left of the width is for the bars."""
 
+_FACTS = 28
+"""Cells that a fact may need; where there are fewer, none is shown rather than a part of a figure."""
+
 
 def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     """The rule and :attr:`Layout.table` rows below it."""
@@ -33,7 +36,7 @@ def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     if layout.groups:
         rows += [_group(group, pair, work) for group in ("server", "client")]
     room = layout.width - _TABLE - 2
-    beside = _beside(pair, work, room, glyphs) if room >= 48 else _facts(pair, glyphs)
+    beside = _beside(pair, work, room, glyphs) if room >= 48 else _facts(pair, glyphs) if room >= _FACTS else []
     for index, extra in enumerate(beside[: len(rows) - 1], 1):
         rows[index] = (*fit(rows[index], _TABLE), ("  ", "text"), *extra)
     return [fit(row, layout.width) for row in rows]
@@ -64,16 +67,16 @@ def _title(work: EqualWork | None) -> str:
 def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Line:
     """The wall of the panes ends here; the title says what is compared."""
     cells = layout.pane + 1
-    head: Line = ((glyphs.rule, "faint"), (f" {title} ", "strong"))
-    left = (*head, (glyphs.rule * (cells - width(head)), "faint")) if width(head) < cells else fit(head, cells)
-    rest = layout.width - cells - 1
+    left: Line = ((glyphs.rule, "faint"), (f" {title} ", "strong"))
+    if width(left) < cells:
+        left = (*left, (glyphs.rule * (cells - width(left)) + glyphs.tee_up, "faint"))
+    rest = layout.width - width(left)
     pair = snapshot.pair
     emulated = pair and all(dict(session.facts).get("accelerator", "").upper().startswith("TCG") for session in pair)
-    note = " emulated: not the hardware's ratio "
-    if not emulated or len(note) + 1 > rest:
-        note = ""
+    notes = (" emulated: not the hardware's ratio ", " emulated ") if emulated else ()
+    note = next((note for note in notes if len(note) < rest), "")
     tail: Line = ((glyphs.rule * (rest - len(note) - 1), "faint"), (note, "muted"), (glyphs.rule, "faint"))
-    return (*left, (glyphs.tee_up, "faint"), *tail)
+    return (*left, *tail)
 
 
 def _row(field: str, work: EqualWork | None, comparable: bool) -> Line:
