@@ -64,7 +64,7 @@ def shelf() -> Shelf:
 
 def names(app: PickerApp) -> list[str]:
     table = app.screen.query_one("#runs", DataTable)
-    return [str(table.get_row_at(row)[1]) for row in range(table.row_count)]
+    return [str(table.get_row_at(row)[-1]) for row in range(table.row_count)]
 
 
 async def ready(pilot: Pilot[Any]) -> None:

@@ -18,9 +18,8 @@ from kmltui.tui.controls import Choice, Library, RunRow
 from kmltui.tui.screens.dialogs import Ask, Prompt
 from kmltui.tui.text import clock, percent, size
 
-_COLUMNS = ("when", "name", "result", "workload", "sessions", "length", "size", "saved")
-_NAME_ROOM = 33
-"""For the names that runs are given; a longer one of the user's own must not push the rest off a small screen."""
+_COLUMNS = ("when", "workload", "sessions", "result", "size", "length", "saved", "name")
+"""The name last: unless the user has given it, it repeats the time and the workload, and a small screen lacks room."""
 
 
 class PickerScreen(Screen[None]):
@@ -153,16 +152,17 @@ class PickerScreen(Screen[None]):
 def _cells(row: RunRow) -> tuple[str, ...]:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_unix_ns / 1e9)) if row.created_unix_ns else ""
     saved = percent(-row.saved) if row.saved is not None else ""
-    name = printable(row.name)
+    sessions = row.sessions
+    first, others = sessions.partition(", ")[0], sessions.count(", ")
     return (
         when,
-        name if len(name) <= _NAME_ROOM else f"{name[: _NAME_ROOM - 1]}…",
-        row.result,
         printable(row.workload),
-        printable(row.sessions),
-        f"{clock(row.duration_ns):>7}",
+        printable(sessions if others < 2 else f"{first} +{others}"),
+        row.result,
         f"{size(row.size_bytes):>8}",
+        f"{clock(row.duration_ns):>7}",
         f"{saved:>8}",
+        printable(row.name),
     )
 
 
