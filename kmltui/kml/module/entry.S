@@ -187,6 +187,13 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	movq	RAX(%rsp), %rax
 	jmp	.Lreturn_direct
 
+.Lexit_slowly:
+	COMPLETE_REGS
+	movq	%rsp, %rdi
+	sti
+	KML_LATE_CALL KML_SYM_SYSCALL_EXIT
+	jmp	.Lexit_full
+
 .Lbeyond_table:
 	incq	%gs:kml_direct_calls + 8 * KML_NR_SYSCALLS
 	jmp	.Lfull
@@ -202,7 +209,7 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	UNWIND_HINT_REGS
 	cli
 
-	/* The full path: what entry_SYSCALL_64 does, from the complete frame to the kernel's own C code. */
+	/* The full path: what entry_SYSCALL_64 does, from the complete frame to the kernel's own C code and back. */
 .Lfull:
 	COMPLETE_REGS
 	movq	$-ENOSYS, RAX(%rsp)
@@ -210,28 +217,23 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	popfq
 	movq	%rsp, %rdi
 	movslq	ORIG_RAX(%rsp), %rsi
-
-	/*
-	 * Not a call: do_syscall_64() returns to the kernel's way to ring 3, and not to this module. exec gives up the
-	 * old address space, and with it what keeps the module loaded; and which call is an exec is not known before,
-	 * since a tracer or a filter may make one of any. The next direct call elevates again.
-	 */
-	pushq	$0x7fffffff		/* swapgs_restore_regs_and_return_to_usermode, four bytes */
-	KML_LATE KML_ABS32 KML_SYM_RETURN_TO_USER
-	UNWIND_HINT_FUNC
-	KML_LATE_JMP KML_SYM_DO_SYSCALL_64
-
-.Lexit_slowly:
-	UNWIND_HINT_REGS
-	COMPLETE_REGS
-	movq	%rsp, %rdi
-	sti
-	KML_LATE_CALL KML_SYM_SYSCALL_EXIT
+	KML_LOAD_CURRENT %rax
+	testl	$KML_WORK_CHANGES_CALL, TI_syscall_work(%rax)
+	jnz	.Lto_ring3
+	cmpl	$KML_NR_SYSCALLS, %esi
+	jae	.Lto_ring3
+	cmpl	$KML_NR_EXECVE, %esi
+	je	.Lto_ring3
+	cmpl	$KML_NR_EXECVEAT, %esi
+	je	.Lto_ring3
+	KML_LATE_CALL KML_SYM_DO_SYSCALL_64
 
 	/*
 	 * Interrupts off, the frame complete. The user may go on in ring 0 when nothing has changed that only IRET
-	 * can load, under SYSRET's conditions. Signals and tracers may have changed any register, so all are loaded.
+	 * can load, under SYSRET's conditions. Note that after rt_sigreturn() the frame may satisfy them and yet hold
+	 * other values in every register, so all are loaded.
 	 */
+.Lexit_full:
 	movq	RIP(%rsp), %rcx
 	cmpq	%rcx, RCX(%rsp)
 	jne	.Lreturn_iret
@@ -262,6 +264,17 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 .Lreturn_iret:
 	UNWIND_HINT_REGS
 	KML_LATE_JMP KML_SYM_RETURN_TO_USER
+
+	/*
+	 * exec gives up the old address space, and with it what keeps this module loaded. So a call that is an exec, or
+	 * that a tracer or a filter may turn into one, does not return here but to the kernel's way to ring 3. A program
+	 * that has not been replaced elevates at its next call.
+	 */
+.Lto_ring3:
+	pushq	$0x7fffffff		/* swapgs_restore_regs_and_return_to_usermode, four bytes */
+	KML_LATE KML_ABS32 KML_SYM_RETURN_TO_USER
+	UNWIND_HINT_FUNC
+	KML_LATE_JMP KML_SYM_DO_SYSCALL_64
 
 /*
  * A call of any kernel function, by the page's second slot: for programs that are linked with libkmlkernel. All as for

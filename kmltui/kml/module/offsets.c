@@ -15,10 +15,17 @@
 /* What the kernel looks at before it returns to user mode: entry-common.h here and in asm/. */
 #define KML_EXIT_WORK (EXIT_TO_USER_MODE_WORK | _TIF_NEED_FPU_LOAD | _TIF_IO_BITMAP | _TIF_USER_RETURN_NOTIFY)
 
+/* Work before a call by which it can become another one. */
+#define KML_WORK_CHANGES_CALL (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE | SYSCALL_WORK_SYSCALL_EMU | \
+			       SYSCALL_WORK_SYSCALL_USER_DISPATCH)
+
 int main(void)
 {
+	DEFINE(KML_WORK_CHANGES_CALL, KML_WORK_CHANGES_CALL);
 	DEFINE(KML_EXIT_WORK, KML_EXIT_WORK);
 	DEFINE(KML_NR_SYSCALLS, NR_syscalls);
+	DEFINE(KML_NR_EXECVE, __NR_execve);
+	DEFINE(KML_NR_EXECVEAT, __NR_execveat);
 	OFFSET(TI_flags, task_struct, thread_info.flags);
 	OFFSET(TI_syscall_work, task_struct, thread_info.syscall_work);
 	OFFSET(TASK_tgid, task_struct, tgid);
