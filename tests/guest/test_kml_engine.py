@@ -299,7 +299,7 @@ class TestWildPrograms:
             await guest.run(["/bin/busybox", "insmod", "/tmp/overflow.ko"], elevated=False, limit_s=30)
         text = "\n".join(guest.console)
         assert "stack guard page was hit" in text
-        # What it was about to push is below the stack, which is aligned to 16 KiB: no room for the page fault's own frame.
+        # What it was about to push is below the stack, which is aligned to 16 KiB: no room for a frame either.
         rsp = re.search(r"RSP: 0018:([0-9a-f]+)", text)
         assert rsp and (int(rsp[1], 16) - 1) % 0x4000 >= 0x3000
 
