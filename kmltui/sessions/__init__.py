@@ -12,7 +12,7 @@ def create_session(spec: SessionSpec, sample_period_ns: int) -> Session:
         case "guest" if spec.exact:
             from kmltui.sessions.exact import ExactGuestSession
 
-            return ExactGuestSession(spec, sample_period_ns)
+            return ExactGuestSession(spec)
         case "guest":
             from kmltui.sessions.guest import GuestSession
 

@@ -18,15 +18,14 @@ from kmltui.model import Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.protocol import Clock, Emit, SessionError
 
-PERIOD_NS = 60_000_000_000
-"""Sampling costs the guest instructions, and where a sample falls is chance: between boundaries there are few. In
-nanoseconds of the guest's clock, which is much slower than the wall's."""
+_AT_BOUNDARIES_ONLY = 0
+"""The period of sampling: a sample costs the guest instructions, and in which phase it would fall is chance."""
 
 
 class ExactGuestSession(GuestSession):
     """Adds ``instructions`` to every sample, and tells what lies between two marks of the guest's."""
 
-    def __init__(self, spec: SessionSpec, sample_period_ns: int) -> None:
+    def __init__(self, spec: SessionSpec) -> None:
         """Raises :class:`SessionError` for a session that cannot be exact."""
         if spec.vcpus != 1:
             raise SessionError(f"{spec.name}: instructions are counted on one vCPU, not on {spec.vcpus}")
@@ -41,7 +40,7 @@ class ExactGuestSession(GuestSession):
             raise SessionError(f"{spec.name}: {error}") from error
         super().__init__(
             msgspec.structs.replace(spec, accel="tcg"),
-            max(sample_period_ns, PERIOD_NS),
+            _AT_BOUNDARIES_ONLY,
             qemu_arguments=arguments,
             accel_options="thread=single",
             append=plugin.COMMAND_LINE,

@@ -39,7 +39,10 @@ def _telling(console: list[str]) -> list[str]:
 
 
 class GuestSession:
-    """One guest. ``qemu_arguments`` and ``accel_options`` go to QEMU as they are (plugins, ``-icount``)."""
+    """One guest, which samples itself every ``sample_period_ns``; 0: on demand only, and nobody notices that it hangs.
+
+    ``qemu_arguments`` and ``accel_options`` go to QEMU as they are (plugins, ``-icount``).
+    """
 
     def __init__(
         self,

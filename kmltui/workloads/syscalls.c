@@ -34,6 +34,8 @@
 
 enum way { TRAP, LIBRARY, WAYS };
 enum { MAX_ROUNDS = 20000, RING_READS = 100 };
+/* What is left to do for the guest's daemon when it has handed over the runner's line: by chance more or less of it. */
+enum { SETTLE_US = 10000 };
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 static void fail(const char *format, ...)
@@ -345,6 +347,7 @@ int main(int argc, char **argv)
 	phase("begin");
 	if (!fgets(go, sizeof(go), stdin))
 		return 1;
+	usleep(SETTLE_US);
 	mark();
 	ends = now_ns() + (int64_t)(seconds * 1e9);
 	while (done < (rounds ? rounds : MAX_ROUNDS) && (rounds || !done || now_ns() < ends)) {

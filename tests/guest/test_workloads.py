@@ -163,7 +163,7 @@ int main(void)
 async def test_user_instructions_are_counted_to_the_last_one(image: Image, tmp_path: Path, arm: Arm) -> None:
     (tmp_path / "counted.c").write_text(COUNTED)
     build(tmp_path / "counted.c", tmp_path / "counted", "-O2")
-    session = ExactGuestSession(SessionSpec(name=arm, arm=arm, image=image.name), 500_000_000)
+    session = ExactGuestSession(SessionSpec(name=arm, arm=arm, image=image.name))
     try:
         await session.start(lambda record: None, lambda: 0)
         await session.put("/trusted/local/counted", (tmp_path / "counted").read_bytes(), 0o755)

@@ -38,8 +38,8 @@ QEMU that would be when the host has time for it.) The arguments of the plugin i
 RTC = "base=2020-01-01,clock=vm"
 """The clock it boots with, instead of the host's."""
 
-COMMAND_LINE = "nokaslr norandmaps"
-"""What makes its addresses the same in every boot."""
+COMMAND_LINE = "norandmaps softlockup_panic=1"
+"""No randomised addresses. And as no samples at a fixed rate tell that it lives, a kernel that hangs is to say so."""
 
 
 def build() -> Path:
