@@ -83,8 +83,12 @@ def _explained(error: CycloptsError, arguments: Sequence[str]) -> str:
         text = f"there is no command {first!r}; there are: {known}" if known else f"{first!r} is one argument too many"
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         parameter = error.argument.field_info
-        if parameter.kind is not parameter.KEYWORD_ONLY and not error.argument.tokens:
-            text = f"{' '.join(words)}: {parameter.name.strip('_').upper()} is missing"
+        if not error.argument.tokens:
+            option = parameter.kind is parameter.KEYWORD_ONLY
+            what = error.argument.name if option else parameter.name.strip("_").upper()
+            text = f"{' '.join(words)}: {what} {'needs a value' if what in arguments else 'is missing'}"
+            if choices := error.argument.get_choices():
+                text += f"; it is one of: {', '.join(choices)}"
     return f"{text}\n'{' '.join(['kmltui', *words, '--help'])}' tells how it is used."
 
 

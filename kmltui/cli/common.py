@@ -150,12 +150,16 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
     # A device or a pipe is written to: replacing it would take, say, /dev/null away from the whole machine.
     temporary = target.with_name(f".{target.name}.part") if whole else target
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        file = temporary.open("w", encoding="utf-8")
+    except OSError as error:
+        fail(f"--out {out}: {error.strerror}")
+    try:
+        with file:
             yield file.write
         if whole:
             temporary.replace(target)
     except OSError as error:
-        fail(f"{out}: {error.strerror}", RUN_FAILED)
+        fail(f"--out {out}: {error.strerror}", RUN_FAILED)
     finally:
         if whole:
             temporary.unlink(missing_ok=True)

@@ -183,7 +183,7 @@ def info(
     with _errors():
         manifests = [m for m in all_manifests() if image is None or m.spec.name == _parsed(image).name]
         if not manifests:
-            fail(f"there is no guest image {image or ''}".rstrip() + "; 'kmltui guest build' makes one")
+            fail(f"there is no guest image {image or ''}".rstrip() + "; 'kmltui guest build' makes one", MISSING)
         if sites:
             return _print_sites(manifests, run, as_json)
         infos = [describe(manifest) for manifest in manifests]

@@ -47,7 +47,7 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
 def report(
     file: str | None = None,
     *,
-    format: Literal["text", "markdown", "json", "html"] = "text",
+    format: Literal["text", "markdown", "json", "html"] | None = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -58,7 +58,7 @@ def report(
     file:
         A recording or a run's name (default: the newest run).
     format:
-        text, markdown, json or html (one file that needs nothing else).
+        text (the default), markdown, json or html (one file that needs nothing else).
     out:
         Write to this file instead of standard output.
     as_json:
@@ -67,9 +67,11 @@ def report(
     from kmltui.analysis.report import render
     from kmltui.analysis.summary import summarise
 
+    if as_json and format not in (None, "json"):
+        fail(f"--json and --format {format}: choose one")
     with screen.opened(common.find_recording(file)) as reader:
         summary = summarise(waiting.records(reader, "reading"))
-    text = render(summary, "json" if as_json else format)
+    text = render(summary, "json" if as_json else format or "text")
     with common.output(out) as write:
         write(text)
     return DONE

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kmltui.recording.errors import RecordingError
+from kmltui.recording.header import HeaderFinder
 from kmltui.recording.library import SUFFIX
-from kmltui.recording.reader import Reader
 
 _PIECE_BYTES = 1 << 16
 _GLANCE_S = 0.05
@@ -52,16 +52,18 @@ def spooled(source: int, timeout_s: float) -> Iterator[Path]:
 
 
 def _wait_for_header(path: Path, ended: threading.Event, deadline: float) -> None:
-    while True:
-        over = ended.is_set()
-        try:
-            Reader.open(path).close()
-            return
-        except RecordingError as error:
+    finder = HeaderFinder("the stream")
+    with path.open("rb", buffering=0) as file:
+        while True:
+            over = ended.is_set()
+            while finder.header is None and (piece := file.read(_PIECE_BYTES)):
+                finder.feed(piece)
+            if finder.header is not None:
+                return
             if over and path.stat().st_size == 0:
-                raise RecordingError("the stream ended before it began: is there such a run at its source?") from None
+                raise RecordingError("the stream ended before it began: is there such a run at its source?")
             if over:
-                raise
+                raise finder.missing()
             if time.monotonic() > deadline:
-                raise RecordingError(f"no recording came through the stream in time: {error}") from None
-        time.sleep(_GLANCE_S)
+                raise RecordingError("no recording came through the stream in time")
+            time.sleep(_GLANCE_S)

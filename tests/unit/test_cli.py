@@ -293,8 +293,23 @@ def test_a_link_keeps_pointing_to_what_is_written(kmltui, tmp_path):
 def test_a_report_in_a_directory_is_refused(kmltui, tmp_path):
     recording = make_recording(tmp_path / "r.kmlrec")
     status, _, err = kmltui("report", recording, "--out", tmp_path)
-    assert status == 1
+    assert status == 2
     assert f"{tmp_path}: Is a directory" in err
+
+
+def test_a_form_that_is_not_named_is_asked_for_with_all_there_are(kmltui, tmp_path):
+    recording = make_recording(tmp_path / "r.kmlrec")
+    for wrong, text in (((), "--format is missing"), (("--format",), "--format needs a value")):
+        status, _, err = kmltui("export", recording, *wrong)
+        assert status == 2
+        assert text in err and "csv, jsonl, asciicast" in err
+
+
+def test_a_report_in_two_forms_at_once_is_refused(kmltui, tmp_path):
+    recording = make_recording(tmp_path / "r.kmlrec")
+    status, out, err = kmltui("report", recording, "--json", "--format", "html")
+    assert (status, out) == (2, "")
+    assert "choose one" in err
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])

@@ -240,11 +240,19 @@ class TestPipe:
             pass
         os.close(write_fd)
 
-    def test_a_stream_of_something_else_is_refused(self) -> None:
+    def test_a_stream_of_something_else_is_refused_at_once(self) -> None:
         read_fd, write_fd = os.pipe()
         os.write(write_fd, b"Permission denied (publickey).\n")
+        with pytest.raises(RecordingError, match=r"^the stream is not a recording"), spooled(read_fd, timeout_s=600):
+            pass
         os.close(write_fd)
-        with pytest.raises(RecordingError, match="not a recording"), spooled(read_fd, timeout_s=30):
+
+    def test_a_stream_that_ends_within_its_header_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.kmlrec", a_run(70))
+        read_fd, write_fd = os.pipe()
+        os.write(write_fd, (tmp_path / "a.kmlrec").read_bytes()[:40])
+        os.close(write_fd)
+        with pytest.raises(RecordingError, match=r"^the header of the stream"), spooled(read_fd, timeout_s=600):
             pass
 
 
