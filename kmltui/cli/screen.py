@@ -212,12 +212,11 @@ class RunLibrary:
 
         library.remove(path)
 
-    def report_text(self, path: Path) -> str:
-        from kmltui.analysis.report import render
-        from kmltui.analysis.summary import summarise
+    def report_text(self, path: Path, width: int) -> str:
+        from kmltui.tui.pages.report import make_report
 
         with opened(path) as reader:
-            return render(summarise(reader.records()), "text")
+            return make_report(reader, width)
 
 
 def pick() -> int:

@@ -38,7 +38,7 @@ class Shelf:
     def delete(self, path: Path) -> None:
         self.rows = [row for row in self.rows if row.path != path]
 
-    def report_text(self, path: Path) -> str:
+    def report_text(self, path: Path, width: int) -> str:
         return f"KML saved 3.4 %\n\nTable 2\nof {path.name}"
 
 
@@ -74,6 +74,10 @@ async def ready(pilot: Pilot[Any]) -> None:
 
 def test_recordings_are_listed_live_ones_first(snap_compare: Any) -> None:
     assert snap_compare(PickerApp(shelf(), theme="kmltui-dark"), terminal_size=(110, 20), run_before=ready)
+
+
+def test_a_terminal_that_is_too_small_says_what_it_takes(snap_compare: Any) -> None:
+    assert snap_compare(PickerApp(shelf(), theme="kmltui-dark"), terminal_size=(30, 6), run_before=ready)
 
 
 def test_without_any_it_says_how_to_begin(snap_compare: Any) -> None:

@@ -27,7 +27,7 @@ from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.help import HelpScreen
 from kmltui.tui.text import clock
 from kmltui.tui.widgets.body import Body
-from kmltui.tui.widgets.keybar import KeyBar
+from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
 from kmltui.tui.widgets.timeline import Timeline
 
@@ -140,17 +140,7 @@ class MainScreen(Screen[None]):
             self.call_after_refresh(self._redraw)
         self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name))
         self.query_one(Timeline).show_frame(frame, glyphs)
-        self.query_one(KeyBar).show_bindings([each for each in self._unique_bindings() if each.show], glyphs)
-
-    def _own_bindings(self) -> list[Binding]:
-        return [binding for bindings in self._bindings.key_to_bindings.values() for binding in bindings]
-
-    def _unique_bindings(self) -> list[Binding]:
-        """One binding an action: several keys of one action come apart inside Textual."""
-        seen: dict[str, Binding] = {}
-        for binding in self._own_bindings():
-            seen.setdefault(binding.action, binding)
-        return list(seen.values())
+        self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
 
     @property
     def page(self) -> Page:
@@ -267,7 +257,7 @@ class MainScreen(Screen[None]):
             self.query_one(Body).redraw()
 
     def action_help(self) -> None:
-        bindings = [binding for binding in self._unique_bindings() if binding.tooltip]
+        bindings = [binding for binding in unique_bindings(self) if binding.tooltip]
         self.app.push_screen(HelpScreen(bindings, Canvas(self.size.width, self.size.height, self._glyphs, call_name)))
 
     # The run

@@ -6,20 +6,30 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
-from textual.widgets import DataTable, Footer, OptionList, Static
+from textual.widgets import DataTable, OptionList, Static
 from textual.widgets.option_list import Option
 
 from kmltui.analysis.printable import printable
 from kmltui.tui.controls import Choice, Library, RunRow
+from kmltui.tui.draw import header
+from kmltui.tui.layout import SMALLEST
 from kmltui.tui.screens.dialogs import Ask, Prompt
 from kmltui.tui.text import clock, percent, size
+from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
+from kmltui.tui.widgets.lines import Lines
 
 _COLUMNS = ("when", "workload", "sessions", "result", "size", "length", "saved", "name")
 """The name last: unless the user has given it, it repeats the time and the workload, and a small screen lacks room."""
+
+
+_LEAST_ROWS = 8
+"""Title, heads, a few rows, note and keys."""
+_REPORT_FRAME = 3
+"""Columns that the border of a report takes beyond the margins of the screen's own."""
 
 
 class PickerScreen(Screen[None]):
@@ -47,7 +57,19 @@ class PickerScreen(Screen[None]):
         table.add_columns(*_COLUMNS)
         yield table
         yield Static("reading…", id="picker-note", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar(id="keys")
+        yield Lines(id="small")
+
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = event.size
+        too_small = width < SMALLEST[0] or height < _LEAST_ROWS
+        self.set_class(too_small, "too-small")
+        if too_small:
+            self.query_one("#small", Lines).show_lines(header.too_small(width, height, (SMALLEST[0], _LEAST_ROWS)))
+        self.call_after_refresh(self._show_keys)
+
+    def _show_keys(self) -> None:
+        self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
 
     def on_mount(self) -> None:
         self.action_reload()
@@ -209,7 +231,7 @@ class ReportScreen(ModalScreen[None]):
     @work(thread=True)
     def _read(self) -> None:
         try:
-            text = self._library.report_text(self._row.path)
+            text = self._library.report_text(self._row.path, self.app.size.width - _REPORT_FRAME)
         except Exception as error:
             text = f"there is no report of this recording: {error}"
         self.app.call_from_thread(self._show, text)

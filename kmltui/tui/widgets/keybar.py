@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from textual import events
 from textual.binding import Binding
+from textual.dom import DOMNode
 
-from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import Span, width
 from kmltui.tui.widgets.lines import Lines
 
 _SIGNS = {"left": "←", "right": "→", "space": "space", "question_mark": "?", "left_square_bracket": "[", "plus": "+"}
+
+
+def unique_bindings(screen: DOMNode) -> list[Binding]:
+    """A screen's own, one an action: several keys of one action come apart inside Textual."""
+    seen: dict[str, Binding] = {}
+    for bindings in screen._bindings.key_to_bindings.values():
+        for binding in bindings:
+            seen.setdefault(binding.action, binding)
+    return list(seen.values())
 
 
 def key_sign(binding: Binding) -> str:
@@ -27,7 +36,7 @@ class KeyBar(Lines):
         super().__init__(id=id)
         self._places: list[tuple[int, int, str]] = []
 
-    def show_bindings(self, bindings: list[Binding], glyphs: Glyphs) -> None:
+    def show_bindings(self, bindings: list[Binding]) -> None:
         last = [binding for binding in bindings if binding.action in ("help", "quit", "app.quit")]
         first = [binding for binding in bindings if binding not in last]
         room = self.size.width - 1
@@ -42,7 +51,6 @@ class KeyBar(Lines):
             start = width(spans)
             spans += [(key_sign(binding), "key"), (f" {binding.description}", "muted"), ("  ", "text")]
             self._places.append((start, width(spans) - 2, binding.key.split(",")[0]))
-        del glyphs
         self.show_lines([tuple(spans)])
 
     def on_click(self, event: events.Click) -> None:
