@@ -171,6 +171,28 @@ class TestLatencies:
         assert merged.percentiles(wanted) == tuple(together.get_percentile_to_value_dict(list(wanted)).values())
         assert merged.count == 4000
 
+    def test_a_copy_has_the_same_and_goes_its_own_way(self) -> None:
+        interval = HdrHistogram(1, 60_000_000, 3)
+        for latency in (3, 3, 700, 90_000):
+            interval.record_value(latency)
+        first = Latencies()
+        first.add(interval.encode())
+        second = first.copy().copy()
+        assert second.percentiles((50, 100)) == first.percentiles((50, 100))
+        assert (second.count, second.largest) == (first.count, first.largest)
+        second.merge(first)
+        second.merge(second)
+        assert (first.count, second.count) == (4, 16)
+
+    def test_more_latencies_than_63_bits_hold_are_refused(self) -> None:
+        interval = HdrHistogram(1, 60_000_000, 3)
+        interval.record_value(3, 1 << 62)
+        latencies = Latencies()
+        latencies.add(interval.encode())
+        with pytest.raises(ValueError, match="63 bits"):
+            latencies.add(interval.encode())
+        assert latencies.copy().count == 1 << 62
+
     @given(st.binary(max_size=200))
     def test_any_bytes_are_a_histogram_or_an_error(self, data: bytes) -> None:
         try:
