@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Picture
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from tui_records import S, boot, run
 from tui_support import MemorySource, MockControls, viewer
@@ -177,6 +178,14 @@ class TestWhatGoesWrong:
     def test_no_sample_for_a_while(self, picture: Picture) -> None:
         late = Log(t_ns=55 * S, session="stock", source="console", text="INFO: task blocked for more than 10 seconds")
         assert picture(viewer([*until(run(60), 40), late], live=True), size=(80, 24))
+
+    def test_no_sample_within_a_phase_that_is_counted_exactly(self, picture: Picture) -> None:
+        source = MemorySource(
+            [*until(run(60), 40), Progress(t_ns=55 * S, session="kml", phase="select", loop=3, loops=5)], live=True
+        )
+        exact = [replace(spec, exact=True) for spec in source.header.sessions]
+        source.header = replace(source.header, sessions=exact)
+        assert picture(ViewerApp(Player(source), theme="kmltui-dark", threaded=False), size=(100, 24))
 
 
 class TestReplay:

@@ -149,13 +149,16 @@ def _silent(frame: Frame) -> str:
     if frame.silent_ns > 10_000_000_000:
         return f"nothing has come for {clock(frame.silent_ns)}; the run is still there"
     limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
-    return "  ".join(
-        f"{printable(session.name)}: no sample for {clock(view.t_ns - session.last_sample_ns)}"
+    silent = {
+        session.name: clock(view.t_ns - session.last_sample_ns)
         for session in view.sessions
         if session.state.state == "running"
         and session.last_sample_ns is not None
         and view.t_ns - session.last_sample_ns > limit
-    )
+    }
+    if silent and all(spec.exact for spec in view.header.sessions if spec.name in silent):
+        return f"{', '.join(map(printable, silent))}: counted exactly, so the next sample comes at the end of the phase"
+    return "  ".join(f"{printable(name)}: no sample for {since}" for name, since in silent.items())
 
 
 def _ended(session: SessionView) -> str:
