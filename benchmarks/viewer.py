@@ -1,13 +1,13 @@
 """What the viewer costs: bytes to the terminal, CPU, start, memory – beside htop and btop in the same terminals.
 
-    python benchmarks/viewer.py [--seconds 30] [--size 160x48 --size 80x24] [--json]
+    python benchmarks/viewer.py [--seconds 30] [--size 160x48 --size 80x24] [--run] [--json]
 
 Each program runs in a pty of the given size whose other end is read all the time. The viewer watches a recording that
 a writer extends at 2 Hz with both sessions busy: every figure on the screen changes with every sample. So that the
 others have something to show as well, the machine is as busy as it is during a run: a niced process for each CPU works
-and pauses. Bytes are
-counted from the sixth second on, when everything has been painted once; CPU is that of the process over the same time.
-The targets are htop's bytes, 1 % of a core, and 500 ms to the first paint.
+and pauses. With ``--run`` all of them watch the real thing instead: both guests run the Wisconsin benchmark on this
+machine. Bytes are counted from the sixth second on, when everything has been painted once; CPU is that of the process
+over the same time. The targets are htop's bytes, 1 % of a core, and 500 ms to the first paint.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from fcntl import ioctl
 from pathlib import Path
@@ -38,7 +38,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui")]
 import psutil  # noqa: E402
 from tui_records import S, header, run  # noqa: E402
 
-from kmltui.recording import Writer  # noqa: E402
+from kmltui.model import Progress  # noqa: E402
+from kmltui.recording import Reader, Writer  # noqa: E402
 
 SETTLE_S = 6.0
 VIEWER = """
@@ -79,6 +80,27 @@ def busy_machine() -> Iterator[None]:
         for process in load:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def real_run() -> Iterator[Path]:
+    """The recording of a run of both guests that goes on meanwhile."""
+    kmltui = [sys.executable, "-m", "kmltui"]
+    with tempfile.TemporaryDirectory() as directory:
+        path, name = Path(directory) / "run.kmlrec", f"viewer-{os.getpid()}"
+        begin = [*kmltui, "run", "--detach", "--loops", "100000", "--name", name, "--out", str(path)]
+        subprocess.run(begin, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        try:
+            with Reader.open(path) as reader:
+                working: set[str] = set()
+                while len(working) < len(reader.header.sessions):
+                    working |= {each.session for each in reader.poll() if isinstance(each, Progress)}
+                    if not reader.live:
+                        raise SystemExit(f"the run has ended before its time; see 'kmltui report {path}'")
+                    time.sleep(0.5)
+            yield path
+        finally:
+            subprocess.run([*kmltui, "stop", name], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -173,15 +195,16 @@ def main() -> None:
     parser.add_argument("--size", action="append", default=[])
     parser.add_argument("--theme", default="kmltui-dark")
     parser.add_argument("--only-viewer", action="store_true")
+    parser.add_argument("--run", action="store_true", help="watch a real run of both guests")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     costs: list[Cost] = []
-    with busy_machine():
+    others = {} if options.only_viewer else {"htop": ["htop", "-d", "10"], "btop": ["btop"]}
+    with real_run() if options.run else busy_machine() as running:
         for size in options.size or ["160x48", "80x24"]:
-            with live_recording(options.seconds + SETTLE_S) as path:
+            with nullcontext(running) if running else live_recording(options.seconds + SETTLE_S) as path:
                 argv = [sys.executable, "-c", VIEWER, str(path), options.theme]
                 costs.append(measure("kmltui", argv, size, options.seconds))
-            others = {} if options.only_viewer else {"htop": ["htop", "-d", "10"], "btop": ["btop"]}
             for name, argv in others.items():
                 if shutil.which(name):
                     costs.append(measure(name, argv, size, options.seconds))
