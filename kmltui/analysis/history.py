@@ -7,9 +7,11 @@ counters over the time between them.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
+from typing import cast
 
 Point = tuple[float, ...]
 """``t_ns`` on the run's clock first, then counters that never fall."""
@@ -93,18 +95,21 @@ class Series:
 class History:
     """Collects points; at most ``limit`` of them at a time. ``append`` costs amortised constant time."""
 
-    __slots__ = ("_limit", "_points")
+    __slots__ = ("_limit", "_packed", "_points", "_width")
 
     def __init__(self, limit: int = 4096) -> None:
         self._limit = limit
         self._points: list[Point] = []
+        self._packed: array[int] | None = None
+        """All numbers of all points, ``_width`` each, instead of ``_points``."""
+        self._width = 0
 
     def __len__(self) -> int:
-        return len(self._points)
+        return len(self._unpacked())
 
     def append(self, point: Point) -> None:
         """Add a point. One that is not later than the last replaces it (two samples at one instant)."""
-        points = self._points
+        points = self._unpacked()
         if points and point[0] <= points[-1][0]:
             points[-1] = (points[-1][0], *point[1:])
             return
@@ -115,16 +120,29 @@ class History:
             self._points = points[:1] + points[1:old:2] + points[old:]
 
     def freeze(self) -> Series:
-        return Series(self._points)
+        return Series(self._unpacked())
 
     def copy(self) -> History:
-        """An independent history. Of a long one it has the newest points, and every eighth of those before: copies
-        are kept in numbers, as places to go back to."""
+        """An independent history. Of a long one it has the newest points, and every eighth of those before, in a fifth
+        of the memory until it is used: copies are kept in numbers, as places to go back to."""
         other = History(self._limit)
-        points, old = self._points, len(self._points) - self._limit // 8
+        points = self._unpacked()
+        other._width = len(points[0]) if points else 1
+        old = len(points) - self._limit // 8
         long = len(points) > self._limit // 4
-        other._points = points[:1] + points[1:old:8] + points[old:] if long else list(points)
+        kept = points[:1] + points[1:old:8] + points[old:] if long else list(points)
+        try:
+            other._packed = array("q", chain.from_iterable(cast("list[tuple[int, ...]]", kept)))
+        except (TypeError, OverflowError):  # fractions, or more than 63 bits: not from a session of ours
+            other._points = kept
         return other
+
+    def _unpacked(self) -> list[Point]:
+        if self._packed is not None:
+            numbers = iter(self._packed)
+            self._points = list(zip(*[numbers] * self._width, strict=True))
+            self._packed = None
+        return self._points
 
 
 def _between(left: Point, right: Point, t_ns: float) -> Point:

@@ -110,7 +110,7 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
             names = [name for name in listed.split() if name not in _LEFT_OUT]
         at_first = await free_kib(ring0)
         end = time.monotonic() + hours * 3600
-        rounds = 0
+        rounds = told = 0
         to_run: list[str] = []
         while time.monotonic() < end:
             rounds += 1
@@ -128,7 +128,8 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
                 else:
                     complaints.append(f"{name} fails in ring 0 alone:\n{result.stderr}")
             complaints += await ring0.new_alarms()
-            print(f"round {rounds}: {' '.join(group)}: {len(complaints)} complaints", flush=True)
+            print(f"round {rounds}: {' '.join(group)}", *complaints[told:], sep="\n    ", flush=True)
+            told = len(complaints)
         print(f"{len(names)} stressors; each ran {rounds * _GROUP / len(names):.1f} times")
         lost = at_first - await free_kib(ring0)
         if lost > 64 << 10:

@@ -125,17 +125,21 @@ class TestBounds:
 
 
 class TestHistory:
-    def test_a_copy_of_a_long_one_is_small_and_lacks_no_total(self) -> None:
+    @pytest.mark.parametrize("number", [int, float])
+    def test_a_copy_of_a_long_one_is_small_and_lacks_no_total(self, number: type[float]) -> None:
         history = History(4096)
         for i in range(10_000):
-            history.append((float(i), i * 3.0))
+            history.append((number(i), number(i * 3)))
         copy, whole = history.copy(), history.freeze()
         assert len(copy) <= 1024
         thin = copy.freeze()
         assert (thin.first, thin.last) == (whole.first, whole.last)
         assert thin.since(9_500).first == whole.since(9_500).first
         assert thin.at(5_000) == pytest.approx(whole.at(5_000))
-        assert list(copy.copy().freeze()) == list(thin), "a copy of a copy loses nothing more"
+        again = copy.copy()
+        assert list(again.freeze()) == list(thin), "a copy of a copy loses nothing more"
+        again.append((number(10_000), number(30_000)))
+        assert (len(again), len(copy)) == (len(thin) + 1, len(thin))
 
     @given(st.lists(st.integers(0, 1000), min_size=2, max_size=400), st.integers(8, 64))
     def test_thinning_keeps_the_totals(self, steps: list[int], limit: int) -> None:
