@@ -127,7 +127,8 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
                     print(f"{name}: fails in stock, too", flush=True)
                 else:
                     complaints.append(f"{name} fails in ring 0 alone:\n{result.stderr}")
-            complaints += await ring0.new_alarms()
+            if alarms := await ring0.new_alarms():
+                complaints += [*alarms, await ring0.check(["/bin/sh", "-c", "dmesg | tail -n 100"], elevated=False)]
             print(f"round {rounds}: {' '.join(group)}", *complaints[told:], sep="\n    ", flush=True)
             told = len(complaints)
         print(f"{len(names)} stressors; each ran {rounds * _GROUP / len(names):.1f} times")
