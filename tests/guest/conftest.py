@@ -71,7 +71,8 @@ class Guest:
 
     session: GuestSession
     records: list[Record] = field(default_factory=list)
-    read_messages: int = 0
+    last_message: str = ""
+    """Of the kernel's, as far as they have been read. (Its buffer is a ring: their number says nothing.)"""
 
     async def run(
         self,
@@ -128,8 +129,17 @@ class Guest:
     async def new_alarms(self) -> list[str]:
         """What the kernel has complained of since the last time."""
         lines = (await self.check(["/bin/dmesg"], elevated=False)).splitlines()
-        new, self.read_messages = lines[self.read_messages :], len(lines)
-        return [line for line in new if _ALARM.search(line)]
+        read = max((number for number, line in enumerate(lines) if line == self.last_message), default=-1)
+        self.last_message = lines[-1] if lines else ""
+        alarms, out_of_memory = [], False
+        for line in lines[read + 1 :]:
+            # The report of who has asked for too much memory has a stack trace, and is no complaint.
+            out_of_memory |= "invoked oom-killer" in line
+            if out_of_memory and "Call Trace" in line:
+                out_of_memory = False
+            elif _ALARM.search(line):
+                alarms.append(line)
+        return alarms
 
     async def alive(self) -> bool:
         with contextlib.suppress(SessionError, TimeoutError):
