@@ -5,7 +5,7 @@
 The soak runs the stressors in groups, each as often as the others and in another company each time, their children in
 ring 0 too, and CPUs go off and on meanwhile. A stressor that fails is tried again by itself, in ring 0 and then in a
 stock guest: only what fails in ring 0 alone is a failure. So is a warning, bug, oops or lockup in the kernel's
-messages, or memory that does not come back.
+messages, or memory that does not come back. Ctrl-C ends it after the round.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import random
 import re
+import signal
 import time
 from collections.abc import Sequence
 
@@ -112,7 +113,9 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
         end = time.monotonic() + hours * 3600
         rounds = told = 0
         to_run: list[str] = []
-        while time.monotonic() < end:
+        enough = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, enough.set)
+        while time.monotonic() < end and not enough.is_set():
             rounds += 1
             if not to_run:
                 to_run = random.sample(names, k=len(names))
