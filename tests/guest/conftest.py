@@ -133,8 +133,8 @@ class Guest:
         self.last_message = lines[-1] if lines else ""
         alarms, out_of_memory = [], False
         for line in lines[read + 1 :]:
-            # The report of who has asked for too much memory has a stack trace, and is no complaint.
-            out_of_memory |= "invoked oom-killer" in line
+            # The report of who has asked for more memory than there is has a stack trace, and is no complaint.
+            out_of_memory |= "invoked oom-killer" in line or "page allocation failure" in line
             if out_of_memory and "Call Trace" in line:
                 out_of_memory = False
             elif _ALARM.search(line):

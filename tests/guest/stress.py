@@ -92,6 +92,13 @@ async def _fails_alone(guest: Guest, name: str) -> bool:
     return result.status not in _NO_VERDICT
 
 
+async def _around(guest: Guest, message: str) -> str:
+    """A message of the kernel's with what it said before and after."""
+    lines = (await guest.check(["/bin/dmesg"], elevated=False)).splitlines()
+    at = lines.index(message) if message in lines else len(lines)
+    return "\n    ".join(lines[max(at - 15, 0) : at + 40] or [message])
+
+
 async def _toggle_cpus(guest: Guest, vcpus: int) -> None:
     for online in (0, 1):
         for cpu in range(1, vcpus):
@@ -130,8 +137,7 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
                     print(f"{name}: fails in stock, too", flush=True)
                 else:
                     complaints.append(f"{name} fails in ring 0 alone:\n{result.stderr}")
-            if alarms := await ring0.new_alarms():
-                complaints += [*alarms, await ring0.check(["/bin/sh", "-c", "dmesg | tail -n 100"], elevated=False)]
+            complaints += [await _around(ring0, alarm) for alarm in await ring0.new_alarms()]
             print(f"round {rounds}: {' '.join(group)}", *complaints[told:], sep="\n    ", flush=True)
             told = len(complaints)
         print(f"{len(names)} stressors; each ran {rounds * _GROUP / len(names):.1f} times")
