@@ -174,6 +174,7 @@ class _Session:
         self.closed = _Usage()
         """Use in the intervals that have ended."""
         self.started = False
+        self.begin: tuple[float, ...] | None = None
         self.ended = False
         self.progress: Progress | None = None
         self.statuses: deque[Status] = deque(maxlen=64)
@@ -239,6 +240,8 @@ class _Session:
         if offset := self._offset:
             point = (point[0], *(a + b for a, b in zip(point[1:], offset[1:], strict=True)))
         self.samples.append(point)
+        if sample.mark == "start" or self.begin is None:
+            self.begin = point
 
     def _status(self, status: Status) -> None:
         if self.statuses and _restarted(self.statuses[-1].counters, status.counters):
@@ -323,6 +326,7 @@ class _Session:
             ),
             runs=tuple(self.runs),
             started=self.started,
+            begin=self.begin,
             progress=self.progress,
             phases=tuple(self.phases),
             facts=tuple(self.facts.items()),

@@ -109,6 +109,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     """Of a bench: the number of the pair and the CPU time of each completed repetition, without the warm-up."""
     started: bool = False
     """The workload's measured interval has begun."""
+    begin: tuple[float, ...] | None = None
+    """The counters of :attr:`samples` at its beginning; of a part of a recording that need not be among them."""
     progress: Progress | None = None
     phases: tuple[PhaseView, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
@@ -178,14 +180,12 @@ def equal_work(left: SessionView, right: SessionView) -> EqualWork | None:
 
 
 def _seconds_at(session: SessionView, queries: float) -> Seconds | None:
-    """CPU time from the workload's first query to its ``queries``-th."""
-    first = session.work.first
-    reached = session.work.when(QUERIES, queries)
-    if first is None or reached is None or reached <= first[0] or session.samples.last is None:
+    """CPU time from the beginning of the workload to its ``queries``-th query."""
+    reached, begin, last = session.work.when(QUERIES, queries), session.begin, session.samples.last
+    if reached is None or begin is None or last is None:
         return None
-    begin = session.samples.at(first[0])
-    end = session.samples.at(min(reached, session.samples.last[0]))
-    if begin is None or end is None or end[CPU_US] <= begin[CPU_US]:
+    end = session.samples.at(min(reached, last[0]))
+    if end is None or end[CPU_US] <= begin[CPU_US]:
         return None
     return Seconds(*((end[column] - begin[column]) / 1e6 for column in (CPU_US, CPU_USER_US, CPU_SYSTEM_US)))
 

@@ -97,6 +97,20 @@ class TestEqualWork:
         assert work.queries == 900
         assert work.saved("total") == pytest.approx(0.5)
 
+    def test_a_viewer_that_joins_late_sees_the_same_as_one_from_the_beginning(self) -> None:
+        whole, late = LiveState(header()), LiveState(header())
+        for t in range(1, 11):
+            for session, speed in (("stock", 1), ("kml", 2)):
+                taken = sample(t, session=session, mark="start" if t == 1 else "", n=t * 100_000)
+                done = Progress(t_ns=t * S, session=session, phase="select", queries=(t - 1) * speed * 100)
+                for state in (whole, late) if t in (1, 5, 6, 7, 8, 9, 10) else (whole,):
+                    state.add(taken)
+                    if t > 1 or state is whole:
+                        state.add(done)
+        seen, expected = (equal_work(*state.snapshot().sessions) for state in (late, whole))
+        assert seen is not None and expected is not None
+        assert (seen.queries, seen.left, seen.right) == (expected.queries, expected.left, expected.right)
+
     def test_before_the_first_query_there_is_nothing_to_compare(self) -> None:
         state = LiveState(header())
         state.add(State(t_ns=S, session="kml", state="booting"))
