@@ -175,6 +175,8 @@ def equal_work(left: SessionView, right: SessionView) -> EqualWork | None:
     if left.work.last is None or right.work.last is None:
         return None
     queries = min(left.work.last[QUERIES], right.work.last[QUERIES])
+    if not queries:
+        return None
     a, b = _seconds_at(left, queries), _seconds_at(right, queries)
     return EqualWork(int(queries), a, b, False) if a and b else None
 

@@ -165,23 +165,6 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
             temporary.unlink(missing_ok=True)
 
 
-def progress(what: str) -> Callable[[float], None]:
-    """Takes the fraction done; shows it on a terminal's standard error once it has taken longer than a second."""
-    begun = time.monotonic()
-    shown = False
-
-    def show(fraction: float) -> None:
-        nonlocal shown
-        if not sys.stderr.isatty() or (not shown and time.monotonic() - begun < 1):
-            return
-        shown = fraction < 1
-        done = round(min(max(fraction, 0.0), 1.0) * 30)
-        line = f"\r{what} {'█' * done}{'░' * (30 - done)} {fraction:4.0%}" if shown else "\r\x1b[K"
-        print(line, end="", file=sys.stderr, flush=True)
-
-    return show
-
-
 def find_run(name: str) -> RunEntry:
     """A registered run by name; Failure says which there are."""
     from kmltui.runner import registry

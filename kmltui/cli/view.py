@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +9,6 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, screen, waiting
 from kmltui.cli.common import DONE, fail
-from kmltui.model import Header, Record
 
 
 def pick() -> int:
@@ -101,17 +99,17 @@ def export(
         Of an asciicast, times the run's own.
     """
     _check_speed(speed)
-    progress = common.progress("exporting")
     with screen.opened(common.find_recording(file)) as reader, common.output(out) as write:
         if format == "asciicast":
             from kmltui.tui.asciicast import asciicast
 
-            asciicast(reader, write, size=common.columns_rows(size), speed=speed, progress=progress)
+            with waiting.bar("exporting") as shown:
+                asciicast(reader, write, size=common.columns_rows(size), speed=speed, progress=shown)
             return DONE
         from kmltui.recording import export as exporting
 
         export_lines = exporting.csv_lines if format == "csv" else exporting.jsonl
-        for line in export_lines(_told(reader.records(), reader.duration_ns, progress)):
+        for line in export_lines(waiting.records(reader, "exporting")):
             write(line)
     return DONE
 
@@ -119,15 +117,6 @@ def export(
 def _check_speed(speed: float) -> None:
     if not 0.25 <= speed <= 64:
         fail(f"--speed {speed}: must be between 0.25 and 64")
-
-
-def _told(records: Iterator[Record], duration_ns: int, progress: Callable[[float], None]) -> Iterator[Record]:
-    """The same records; ``progress`` hears how far they are."""
-    for number, record in enumerate(records):
-        if number % 1000 == 999 and not isinstance(record, Header):
-            progress(min(record.t_ns / max(duration_ns, 1), 0.999))
-        yield record
-    progress(1.0)
 
 
 def cut(

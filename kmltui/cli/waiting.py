@@ -53,11 +53,7 @@ def bar(what: str) -> Iterator[Bar]:
 
 def records(reader: Reader, what: str) -> Iterator[Record]:
     """All records of a recording, with a bar while they are read."""
-    from kmltui.model import Header
+    from kmltui.recording import told
 
-    total_ns = max(1, reader.duration_ns)
     with bar(what) as shown:
-        for number, record in enumerate(reader.records()):
-            if number % 256 == 0 and not isinstance(record, Header):
-                shown(record.t_ns / total_ns)
-            yield record
+        yield from told(reader.records(), reader.duration_ns, shown)

@@ -202,7 +202,8 @@ class Writer:
         reason = f"no more room for the recording {self.path}: {error.strerror}"
         if not first:
             return
-        note = Log(t_ns=self._last_ns, session="", source="runner", level="warning", text=f"{reason}; it ends here")
+        text = f"{reason}; the recording ends here, the run goes on"
+        note = Log(t_ns=self._last_ns, session="", source="runner", level="warning", text=text)
         for late in (note, record) if is_landmark(record) else (note,):
             try:
                 self._append(late)

@@ -69,6 +69,8 @@ class ControlServer:
                 while line := await reader.readline():
                     writer.write(msgspec.json.encode(self._answer(line)) + b"\n")
                     await writer.drain()
+        except asyncio.CancelledError:
+            pass  # the run ends; Python 3.11 prints a traceback for a client's task that was cancelled
         finally:
             writer.close()
 

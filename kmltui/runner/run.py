@@ -147,7 +147,7 @@ class Run:
         """A warning of the runner's own, in the recording and before the user's eyes."""
         self.emit(Log(t_ns=self.clock(), session="", source="runner", text=text, level="warning"))
 
-    def request_stop(self, reason: str = "stopped by the user") -> None:
+    def request_stop(self, reason: str = "by the user") -> None:
         """End the run in order: guests gone, recording closed. Safe to call more than once."""
         if self._main is not None and not self._stop_reason:
             self._stop_reason = reason
@@ -174,7 +174,7 @@ class Run:
         control = ControlServer(
             registry.socket_path(self.name),
             {"run": self.name, "recording": str(self.path)},
-            lambda: self.request_stop("stopped by a viewer or by 'kmltui stop'"),
+            lambda: self.request_stop("by a viewer or 'kmltui stop'"),
             self._mark,
         )
         self._writer = Writer.create(self.path, header)

@@ -50,8 +50,6 @@ class RunRow(Struct, frozen=True, kw_only=True):
     """``live``, ``done``, ``failed``, ``stopped``, ``lost``, ``unreadable``, or empty."""
     duration_ns: int = 0
     size_bytes: int = 0
-    saved: float | None = None
-    """The fraction of CPU time that the last session saved, where it is known."""
 
 
 class Choice(Struct, frozen=True, kw_only=True):

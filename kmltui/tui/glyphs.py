@@ -83,11 +83,11 @@ ASCII = Glyphs(
     busy="o",
     up="+",
     down="-",
-    mark="#",
+    mark="!",
     cursor="|",
     arrow=">",
     braille=False,
-    levels=" .:|#",
+    levels=" .:=%",
 )
 
 
@@ -107,9 +107,11 @@ def detect(environ: Mapping[str, str] | None = None) -> Glyphs:
 _CONSOLE_FONT = frozenset("─│┌┐└┘├┤┬┴┼═║╔╗╚╝╠╣╦╩╬█▄▀▌▐░▒▓■·°±²µßäöüéèàçñ÷«»¿¡£¥¬½¼√∞≈≡≤≥")
 """Beyond ASCII, what the kernel's default font (code page 437) has."""
 
+_NEAREST_OF_CONSOLE = dict(zip("╭╮╰╯┏┓┗┛┣┫┳┻╋━┃╌╎┄┆┈┊", "┌┐└┘┌┐└┘├┤┬┴┼─│─│─│─│", strict=True))
+
 _NEAREST = {
-    **dict.fromkeys("━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔▁▂", "-"),
-    **dict.fromkeys("┃╎┆┊╏┇┋╵╷╹╻▏▎▕⎹⎸", "|"),
+    **dict.fromkeys("─═━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔▁▂", "-"),
+    **dict.fromkeys("│║┃╎┆┊╏┇┋╵╷╹╻▏▎▕⎹⎸", "|"),
     **dict.fromkeys("╭╮╰╯┏┓┗┛┌┐└┘├┤┬┴┼┝┥┯┷┿╋┠┨┳┻╔╗╚╝", "+"),
     **dict.fromkeys("█▉▊▋▓■▇▆▅", "#"),
     **dict.fromkeys("▒▄▀▌▐▍", "="),
@@ -118,7 +120,7 @@ _NEAREST = {
     **dict.fromkeys("●○◉◌⬤", "o"),
     **dict.fromkeys("▶▸►❯›→⟩", ">"),
     **dict.fromkeys("◀◂◄❮‹←⟨", "<"),
-    **dict.fromkeys("▲△▴↑⌃⬆", "^"),
+    **dict.fromkeys("▲△▴↑⌃⬆⇧", "^"),
     **dict.fromkeys("▼▽▾↓⬇", "v"),
     **dict.fromkeys("‘’‚′", "'"),
     **dict.fromkeys("“”„″", '"'),
@@ -129,6 +131,9 @@ _NEAREST = {
     "◆": "#",
     "‖": "=",
     "Δ": "d",
+    "⏎": "<",
+    "␛": "^",
+    "🔎": ">",
     "±": "~",
     "≤": "<",
     "≥": ">",
@@ -139,8 +144,10 @@ def nearest(character: str, glyphs: Glyphs) -> str:
     """The character that ``glyphs`` has in place of ``character``, one cell wide."""
     if character.isascii() or glyphs is UNICODE:
         return character
-    if glyphs is CONSOLE and character in _CONSOLE_FONT:
-        return character
+    if glyphs is CONSOLE:
+        character = _NEAREST_OF_CONSOLE.get(character, character)
+        if character in _CONSOLE_FONT:
+            return character
     if "⠀" <= character <= "⣿":
         return " .:#"[min((bin(ord(character) - 0x2800).count("1") + 2) // 3, 3)]
     return _NEAREST.get(character, "?")

@@ -54,7 +54,7 @@ def plan(width: int, height: int, cpus: int, chart: str = "cpu", panes: int = 2)
         # The 60×20 screen: what is left out is named on the screen itself.
         work = 2
         calls = max(min(height - fixed - table - work - 1, 4), 0)
-        dropped = ("chart", "single CPUs", "latency", "traps")
+        dropped = ("chart", "single CPUs", "latency", "traps", "cost")
         return Layout(width, height, 1, (), 0, calls, work, table, panes=panes, dropped=dropped)
     work = 3
     groups = height >= 34

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, OptionList
+from textual.widgets import DataTable, Input, Label, OptionList
 from tui_records import S
 
 from kmltui.tui.app import PickerApp
@@ -48,7 +48,7 @@ def shelf() -> Shelf:
         [
             RunRow(
                 path=Path("/r/a.kmlrec"), name="20261121-101500-wisconsin", created_unix_ns=20_413 * DAY,
-                workload="wisconsin", result="done", duration_ns=312 * S, saved=0.034, **common,
+                workload="wisconsin", result="done", duration_ns=312 * S, **common,
             ),
             RunRow(
                 path=Path("/r/b.kmlrec"), name="20261122-180000-syscalls", created_unix_ns=20_414 * DAY,
@@ -111,13 +111,16 @@ async def test_renaming_and_what_prevents_it() -> None:
     app = PickerApp(shelf(), theme="kmltui-dark")
     async with app.run_test() as pilot:
         await ready(pilot)
-        for name, expected in (("taken", False), ("better", True)):
-            await pilot.press("down", "n")
-            await pilot.pause()
-            app.screen.query_one(Input).value = name
-            await pilot.press("enter")
-            await ready(pilot)
-            assert (name in names(app)) is expected
+        await pilot.press("down", "n")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "taken"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "there is a recording taken already" in str(app.screen.query_one("#hint", Label).render())
+        app.screen.query_one(Input).value = "better"
+        await pilot.press("enter")
+        await ready(pilot)
+        assert "better" in names(app) and "taken" not in names(app)
 
 
 async def test_deleting_asks_first_and_spares_live_runs() -> None:

@@ -17,6 +17,7 @@ from tui_pty import Terminal, opened
 from tui_records import S, header, run
 
 from kmltui.recording import Writer
+from kmltui.tui.glyphs import ASCII, CONSOLE, Glyphs, nearest
 from kmltui.tui.terminal import Screen
 
 
@@ -249,3 +250,8 @@ class TestPoorTerminals:
         terminal = self.look(recording, tmp_path, LANG="C", LC_ALL="C")
         assert terminal.output.isascii()
         assert terminal.shows("stock") and terminal.shows("####")
+
+
+@pytest.mark.parametrize("glyphs", [ASCII, CONSOLE], ids=lambda glyphs: glyphs.name)
+def test_frames_and_keys_of_dialogs_have_signs_everywhere(glyphs: Glyphs) -> None:
+    assert "?" not in [nearest(character, glyphs) for character in "─│╭╮╰╯┃━⇧←→↑↓⏎▔▁▊▎🔎"]

@@ -102,7 +102,12 @@ def _warnings(summary: Summary) -> Iterator[str]:
         )
     lost = sum(gap[1] for gap in summary.run.gaps)
     if lost:
-        yield f"The recording is damaged: {lost:,} bytes in {len(summary.run.gaps)} places could not be read."
+        places = f"{len(summary.run.gaps)} places" if len(summary.run.gaps) > 1 else "one place"
+        yield (
+            f"The recording is damaged: {lost:,} bytes in {places} could not be read. Latencies of that time are"
+            " missing; what comes from counters is whole."
+        )
+    yield from (printable(text) for _, where, text in summary.run.warnings if where == "runner")
 
 
 def _cpu_time(summary: Summary) -> Iterator[Block]:

@@ -9,9 +9,11 @@ from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, fit, line, shorten, size, spread, width
 
+_SILENT_NS = 10_000_000_000
+"""A live recording to which nothing comes for so long: it may have ended, with the run going on."""
 
-def draw(frame: Frame, cells: int, glyphs: Glyphs, viewer_share: float | None = None) -> Line:
-    """``viewer_share``: the viewer's own CPU use as a share of one core."""
+
+def draw(frame: Frame, cells: int, glyphs: Glyphs) -> Line:
     view = frame.view
     badge = _badge(frame, glyphs)
     machine = _machine(view, glyphs)
@@ -22,9 +24,6 @@ def draw(frame: Frame, cells: int, glyphs: Glyphs, viewer_share: float | None = 
         parts.append(line((f" {glyphs.dot} {printable(engine)}", "muted")))
     if loops := view.workload.loops:
         parts.append(line((f" {glyphs.dot} {loops:,} loop{'s' if loops > 1 else ''}", "muted")))
-    cost = _cost(view, viewer_share)
-    if cost:
-        parts.append(line((f" {glyphs.dot} {cost}", "faint")))
     if view.header.title:
         parts.append(line((f" {glyphs.dot} {printable(view.header.title)}", "muted")))
     room = cells - width(name) - width(machine) - 1
@@ -37,6 +36,8 @@ def _badge(frame: Frame, glyphs: Glyphs) -> Line:
     """Live or recorded, playing or not, and the time."""
     now, whole = clock(frame.view.t_ns), clock(frame.duration_ns)
     speed = f" ×{frame.speed:g}" if frame.speed != 1 else ""
+    if frame.live and frame.at_head and frame.silent_ns > _SILENT_NS:
+        return ((f"{glyphs.busy} WAITING ", "warn"), (now, "strong"))
     if frame.live and frame.at_head:
         return ((f"{glyphs.record} REC ", "live"), (now, "strong"))
     if frame.live:
@@ -94,17 +95,6 @@ def _mitigations(text: str) -> str:
     return "mitig. off" if not any("Mitigation" in each for each in lines) else f"{open_ones} mitig. off"
 
 
-def _cost(view: Snapshot, viewer_share: float | None) -> str:
-    """What watching costs: this viewer, and the agents in the guests."""
-    parts = []
-    if viewer_share is not None:
-        parts.append(f"viewer {viewer_share * 100:.1f} %")
-    shares = [session.agent_share for session in view.sessions if session.agent_share is not None]
-    if shares:
-        parts.append(f"agent {max(shares) * 100:.1f} %")
-    return "  ".join(parts)
-
-
 def banner(frame: Frame, glyphs: Glyphs) -> Line | None:
     """One line above everything else when something is wrong; None when nothing is."""
     if problem := _problem(frame):
@@ -133,7 +123,9 @@ def _warning(frame: Frame) -> str:
     """What happened just now and does not end the run."""
     view = frame.view
     for gap in reversed(view.gaps):
-        if 0 <= view.t_ns - gap.t_ns < 15_000_000_000:
+        passed = view.t_ns - gap.t_ns
+        in_it = all((session.last_sample_ns or 0) <= gap.t_ns for session in view.sessions)
+        if 0 <= passed < 15_000_000_000 or (passed > 0 and in_it):
             return (
                 f"the recording is damaged at {clock(gap.t_ns)}: {size(gap.lost_bytes)} lost ({printable(gap.reason)})"
             )
@@ -146,7 +138,7 @@ def _warning(frame: Frame) -> str:
 def _silent(frame: Frame) -> str:
     """Running sessions whose samples do not come any more, or a run of which nothing comes."""
     view = frame.view
-    if frame.silent_ns > 10_000_000_000:
+    if frame.silent_ns > _SILENT_NS:
         return f"nothing has come for {clock(frame.silent_ns)}; the run is still there"
     limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
     silent = {

@@ -8,7 +8,7 @@ from kmltui.analysis.views import EqualWork, Seconds, SessionView, Snapshot, equ
 from kmltui.tui.draw import bars, bench
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
-from kmltui.tui.text import ABSENT, Line, Span, difference, fit, judged, line, percent, seconds, short, width
+from kmltui.tui.text import ABSENT, Line, Span, difference, fit, judged, line, percent, seconds, short, spread, width
 
 _TABLE = 50
 """Cells of the table; what is left of the width is for the bars."""
@@ -17,8 +17,32 @@ _FACTS = 28
 """Cells that a fact may need; where there are fewer, none is shown rather than a part of a figure."""
 
 
-def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
-    """The rule and :attr:`Layout.table` rows below it."""
+def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs, viewer_share: float | None = None) -> list[Line]:
+    """The rule and :attr:`Layout.table` rows below it. ``viewer_share``: the viewer's own CPU use, of one core."""
+    rows = _rows(snapshot, layout, glyphs)
+    cost = ((_cost(snapshot, viewer_share), "faint"), (" ", "text"))
+    if width(_trimmed(rows[1])) + width(cost) + 2 <= layout.width:
+        rows[1] = spread(rows[1], cost, layout.width)
+    return rows
+
+
+def _trimmed(spans: Line) -> Line:
+    """Without the padding at its end."""
+    return _trimmed(spans[:-1]) if spans and not spans[-1][0].strip() else spans
+
+
+def _cost(view: Snapshot, viewer_share: float | None) -> str:
+    """What watching costs: this viewer, and the agents in the guests."""
+    parts = []
+    if viewer_share is not None:
+        parts.append(f"viewer {viewer_share * 100:.1f} %")
+    shares = [session.agent_share for session in view.sessions if session.agent_share is not None]
+    if shares:
+        parts.append(f"agent {max(shares) * 100:.1f} %")
+    return "  ".join(parts)
+
+
+def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     pair = snapshot.pair
     if pair is None:
         return _alone(snapshot.sessions[0], layout, glyphs)

@@ -20,6 +20,8 @@ class Canvas:
     height: int
     glyphs: Glyphs
     call_name: Callable[[int], str]
+    viewer_share: float | None = None
+    """The viewer's own CPU use as a share of one core, where it is known."""
 
 
 class Page(ABC):
@@ -111,6 +113,7 @@ class TablePage(ScrolledPage):
     def __init__(self) -> None:
         super().__init__()
         self.filter = ""
+        self._width = 0
         self._spans: list[tuple[int, int, int]] = []
 
     @abstractmethod
@@ -123,6 +126,7 @@ class TablePage(ScrolledPage):
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         spans: list[tuple[str, str]] = []
         self._spans = []
+        self._width = canvas.width
         x = 0
         for index, (column, width) in self._shown(canvas.width):
             sign = ""
@@ -136,8 +140,12 @@ class TablePage(ScrolledPage):
         lines = [tuple(spans), line((canvas.glyphs.rule * canvas.width, "faint"))]
         total = self.total(frame, canvas)
         if self.filter:
-            total = (*total, ("   filter: ", "muted"), (self.filter, "warn"))
+            total = (*self.filter_sign(), *total)
         return [total, *lines] if total else lines
+
+    def filter_sign(self) -> Line:
+        """Before the total: of all else, the filter is what explains what is missing below."""
+        return ((" filter: ", "muted"), (self.filter, "warn"), ("  ", "muted"))
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
         rows = self.rows(frame, canvas)
@@ -165,8 +173,10 @@ class TablePage(ScrolledPage):
         return [(index, (column, column.width or rest)) for index, column in shown]
 
     def sort_next(self, step: int) -> None:
-        choices = [index for index, column in enumerate(self.columns) if column.sortable]
-        self.sort = choices[(choices.index(self.sort) + step) % len(choices)]
+        """By the next column of those that are in sight."""
+        choices = [index for index, (column, _) in self._shown(self._width) if column.sortable]
+        at = choices.index(self.sort) if self.sort in choices else -step
+        self.sort = choices[(at + step) % len(choices)]
         self.descending = not self.columns[self.sort].left
 
     def reverse(self) -> None:

@@ -9,8 +9,10 @@ from kmltui.analysis.views import CallView, SessionView
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, count, difference, percent, rate
+from kmltui.tui.text import Line, count, difference, percent, rate, short, shorten, width
 
+_ROOMY = 110
+"""Columns from which on two sessions' counts are shown to the last call."""
 _NONE = CallView(-2, 0.0, 0.0, 0, 0)
 
 
@@ -21,7 +23,8 @@ class CallsPage(TablePage):
     sort = 1
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
-        self.columns = _columns([printable(session.name)[:9] for session in frame.view.pair or frame.view.sessions[:1]])
+        names = [printable(session.name)[:9] for session in frame.view.pair or frame.view.sessions[:1]]
+        self.columns = _columns(names, canvas.width < _ROOMY)
         return super().head(frame, canvas)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
@@ -36,18 +39,22 @@ class CallsPage(TablePage):
                 ("    in all  ", "muted"),
                 (count((a.trap or 0) + (a.direct or 0)), "text"),
             )
-        return (
-            (" all calls/s  ", "muted"),
-            (rate((a.trap_rate or 0) + (a.direct_rate or 0)), "stock"),
-            (f" {canvas.glyphs.arrow} ", "muted"),
-            (rate((b.trap_rate or 0) + (b.direct_rate or 0)), "kml"),
-            ("    traps/s  ", "muted"),
-            (rate(a.trap_rate), "trap"),
-            (f" {canvas.glyphs.arrow} ", "muted"),
-            (rate(b.trap_rate), "trap"),
-            ("    elevations/s  ", "muted"),
-            (rate(b.elevation_rate), "elevation"),
-        )
+        parts: list[Line] = [
+            (
+                (" all calls/s  ", "muted"),
+                (rate((a.trap_rate or 0) + (a.direct_rate or 0)), "stock"),
+                (f" {canvas.glyphs.arrow} ", "muted"),
+                (rate((b.trap_rate or 0) + (b.direct_rate or 0)), "kml"),
+            ),
+            (
+                ("    traps/s  ", "muted"),
+                (rate(a.trap_rate), "trap"),
+                (f" {canvas.glyphs.arrow} ", "muted"),
+                (rate(b.trap_rate), "trap"),
+            ),
+            (("    elevations/s  ", "muted"), (rate(b.elevation_rate), "elevation")),
+        ]
+        return shorten(parts, canvas.width - (width(self.filter_sign()) if self.filter else 0))
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
         pair = frame.view.pair
@@ -57,6 +64,7 @@ class CallsPage(TablePage):
         right = {call.nr: call for call in pair[1].calls}
         numbers = left.keys() | right.keys()
         most = max((call.rate for side in (left, right) for call in side.values()), default=0.0)
+        number = count if canvas.width >= _ROOMY else short
         result: list[Row] = []
         for nr in numbers:
             a, b = left.get(nr, _NONE), right.get(nr, _NONE)
@@ -78,8 +86,8 @@ class CallsPage(TablePage):
                         (percent(change), "text") if change is not None else ("", "text"),
                         (rate(b.trap_rate), "trap" if b.trap_rate else "faint"),
                         (rate(b.direct_rate), "direct" if b.direct_rate else "faint"),
-                        (count(a.total), "muted"),
-                        (count(b.total), "muted"),
+                        (number(a.total), "muted"),
+                        (number(b.total), "muted"),
                         (f"{share * 100:.1f} %" if b.total else "", "muted"),
                     ),
                     (name, a.rate, b.rate, change or 0.0, b.trap_rate, b.direct_rate, a.total, b.total, share, 0.0),
@@ -89,7 +97,7 @@ class CallsPage(TablePage):
         return result
 
 
-def _columns(names: list[str]) -> tuple[Column, ...]:
+def _columns(names: list[str], narrow: bool) -> tuple[Column, ...]:
     """Of two sessions side by side, or of one."""
     if len(names) == 1:
         return (
@@ -101,15 +109,28 @@ def _columns(names: list[str]) -> tuple[Column, ...]:
             Column("", 0, least=90, sortable=False),
         )
     left, right = names
+    if narrow:
+        return (
+            Column("call", 15, left=True),
+            Column(f"{left}/s"[-9:], 10),
+            Column(f"{right}/s"[-9:], 10),
+            Column("diff", 8),
+            Column("trap/s", 9, least=80),
+            Column("direct/s", 10, least=80),
+            Column("all", 8),
+            Column("all", 8),
+            Column("direct", 9, least=96),
+            Column("", 0, least=_ROOMY, sortable=False),
+        )
     return (
         Column("call", 18, left=True),
         Column(f"{left}/s", 12),
         Column(f"{right}/s", 12),
         Column("diff", 10),
-        Column("trap/s", 11, least=80),
-        Column("direct/s", 12, least=80),
-        Column(f"{left} in all", max(15, len(left) + 9), least=110),
-        Column(f"{right} in all", max(15, len(right) + 9), least=110),
+        Column("trap/s", 11),
+        Column("direct/s", 12),
+        Column(f"{left} in all", max(15, len(left) + 9)),
+        Column(f"{right} in all", max(15, len(right) + 9)),
         Column("direct", 10, least=125),
         Column("", 0, least=126, sortable=False),
     )

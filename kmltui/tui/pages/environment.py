@@ -27,7 +27,15 @@ _FIRST = (
     "qemu",
     "arm",
 )
-_WORDS = {"memory_bytes": "memory", "cmdline": "command line", "mariadb": "server", "vcpus": "CPUs", "cpu": "CPU"}
+_WORDS = {
+    "memory_bytes": "memory",
+    "cmdline": "command line",
+    "mariadb": "server",
+    "vcpus": "CPUs",
+    "cpu": "CPU",
+    "kernel_package": "package",
+    "rewritten_files": "rewritten",
+}
 
 
 class EnvironmentPage(ScrolledPage):
@@ -59,7 +67,7 @@ class EnvironmentPage(ScrolledPage):
             columns = [_wrap(value, width - 2) for value in values]
             columns.append(_wrap(theirs, max(canvas.width - 16 - width * len(facts), 1)) if theirs else [])
             for index in range(max(len(column) for column in columns)):
-                spans: list[Span] = [(f" {_WORDS.get(key, key) if not index else '':<14.14}", "muted")]
+                spans: list[Span] = [(f" {_WORDS.get(key, key) if not index else '':<13.13} ", "muted")]
                 for column in columns[:-1]:
                     text = column[index] if index < len(column) else ""
                     spans += fit(((text, "warn" if differs else "text"),), width)

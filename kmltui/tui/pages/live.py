@@ -34,10 +34,10 @@ class LivePage(Page):
         widest = 60 if layout.pane < 50 else 120 if layout.pane < 75 else 180
         self._shown_s = self.window_s or (60 if view.t_ns <= 60_000_000_000 else widest)
         lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, self._shown_s * 1_000_000_000)
-        lines += verdict.draw(view, layout, canvas.glyphs)
+        lines += verdict.draw(view, layout, canvas.glyphs, canvas.viewer_share)
         lines += _log(frame, layout, canvas)
         if layout.dropped and len(lines) < canvas.height:
-            lines.append(((f" left out below 80×24: {', '.join(layout.dropped)}", "faint"),))
+            lines.append(((f" left out here: {', '.join(layout.dropped)}", "faint"),))
         lines += [()] * (canvas.height - len(lines))
         return [fit(each, canvas.width) for each in lines[: canvas.height]]
 

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from kmltui.analysis.report import render
 from kmltui.analysis.report.text import WIDTH
 from kmltui.analysis.summary import summarise
+from kmltui.recording import told
+from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame, Source
-from kmltui.tui.text import Line, line
+from kmltui.tui.text import Line, Span, line
 
 _MARGINS = 3
 _NARROWEST = 40
 
 
-def make_report(source: Source, width: int) -> str:
+def make_report(source: Source, width: int, progress: Callable[[float], object] = lambda _: None) -> str:
     """The report's text, for a screen of so many columns. Says in words what prevents a report.
 
-    Reads the whole recording: call it in a thread.
+    Reads the whole recording: call it in a thread. ``progress`` hears the fraction that has been read.
     """
     if not callable(getattr(source, "records", None)):
         return "a stream cannot be read twice: there is no report of it here"
     try:
-        return render(summarise(source.records()), "text", max(min(WIDTH, width - _MARGINS), _NARROWEST))
+        return render(
+            summarise(told(source.records(), source.duration_ns, progress)),
+            "text",
+            max(min(WIDTH, width - _MARGINS), _NARROWEST),
+        )
     except Exception as error:
         return f"there is no report of this recording: {error}"
 
@@ -37,13 +43,17 @@ class ReportPage(ScrolledPage):
         super().__init__()
         self.text = ""
         """Empty while it is being made."""
+        self.fraction = 0.0
+        """How much of the recording has been read for it."""
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         return []
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
         if not self.text:
-            return [(), line((f" {canvas.glyphs.busy} reading the recording", "muted"))]
+            done = bars.progress(self.fraction, 30, canvas.glyphs)
+            said: Span = (f" {canvas.glyphs.busy} reading the recording  ", "muted")
+            return [(), (said, *done, (f" {self.fraction:4.0%}", "muted"))]
         return [_line(text) for text in self.text.splitlines()]
 
 

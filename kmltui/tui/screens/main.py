@@ -40,18 +40,19 @@ _S = 1_000_000_000
 
 
 def _page_bindings() -> list[BindingType]:
+    """The views' keys. The last line shows as many as fit: those that are wanted most come first."""
     letters = {"live": "l", "calls": "t", "log": "o", "environment": "e", "report": "r", "queries": "u", "cpus": "p"}
-    return [
-        Binding(
+    bindings = {
+        page: Binding(
             f"{number},{letters[page.name]}",
             f"page('{page.name}')",
             page.title.lower() if page is not CallsPage else "calls",
             key_display=letters[page.name],
-            show=page in (CallsPage, ReportPage),
             tooltip=f"{page.title} ({number})",
         )
         for number, page in enumerate(PAGES, 1)
-    ]
+    }
+    return [bindings.pop(CallsPage), bindings.pop(ReportPage), *bindings.values()]
 
 
 class MainScreen(Screen[None]):
@@ -87,6 +88,7 @@ class MainScreen(Screen[None]):
         Binding("escape", "page('live')", show=False, tooltip="back to the live view"),
         Binding("T", "app.next_theme", show=False, tooltip="the next theme"),
         Binding("f12,P", "app.picture", show=False, key_display="P", tooltip="save a picture of the screen (SVG)"),
+        Binding("ctrl+p", "app.command_palette", "palette", key_display="^p", tooltip="every command by its name"),
         Binding("ctrl+l", "app.redraw", show=False, key_display="^l", tooltip="draw everything again"),
         Binding("question_mark,f1", "help", "help", key_display="?", tooltip="this help"),
         Binding("q", "quit", "quit", tooltip="leave; of a live run it asks whether to stop it"),
@@ -132,13 +134,13 @@ class MainScreen(Screen[None]):
             self.query_one("#small", Lines).show_lines(header.too_small(width, height, SMALLEST))
             return
         glyphs = self._glyphs
-        self.query_one("#head", Lines).show_lines([header.draw(frame, width, glyphs, self.viewer.cpu_share)])
+        self.query_one("#head", Lines).show_lines([header.draw(frame, width, glyphs)])
         banner, line = self.query_one("#banner", Lines), header.banner(frame, glyphs)
         banner.show_lines([line] if line else [])
         if banner.has_class("shown") != bool(line):
             banner.set_class(bool(line), "shown")
             self.call_after_refresh(self._redraw)
-        self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name))
+        self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name, self.viewer.cpu_share))
         self.query_one(Timeline).show_frame(frame, glyphs)
         self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
 
@@ -209,7 +211,16 @@ class MainScreen(Screen[None]):
     @work(thread=True, exclusive=True, group="report")
     def _make_report(self) -> None:
         """Read the recording again, beside everything else; of a live run the report grows with every visit."""
-        text = make_report(self.viewer.source, self.size.width)
+        page = self.pages["report"]
+        assert isinstance(page, ReportPage)
+
+        def show(fraction: float) -> None:
+            if fraction - page.fraction >= 0.01:
+                page.fraction = fraction
+                self.app.call_from_thread(self.query_one(Body).redraw)
+
+        page.fraction = 0.0
+        text = make_report(self.viewer.source, self.size.width, show)
         self.app.call_from_thread(self._show_report, text)
 
     def _show_report(self, text: str) -> None:
@@ -264,8 +275,11 @@ class MainScreen(Screen[None]):
 
     @work
     async def action_mark(self) -> None:
-        if self._controls is None or not self._controls.can_mark or not (self._frame and self._frame.live):
+        if not (self._frame and self._frame.live):
             self.notify("a mark can be put into a live run only", severity="warning")
+            return
+        if self._controls is None or not self._controls.can_mark:
+            self.notify("a stream only comes: put the mark in at its source, with 'kmltui mark'", severity="warning")
             return
         note = await self.app.push_screen_wait(Prompt("Mark this moment", hint="a note, or nothing"))
         if note is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import ClassVar
@@ -18,14 +19,17 @@ from kmltui.tui.controls import Choice, Library, RunRow
 from kmltui.tui.draw import header
 from kmltui.tui.layout import SMALLEST
 from kmltui.tui.screens.dialogs import Ask, Prompt
-from kmltui.tui.text import clock, percent, size
+from kmltui.tui.text import clock, size
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
 
-_COLUMNS = ("when", "workload", "sessions", "result", "size", "length", "saved", "name")
+_COLUMNS = ("when", "run", "sessions", "result", "size", "length", "name")
 """The name last: unless the user has given it, it repeats the time and the workload, and a small screen lacks room."""
+_GIVEN_BY_US = re.compile(r"\d{8}-\d{6}-")
 
 
+_OWN_NAME = 18
+"""Characters of a name that the user has given, where the workload is shown."""
 _LEAST_ROWS = 8
 """Title, heads, a few rows, note and keys."""
 _REPORT_FRAME = 3
@@ -124,13 +128,19 @@ class PickerScreen(Screen[None]):
         row = self._selected
         if row is None:
             return
-        name = await self.app.push_screen_wait(
-            Prompt(
-                "Rename the recording", value=row.name, check=lambda text: "" if text.strip() else "a name is needed"
-            )
-        )
-        if name and name.strip() != row.name:
-            self._change(lambda: self._library.rename(row.path, name.strip()), "renamed")
+
+        def rename(text: str) -> str:
+            """What is wrong with the name; nothing when the recording has it now."""
+            name = text.strip()
+            try:
+                if name and name != row.name:
+                    self._library.rename(row.path, name)
+            except Exception as error:
+                return f"not renamed: {error}"
+            return "" if name else "a name is needed"
+
+        if await self.app.push_screen_wait(Prompt("Rename the recording", value=row.name, check=rename)):
+            self.action_reload()
 
     @work
     async def action_delete(self) -> None:
@@ -148,14 +158,11 @@ class PickerScreen(Screen[None]):
             )
         )
         if answer:
-            self._change(lambda: self._library.delete(row.path), "deleted")
-
-    def _change(self, change: object, what: str) -> None:
-        try:
-            change()  # type: ignore[operator]
-        except Exception as error:
-            self.notify(f"not {what}: {error}", severity="error", markup=False)
-        self.action_reload()
+            try:
+                self._library.delete(row.path)
+            except Exception as error:
+                self.notify(f"not deleted: {error}", severity="error", markup=False)
+            self.action_reload()
 
     @work
     async def action_start(self) -> None:
@@ -173,17 +180,16 @@ class PickerScreen(Screen[None]):
 
 def _cells(row: RunRow) -> tuple[str, ...]:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_unix_ns / 1e9)) if row.created_unix_ns else ""
-    saved = percent(-row.saved) if row.saved is not None else ""
+    own = "" if _GIVEN_BY_US.match(row.name) and row.workload else row.name
     sessions = row.sessions
     first, others = sessions.partition(", ")[0], sessions.count(", ")
     return (
         when,
-        printable(row.workload),
+        printable(" · ".join(part for part in (own[:_OWN_NAME], row.workload) if part)),
         printable(sessions if others < 2 else f"{first} +{others}"),
         row.result,
         f"{size(row.size_bytes):>8}",
         f"{clock(row.duration_ns):>7}",
-        f"{saved:>8}",
         printable(row.name),
     )
 
