@@ -1,4 +1,4 @@
-"""What a recording costs: size, opening, seeking, memory, writing, for a synthetic run of 24 hours.
+"""What a recording costs: size, opening, seeking, memory, writing, for a synthetic run of 24 hours; and its screen.
 
     python benchmarks/recording.py [--hours H] [--cpus N]
 
@@ -36,6 +36,7 @@ from kmltui.model import (
     WorkloadSpec,
 )
 from kmltui.recording import Reader, Writer
+from kmltui.tui.player import Player
 
 SECOND = 1_000_000_000
 
@@ -161,14 +162,55 @@ def measure(path: Path) -> None:
     print(f"memory    {after / 1024:8.1f} MiB, {(after - before) / 1024:.1f} of them for reading all of it")
 
 
+def screen(path: Path) -> None:
+    """The same with what the screen shows: a state folded from the records, frozen for drawing."""
+    begin = time.perf_counter()
+    reader = Reader.open(path)
+    middle = reader.duration_ns // 2
+    player = Player(reader, at_ns=middle, replay=True, clock=time.monotonic_ns)
+    player.paused = True
+    player.tick(0)
+    print(f"screen    {1e3 * (time.perf_counter() - begin):8.1f} ms to its first picture, in the middle", end="")
+    print("   (promised: at most 300)")
+    rng = random.Random(3)
+    _seeks(player, [rng.randrange(middle, reader.duration_ns) for _ in range(50)], "before all is read", whole=False)
+    begin, longest = time.perf_counter(), 0.0
+    while player.reading:
+        step = time.perf_counter()
+        player.read()
+        longest = max(longest, time.perf_counter() - step)
+    print(f"read on   {time.perf_counter() - begin:8.1f} s in the background, a step {1e3 * longest:.0f} ms at most")
+    _seeks(player, [rng.randrange(reader.duration_ns) for _ in range(50)], "after", whole=True)
+    print(f"memory    {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:8.1f} MiB")
+
+
+def _seeks(player: Player, times: list[int], when: str, *, whole: bool) -> None:
+    """Seek and freeze what is to be drawn; with ``whole``, also until everything is told of the place."""
+    first, exact = [], []
+    for t_ns in times:
+        begin = time.perf_counter()
+        player.seek(t_ns)
+        player.frame()
+        first.append(time.perf_counter() - begin)
+        while whole and player.reading:
+            player.read()
+        player.frame()
+        exact.append(time.perf_counter() - begin)
+    for what, seeks in (("answer", first), ("whole", exact))[: 1 + whole]:
+        median, worst = sorted(seeks)[len(seeks) // 2], max(seeks)
+        promise = "   (promised: at most 50)" if what == "answer" else ""
+        print(f"  {what:<7} {1e3 * median:8.1f} ms median, {1e3 * worst:.1f} ms worst, {when}{promise}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--cpus", type=int, default=8)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--screen", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        measure(options.measure)
+    if options.measure or options.screen:
+        measure(options.measure) if options.measure else screen(options.screen)
         return
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "synthetic.kmlrec"
@@ -179,7 +221,8 @@ def main() -> None:
             promise = "   (promised: at most 1)" if what == "closed" else ""
             print(f"size      {count / options.hours / 1e6:8.3f} MB an hour {what}{promise}")
         sys.stdout.flush()
-        subprocess.run([sys.executable, __file__, "--measure", str(path)], check=True)
+        for what in ("--measure", "--screen"):
+            subprocess.run([sys.executable, __file__, what, str(path)], check=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from kmltui.analysis.history import History
+from msgspec.structs import replace
+
+from kmltui.analysis.history import History, Series
 from kmltui.analysis.latencies import Latencies
 from kmltui.analysis.views import CallView, CpuView, LatencyView, PhaseView, Seconds, SessionView, Snapshot
 from kmltui.model import (
@@ -50,6 +52,8 @@ class LiveState:
     def __init__(self, header: Header) -> None:
         self.header = header
         self.t_ns = 0
+        self.partial = False
+        """Records were left out; see :meth:`leave_out`."""
         watched = header.workload.name == MONITOR
         self._sessions = {spec.name: _Session(spec, watched) for spec in header.sessions}
         self._marks: deque[Mark] = deque(maxlen=1000)
@@ -90,6 +94,16 @@ class LiveState:
         for record in records:
             self.add(record)
 
+    def leave_out(self) -> None:
+        """The next record is not the one after the last: of those between, what counts from the beginning is not known.
+
+        All landmarks before the gap, and each session's first sample, have to have been added: with them the cumulative
+        counters still tell totals. Latencies and older history are absent from then on.
+        """
+        self.partial = True
+        for session in self._sessions.values():
+            session.leave_out()
+
     def snapshot(self, t_ns: int | None = None) -> Snapshot:
         """Freeze it; ``t_ns`` is the instant to show, by default that of the last record."""
         return Snapshot(
@@ -109,6 +123,7 @@ class LiveState:
         """An independent state that has seen the same records."""
         other = LiveState(self.header)
         other.t_ns = self.t_ns
+        other.partial = self.partial
         other._sessions = {name: session.copy() for name, session in self._sessions.items()}
         other._marks = self._marks.copy()
         other._gaps = self._gaps.copy()
@@ -189,6 +204,39 @@ class _Session:
         self._latency_views: dict[int, LatencyView] = {}
         self._offset: tuple[float, ...] = ()
         """Added to the history's counters, which start again from 0 when the session is booted again."""
+        self._before: Sample | None = None
+        """The last sample before records were left out."""
+        self.partial = False
+
+    def leave_out(self) -> None:
+        self._before = self.recent[-1] if self.recent else None
+        self.partial = True
+        self.recent.clear()
+        self.statuses.clear()
+        self.samples, self.work = History(), History()
+        self.progress = None
+        self.latencies, self._latency_views = {}, {}
+
+    def _of_part(self, view: SessionView) -> SessionView:
+        """Without the figures that rest on records that were left out."""
+        view = replace(view, latency=None, statements=())
+        if view.trap_rate is None:
+            view = replace(view, calls=())  # a call's rate has no other way of being absent
+        if not self.recent and self._before is not None:
+            view = replace(view, has_calls=self._before.kml is not None)
+        if not self.started and self._before is None:
+            view = replace(view, begin=None)
+        if self.ended or self.watched:
+            # The work is looked at as a whole then, from its first query, or queries are counted over restarts.
+            view = replace(view, work=Series(()))
+        if self.ended and self.progress is None:
+            view = replace(view, cpu=None)  # it would be that of no queries
+        booted = self._before and self.recent and self.recent[0].mono_ns < self._before.mono_ns
+        known = self.recent and not booted and (self.started or self._before)
+        if known or self.ended or not (self.started or not self.header_has_interval):
+            return view
+        unknown = dict.fromkeys(("begin", "cpu", "trap", "direct", "elevations", "rewinds"))
+        return replace(view, **unknown, groups=(), demotions=(), calls=())
 
     def add(self, record: Environment | Sample | Status | Progress | Phase | Latency | State | Proof) -> None:
         match record:
@@ -285,6 +333,8 @@ class _Session:
     def view(self) -> SessionView:
         last = self.recent[-1] if self.recent else None
         first = self.recent[0] if len(self.recent) > 1 else None
+        if self.partial and first and last and last.mono_ns - first.mono_ns < RATE_WINDOW_NS:
+            first = None  # the one that rates are counted from was left out
         elapsed = (last.mono_ns - first.mono_ns) / 1e9 if last and first else 0.0
         usage = self.closed
         if last and self.base is not None and not self.ended:
@@ -293,7 +343,7 @@ class _Session:
         totals = self.started or not self.header_has_interval
         groups = tuple((name, _seconds(value)) for name, value in sorted(usage.groups.items(), reverse=True))
         calls, rates = _calls(first, last, elapsed, usage if totals else _Usage())
-        return SessionView(
+        view = SessionView(
             name=self.spec.name,
             arm=self.spec.arm if self.spec.kind != "local" else "",
             state=self.state,
@@ -339,6 +389,7 @@ class _Session:
             server=tuple(self.statuses[-1].counters.items()) if self.statuses else (),
             row_rate=self._status_rate("Rows_sent"),
         )
+        return self._of_part(view) if self.partial else view
 
     @property
     def header_has_interval(self) -> bool:
@@ -355,6 +406,8 @@ class _Session:
         if self.ended or len(self.statuses) < 2:
             return None
         first, last = self.statuses[0], self.statuses[-1]
+        if self.partial and last.t_ns - first.t_ns < RATE_WINDOW_NS:
+            return None  # as for the samples
         if name not in first.counters or name not in last.counters or last.t_ns <= first.t_ns:
             return None
         own = last.own.get(name, 0) - first.own.get(name, 0)

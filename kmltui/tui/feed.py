@@ -84,9 +84,22 @@ class Feed:
                     self._current_s = max(self._current_s / 1.5, self._period_s)
             elif not self._fixed:
                 self._current_s = min(self._current_s * 1.5, _SLOWEST_S)
-            rest = self._current_s - (time.monotonic() - begin)
-            if self.player.reading:
-                rest = min(rest, 0.1)
-            if self._wake.wait(max(rest, 0.02)):
+            self._read_on(begin + self._current_s)
+
+    def _read_on(self, until: float) -> None:
+        """Wait for the next tick, or for a wish. What is left to be read is read meanwhile, in slices: the event loop
+        has its turn between them."""
+        partial = self.player.partial
+        reading = True
+        while reading and self.player.partial == partial:
+            reading = self.player.reading
+            if self._wake.wait(0.01 if reading else max(until - time.monotonic(), 0.02)):
                 self._wake.clear()
                 self._taken.wait(0.2)
+                return
+            if reading:
+                try:
+                    self.player.read()
+                except Exception as error:
+                    self.player.lose(str(error) or type(error).__name__)
+                reading = time.monotonic() < until

@@ -9,8 +9,9 @@ from tui_records import S, header, run
 from tui_support import MemorySource
 
 from kmltui.analysis.live import LiveState
-from kmltui.analysis.views import Snapshot
-from kmltui.model import Record
+from kmltui.analysis.views import Snapshot, equal_work
+from kmltui.model import Header, Record
+from kmltui.recording.landmarks import is_landmark
 from kmltui.tui.player import Player
 from kmltui.tui.screens.dialogs import parse_time
 
@@ -39,6 +40,25 @@ def essence(snapshot: Snapshot) -> list[object]:
         )
         for s in snapshot.sessions
     ]
+
+
+class Long(MemorySource):
+    """Gives few records at a time, as a reader does."""
+
+    def poll(self) -> list[Record]:
+        self._given, start = min(self._given + 50, self._written), self._given
+        return self.all[start : self._given]
+
+    def landmarks(self) -> list[Record]:
+        return [record for record in self.all if not isinstance(record, Header) and is_landmark(record)]
+
+
+def replayed(records: list[Record], at_ns: int | None = None) -> Player:
+    """A player whose clock goes on five milliseconds whenever it is asked: the work of one step is some records."""
+    times = iter(range(0, 10**15, 5_000_000))
+    player = Player(Long(records), at_ns=at_ns, replay=True, clock=lambda: next(times))
+    player.paused = True
+    return player
 
 
 class TestSeeking:
@@ -104,4 +124,104 @@ class TestLongRecordings:
     def test_checkpoints_are_few_however_long_it_is(self) -> None:
         player = Player(MemorySource(run(1500, period=2.0)))
         player.tick(0)
-        assert len(player._checkpoints) <= 33
+        assert len(player._checkpoints) <= 257
+
+    def test_a_place_that_was_not_read_is_shown_at_once_and_exactly_later(self) -> None:
+        records = list(run(900, period=2.0, finish=True))
+        player = replayed(records, 700 * S)
+        frame = player.frame()
+        assert frame.partial and frame.reading and frame.view.t_ns == 700 * S
+        exact = folded(records, 700 * S)
+        for part, whole in zip(frame.view.sessions, exact.sessions, strict=True):
+            known = (
+                "state",
+                "cpus",
+                "calls",
+                "trap_rate",
+                "trap",
+                "direct",
+                "cpu",
+                "groups",
+                "queries",
+                "query_rate",
+                "phases",
+            )
+            for name in known:
+                assert getattr(part, name) == getattr(whole, name), name
+            assert part.latency is None and part.statements == ()
+            assert list(part.samples) == list(whole.samples)[-len(part.samples) :]
+        heads = []
+        while player.reading:
+            frame = player.tick(0)
+            heads.append(frame.head.t_ns)
+            assert frame.view.t_ns == 700 * S
+        assert len(heads) > 5 and heads == sorted(heads), "it was read in slices"
+        assert not frame.partial and essence(frame.view) == essence(exact)
+
+    def test_what_is_not_known_yet_is_absent_and_never_wrong(self) -> None:
+        records = list(run(900, period=2.0, finish=True))
+        for t_ns in range(200 * S, 906 * S, 47 * S):
+            frame = replayed(records, t_ns).frame()
+            exact = folded(records, t_ns)
+            assert frame.partial
+            for part, whole in zip(frame.view.sessions, exact.sessions, strict=True):
+                for name in part.__struct_fields__:
+                    if name not in ("samples", "work", "console"):
+                        assert getattr(part, name) in (None, (), getattr(whole, name)), name
+            known, work = (equal_work(*view.pair) for view in (frame.view, exact) if view.pair)
+            if known is not None and work is not None:
+                assert (known.queries, known.left.total) == (work.queries, pytest.approx(work.left.total))
+
+    def test_it_plays_and_steps_on_before_everything_is_read(self) -> None:
+        records = list(run(900, period=2.0))
+        player = replayed(records, 500 * S)
+        player.step(5 * S)
+        player.pause()
+        for now_s in (0, 2, 2, 2):
+            frame = player.tick(now_s * S)
+        assert frame.partial and frame.view.t_ns == 507 * S
+        assert [s.cpus for s in frame.view.sessions] == [s.cpus for s in folded(records, 507 * S).sessions]
+        player.pause()
+        player.seek(20 * S)
+        while player.partial:
+            player.read()
+        frame = player.frame()
+        assert frame.reading and essence(frame.view) == essence(folded(records, 20 * S))
+
+    def test_a_long_way_takes_several_steps_and_each_frame_tells_its_own_time(self) -> None:
+        records = list(run(900, period=2.0))
+        player = replayed(records)
+        while player.reading:
+            player.tick(0)
+        del player._checkpoints[1:]
+        dice = random.Random(5)
+        for _ in range(6):
+            before, t_ns = player.position_ns, dice.randrange(0, 906 * S)
+            player.seek(t_ns)
+            view = player.frame().view
+            assert view.t_ns <= max(before, t_ns)
+            steps = 0
+            while player.reading:
+                player.seek(t_ns)  # a key that is held down keeps nothing from arriving
+                steps += 1
+            assert steps < 1000
+            frame = player.frame()
+            assert not frame.partial and essence(frame.view) == essence(folded(records, t_ns))
+
+    def test_all_landmarks_can_be_jumped_to_before_everything_is_read(self) -> None:
+        records = list(run(900, period=2.0))
+        player = replayed(records, 880 * S)
+        found = player.frame().landmarks
+        assert {landmark.text for landmark in found} == {"create", "insert", "delete", "select"}
+        while player.reading:
+            player.tick(0)
+        assert player.frame().landmarks == found
+
+    def test_a_source_that_fails_on_the_way_is_lost_and_what_is_known_stays(self) -> None:
+        player = replayed(list(run(900, period=2.0)), 500 * S)
+        source = player.source
+        assert isinstance(source, Long)
+        source.fail = OSError("gone")
+        source.poll = lambda: MemorySource.poll(source)  # type: ignore[method-assign]
+        frame = player.tick(0)
+        assert frame.lost == "gone" and not player.reading and frame.view.t_ns == 500 * S

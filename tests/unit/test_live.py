@@ -138,6 +138,62 @@ class TestBounds:
         assert copy.snapshot().sessions[0].trap == 49 * 11
 
 
+class TestLeavingOut:
+    """A state of which records were left out between landmarks and the last minute tells what is right, or nothing."""
+
+    def state(self, before: list[Sample], after: list[Sample], kind: str = "guest") -> LiveState:
+        state = LiveState(Header(workload=WorkloadSpec(name="x"), sessions=[SessionSpec(name="stock", kind=kind)]))
+        state.extend(before)
+        state.leave_out()
+        state.extend(after)
+        return state
+
+    def test_totals_are_counted_from_the_boundary_before_the_gap(self) -> None:
+        later = [sample(9_000 + t, n=5_000 + t) for t in range(4)]
+        view = self.state([sample(1, n=5), sample(2, mark="start", n=10)], later).snapshot().sessions[0]
+        assert view.trap == (5_003 - 10) * 11
+        assert view.cpu is None or view.cpu.total == pytest.approx((5_003 - 10) * 4 / 1e6)
+        assert view.trap_rate == 11 and len(view.samples) == 4
+
+    def test_rates_are_never_over_the_gap(self) -> None:
+        view = self.state([sample(2, mark="start", n=10)], [sample(9_000, n=5_000)]).snapshot().sessions[0]
+        assert (view.trap_rate, view.cpus, view.calls) == (None, (), ())
+
+    def test_rates_have_their_whole_window(self) -> None:
+        """Of samples that are far apart the one before the window counts; it may be among those left out."""
+        before = [sample(2, mark="start", n=10)]
+        view = self.state(before, [sample(9_000 + t, n=5_000 + t) for t in (0, 1)]).snapshot().sessions[0]
+        assert (view.trap_rate, view.cpus, view.calls) == (None, (), ())
+        view = self.state(before, [sample(9_000 + t, n=5_000 + t) for t in (0, 1, 2)]).snapshot().sessions[0]
+        assert view.trap_rate == 11
+
+    @pytest.mark.parametrize("kind", ["guest", "local"])
+    def test_without_a_sample_after_the_gap_there_is_no_total(self, kind: str) -> None:
+        view = self.state([sample(1, n=5), sample(2, mark="start", n=10)], [], kind).snapshot().sessions[0]
+        assert (view.trap, view.cpu, view.groups, view.calls, view.last_sample_ns) == (None, None, (), (), None)
+        assert view.has_calls, "it has a module that counts them all the same"
+
+    def test_what_is_watched_needs_its_first_sample(self) -> None:
+        later = [sample(9_000 + t, n=5_000 + t) for t in range(4)]
+        known = self.state([sample(1, n=5)], later, "local").snapshot().sessions[0]
+        assert known.trap == (5_003 - 5) * 11 and known.groups
+        unknown = self.state([], later, "local").snapshot().sessions[0]
+        assert (unknown.trap, unknown.cpu, unknown.groups, unknown.begin) == (None, None, (), None)
+        assert unknown.trap_rate == 11
+
+    def test_a_boot_in_the_gap_ends_what_can_be_told(self) -> None:
+        later = [sample(9_000 + t, mono=t, n=50 + t) for t in range(4)]
+        view = self.state([sample(2, mark="start", n=10)], later).snapshot().sessions[0]
+        assert (view.trap, view.cpu, view.groups) == (None, None, ())
+        assert view.trap_rate == 11
+
+    def test_intervals_that_have_ended_are_known(self) -> None:
+        before = [sample(2, mark="start", n=10), sample(50, mark="end", n=60)]
+        view = self.state(before, [sample(9_000 + t, n=5_000 + t) for t in range(4)]).snapshot().sessions[0]
+        assert view.trap == 50 * 11
+        assert len(view.work) == 0
+
+
 class TestHistory:
     @pytest.mark.parametrize("number", [int, float])
     def test_a_copy_of_a_long_one_is_small_and_lacks_no_total(self, number: type[float]) -> None:

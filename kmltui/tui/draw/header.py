@@ -19,6 +19,8 @@ def draw(frame: Frame, cells: int, glyphs: Glyphs) -> Line:
     machine = _machine(view, glyphs)
     name: Line = ((" kmltui ", "title"), (f"{glyphs.dot} {printable(view.workload.name)} ", "strong"))
     parts: list[Line] = [badge]
+    if frame.reading and frame.duration_ns:
+        parts.append(line((f" {glyphs.dot} reading {100 * frame.head.t_ns // frame.duration_ns} %", "muted")))
     engine = view.workload.options.get("engine")
     if engine:
         parts.append(line((f" {glyphs.dot} {printable(engine)}", "muted")))
