@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Flag = Parameter(negative="")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
-DEMO_LOOPS = 40
+DEMO_LOOPS = 100
 """About half a minute of Wisconsin for two emulated guests on a small machine."""
 
 

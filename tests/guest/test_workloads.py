@@ -18,10 +18,11 @@ from kmltui.analysis.summary import Summary, summarise
 from kmltui.counters.kml import parse_kml_counters
 from kmltui.guest import plugin
 from kmltui.guest.image import Image
-from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, SessionSpec
+from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, Sample, SessionSpec
 from kmltui.runner.bench import Bench
 from kmltui.runner.run import Plan, Run
 from kmltui.sessions.exact import ExactGuestSession
+from kmltui.workloads import demo
 
 from .conftest import Guest
 
@@ -91,6 +92,18 @@ async def test_wisconsin_gives_the_same_right_results_in_both_rings(do: Any) -> 
     stock, kml = (done.summary.sessions[name].syscalls for name in ("stock", "kml"))
     assert stock is not None and stock.direct == 0
     assert kml is not None and kml.direct > 10 * kml.trap
+
+
+async def test_the_demonstration_measures_wisconsin_when_it_is_warm(do: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "CALLS_S", 1.0)
+    monkeypatch.setattr(demo, "WARM_UP_LOOPS", 3)
+    done = await do("demo", loops=2)
+    for name in ("stock", "kml"):
+        assert [p.name for p in done.of(Phase, name) if p.event == "end"] == ["calls", "select", "change"]
+        assert latencies(done.of(Latency, name)) == dict.fromkeys(range(1, 11), 2) | dict.fromkeys(range(11, 25), 1)
+        assert done.of(Measure, name)
+        marks = [sample.mark for sample in done.of(Sample, name) if sample.mark in ("start", "phase:select", "end")]
+        assert marks == ["start", "phase:select", "start", "phase:select", "end"], "what is measured begins after it"
 
 
 def latencies(records: list[Latency]) -> Counter[int]:
