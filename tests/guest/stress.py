@@ -80,6 +80,16 @@ async def free_kib(guest: Guest) -> int:
     return int(found[1])
 
 
+async def _lost_kib(guest: Guest, at_first: int) -> int:
+    """How much less memory there is than at first, once what has just ended is gone; 0 for what may be chance."""
+    for _ in range(10):
+        lost = at_first - await free_kib(guest)
+        if lost <= 64 << 10:
+            return 0
+        await asyncio.sleep(3)
+    return lost
+
+
 async def _fails_alone(guest: Guest, name: str) -> bool:
     result = await guest.run(command([name], 5), limit_s=300)
     return result.status not in _NO_VERDICT
@@ -140,9 +150,9 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
             print(f"round {rounds}: {' '.join(group)}", *complaints[told:], sep="\n    ", flush=True)
             told = len(complaints)
         print(f"{len(names)} stressors; each ran {rounds * _GROUP / len(names):.1f} times")
-        lost = at_first - await free_kib(ring0)
-        if lost > 64 << 10:
-            complaints.append(f"{lost} KiB of memory did not come back")
+        if lost := await _lost_kib(ring0, at_first):
+            usage = await ring0.check("cat /proc/meminfo; ps", elevated=False)
+            complaints.append(f"{lost} KiB of memory did not come back:\n{usage}")
         print(f"{await direct_share(ring0):.2%} of the system calls were direct")
     finally:
         await ring0.session.stop()
