@@ -21,6 +21,7 @@ SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _CHECKPOINTS = 256
 """At 50 to 100 KB each, packed; one is some minutes from the next in a recording of a day."""
 _LANDMARKS = 5000
+_JUST_BEHIND_NS = 1_500_000_000
 _PART_SAMPLES = 180
 """Of each session, what is read before a place that has not been folded yet: rates need two seconds, charts more."""
 _LEAST_PART_NS = 5_000_000_000
@@ -288,8 +289,10 @@ class Player:
         """To the next (1) or previous (-1) phase, mark or gap."""
         at = self.position_ns
         times = [landmark.t_ns for landmark in self._landmarks]
-        # Going back from just behind a landmark means the one before it, as in a music player.
-        index = bisect_right(times, at) if direction > 0 else bisect_left(times, at - 500_000_000) - 1
+        # Going back from just behind a landmark means the one before it, as in a music player: there is time for the
+        # next press while it plays.
+        just = _JUST_BEHIND_NS * (1 if self.paused else max(self.speed, 1))
+        index = bisect_right(times, at) if direction > 0 else bisect_left(times, at - just) - 1
         if not 0 <= index < len(times):
             return None
         self.seek(times[index])

@@ -225,3 +225,16 @@ class TestLongRecordings:
         source.poll = lambda: MemorySource.poll(source)  # type: ignore[method-assign]
         frame = player.tick(0)
         assert frame.lost == "gone" and not player.reading and frame.view.t_ns == 500 * S
+
+
+@pytest.mark.parametrize("faster", [0, 3])
+def test_going_back_while_it_plays_reaches_the_landmark_before(faster: int) -> None:
+    player = Player(MemorySource(run(600, period=2.0)), at_ns=590 * S, replay=True)
+    player.tick(0)
+    player.set_speed(faster)
+    reached = []
+    for press in range(1, 4):
+        player.jump(-1)
+        reached.append(player.position_ns)
+        player.tick(press * 800_000_000)  # the time until the next press
+    assert reached == sorted(set(reached), reverse=True)
