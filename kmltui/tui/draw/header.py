@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len, set_cell_size
+
 from kmltui.analysis.printable import printable
 from kmltui.analysis.views import SessionView, Snapshot
 from kmltui.tui.draw.cards import is_broken, state_word
@@ -97,13 +99,17 @@ def _mitigations(text: str) -> str:
     return "mitig. off" if not any("Mitigation" in each for each in lines) else f"{open_ones} mitig. off"
 
 
-def banner(frame: Frame, glyphs: Glyphs) -> Line | None:
-    """One line above everything else when something is wrong; None when nothing is."""
+def banner(frame: Frame, cells: int, glyphs: Glyphs) -> Line | None:
+    """One line above everything else when something is wrong; None when nothing is. The log has what does not fit."""
     if problem := _problem(frame):
-        return ((f" {glyphs.failed} {problem} ", "alert"),)
+        return ((_ended_by_dots(f" {glyphs.failed} {problem} ", cells), "alert"),)
     if warning := _warning(frame):
-        return ((f" {glyphs.mark} {warning}", "warn"),)
+        return ((_ended_by_dots(f" {glyphs.mark} {warning}", cells), "warn"),)
     return None
+
+
+def _ended_by_dots(text: str, cells: int) -> str:
+    return text if cell_len(text) <= cells else set_cell_size(text, cells - 2) + "… "
 
 
 def _problem(frame: Frame) -> str:

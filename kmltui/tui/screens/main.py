@@ -135,7 +135,7 @@ class MainScreen(Screen[None]):
             return
         glyphs = self._glyphs
         self.query_one("#head", Lines).show_lines([header.draw(frame, width, glyphs)])
-        banner, line = self.query_one("#banner", Lines), header.banner(frame, glyphs)
+        banner, line = self.query_one("#banner", Lines), header.banner(frame, width, glyphs)
         banner.show_lines([line] if line else [])
         if banner.has_class("shown") != bool(line):
             banner.set_class(bool(line), "shown")
