@@ -14,14 +14,13 @@ from msgspec.structs import replace
 
 from kmltui.analysis.history import History, Series
 from kmltui.analysis.latencies import Latencies
-from kmltui.analysis.views import CallView, CpuView, LatencyView, PhaseView, Seconds, SessionView, Snapshot
+from kmltui.analysis.usage import Usage, calls_between, cpus_between, point_of, seconds, together
+from kmltui.analysis.views import LatencyView, PhaseView, Seconds, SessionView, Snapshot
 from kmltui.model import (
-    CpuTicks,
     End,
     Environment,
     Gap,
     Header,
-    KmlCounters,
     Latency,
     Log,
     Mark,
@@ -134,42 +133,6 @@ class LiveState:
         return other
 
 
-class _Usage:
-    """Cumulative use of a session: what the workload's interval is the difference of. Immutable once made."""
-
-    __slots__ = ("demotions", "direct", "elevations", "groups", "rewinds", "trap")
-
-    def __init__(self, sample: Sample | None = None) -> None:
-        kml = sample.kml if sample else None
-        self.groups: dict[str, tuple[int, ...]] = (
-            {name: (cpu.usage_us, cpu.user_us, cpu.system_us) for name, cpu in sample.groups.items()} if sample else {}
-        )
-        self.trap: Mapping[int, int] = kml.trap_nr if kml else {}
-        self.direct: Mapping[int, int] = kml.direct_nr if kml else {}
-        self.demotions: Mapping[int, int] = kml.demotions_vector if kml else {}
-        self.elevations = sum(kml.elevations_cpu.values()) if kml else 0
-        self.rewinds = kml.rewinds if kml else 0
-
-    def plus(self, other: _Usage, sign: int = 1) -> _Usage:
-        result = _Usage()
-        result.groups = {
-            name: tuple(
-                a + sign * b
-                for a, b in zip(self.groups.get(name, (0, 0, 0)), other.groups.get(name, (0, 0, 0)), strict=True)
-            )
-            for name in self.groups | other.groups
-        }
-        result.trap = _plus(self.trap, other.trap, sign)
-        result.direct = _plus(self.direct, other.direct, sign)
-        result.demotions = _plus(self.demotions, other.demotions, sign)
-        result.elevations = self.elevations + sign * other.elevations
-        result.rewinds = self.rewinds + sign * other.rewinds
-        return result
-
-    def minus(self, other: _Usage) -> _Usage:
-        return self.plus(other, -1)
-
-
 class _Session:
     """What is known of one session."""
 
@@ -184,9 +147,9 @@ class _Session:
         self.recent: deque[Sample] = deque(maxlen=64)
         self.samples = History()
         self.work = History()
-        self.base: _Usage | None = None
+        self.base: Usage | None = None
         """Use at the beginning of the interval that is open; None when none is."""
-        self.closed = _Usage()
+        self.closed = Usage()
         """Use in the intervals that have ended."""
         self.started = False
         self.begin: tuple[float, ...] | None = None
@@ -270,21 +233,21 @@ class _Session:
             recent.clear()
             self.base = None
         if self.base is None and not self.ended:
-            self.base = _Usage(sample)
+            self.base = Usage(sample)
         if sample.mark == "start":
-            self.base = _Usage(sample)
+            self.base = Usage(sample)
             self.started, self.ended = True, False
         elif sample.mark == "end" and self.base is not None:
-            used = _Usage(sample).minus(self.base)
+            used = Usage(sample).minus(self.base)
             self.closed = self.closed.plus(used) if self.started else self.closed
             if self.pair and used.groups:
-                self.runs.append((self.pair, _together(used)))
+                self.runs.append((self.pair, together(used)))
             self.base = None
             self.ended = True
         recent.append(sample)
         while len(recent) > 2 and sample.mono_ns - recent[1].mono_ns >= RATE_WINDOW_NS:
             recent.popleft()
-        point = _point(sample)
+        point = point_of(sample)
         if offset := self._offset:
             point = (point[0], *(a + b for a, b in zip(point[1:], offset[1:], strict=True)))
         self.samples.append(point)
@@ -338,17 +301,17 @@ class _Session:
         elapsed = (last.mono_ns - first.mono_ns) / 1e9 if last and first else 0.0
         usage = self.closed
         if last and self.base is not None and not self.ended:
-            usage = usage.plus(_Usage(last).minus(self.base))
+            usage = usage.plus(Usage(last).minus(self.base))
         has_calls = bool(last and last.kml)
         totals = self.started or not self.header_has_interval
-        groups = tuple((name, _seconds(value)) for name, value in sorted(usage.groups.items(), reverse=True))
-        calls, rates = _calls(first, last, elapsed, usage if totals else _Usage())
+        groups = tuple((name, seconds(value)) for name, value in sorted(usage.groups.items(), reverse=True))
+        calls, rates = calls_between(first, last, elapsed, usage if totals else Usage())
         view = SessionView(
             name=self.spec.name,
             arm=self.spec.arm if self.spec.kind != "local" else "",
             state=self.state,
             since_ns=self.since_ns,
-            cpus=_cpus(first, last),
+            cpus=cpus_between(first, last),
             has_calls=has_calls,
             calls=calls,
             trap_rate=rates[0] if has_calls and elapsed else None,
@@ -367,7 +330,7 @@ class _Session:
             statements=tuple(
                 (statement, view) for statement in sorted(self.latencies) if (view := self._latency_view(statement))
             ),
-            cpu=_together(usage) if totals and usage.groups else None,
+            cpu=together(usage) if totals and usage.groups else None,
             groups=groups if totals else (),
             agent_share=(
                 (last.agent.cpu_ns - first.agent.cpu_ns) / (elapsed * 1e9)
@@ -456,91 +419,3 @@ def _io_rate(first: Sample | None, last: Sample | None, elapsed: float) -> float
         return None
     before = first.io_calls or {}
     return sum(calls - before.get(group, calls) for group, calls in last.io_calls.items()) / elapsed
-
-
-def _plus(a: Mapping[int, int], b: Mapping[int, int], sign: int) -> dict[int, int]:
-    result = dict(a)
-    for key, value in b.items():
-        result[key] = result.get(key, 0) + sign * value
-    return result
-
-
-def _together(usage: _Usage) -> Seconds:
-    """Server and client."""
-    return _seconds(tuple(map(sum, zip(*usage.groups.values(), strict=True))))
-
-
-def _seconds(us: tuple[int, ...]) -> Seconds:
-    return Seconds(us[0] / 1e6, us[1] / 1e6, us[2] / 1e6)
-
-
-def _point(sample: Sample) -> tuple[float, ...]:
-    user = system = everything = 0
-    for ticks in sample.cpus.values():
-        u, s = ticks.user + ticks.nice, ticks.system + ticks.irq + ticks.softirq
-        user += u
-        system += s
-        everything += u + s + ticks.idle + ticks.iowait + ticks.steal
-    kml = sample.kml or _NO_COUNTERS
-    usage = [0, 0, 0]
-    for group in sample.groups.values():
-        usage[0] += group.usage_us
-        usage[1] += group.user_us
-        usage[2] += group.system_us
-    return (
-        sample.t_ns,
-        sample.mono_ns,
-        user,
-        system,
-        everything,
-        sum((kml.trap_cpu or kml.trap_nr).values()),
-        sum((kml.direct_cpu or kml.direct_nr).values()),
-        sum(kml.elevations_cpu.values()),
-        *usage,
-    )
-
-
-_NO_COUNTERS = KmlCounters()
-
-
-def _cpus(first: Sample | None, last: Sample | None) -> tuple[CpuView, ...]:
-    if first is None or last is None:
-        return ()
-    return tuple(_cpu(cpu, first.cpus[cpu], ticks) for cpu, ticks in sorted(last.cpus.items()) if cpu in first.cpus)
-
-
-def _cpu(cpu: int, a: CpuTicks, b: CpuTicks) -> CpuView:
-    user = b.user + b.nice - a.user - a.nice
-    system = b.system + b.irq + b.softirq - a.system - a.irq - a.softirq
-    other = b.iowait + b.steal - a.iowait - a.steal
-    idle = b.idle - a.idle
-    # The kernel lets a CPU's idle and iowait step back a tick; a share is never below 0 for that.
-    user, system, other, idle = max(user, 0), max(system, 0), max(other, 0), max(idle, 0)
-    everything = user + system + other + idle
-    return (
-        CpuView(cpu, user / everything, system / everything, other / everything)
-        if everything
-        else CpuView(cpu, 0, 0, 0)
-    )
-
-
-def _calls(
-    first: Sample | None, last: Sample | None, elapsed: float, usage: _Usage
-) -> tuple[tuple[CallView, ...], tuple[float, float, float]]:
-    """Every number with a count, and the rates of all traps, direct calls and elevations."""
-    if last is None or last.kml is None:
-        return (), (0.0, 0.0, 0.0)
-    now, then = last.kml, (first.kml if first and first.kml else last.kml)
-    scale = 1 / elapsed if elapsed else 0.0
-    views = []
-    for nr in now.trap_nr.keys() | now.direct_nr.keys():
-        trap = (now.trap_nr.get(nr, 0) - then.trap_nr.get(nr, 0)) * scale
-        direct = (now.direct_nr.get(nr, 0) - then.direct_nr.get(nr, 0)) * scale
-        views.append(CallView(nr, trap, direct, usage.trap.get(nr, 0), usage.direct.get(nr, 0)))
-    views.sort(key=lambda call: (-call.rate, -call.total, call.nr))
-    rates = (
-        sum(call.trap_rate for call in views),
-        sum(call.direct_rate for call in views),
-        (sum(now.elevations_cpu.values()) - sum(then.elevations_cpu.values())) * scale,
-    )
-    return tuple(views), rates

@@ -120,7 +120,6 @@ def _columns(names: list[str], narrow: bool) -> tuple[Column, ...]:
             Column("all", 8),
             Column("all", 8),
             Column("direct", 9, least=96),
-            Column("", 0, least=_ROOMY, sortable=False),
         )
     return (
         Column("call", 18, left=True),
