@@ -7,7 +7,7 @@ import contextlib
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,11 +212,11 @@ class RunLibrary:
 
         library.remove(path)
 
-    def report_text(self, path: Path, width: int) -> str:
+    def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:
         from kmltui.tui.pages.report import make_report
 
         with opened(path) as reader:
-            return make_report(reader, width)
+            return make_report(reader, width, progress)
 
 
 def pick() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -75,6 +75,6 @@ class Library(Protocol):
 
     def delete(self, path: Path) -> None: ...
 
-    def report_text(self, path: Path, width: int) -> str:
-        """For a screen of so many columns."""
+    def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:
+        """For a screen of so many columns; ``progress`` hears the fraction of the recording that has been read."""
         ...

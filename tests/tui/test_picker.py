@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ class Shelf:
     def delete(self, path: Path) -> None:
         self.rows = [row for row in self.rows if row.path != path]
 
-    def report_text(self, path: Path, width: int) -> str:
+    def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:
+        progress(0.5)
         return f"KML saved 3.4 %\n\nTable 2\nof {path.name}"
 
 

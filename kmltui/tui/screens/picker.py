@@ -236,8 +236,16 @@ class ReportScreen(ModalScreen[None]):
 
     @work(thread=True)
     def _read(self) -> None:
+        told = 0.0
+
+        def show(fraction: float) -> None:
+            nonlocal told
+            if fraction - told >= 0.01:
+                told = fraction
+                self.app.call_from_thread(self._show, f"reading… {fraction:.0%}")
+
         try:
-            text = self._library.report_text(self._row.path, self.app.size.width - _REPORT_FRAME)
+            text = self._library.report_text(self._row.path, self.app.size.width - _REPORT_FRAME, show)
         except Exception as error:
             text = f"there is no report of this recording: {error}"
         self.app.call_from_thread(self._show, text)
