@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 
 from kmltui import workloads
-from kmltui.analysis.summary import Summary, summarise
-from kmltui.guest import plugin
-from kmltui.guest.image import Image, ensure_image
-from kmltui.guest.progress import Progress
-from kmltui.guest.spec import make_spec
+from kmltui.build.builder import ensure_image
+from kmltui.figures.summary import Summary, summarise
+from kmltui.images.image import Image
+from kmltui.images.progress import Progress
+from kmltui.images.spec import make_spec
+from kmltui.machine import plugin
 from kmltui.model import Arm, Record, SessionSpec
 from kmltui.runner.bench import Bench
 from kmltui.runner.run import Plan

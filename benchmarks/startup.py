@@ -19,9 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from kmltui.guest.image import ensure_image
-from kmltui.guest.progress import Progress
-from kmltui.guest.spec import make_spec
+from kmltui.build.builder import ensure_image
+from kmltui.images.progress import Progress
+from kmltui.images.spec import make_spec
 from kmltui.model import Record, Sample, SessionSpec
 from kmltui.runner.server import Server
 from kmltui.sessions.guest import GuestSession

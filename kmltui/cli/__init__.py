@@ -101,7 +101,7 @@ def _commands(words: Sequence[str]) -> set[str]:
 
 
 def _complain(message: str) -> None:
-    from kmltui.analysis.printable import printable
+    from kmltui.printable import printable
 
     lines = [printable(line) for line in message.splitlines() if line.strip()]
     print("kmltui: " + "\n        ".join(lines or ["failed"]), file=sys.stderr)

@@ -111,10 +111,10 @@ def bench(
 
 
 def _compare(first: str, second: str, format: Format, out: Path | None) -> int:
-    from kmltui.analysis.report import render_versus
-    from kmltui.analysis.summary import summarise
-    from kmltui.analysis.versus import compare_recordings
+    from kmltui.figures.summary import summarise
+    from kmltui.figures.versus import compare_recordings
     from kmltui.recording import Reader, RecordingError
+    from kmltui.report import render_versus
 
     summaries = []
     for which in (first, second):

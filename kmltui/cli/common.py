@@ -213,7 +213,8 @@ def find_recording(what: str | None, *, shipped: bool = False) -> Path:
 
 def no_guest_reason() -> str | None:
     """Why no guest can run on this machine, in one line; None if one can."""
-    from kmltui.guest import doctor, store
+    from kmltui.build import doctor
+    from kmltui.images import store
 
     # What an image is built with is not needed where one is there already (imported, or built before).
     needed = {"system", "qemu"} if store.has_images() else None

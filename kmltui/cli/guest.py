@@ -16,10 +16,10 @@ from kmltui.cli import common
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail
 
 if TYPE_CHECKING:
-    from kmltui.guest.info import ImageInfo
-    from kmltui.guest.progress import Progress, Report
-    from kmltui.guest.spec import ImageSpec
-    from kmltui.guest.store import Manifest
+    from kmltui.images.info import ImageInfo
+    from kmltui.images.progress import Progress, Report
+    from kmltui.images.spec import ImageSpec
+    from kmltui.images.store import Manifest
     from kmltui.kml.rewrite import SiteHits
     from kmltui.model import SessionSpec
 
@@ -47,7 +47,7 @@ def progress_printer() -> Report:
 @contextmanager
 def _errors() -> Iterator[None]:
     """The guest's errors as the command's."""
-    from kmltui.guest.errors import GuestError, MissingError
+    from kmltui.images.errors import GuestError, MissingError
     from kmltui.sessions.protocol import SessionError
 
     try:
@@ -61,8 +61,8 @@ def _errors() -> Iterator[None]:
 
 
 def _spec(suite: str | None, kernel: str | None, flavour: str, tools: bool, mirror: str) -> ImageSpec:
-    from kmltui.guest.errors import ImageError
-    from kmltui.guest.spec import make_spec
+    from kmltui.images.errors import ImageError
+    from kmltui.images.spec import make_spec
 
     try:
         return make_spec(suite, kernel, flavour, tools=tools, mirror=mirror)
@@ -71,8 +71,8 @@ def _spec(suite: str | None, kernel: str | None, flavour: str, tools: bool, mirr
 
 
 def _parsed(image: str) -> ImageSpec:
-    from kmltui.guest.errors import ImageError
-    from kmltui.guest.spec import parse_spec
+    from kmltui.images.errors import ImageError
+    from kmltui.images.spec import parse_spec
 
     try:
         return parse_spec(image)
@@ -107,8 +107,8 @@ def build(
     refresh:
         Ask the mirror for newer packages.
     """
-    from kmltui.guest.image import ensure_image
-    from kmltui.guest.store import layer_path
+    from kmltui.build.builder import ensure_image
+    from kmltui.images.store import layer_path
 
     spec = _spec(suite, kernel, flavour, tools, mirror)
     with _errors():
@@ -130,7 +130,7 @@ def _place(hits: SiteHits) -> str:
 
 def _print_sites(manifests: list[Manifest], run: str | None, as_json: bool) -> int:
     """The sites of each image that were left alone, or where a run's programs trapped."""
-    from kmltui.guest.info import site_report
+    from kmltui.images.info import site_report
     from kmltui.recording import Reader
     from kmltui.runner.traps import recorded_traps
 
@@ -178,7 +178,7 @@ def info(
     as_json:
         Print it as JSON.
     """
-    from kmltui.guest.info import all_manifests, describe
+    from kmltui.images.info import all_manifests, describe
 
     with _errors():
         manifests = [m for m in all_manifests() if image is None or m.spec.name == _parsed(image).name]
@@ -227,7 +227,7 @@ def _session_spec(session: str, cpus: int, image: str, accel: str) -> SessionSpe
 
 def _prepared(spec: SessionSpec) -> SessionSpec:
     """Make sure the image is there before a guest is booted from it."""
-    from kmltui.guest.image import ensure_image
+    from kmltui.build.builder import ensure_image
 
     image = _parsed(spec.image)
     with _errors():
@@ -306,8 +306,8 @@ def export(file: Path, *, image: str = "") -> int:
     image:
         Which image (default: the one for this machine).
     """
-    from kmltui.guest.bundle import export_image
-    from kmltui.guest.image import find_image
+    from kmltui.images.bundle import export_image
+    from kmltui.images.image import find_image
 
     if file.exists():
         fail(f"{file}: exists already; remove it or choose another name")
@@ -326,8 +326,8 @@ def import_(file: Path) -> int:
     file:
         The file.
     """
-    from kmltui.guest.bundle import import_image
-    from kmltui.guest.errors import ImageError
+    from kmltui.images.bundle import import_image
+    from kmltui.images.errors import ImageError
 
     try:
         image = import_image(file, progress_printer())

@@ -103,8 +103,8 @@ def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
 
 
 def _image(suite: str | None, kernel: str | None, where: str) -> str:
-    from kmltui.guest.errors import ImageError
-    from kmltui.guest.spec import make_spec
+    from kmltui.images.errors import ImageError
+    from kmltui.images.spec import make_spec
 
     try:
         return make_spec(suite, kernel).name
@@ -152,8 +152,8 @@ def check_image(image: str, where: str) -> None:
 
 
 def _image_parts(image: str, where: str) -> list[str]:
-    from kmltui.guest.errors import ImageError
-    from kmltui.guest.spec import parse_spec
+    from kmltui.images.errors import ImageError
+    from kmltui.images.spec import parse_spec
 
     try:
         return re.findall(r"[A-Za-z0-9.]+", parse_spec(image).name)

@@ -17,7 +17,7 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
     as_json:
         Print the checks as JSON.
     """
-    from kmltui.guest import doctor as checks
+    from kmltui.build import doctor as checks
     from kmltui.sessions import hostkml
 
     results = [*checks.check_all(), hostkml.check()]

@@ -62,8 +62,8 @@ def report(
     as_json:
         The same as ``--format json``.
     """
-    from kmltui.analysis.report import render
-    from kmltui.analysis.summary import summarise
+    from kmltui.figures.summary import summarise
+    from kmltui.report import render
 
     if as_json and format not in (None, "json"):
         fail(f"--json and --format {format}: choose one")
@@ -166,7 +166,7 @@ def rename(run: str, name: str) -> int:
     name:
         The new name.
     """
-    from kmltui.analysis.printable import printable
+    from kmltui.printable import printable
     from kmltui.recording import RecordingError, library
 
     try:

@@ -6,10 +6,10 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from kmltui.guest.errors import GuestError
-from kmltui.guest.image import ensure_image
-from kmltui.guest.progress import Progress
-from kmltui.guest.spec import parse_spec
+from kmltui.build.builder import ensure_image
+from kmltui.images.errors import GuestError
+from kmltui.images.progress import Progress
+from kmltui.images.spec import parse_spec
 from kmltui.model import SessionSpec, State
 from kmltui.sessions.protocol import Clock, Emit, SessionError
 

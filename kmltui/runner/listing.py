@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kmltui import paths
-from kmltui.analysis.printable import printable
+from kmltui.printable import printable
 from kmltui.recording import library
 from kmltui.runner import registry
 

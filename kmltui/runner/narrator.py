@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from kmltui.analysis.printable import printable
 from kmltui.model import Environment, Header, Log, Phase, Proof, Record, State
+from kmltui.printable import printable
 
 
 class Narrator:

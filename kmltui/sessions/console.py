@@ -14,7 +14,7 @@ import tty
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from kmltui.guest.channel import GuestProcess, SpawnFlag
+from kmltui.machine.channel import GuestProcess, SpawnFlag
 from kmltui.model import Log, Record, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.protocol import SessionError

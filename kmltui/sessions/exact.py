@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from kmltui.guest import plugin
-from kmltui.guest.errors import GuestError
+from kmltui.images.errors import GuestError
+from kmltui.machine import plugin
 from kmltui.model import Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.protocol import Clock, Emit, SessionError

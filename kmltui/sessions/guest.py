@@ -8,14 +8,15 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
 from kmltui.counters import CounterError
-from kmltui.guest import environment, store
-from kmltui.guest.accel import choose
-from kmltui.guest.agent import Agent, decode
-from kmltui.guest.channel import Channel, GuestGone, GuestProcess, SpawnFlag
-from kmltui.guest.errors import GuestError
-from kmltui.guest.image import Image, find_image
-from kmltui.guest.qemu import Accelerator, Vm, VmConfig
-from kmltui.guest.spec import parse_spec
+from kmltui.images import store
+from kmltui.images.errors import GuestError
+from kmltui.images.image import Image, find_image
+from kmltui.images.spec import parse_spec
+from kmltui.machine import environment
+from kmltui.machine.accel import choose
+from kmltui.machine.agent import Agent, decode
+from kmltui.machine.channel import Channel, GuestGone, GuestProcess, SpawnFlag
+from kmltui.machine.qemu import Accelerator, Vm, VmConfig
 from kmltui.model import Environment, Log, SessionSpec, State
 from kmltui.sessions.protocol import Clock, Emit, SessionError
 

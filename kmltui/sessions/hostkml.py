@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from kmltui.guest.doctor import Check
+from kmltui.build.doctor import Check
 from kmltui.sessions.host import kml_loaded
 
 RELEASE = re.compile(r"^6\.(1|12)\.\d.*-amd64$")

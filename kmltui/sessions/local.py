@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from kmltui.guest.errors import GuestError
+from kmltui.images.errors import GuestError
 from kmltui.model import Environment, Log, SessionSpec, State
 from kmltui.sessions import calls, host
 from kmltui.sessions.local_process import LocalProcess

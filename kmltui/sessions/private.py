@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from kmltui.guest.extract import programs_tree
-from kmltui.guest.image import find_image
-from kmltui.guest.spec import parse_spec
+from kmltui.images.extract import programs_tree
+from kmltui.images.image import find_image
+from kmltui.images.spec import parse_spec
 from kmltui.sessions import enter
 
 _NEW, _PREFIX = "kmltui-new-", "kmltui-root-"

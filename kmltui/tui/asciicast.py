@@ -14,7 +14,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from kmltui.analysis.printable import printable
+from kmltui.printable import printable
 from kmltui.tui.offscreen import Offscreen, offscreen
 from kmltui.tui.player import Source
 from kmltui.tui.terminal import Screen

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from kmltui.analysis.live import LiveState
-from kmltui.analysis.views import Snapshot
+from kmltui.live.live import LiveState
+from kmltui.live.views import Snapshot
 from kmltui.model import Gap, Header, Mark, Phase, Record, Sample
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)

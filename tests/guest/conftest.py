@@ -22,9 +22,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from kmltui.guest.image import Image, ensure_image
-from kmltui.guest.progress import Progress
-from kmltui.guest.spec import make_spec
+from kmltui.build.builder import ensure_image
+from kmltui.images.image import Image
+from kmltui.images.progress import Progress
+from kmltui.images.spec import make_spec
 from kmltui.model import Environment, Log, Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.protocol import SessionError

@@ -18,8 +18,8 @@ import signal
 import time
 from collections.abc import Sequence
 
-from kmltui.guest.image import ensure_image
-from kmltui.guest.spec import make_spec
+from kmltui.build.builder import ensure_image
+from kmltui.images.spec import make_spec
 
 from .conftest import Guest, start_guest
 

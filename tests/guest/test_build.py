@@ -15,16 +15,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from kmltui.guest import store
-from kmltui.guest.errors import ImageError
-from kmltui.guest.image import Image, ensure_image, find_image
-from kmltui.guest.info import describe, site_report
-from kmltui.guest.progress import Progress
+from kmltui.build.builder import ensure_image
+from kmltui.images import store
+from kmltui.images.errors import ImageError
+from kmltui.images.image import Image, find_image
+from kmltui.images.info import describe, site_report
+from kmltui.images.progress import Progress
 
 BUILD = (
     "import sys\n"
-    "from kmltui.guest.image import ensure_image\n"
-    "from kmltui.guest.spec import parse_spec\n"
+    "from kmltui.build.builder import ensure_image\n"
+    "from kmltui.images.spec import parse_spec\n"
     "image = ensure_image(parse_spec(sys.argv[1]), lambda progress: print(progress.step, flush=True))\n"
     "print('key', image.manifest.key, flush=True)\n"
 )
@@ -67,7 +68,7 @@ class TestReuse:
         assert steps(cache) == []
 
     def test_damage_is_told_and_mended_without_a_network(self, cache: Image, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("kmltui.guest.apt.Apt.update", lambda _self: pytest.fail("the network was asked"))
+        monkeypatch.setattr("kmltui.build.apt.Apt.update", lambda _self: pytest.fail("the network was asked"))
         for kind in ("initrd", "kernel", "sites"):
             spoil(store.layer_path(cache.manifest.layers[kind]))
         with pytest.raises(ImageError, match=r"damaged.*guest build"):
@@ -81,7 +82,7 @@ class TestReuse:
         self, cache: Image, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = {kind: layer.key for kind, layer in cache.manifest.layers.items()}
-        monkeypatch.setattr("kmltui.guest.image._keys", lambda _parts: before | {"kml": "new", "initrd": "newer"})
+        monkeypatch.setattr("kmltui.build.builder._keys", lambda _parts: before | {"kml": "new", "initrd": "newer"})
         assert "fetching packages" not in steps(cache)
         after = find_image(cache.manifest.spec).manifest.layers
         assert {kind for kind in before if after[kind].key != before[kind]} == {"kml", "initrd"}
@@ -131,9 +132,9 @@ class TestFaults:
         def fail(*_arguments: object, **_options: object) -> None:
             raise ImageError("the kernel module does not build")
 
-        monkeypatch.setattr("kmltui.guest.layers.build_module", fail)
+        monkeypatch.setattr("kmltui.build.layers.build_module", fail)
         keys = {kind: layer.key for kind, layer in cache.manifest.layers.items()}
-        monkeypatch.setattr("kmltui.guest.image._keys", lambda _parts: keys | {"kml": "new", "initrd": "newer"})
+        monkeypatch.setattr("kmltui.build.builder._keys", lambda _parts: keys | {"kml": "new", "initrd": "newer"})
         with pytest.raises(ImageError, match="does not build"):
             ensure_image(cache.manifest.spec)
         assert find_image(cache.manifest.spec).manifest.key == cache.manifest.key

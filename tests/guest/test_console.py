@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kmltui.guest.image import Image
+from kmltui.images.image import Image
 
 KMLTUI = [sys.executable, "-m", "kmltui"]
 LIMIT_S = 180

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from kmltui.counters.kml import parse_kml_counters
-from kmltui.guest import store
-from kmltui.guest.channel import GuestGone
+from kmltui.images import store
+from kmltui.machine.channel import GuestGone
 from kmltui.model import KmlCounters
 from kmltui.sessions.protocol import SessionError
 
@@ -290,7 +290,7 @@ class TestWildPrograms:
         headers = next((store.root() / "trees").glob(f"kernel-*/usr/src/linux-headers-{release}"))
         (tmp_path / "overflow.c").write_text((SOURCES / "module/overflow.c").read_text())
         (tmp_path / "Kbuild").write_text("obj-m := overflow.o\nccflags-y := -Wno-infinite-recursion\n")
-        # As kmltui.guest.kernel builds: without what the kernel's own compiler could do, and tools of the host's.
+        # As kmltui.build.kernel builds: without what the kernel's own compiler could do, and tools of the host's.
         settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="]
         build = ["make", "-s", "-C", str(headers), f"M={tmp_path}", *settings, "modules"]
         await asyncio.to_thread(subprocess.run, build, check=True, capture_output=True)

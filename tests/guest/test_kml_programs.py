@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest.image import Image
-from kmltui.guest.info import site_report
+from kmltui.images.image import Image
+from kmltui.images.info import site_report
 from kmltui.kml.rewrite import Hit, parse_hits
 from kmltui.runner.server import Server
 

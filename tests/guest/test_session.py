@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kmltui.guest.image import Image
+from kmltui.images.image import Image
 from kmltui.model import SessionSpec, State
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.protocol import SessionError

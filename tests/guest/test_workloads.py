@@ -13,11 +13,11 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from kmltui import workloads
-from kmltui.analysis.stats import spread
-from kmltui.analysis.summary import Summary, summarise
 from kmltui.counters.kml import parse_kml_counters
-from kmltui.guest import plugin
-from kmltui.guest.image import Image
+from kmltui.figures.stats import spread
+from kmltui.figures.summary import Summary, summarise
+from kmltui.images.image import Image
+from kmltui.machine import plugin
 from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, Sample, SessionSpec
 from kmltui.runner.bench import Bench
 from kmltui.runner.run import Plan, Run

@@ -8,8 +8,8 @@ import pytest
 from tui_records import S, header, run
 from tui_support import MemorySource
 
-from kmltui.analysis.live import LiveState
-from kmltui.analysis.views import Snapshot, equal_work
+from kmltui.live.live import LiveState
+from kmltui.live.views import Snapshot, equal_work
 from kmltui.model import Header, Record
 from kmltui.recording.landmarks import is_landmark
 from kmltui.tui.player import Player

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from kmltui import workloads
-from kmltui.analysis.report import render
-from kmltui.analysis.stats import TICK_BIAS
-from kmltui.analysis.summary import summarise
+from kmltui.figures.stats import TICK_BIAS
+from kmltui.figures.summary import summarise
 from kmltui.model import (
     GroupCpu,
     Header,
@@ -24,6 +23,7 @@ from kmltui.model import (
     WorkloadSpec,
 )
 from kmltui.recording import Reader
+from kmltui.report import render
 from kmltui.runner.bench import Bench, schedule
 from kmltui.runner.run import Plan, Run
 from kmltui.sessions.protocol import SessionError

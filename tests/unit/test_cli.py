@@ -182,7 +182,7 @@ def test_a_headless_run_imports_neither_textual_nor_rich():
         "import sys\n"
         "import kmltui.cli, kmltui.cli.runs\n"
         "import kmltui.runner.run, kmltui.runner.narrator, kmltui.sessions.guest, kmltui.workloads as w\n"
-        "import kmltui.analysis.summary, kmltui.analysis.report\n"
+        "import kmltui.figures.summary, kmltui.report\n"
         "w.names()\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('textual', 'rich')])"
     )

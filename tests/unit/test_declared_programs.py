@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest.declared import declared_programs
-from kmltui.guest.errors import ImageError
+from kmltui.build.declared import declared_programs
+from kmltui.images.errors import ImageError
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no compiler")
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from kmltui.guest.cpio import CpioWriter
-from kmltui.guest.extract import unpack_archive
+from kmltui.build.cpio import CpioWriter
+from kmltui.images.extract import unpack_archive
 
 
 def archive(fill):

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmltui.counters import CounterError
-from kmltui.guest.agent import Agent, decode
-from kmltui.guest.errors import GuestError
+from kmltui.images.errors import GuestError
+from kmltui.machine.agent import Agent, decode
 
 MAGIC = 0x534C4D4B
 STAT = "cpu  3 0 4 5\ncpu0 3 0 4 5 0 0 0 0\nintr 77 1 2\nctxt 99\n"

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from kmltui.guest.channel import Channel, FrameType, GuestGone, GuestProcess, SpawnFlag
-from kmltui.guest.errors import GuestError
+from kmltui.images.errors import GuestError
+from kmltui.machine.channel import Channel, FrameType, GuestGone, GuestProcess, SpawnFlag
 
 HEADER = struct.Struct("<III")
 

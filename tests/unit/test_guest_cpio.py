@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmltui.guest.cpio import CpioWriter
+from kmltui.build.cpio import CpioWriter
 
 
 @dataclass

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest import doctor, qemu, store
-from kmltui.guest.doctor import Check
+from kmltui.build import doctor
+from kmltui.build.doctor import Check
+from kmltui.images import store
+from kmltui.machine import qemu
 
 
 @pytest.fixture(autouse=True)

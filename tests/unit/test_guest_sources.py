@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest.errors import ImageError
-from kmltui.guest.sources import host_mirror, named_mirror, read_sources
+from kmltui.build.sources import host_mirror, named_mirror, read_sources
+from kmltui.images.errors import ImageError
 
 
 def configure(directory: Path, **files: str) -> Path:

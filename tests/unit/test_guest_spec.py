@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest.errors import ImageError
-from kmltui.guest.spec import ImageSpec, host_suite, make_spec, parse_spec
+from kmltui.images.errors import ImageError
+from kmltui.images.spec import ImageSpec, host_suite, make_spec, parse_spec
 
 
 @pytest.mark.parametrize(

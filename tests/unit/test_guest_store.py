@@ -10,13 +10,14 @@ import pytest
 import zstandard
 from msgspec.structs import replace
 
-from kmltui.guest import bundle, store
-from kmltui.guest.apt import Package
-from kmltui.guest.errors import ImageError
-from kmltui.guest.image import Image, _keys, _Parts, find_image
-from kmltui.guest.progress import Progress, silent
-from kmltui.guest.spec import ImageSpec
-from kmltui.guest.store import Manifest
+from kmltui.build.builder import _keys, _Parts
+from kmltui.images import bundle, store
+from kmltui.images.errors import ImageError
+from kmltui.images.image import Image, find_image
+from kmltui.images.package import Package
+from kmltui.images.progress import Progress, silent
+from kmltui.images.spec import ImageSpec
+from kmltui.images.store import Manifest
 
 SPEC = ImageSpec("bookworm", "6.1")
 

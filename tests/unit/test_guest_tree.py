@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest.errors import ImageError
-from kmltui.guest.progress import Step, silent
-from kmltui.guest.tree import files, is_dynamic_program, unpack, unpack_all
+from kmltui.build.tree import files, is_dynamic_program, unpack, unpack_all
+from kmltui.images.errors import ImageError
+from kmltui.images.progress import Step, silent
 
 pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")
 

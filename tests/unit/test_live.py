@@ -10,10 +10,10 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmltui.analysis.history import History
-from kmltui.analysis.latencies import Latencies
-from kmltui.analysis.live import LiveState
-from kmltui.analysis.views import CPU_US, MONO, TRAP, equal_work
+from kmltui.live.history import History
+from kmltui.live.latencies import Latencies
+from kmltui.live.live import LiveState
+from kmltui.live.views import CPU_US, MONO, TRAP, equal_work
 from kmltui.model import CpuTicks, GroupCpu, Header, KmlCounters, Progress, Sample, SessionSpec, State, WorkloadSpec
 
 S = 1_000_000_000

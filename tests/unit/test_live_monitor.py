@@ -1,6 +1,6 @@
 """What the screen knows of a server that is only watched."""
 
-from kmltui.analysis.live import LiveState
+from kmltui.live.live import LiveState
 from kmltui.model import Header, Sample, SessionSpec, State, Status, WorkloadSpec
 
 SECOND = 1_000_000_000

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest import plugin
-from kmltui.guest.errors import GuestError
+from kmltui.images.errors import GuestError
+from kmltui.machine import plugin
 
 
 def write_counters(path: Path, vcpus: int, now: list[int], marks: list[list[int]]) -> None:

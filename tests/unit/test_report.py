@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from recording_samples import HEADER, a_run, records
 from run_samples import bench, two_sessions
 
-from kmltui.analysis.printable import printable
-from kmltui.analysis.report import FORMATS, markdown, render, text
-from kmltui.analysis.report.blocks import Bullets, Heading, Paragraph, Table
-from kmltui.analysis.stats import TICK_BIAS
-from kmltui.analysis.summary import summarise
+from kmltui.figures.stats import TICK_BIAS
+from kmltui.figures.summary import summarise
 from kmltui.model import (
     End,
     Environment,
@@ -30,6 +27,9 @@ from kmltui.model import (
     State,
     WorkloadSpec,
 )
+from kmltui.printable import printable
+from kmltui.report import FORMATS, markdown, render, text
+from kmltui.report.blocks import Bullets, Heading, Paragraph, Table
 
 EVIL = "\x1b]0;owned\x07<script>alert(1)</script>|*_`\u202e\r\n\x9b2J&\"'"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from kmltui import paths
-from kmltui.analysis.report import render
-from kmltui.analysis.summary import Summary, summarise
+from kmltui.figures.summary import Summary, summarise
 from kmltui.recording import Reader
+from kmltui.report import render
 
 RECORDINGS = sorted(paths.data_dir("recordings").glob("*.kmlrec"))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmltui.analysis.stats import (
+from kmltui.figures.stats import (
     Interval,
     compare,
     compare_independent,

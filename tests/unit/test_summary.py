@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from recording_samples import HEADER, SECOND, a_run, records
 from run_samples import bench, sample, two_sessions
 
-from kmltui.analysis import article
-from kmltui.analysis.agent import without_agent
-from kmltui.analysis.report import json as json_report
-from kmltui.analysis.summary import Summary, summarise
 from kmltui.counters.syscalls import NUMBERS
+from kmltui.figures import article
+from kmltui.figures.agent import without_agent
+from kmltui.figures.summary import Summary, summarise
 from kmltui.model import (
     AgentCost,
     End,
@@ -34,6 +33,7 @@ from kmltui.model import (
     Status,
     WorkloadSpec,
 )
+from kmltui.report import json as json_report
 from kmltui.workloads.client import encode_latencies
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.guest import tsc
-from kmltui.guest.qemu import VmConfig
+from kmltui.machine import tsc
+from kmltui.machine.qemu import VmConfig
 
 
 def test_measurements_agree_with_each_other():

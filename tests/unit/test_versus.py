@@ -8,10 +8,10 @@ import pytest
 from recording_samples import HEADER
 from run_samples import bench, two_sessions
 
-from kmltui.analysis.report import FORMATS, render_versus
-from kmltui.analysis.summary import Summary, summarise
-from kmltui.analysis.versus import compare_recordings
+from kmltui.figures.summary import Summary, summarise
+from kmltui.figures.versus import compare_recordings
 from kmltui.model import Environment, Header, Record, WorkloadSpec
+from kmltui.report import FORMATS, render_versus
 
 
 def on(kernel: str, run: list[Record]) -> Summary:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from kmltui.analysis.stats import Comparison, compare
-from kmltui.analysis.views import SessionView, Snapshot
+from kmltui.figures.stats import Comparison, compare
+from kmltui.live.views import SessionView, Snapshot
 from kmltui.tui.text import ABSENT, Line, Span, percent, seconds
 
 _RESAMPLES = 1000

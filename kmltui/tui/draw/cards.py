@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import SessionView
+from kmltui.live.views import SessionView
 from kmltui.model import FINAL_STATES
+from kmltui.printable import printable
 from kmltui.tui.draw import bars
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import Line, clock, fit, line

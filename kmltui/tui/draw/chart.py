@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from kmltui.analysis.history import Series
+from kmltui.live.history import Series
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import Line
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.cells import cell_len, set_cell_size
 
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import SessionView, Snapshot
+from kmltui.live.views import SessionView, Snapshot
+from kmltui.printable import printable
 from kmltui.tui.draw.cards import is_broken, state_word
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from kmltui.analysis.article import GETPID
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import SessionView, Snapshot
+from kmltui.figures.article import GETPID
+from kmltui.live.views import SessionView, Snapshot
+from kmltui.printable import printable
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import ABSENT, Line, Span, line, short
 

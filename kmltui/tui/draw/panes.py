@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kmltui.analysis.live import RATE_WINDOW_NS
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import (
+from kmltui.live.live import RATE_WINDOW_NS
+from kmltui.live.views import (
     BUSY_AND_IDLE,
     DIRECT,
     MONO,
@@ -20,6 +19,7 @@ from kmltui.analysis.views import (
     SessionView,
     Snapshot,
 )
+from kmltui.printable import printable
 from kmltui.tui.draw import bars, cards, measures
 from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs

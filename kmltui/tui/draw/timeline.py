@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import QUERIES, Snapshot
+from kmltui.live.views import QUERIES, Snapshot
+from kmltui.printable import printable
 from kmltui.tui.draw.chart import Column, Columns, Rates, Window, highest, nice
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kmltui.analysis import article
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
+from kmltui.figures import article
+from kmltui.live.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
+from kmltui.printable import printable
 from kmltui.tui.draw import bars, bench
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import CallView, SessionView
+from kmltui.live.views import CallView, SessionView
+from kmltui.printable import printable
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import CpuView
+from kmltui.live.views import CpuView
+from kmltui.printable import printable
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kmltui.analysis import article
-from kmltui.analysis.printable import printable
+from kmltui.figures import article
+from kmltui.printable import printable
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, Span, fit, line

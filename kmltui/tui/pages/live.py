@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from kmltui.analysis.printable import printable
+from kmltui.printable import printable
 from kmltui.tui.draw import panes, verdict
 from kmltui.tui.layout import Layout, plan
 from kmltui.tui.pages.base import Canvas, Page

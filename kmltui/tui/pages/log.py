@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kmltui.analysis.printable import printable
+from kmltui.printable import printable
 from kmltui.tui.draw.cards import state_word
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from kmltui.analysis.printable import printable
-from kmltui.analysis.views import LatencyView
+from kmltui.live.views import LatencyView
+from kmltui.printable import printable
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import ABSENT, Line, count, difference, judged, micros, rate

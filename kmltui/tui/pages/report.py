@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from kmltui.analysis.report import render
-from kmltui.analysis.report.text import WIDTH
-from kmltui.analysis.summary import summarise
+from kmltui.figures.summary import summarise
 from kmltui.recording import told
+from kmltui.report import render
+from kmltui.report.text import WIDTH
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame, Source

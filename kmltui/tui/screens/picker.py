@@ -14,7 +14,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, OptionList, Static
 from textual.widgets.option_list import Option
 
-from kmltui.analysis.printable import printable
+from kmltui.printable import printable
 from kmltui.tui.controls import Choice, Library, RunRow
 from kmltui.tui.draw import header
 from kmltui.tui.layout import SMALLEST

@@ -1,0 +1,1 @@
+"""Making a guest image: packages, the rewritten files, the module, the guest's own programs, the database."""

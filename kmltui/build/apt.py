@@ -1,0 +1,141 @@
+"""Packages for the guest, chosen and fetched by the host's apt in a state directory of its own.
+
+apt runs as the calling user, with an empty list of installed packages, so it resolves a complete system; it never
+installs anything. Of the host's configuration it uses what says how packages are reached and trusted: the mirror,
+``Acquire`` settings (proxies and the like), credentials and keyrings. Signatures are checked as always.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from kmltui.build.sources import Mirror, Source
+from kmltui.images.errors import ImageError, MissingError
+from kmltui.images.package import Package
+from kmltui.images.progress import Step
+
+_INSTALL = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<arch>\w+)\]\)")
+
+
+class Apt:
+    """apt for one suite of one mirror, with its state below ``directory``."""
+
+    def __init__(self, directory: Path, suite: str, mirror: Mirror, *, backports: bool = False) -> None:
+        if not shutil.which("apt-get"):
+            raise MissingError("apt-get is not on this machine: guest images are built on Debian or a relative of it")
+        self.suite = suite
+        self._directory = directory
+        self._env = {**os.environ, "LC_ALL": "C", "APT_CONFIG": str(directory / "apt.conf")}
+        for name in ("state/lists/partial", "cache/archives/partial", "empty"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        (directory / "status").touch()
+        (directory / "sources.list").write_text("".join(_lines(suite, mirror, backports)))
+        settings = directory / "apt.conf"
+        settings.touch(mode=0o600)  # a proxy's address may hold a password
+        settings.write_text(_host_access() + self._own_settings())
+
+    def _own_settings(self) -> str:
+        own = self._directory
+        settings = {
+            "Dir::State": own / "state",
+            "Dir::State::status": own / "status",
+            "Dir::Cache": own / "cache",
+            "Dir::Cache::srcpkgcache": "",
+            "Dir::Etc::main": "/dev/null",
+            "Dir::Etc::parts": own / "empty",
+            "Dir::Etc::sourcelist": own / "sources.list",
+            "Dir::Etc::sourceparts": own / "empty",
+            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferencesparts": own / "empty",
+            "APT::Architecture": "amd64",
+            "APT::Install-Recommends": "false",
+            # Quick to read rather than small; descriptions in other languages are of no use.
+            "Acquire::GzipIndexes": "false",
+            "Acquire::Languages": "none",
+            # The state lies in the user's own cache, where apt's download user may not go.
+            "APT::Sandbox::User": "root",
+        }
+        return "#clear APT::Architectures;\n#clear Acquire::Languages;\n" + "".join(
+            f'{name} "{value}";\n' for name, value in settings.items()
+        )
+
+    def _run(self, arguments: Sequence[str], what: str) -> str:
+        command = ["apt-get", *arguments]
+        result = subprocess.run(command, env=self._env, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise _failure(what, result.stderr)
+        return result.stdout
+
+    def update(self) -> None:
+        """Fetch the package lists. Raises :class:`ImageError` if the mirror cannot be reached or is not trusted."""
+        # Without Error-Mode a mirror that cannot be reached is only a warning.
+        arguments = ["-q", "-o", "APT::Update::Error-Mode=any", "update"]
+        self._run(arguments, f"cannot fetch the package lists of {self.suite}")
+
+    def resolve(self, names: Iterable[str], *, release: str = "") -> list[Package]:
+        """Everything that an empty system needs to install ``names``, preferring the suite ``release``."""
+        names = list(names)
+        target = ["-t", release] if release else []
+        what = f"cannot resolve {', '.join(names)} in {release or self.suite}"
+        output = self._run(["-s", *target, "install", *names], what)
+        packages = [Package(m["name"], m["version"], m["arch"]) for m in map(_INSTALL.match, output.splitlines()) if m]
+        return sorted(set(packages))
+
+    def fetch(self, packages: Sequence[Package], directory: Path, step: Step) -> None:
+        """Put the files of ``packages`` into ``directory``; a file that is there is complete and stays."""
+        directory.mkdir(parents=True, exist_ok=True)
+        missing = [package for package in packages if not (directory / package.file_name).exists()]
+        if not missing:
+            return
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=directory) as temporary:
+            self._download(missing, Path(temporary), step)
+            for package in missing:
+                (Path(temporary) / package.file_name).replace(directory / package.file_name)
+
+    def _download(self, packages: Sequence[Package], directory: Path, step: Step) -> None:
+        wanted = [f"{package.name}={package.version}" for package in packages]
+        with (
+            tempfile.TemporaryFile("w+") as errors,
+            subprocess.Popen(
+                ["apt-get", "-q", "-o", "APT::Status-Fd=1", "download", *wanted],
+                env=self._env, cwd=directory, stdout=subprocess.PIPE, stderr=errors, text=True,
+            ) as process,
+        ):  # fmt: skip
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("dlstatus:"):
+                    step.at(float(line.split(":")[2]) / 100)
+            if process.wait():
+                errors.seek(0)
+                raise _failure("cannot fetch packages", errors.read())
+
+
+def _failure(what: str, output: str) -> ImageError:
+    reasons = [line[2:].strip() for line in output.splitlines() if line.startswith("E:")]
+    return ImageError(f"{what}: " + ("; ".join(reasons[:3]) or output.strip() or "apt gave no reason"))
+
+
+def _host_access() -> str:
+    """The host's settings for reaching mirrors. Hooks and everything else of the host's stay out."""
+    result = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
+    lines = [line for line in result.stdout.splitlines() if line.startswith("Acquire::") and "IndexTargets" not in line]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(suite: str, mirror: Mirror, backports: bool) -> Iterable[str]:
+    def line(source: Source, name: str) -> str:
+        options = f"[signed-by={source.signed_by}] " if source.signed_by else ""
+        return f"deb {options}{source.uri} {name} main\n"
+
+    yield line(mirror.archive, suite)
+    yield line(mirror.archive, f"{suite}-updates")
+    if backports:
+        yield line(mirror.archive, f"{suite}-backports")
+    if mirror.security:
+        yield line(mirror.security, f"{suite}-security")

@@ -1,0 +1,272 @@
+"""Building the guest image: which layers it needs, which of them are there, and making the others.
+
+The cache tells whether an image is up to date without a network: the manifest holds the versions of all packages,
+and our own sources are hashed. Newer packages are looked for only when asked to (``refresh``).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kmltui.build import datadir, kernel, layers
+from kmltui.build.apt import Apt
+from kmltui.build.declared import WORKLOADS
+from kmltui.build.programs import source_dir
+from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
+from kmltui.build.tree import unpack, unpack_all
+from kmltui.images import store
+from kmltui.images.errors import GuestError, ImageError
+from kmltui.images.image import Image
+from kmltui.images.package import Package
+from kmltui.images.progress import Report, Step, silent, step
+from kmltui.images.spec import ImageSpec, check_host
+from kmltui.images.store import Layer, Manifest, hash_of, hash_of_files
+
+BUSYBOX = "busybox-static"
+
+_Write = Callable[[Path, Step], None]
+"""Writes a layer into a file, reporting how far it is."""
+
+
+JOINED = ("base", "rewritten", "kml", "data")
+"""The layers that the guest's first file system is joined from, in this order."""
+
+
+class _Parts(Struct, frozen=True):
+    """The packages that an image is made of."""
+
+    packages: list[Package]
+    kernel_packages: list[Package]
+    kernel_libraries: list[Package]
+
+
+def ensure_image(spec: ImageSpec, report: Report = silent, *, refresh: bool = False) -> Image:
+    """The image for ``spec``, built if it is not there, damaged or made from other sources than ours.
+
+    ``refresh`` asks the mirror for newer packages. Raises :class:`ImageError` and its siblings.
+    """
+    check_host()
+    if not refresh and (image := _ready(spec)):
+        return image
+    with store.locked(report):
+        # Another build may have made it while we waited.
+        if not refresh and (image := _ready(spec)):
+            return image
+        try:
+            store.check_space()
+            with store.workspace() as work:
+                manifest = _Build(spec, report, work, refresh).run()
+            store.write_manifest(manifest)
+            store.sweep()
+        except GuestError:
+            raise
+        except OSError as error:
+            where = f"{error.filename or store.root()}: {error.strerror or error}"
+            raise ImageError(f"the guest image {spec.name} cannot be made: {where}") from error
+        except subprocess.CalledProcessError as error:
+            raise ImageError(f"the guest image {spec.name} cannot be made: {error}") from error
+        return Image(manifest)
+
+
+def _ready(spec: ImageSpec) -> Image | None:
+    manifest = store.read_manifest(spec)
+    if manifest is None or store.damage(manifest):
+        return None
+    if manifest.imported:
+        return Image(manifest)
+    parts = _Parts(manifest.packages, manifest.kernel_packages, manifest.kernel_libraries)
+    keys = _keys(parts)
+    current = all(manifest.layers[kind].key == key for kind, key in keys.items() if kind in manifest.layers)
+    return Image(manifest) if current else None
+
+
+def _keys(parts: _Parts) -> dict[str, str]:
+    """The key of every layer: a hash of everything that its contents depend on."""
+    here = Path(__file__).parent
+    packing = hash_of_files(here / "cpio.py", here / "layers.py")
+    kernel_key = hash_of(parts.kernel_packages, parts.kernel_libraries, hash_of_files(here / "kernel.py"))
+    base = hash_of(parts.packages, packing, hash_of_files(here / "tree.py"))
+    rewritten = hash_of(base, hash_of_files(layers.rewriter_dir()))
+    ours = (source_dir(), here / "programs.py", here / "declared.py", *sorted(WORKLOADS.glob("*.c")))
+    shell = [package for package in parts.packages if package.name == BUSYBOX]
+    kml = hash_of(kernel_key, shell, packing, hash_of_files(*ours, *layers.module_sources()))
+    server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
+    tables = [WORKLOADS / name for name in datadir.TABLES]
+    data = hash_of(server, packing, hash_of_files(here / "datadir.py", *tables))
+    return {
+        "kernel": kernel_key,
+        "base": base,
+        "rewritten": rewritten,
+        "sites": rewritten,
+        "kml": kml,
+        "data": data,
+        "initrd": hash_of(base, rewritten, kml, data),
+    }
+
+
+class _Build:
+    """One build under the lock."""
+
+    def __init__(self, spec: ImageSpec, report: Report, work: Path, refresh: bool) -> None:
+        self.spec = spec
+        self.report = report
+        self.work = work
+        self.refresh = refresh
+        self.begun = time.monotonic()
+        self.debs = store.root() / "debs"
+
+    def run(self) -> Manifest:
+        old = store.read_manifest(self.spec)
+        if old is not None and not self.spec.mirror:
+            self.spec = replace(self.spec, mirror=old.spec.mirror)  # the one that the user named the first time
+        if old is not None and (old.imported or self.refresh or old.spec.mirror != self.spec.mirror):
+            old = None
+        parts = _Parts(old.packages, old.kernel_packages, old.kernel_libraries) if old else self._resolve()
+        if not self._at_hand(parts):
+            # The mirror may have dropped versions that an old manifest names: choose anew.
+            parts = self._resolve() if old else parts
+            self._fetch(parts)
+        keys = _keys(parts)
+        tree = self._tree(parts, keys)
+        boot = self._kernel_tree(parts, keys) / "boot"
+        made: dict[str, Layer] = {}
+        self._make(made, keys, "kernel", "copying the kernel", lambda output, _: _copy(boot / "vmlinuz", output))
+        self._make(made, keys, "base", "packing the programs", lambda output, s: layers.write_base(tree, output, s))
+        self._make(made, keys, "rewritten", "rewriting system calls", lambda output, _: self._rewrite(tree, output))
+        self._make(made, keys, "sites", "listing system calls", lambda output, _: self._sites(tree, output))
+        self._make(made, keys, "kml", "building KML", lambda output, s: self._kml(parts, boot.parent, output, s))
+        self._make(made, keys, "data", "making the database", lambda output, s: self._data(made, output, s))
+        self._make(made, keys, "initrd", "joining the image", lambda output, _: self._join(made, JOINED, output))
+        image = next(package for package in parts.kernel_packages if package.name.startswith("linux-image-"))
+        return Manifest(
+            name=self.spec.name,
+            spec=self.spec,
+            layers=made,
+            packages=parts.packages,
+            kernel_packages=parts.kernel_packages,
+            kernel_libraries=parts.kernel_libraries,
+            kernel_release=image.name.removeprefix("linux-image-"),
+            built_unix=int(time.time()),
+            build_s=time.monotonic() - self.begun,
+        )
+
+    def _mirror(self) -> Mirror:
+        return named_mirror(self.spec.mirror) if self.spec.mirror else host_mirror(read_sources())
+
+    def _resolve(self) -> _Parts:
+        with step("asking the mirror for packages", self.report) as current:
+            mirror = self._mirror()
+            apt = self._apt(self.spec.suite, mirror)
+            apt.update()
+            current.at(0.4)
+            packages = apt.resolve(self.spec.packages)
+            packages = sorted({*packages, *(p for p in apt.resolve([BUSYBOX]) if p.name == BUSYBOX)})
+            suite, release = self.spec.kernel_suite
+            if suite != self.spec.suite or release:
+                apt = self._apt(suite, mirror, backports=bool(release))
+                apt.update()
+            current.at(0.8)
+            names = ("linux-image-", "linux-headers-", "linux-kbuild-")
+            found = apt.resolve(self.spec.kernel_packages, release=release)
+            # The packages asked for depend on those with a version in their names.
+            kernel_packages = [p for p in found if p.name.startswith(names) and p.name not in self.spec.kernel_packages]
+            kbuild = [p.name for p in kernel_packages if p.name.startswith("linux-kbuild-")]
+            libraries = [p for p in apt.resolve(kbuild, release=release) if p.name not in kbuild]
+        if not any(p.name.startswith(f"linux-image-{self.spec.kernel}.") for p in kernel_packages):
+            raise ImageError(f"the mirror's {release or suite} has no kernel {self.spec.kernel}")
+        return _Parts(packages, kernel_packages, libraries)
+
+    def _apt(self, suite: str, mirror: Mirror, *, backports: bool = False) -> Apt:
+        directory = store.root() / "apt" / (suite + ("-backports" if backports else ""))
+        return Apt(directory, suite, mirror, backports=backports)
+
+    def _at_hand(self, parts: _Parts) -> bool:
+        every = (*parts.packages, *parts.kernel_packages, *parts.kernel_libraries)
+        return all((self.debs / package.file_name).exists() for package in every)
+
+    def _fetch(self, parts: _Parts) -> None:
+        mirror = self._mirror()
+        suite, release = self.spec.kernel_suite
+        with step("fetching packages", self.report) as current:
+            self._apt(self.spec.suite, mirror).fetch(parts.packages, self.debs, current)
+            apt = self._apt(suite, mirror, backports=bool(release))
+            apt.fetch([*parts.kernel_packages, *parts.kernel_libraries], self.debs, current)
+
+    def _files(self, packages: Sequence[Package]) -> list[Path]:
+        return [self.debs / package.file_name for package in packages]
+
+    def _tree(self, parts: _Parts, keys: dict[str, str]) -> Path:
+        """The unpacked programs, kept for the next change of ours."""
+        home = store.root() / "trees" / f"base-{keys['base']}"
+        if not home.exists():
+            with step("unpacking the programs", self.report) as current:
+                packages = [package for package in parts.packages if package.name != BUSYBOX]
+                unpack_all(self._files(packages), self.work / "base", current)
+                self._keep(self.work / "base", home)
+        return home
+
+    def _kernel_tree(self, parts: _Parts, keys: dict[str, str]) -> Path:
+        home = store.root() / "trees" / f"kernel-{keys['kernel']}"
+        if not home.exists():
+            with step("unpacking the kernel", self.report) as current:
+                directory = self.work / "kernel"
+                image = next(p for p in parts.kernel_packages if p.name.startswith("linux-image-"))
+                kernel.unpack_kernel(self.debs / image.file_name, directory / "boot")
+                others = self._files([p for p in parts.kernel_packages if p is not image])
+                kernel.unpack_headers(others, self._files(parts.kernel_libraries), directory, current)
+                self._keep(directory, home)
+        return home
+
+    def _keep(self, made: Path, home: Path) -> None:
+        """Move a finished tree to its place."""
+        home.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(home)
+
+    def _make(self, made: dict[str, Layer], keys: dict[str, str], kind: str, name: str, write: _Write) -> None:
+        """Layer ``kind``: the one that is there, or a new one."""
+        with step(name, self.report) as current:
+            layer = store.existing(kind, keys[kind])
+            if layer is None:
+                output = self.work / kind
+                write(output, current)
+                layer = store.finished(kind, keys[kind], output)
+            made[kind] = layer
+
+    def _rewrite(self, tree: Path, output: Path) -> None:
+        layers.write_rewritten(tree, self.work / "rewritten-files", output, self.work / "sites.json")
+
+    def _sites(self, tree: Path, output: Path) -> None:
+        """The rewriter's report; usually made together with the rewritten files just before."""
+        if not (self.work / "sites.json").exists():
+            self._rewrite(tree, self.work / "rewritten-again")
+        (self.work / "sites.json").rename(output)
+
+    def _kml(self, parts: _Parts, kernel_tree: Path, output: Path, current: Step) -> None:
+        busybox = next(package for package in parts.packages if package.name == BUSYBOX)
+        unpack(self.debs / busybox.file_name, self.work / "busybox")
+        work = self.work / "kml-work"
+        work.mkdir()
+        program = self.work / "busybox/usr/bin/busybox"
+        layers.write_kml(busybox=program, kernel=kernel_tree, work=work, output=output, step=current)
+
+    def _data(self, made: dict[str, Layer], output: Path, current: Step) -> None:
+        """Made by the server itself, in a guest that has no data yet."""
+        initrd = self.work / "initrd-without-data"
+        self._join(made, JOINED[:-1], initrd)
+        archive = self.work / "data.tar"
+        datadir.make(store.layer_path(made["kernel"]), initrd, archive, current)
+        with archive.open("rb") as stream:
+            layers.write_data(stream, output)
+
+    def _join(self, made: dict[str, Layer], kinds: Sequence[str], output: Path) -> None:
+        layers.join([store.layer_path(made[kind]) for kind in kinds], output)
+
+
+def _copy(source: Path, output: Path) -> None:
+    output.write_bytes(source.read_bytes())

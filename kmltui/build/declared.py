@@ -1,0 +1,59 @@
+"""The C programs and libraries that workloads need in the guest, found by what their sources declare.
+
+A C file among the workloads says in comment lines what is built from it, once or several times:
+
+    // Guest: usr/lib/mysql/plugin/kml_ring.so = -O2 -fPIC -shared
+
+that is the path in the image and the compiler's flags. A workload that needs a program of its own only has to put
+such a file beside its declaration.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kmltui.images.errors import ImageError, MissingError
+
+WORKLOADS = Path(__file__).parent.parent / "workloads"
+
+_DECLARATION = re.compile(r"^// Guest: (?P<path>[^\s=]+) = (?P<flags>.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class DeclaredProgram:
+    """One file to be compiled: ``path`` is relative to the image's root."""
+
+    path: str
+    source: Path
+    flags: tuple[str, ...]
+
+    def compile(self, root: Path) -> Path:
+        """Compile it into the tree at ``root``; return the file.
+
+        Raises :class:`ImageError` with the compiler's messages, :class:`MissingError` where there is no compiler.
+        """
+        out = root / self.path
+        out.parent.mkdir(parents=True, exist_ok=True)
+        argv = ["gcc", "-std=gnu11", "-Wall", "-Wextra", str(self.source), *self.flags, "-o", str(out)]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise MissingError("gcc is not on this machine: it compiles the guest's programs") from None
+        if done.returncode != 0:
+            raise ImageError(f"{self.source.name} does not compile ({shlex.join(argv)}):\n{done.stderr.strip()}")
+        return out
+
+
+def declared_programs(directory: Path = WORKLOADS) -> Iterator[DeclaredProgram]:
+    """What the C files of a directory declare, in a fixed order."""
+    for source in sorted(directory.glob("*.c")):
+        for found in _DECLARATION.finditer(source.read_text(encoding="utf-8")):
+            path = PurePosixPath(found["path"])
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"{source}: the path of a guest program is relative to the image's root, not {path}")
+            yield DeclaredProgram(str(path), source, tuple(shlex.split(found["flags"])))

@@ -1,0 +1,139 @@
+"""What guests need of this machine: each thing, whether it is there, what for, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from msgspec import Struct
+
+from kmltui.build.sources import host_mirror, read_sources
+from kmltui.images import store
+from kmltui.images.errors import GuestError
+from kmltui.images.spec import check_host
+from kmltui.machine import accel
+from kmltui.machine.qemu import PROGRAM, qemu_version
+
+MEMORY_BYTES = 3 << 30
+"""Two guests of 1 GiB each, and QEMU's own."""
+
+
+class Check(Struct, frozen=True):
+    """One thing. ``note``: it works without, but not as well."""
+
+    name: str
+    status: Literal["ok", "note", "missing"]
+    detail: str
+    remedy: str = ""
+
+
+def check_all() -> list[Check]:
+    """Everything, in the order in which a newcomer would mend it. Starts no guest."""
+    return list(_checks())
+
+
+def _checks() -> Iterator[Check]:
+    yield _system()
+    yield _qemu()
+    for program, package, purpose in (
+        ("gcc", "gcc", "compiles the kernel module and the guest's programs"),
+        ("make", "make", "builds the kernel module"),
+        ("strip", "binutils", "makes the kernel module small"),
+        ("apt-get", "apt", "finds and fetches the guest's packages; nothing is installed here"),
+        ("dpkg-deb", "dpkg", "unpacks the guest's packages"),
+    ):
+        yield _program(program, package, purpose)
+    yield _static_library()
+    yield _mirror()
+    yield _kvm()
+    yield _memory()
+    yield _disk()
+
+
+def _install(package: str) -> str:
+    return f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y {package}"
+
+
+def _system() -> Check:
+    try:
+        check_host()
+    except GuestError as error:
+        return Check("system", "missing", str(error), "replay recordings here, or use another machine")
+    return Check("system", "ok", "Linux on x86-64")
+
+
+def _qemu() -> Check:
+    try:
+        return Check("qemu", "ok", f"QEMU {qemu_version()}: runs the guests")
+    except GuestError:
+        return Check("qemu", "missing", f"{PROGRAM}: runs the guests", _install("qemu-system-x86"))
+
+
+def _program(program: str, package: str, purpose: str) -> Check:
+    if shutil.which(program):
+        return Check(program, "ok", purpose)
+    return _needed_to_build(program, purpose, package)
+
+
+def _needed_to_build(name: str, purpose: str, package: str) -> Check:
+    """Something that is not here; whoever has an image already can do without it."""
+    if store.has_images():
+        return Check(
+            name, "note", f"{purpose}; there is an image, so it is needed only to make another", _install(package)
+        )
+    return Check(name, "missing", purpose, _install(package))
+
+
+def _static_library() -> Check:
+    purpose = "the guest's own programs are linked with it"
+    if shutil.which("gcc"):
+        command = ["gcc", "-print-file-name=libc.a"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        if Path(answer).is_file():
+            return Check("libc.a", "ok", purpose)
+    return _needed_to_build("libc.a", purpose, "libc6-dev")
+
+
+def _mirror() -> Check:
+    try:
+        mirror = host_mirror(read_sources())
+    except GuestError as error:
+        return Check("mirror", "note", str(error))
+    without = "" if mirror.security else ", without security updates"
+    return Check("mirror", "ok", f"the guest's packages come from where this system's do{without}")
+
+
+def _kvm() -> Check:
+    slower = "guests run in software emulation: everything works, several times slower"
+    if not Path("/dev/kvm").exists():
+        return Check("kvm", "note", f"there is no /dev/kvm: {slower}")
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        join = f"{'' if os.geteuid() == 0 else 'sudo '}adduser $USER kvm"
+        return Check("kvm", "note", f"/dev/kvm is not yours to open: {slower}", f"{join}, then log in again")
+    known = accel.remembered()
+    if known is None:
+        return Check("kvm", "ok", "/dev/kvm is there; whether guests come up under it is found out at the first start")
+    works, reason = known
+    return Check("kvm", "ok", "guests run under it") if works else Check("kvm", "note", f"{reason}: {slower}")
+
+
+def _memory() -> Check:
+    free = psutil.virtual_memory().available
+    detail = f"{free / (1 << 30):.1f} GiB free; two guests need about {MEMORY_BYTES >> 30}"
+    return Check("memory", "ok" if free >= MEMORY_BYTES else "note", detail)
+
+
+def _disk() -> Check:
+    try:
+        free = store.free_bytes()
+    except OSError as error:
+        return Check("disk", "missing", f"{store.root()}: {error.strerror}", "set KMLTUI_HOME to a directory of yours")
+    detail = f"{free / (1 << 30):.1f} GiB free for images in {store.root()}; {store.NEEDED_BYTES >> 30} needed"
+    if free >= store.NEEDED_BYTES or store.has_images():
+        return Check("disk", "ok", detail)
+    return Check("disk", "missing", detail, "make room, or set KMLTUI_HOME to a directory on another disk")

@@ -1,0 +1,173 @@
+"""The guest's kernel out of its Debian packages: what boots, the drivers the guest needs, what builds a module.
+
+The headers are made for installation below /usr/src and for the distribution's own compiler and C library. Here they
+lie in a private directory: absolute paths in them are changed, and the programs among them (modpost, objtool, …) run
+with the C library of their own release, so that any host can build a module for any of the kernels.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from kmltui.build.tree import unpack_all
+from kmltui.images.errors import ImageError, MissingError
+from kmltui.images.progress import Step
+
+DRIVERS = ("virtio_pci", "virtio_console", "virtio_net")
+"""What a guest needs beyond what is built in; the modules they depend on come with them."""
+
+_COMPILER_OPTIONS = {"CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT": "-fmin-function-alignment=16"}
+"""Settings of a kernel's configuration that put an option on every command line, which an older gcc may not know."""
+
+_MODULE = re.compile(r"lib/modules/[^/]+/kernel/.*/(?P<name>[^/]+)\.ko(?P<packed>\.xz)?$")
+
+
+def _read_members(package: Path, wanted: dict[str, bytes | None], kernel: Path | None) -> set[str]:
+    """One pass over a linux-image package: modules in ``wanted`` are filled in; the kernel goes to ``kernel``.
+
+    Returns the names of the modules that are built in.
+    """
+    builtin: set[str] = set()
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+            for member in archive:
+                module = _MODULE.search(member.name)
+                contents = archive.extractfile(member) if member.isfile() else None
+                if contents is None:
+                    continue
+                if module and module["name"].replace("-", "_") in wanted:
+                    data = contents.read()
+                    wanted[module["name"].replace("-", "_")] = lzma.decompress(data) if module["packed"] else data
+                elif member.name.endswith("/modules.builtin"):
+                    builtin = {Path(line).stem.replace("-", "_") for line in contents.read().decode().splitlines()}
+                elif kernel and "/boot/vmlinuz-" in member.name:
+                    with kernel.open("wb") as stream:
+                        shutil.copyfileobj(contents, stream)
+        process.stdout.read()
+    if process.returncode:
+        raise ImageError(f"cannot unpack {package}; delete it and build again")
+    return builtin
+
+
+def _depends(module: bytes, name: str) -> list[str]:
+    """The modules that ``module`` says it needs."""
+    try:
+        section = ELFFile(io.BytesIO(module)).get_section_by_name(".modinfo")
+    except ELFError as error:
+        raise ImageError(f"driver {name} is not a kernel module: {error}") from error
+    for field in section.data().split(b"\0") if section else ():
+        if field.startswith(b"depends="):
+            return [part.replace("-", "_") for part in field[8:].decode().split(",") if part]
+    return []
+
+
+def unpack_kernel(package: Path, directory: Path) -> None:
+    """Make ``directory``: ``vmlinuz``, the drivers ``*.ko``, and ``drivers``, their names in the order of loading."""
+    directory.mkdir(parents=True)
+    found: dict[str, bytes | None] = dict.fromkeys(DRIVERS)
+    needs: dict[str, list[str]] = {}
+    kernel: Path | None = directory / "vmlinuz"
+    while missing := {name: None for name, data in found.items() if data is None}:
+        read: dict[str, bytes | None] = dict(missing)
+        builtin = _read_members(package, read, kernel)
+        kernel = None
+        for name, data in read.items():
+            if name in builtin:
+                del found[name]
+            elif data is None:
+                raise ImageError(f"{package.name} has no driver {name}: choose another kernel flavour")
+            else:
+                found[name] = data
+                needs[name] = [need for need in _depends(data, name) if need not in builtin]
+                for need in needs[name]:
+                    found.setdefault(need, None)
+    order: list[str] = []
+
+    def place(name: str) -> None:
+        for need in needs.get(name, ()):
+            place(need)
+        if name not in order:
+            order.append(name)
+
+    for name in sorted(found):
+        place(name)
+    for name in order:
+        (directory / f"{name}.ko").write_bytes(found[name] or b"")
+    (directory / "drivers").write_text("".join(f"{name}\n" for name in order))
+    if not (directory / "vmlinuz").exists():
+        raise ImageError(f"{package.name} holds no kernel")
+
+
+def unpack_headers(packages: Sequence[Path], libraries: Sequence[Path], directory: Path, step: Step) -> None:
+    """Unpack headers and kbuild ``packages`` into ``directory``, which may be moved afterwards.
+
+    ``libraries`` are the packages that kbuild's own programs need.
+    """
+    here = "$(dir $(realpath $(lastword $(MAKEFILE_LIST))))"
+    for number, package in enumerate(packages):
+        step.at(number / (len(packages) + 1))
+        subprocess.run(["dpkg-deb", "-x", package, directory], check=True)
+    unpack_all(libraries, directory / "host", step)
+    for path in directory.glob("usr/src/linux-headers-*/Makefile"):
+        path.write_text(path.read_text().replace("/usr/src/linux-headers", f"{here}../linux-headers"))
+    for path in sorted(directory.glob("usr/lib/linux-kbuild-*/**/*")):
+        if path.is_file() and not path.is_symlink() and _is_program(path):
+            _wrap(path, directory)
+
+
+def _is_program(path: Path) -> bool:
+    with path.open("rb") as stream:
+        head = stream.read(20)
+    return head[:6] == b"\x7fELF\x02\x01" and head[16:18] in (b"\x02\0", b"\x03\0") and path.suffix not in (".o", ".so")
+
+
+def _wrap(program: Path, directory: Path) -> None:
+    """Put a script in the place of ``program`` that runs it with the C library unpacked beside it."""
+    real = program.with_name(program.name + ".elf")
+    program.rename(real)
+    host = "/".join([".."] * (len(program.relative_to(directory).parts) - 1)) + "/host"
+    program.write_text(
+        "#!/bin/sh\n"
+        "# Run with the C library of the release that it was made for.\n"
+        f'here="${{0%/*}}"; host="$here/{host}/usr"; libraries="$host/lib/x86_64-linux-gnu"\n'
+        # Some find another program by their own name.
+        f'exec "$host/lib64/ld-linux-x86-64.so.2" --argv0 "$0" --library-path "$libraries" "$here/{real.name}" "$@"\n'
+    )
+    program.chmod(0o755)
+
+
+def _understands(option: str) -> bool:
+    """Whether the host's gcc knows ``option``."""
+    command = ["gcc", option, "-E", "-x", "c", "/dev/null"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def build_module(sources: Path, headers: Path, output: Path) -> None:
+    """Build the out-of-tree module in ``sources`` (``kml.ko``) against ``headers`` with the host's gcc, in place."""
+    for program in ("make", "gcc"):
+        if not shutil.which(program):
+            raise MissingError(f"{program} is not on this machine; it builds the kernel module. See `kmltui doctor`")
+    trees = [path for path in headers.glob("usr/src/linux-headers-*") if (path / ".config").exists()]
+    if len(trees) != 1:
+        raise ImageError(f"{headers} does not hold one kernel's headers")
+    # The kernel's configuration names what its own compiler could do and tools that a host need not have.
+    settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+    settings += [f"{name}=" for name, option in _COMPILER_OPTIONS.items() if not _understands(option)]
+    command = ["make", "-s", "-C", str(trees[0]), f"M={sources}", *settings, "modules"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    module = sources / "kml.ko"
+    if result.returncode or not module.exists():
+        last = "\n".join((result.stderr or result.stdout).strip().splitlines()[-20:])
+        raise ImageError(f"the kernel module does not build against {trees[0].name}:\n{last}")
+    subprocess.run(["strip", "--strip-debug", "-o", output, module], check=True)

@@ -1,0 +1,158 @@
+"""The parts of an image, each made from what it needs alone: packages, KML and the guest's own programs, the data.
+
+Every function writes one finished file; what it depends on is in the key that the caller gives it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import BinaryIO
+
+from kmltui.build.cpio import CpioWriter
+from kmltui.build.declared import declared_programs
+from kmltui.build.kernel import build_module
+from kmltui.build.programs import build_programs
+from kmltui.build.tree import files, is_dynamic_program
+from kmltui.images.errors import ImageError
+from kmltui.images.progress import Step
+
+_DIRECTORIES = ("dev", "proc", "sys", "run", "root", "tmp", "etc", "var/lib", "var/log", "var/tmp", "kmltui", "kml")
+
+_FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nmysql:x:106:106:MariaDB:/nonexistent:/bin/false\n"
+    "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+    "etc/group": "root:x:0:\nmysql:x:106:\ntty:x:5:\nnogroup:x:65534:\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/hostname": "guest\n",
+    "etc/resolv.conf": "",
+    "root/.profile": "PS1='\\h:\\w# '\n",
+}
+
+
+def write_base(tree: Path, output: Path, step: Step) -> None:
+    """The unpacked packages, each dynamically linked program a second time below ``/trusted``, and a few files."""
+    with output.open("wb") as stream:
+        archive = CpioWriter(stream)
+        for directory in _DIRECTORIES:
+            archive.directory(directory)
+        archive.device("dev/console", 0o600, 5, 1)
+        archive.device("dev/null", 0o666, 1, 3)
+        for name, text in _FILES.items():
+            archive.data(name, text.encode())
+        entries = list(files(tree))
+        programs = {name for name, path in entries if name.startswith("usr/") and is_dynamic_program(path)}
+        for number, (name, path) in enumerate(entries):
+            if number % 64 == 0:
+                step.at(number / len(entries))
+            if name in _FILES:
+                continue
+            if path.is_symlink():
+                target = str(path.readlink())
+                archive.symlink(name, target)
+                # python3 → python3.11: the program's other names lead to its copy, too.
+                if path.parent.joinpath(target).exists() and _within(name, target) in programs:
+                    archive.symlink(f"trusted/{name}", target)
+            elif path.is_dir():
+                archive.directory(name)
+            else:
+                archive.file(name, path, *([f"trusted/{name}"] if name in programs else []))
+        for name in ("bin", "sbin"):
+            archive.symlink(f"trusted/{name}", f"usr/{name}")
+        archive.close()
+
+
+def _within(name: str, target: str) -> str:
+    """The path that a relative link ``name`` → ``target`` in the same directory means; empty for any other link."""
+    return "" if "/" in target else f"{name.rpartition('/')[0]}/{target}"
+
+
+def module_sources() -> list[Path]:
+    """The sources of KML's kernel module, without what a build in that directory may have left."""
+    directory = Path(str(resources.files("kmltui"))) / "kml" / "module"
+    generated = {"offsets.h", "kml.mod.c"}
+    kept = (path for path in directory.iterdir() if path.suffix in (".c", ".h", ".S") or path.name == "Kbuild")
+    return sorted(path for path in kept if path.name not in generated)
+
+
+def rewriter_dir() -> Path:
+    """The package that rewrites system calls."""
+    return Path(str(resources.files("kmltui"))) / "kml" / "rewrite"
+
+
+def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:
+    """The ELF files of ``tree`` whose system calls are redirected; ``report`` gets what became of every site (JSON).
+
+    They lie below ``/kml/rewritten``; guestd puts them in place in the arms that use them.
+    """
+    work.mkdir()
+    command = [sys.executable, "-m", "kmltui.kml.rewrite", str(tree), str(work), str(report)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise ImageError(f"the image's programs cannot be rewritten:\n{result.stderr.strip()[-2000:]}")
+    with output.open("wb") as stream:
+        archive = CpioWriter(stream)
+        for name, path in files(work):
+            if path.is_file():
+                archive.file(f"kml/rewritten/{name}", path)
+        archive.close()
+
+
+def write_kml(*, busybox: Path, kernel: Path, work: Path, output: Path, step: Step) -> None:
+    """What makes the packages a guest: init, agent, shell, drivers, KML's module, the programs of workloads.
+
+    ``kernel`` is an unpacked kernel with its headers (:mod:`kmltui.build.kernel`), ``work`` an empty directory.
+    """
+    programs = work / "programs"
+    programs.mkdir()
+    made = build_programs(programs)
+    declared = {program.path: program.compile(work / "declared") for program in declared_programs()}
+    step.at(0.3)
+    sources = work / "module"
+    sources.mkdir()
+    for path in module_sources():
+        shutil.copy(path, sources)
+    build_module(sources, kernel, work / "kml.ko")
+    step.at(0.9)
+    with output.open("wb") as stream:
+        archive = CpioWriter(stream)
+        for place, program in made.items():
+            archive.file(place, program, mode=0o755)
+        # Not rewritten: a program of a workload may want to trap.
+        for name, path in declared.items():
+            archive.file(name, path, *([f"trusted/{name}"] if is_dynamic_program(path) else []))
+        archive.file("kmltui/busybox", busybox, mode=0o755)
+        boot = kernel / "boot"
+        names = (boot / "drivers").read_text().split()
+        for name in names:
+            archive.file(f"kmltui/modules/{name}.ko", boot / f"{name}.ko")
+        archive.data("kmltui/drivers", "".join(f"/kmltui/modules/{name}.ko\n" for name in names).encode())
+        archive.file("kml/kml.ko", work / "kml.ko")
+        archive.close()
+
+
+def write_data(archive: BinaryIO, output: Path) -> None:
+    """A data directory, fetched from a guest as a tar stream of ``var/lib/mysql``."""
+    with output.open("wb") as stream, tarfile.open(fileobj=archive, mode="r|") as source:
+        target = CpioWriter(stream)
+        for member in source:
+            name = member.name.lstrip("./")
+            if member.isdir():
+                target.directory(name)
+            elif contents := source.extractfile(member):
+                target.data(name, contents.read(), 0o600)
+        target.close()
+
+
+def join(parts: Sequence[Path], output: Path) -> None:
+    """One file of several archives; the kernel unpacks them one after the other."""
+    with output.open("wb") as stream:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, stream, 1 << 22)

@@ -1,0 +1,1 @@
+"""A run in figures: measured intervals, comparisons, intervals of confidence, the verdict."""

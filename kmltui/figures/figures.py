@@ -1,0 +1,412 @@
+"""What one session did in one measured interval: the figures of a report.
+
+An interval lies between the sample marked ``start``, taken right before the workload's client begins, and the one
+marked ``end``, right after it has ended. Figures are differences of cumulative counters between the two. What the
+session could not provide is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from msgspec import Struct
+
+from kmltui.counters import syscalls
+from kmltui.counters.proc import USER_HZ
+from kmltui.figures.agent import without_agent
+from kmltui.live.latencies import Latencies
+from kmltui.model import GroupCpu, Phase, Progress, Sample, Status
+
+SERVER, CLIENT = "server", "client"
+
+
+class CpuSeconds(Struct):
+    """CPU time of processes, seconds. The kernel accounts ``total`` exactly and scales the split from ticks."""
+
+    total: float
+    user: float
+    system: float
+
+
+class CpuTime(Struct):
+    """Where one CPU's time went, seconds; all of it sampled at the kernel's tick."""
+
+    cpu: int
+    user_s: float
+    system_s: float
+    idle_s: float
+    other_s: float
+    """Waiting for I/O, or stolen by the host."""
+
+
+class CallCount(Struct):
+    """How often a system call was made: by the SYSCALL instruction, and by a function call from ring 0."""
+
+    trap: int
+    direct: int
+
+
+class CallCounts(Struct):
+    """System calls. In a guest: of the whole session, exact, those of the monitor's agent subtracted; ``agent`` says
+    how many that were."""
+
+    trap: int
+    direct: int
+    by_name: dict[str, CallCount]
+    agent: int | None = None
+
+
+class Instructions(Struct):
+    """Instructions the session's vCPUs executed, counted exactly, by the sign of their address."""
+
+    total: int
+    user: int
+    system: int
+
+
+class LatencyFigures(Struct):
+    """Percentiles of the merged histograms, microseconds."""
+
+    count: int
+    p50_us: int
+    p95_us: int
+    p99_us: int
+    p999_us: int
+    max_us: int
+
+
+class StatementFigures(Struct):
+    """One statement of the workload."""
+
+    statement: int
+    title: str
+    latency: LatencyFigures
+
+
+class PhaseFigures(Struct):
+    """One phase, between the samples taken at its beginning and at the next phase's."""
+
+    name: str
+    duration_s: float
+    cpu_s: CpuSeconds | None = None
+    trap: int | None = None
+    direct: int | None = None
+    queries: int | None = None
+    instructions: Instructions | None = None
+
+
+class Figures(Struct):
+    """Everything measured of one session in one interval (or, of several intervals, the means)."""
+
+    duration_s: float | None = None
+    """By the session's own clock."""
+    clock_ratio: float | None = None
+    """The session's clock against the runner's: 1 unless the guest's clock is wrong, or counts instructions."""
+    cpu_s: CpuSeconds | None = None
+    """Server and client together."""
+    server: CpuSeconds | None = None
+    client: CpuSeconds | None = None
+    per_cpu: list[CpuTime] | None = None
+    ticks_seen: float | None = None
+    """The share of the interval that ``per_cpu`` accounts for. Less than 1: ticks were lost, by an emulated or crowded
+    CPU, and with them the time."""
+    syscalls: CallCounts | None = None
+    io_calls: int | None = None
+    """Read and write calls of server and client together (/proc/PID/io): where nothing better counts, a part of all."""
+    elevations: int | None = None
+    demotions: int | None = None
+    demotions_by_vector: dict[str, int] | None = None
+    rewinds: int | None = None
+    interrupts: int | None = None
+    context_switches: int | None = None
+    queries: int | None = None
+    """As the workload's client counted them; without such a client, as the server did."""
+    queries_per_s: float | None = None
+    rows: int | None = None
+    server_status: dict[str, int] | None = None
+    """SHOW GLOBAL STATUS over the interval. The monitor's own queries are subtracted; the rows and bytes of their
+    answers, which the server counts as well, are not."""
+    latency: LatencyFigures | None = None
+    statements: list[StatementFigures] | None = None
+    phases: list[PhaseFigures] | None = None
+    instructions: Instructions | None = None
+    agent_cpu_s: float | None = None
+    """What the monitor's agent cost the session."""
+
+
+@dataclass
+class Interval:
+    """What was recorded of one measured interval of one session."""
+
+    start: Sample
+    end: Sample
+    """The sample marked ``end``; of an interval that was cut off, the last one."""
+    complete: bool = False
+    boundaries: list[Sample] = field(default_factory=list)
+    """The samples marked ``phase:NAME``."""
+    samples: int = 1
+    """Samples taken after ``start``, up to ``end``: each one cost system calls."""
+    marked: int = 1
+    """Of these, those that were taken on demand."""
+    progress: Progress | None = None
+    """The last one."""
+    queries_before: dict[str, int] = field(default_factory=dict)
+    """How many queries had been done when a phase first reported, in order of the phases."""
+    status_before: Status | None = None
+    status_after: Status | None = None
+    latencies: dict[int, Latencies] = field(default_factory=dict)
+    instructions: list[Phase] = field(default_factory=list)
+    """The ends of phases whose instructions were counted between marks of the workload's own."""
+
+
+def figures(interval: Interval, statements: list[str], agent_counted: bool = True) -> Figures:
+    """The figures of an interval; ``statements`` are the titles of the workload's statements.
+
+    ``agent_counted``: the monitor's agent runs in the session, and its system calls are among those counted.
+    """
+    start, end = interval.start, interval.end
+    duration_s = (end.mono_ns - start.mono_ns) / 1e9
+    groups = {name: _group(start, end, name) for name in (SERVER, CLIENT)}
+    last = interval.progress
+    status = _status(interval)
+    queries, queries_per_s = _queries(interval, status)
+    result = Figures(
+        duration_s=duration_s,
+        clock_ratio=_clock_ratio(start, end),
+        cpu_s=_sum(groups.values()),
+        server=groups[SERVER],
+        client=groups[CLIENT],
+        per_cpu=_per_cpu(start, end),
+        syscalls=_calls(interval, agent_counted),
+        io_calls=_io_calls(start, end),
+        interrupts=_difference(start.interrupts, end.interrupts),
+        context_switches=_difference(start.context_switches, end.context_switches),
+        queries=queries,
+        queries_per_s=queries_per_s,
+        rows=last.rows or None if last else None,
+        server_status=status,
+        latency=merged_latency([interval]),
+        statements=_statements(interval, statements),
+        phases=_phases(interval),
+        instructions=_marked(interval.instructions) or _instructions(start, end),
+    )
+    if result.per_cpu and duration_s > 0:
+        accounted = sum(cpu.user_s + cpu.system_s + cpu.idle_s + cpu.other_s for cpu in result.per_cpu)
+        result.ticks_seen = accounted / (duration_s * len(result.per_cpu))
+    if start.kml and end.kml:
+        vectors = {
+            str(vector): count - start.kml.demotions_vector.get(vector, 0)
+            for vector, count in sorted(end.kml.demotions_vector.items())
+        }
+        result.elevations = sum(end.kml.elevations_cpu.values()) - sum(start.kml.elevations_cpu.values())
+        result.demotions = sum(vectors.values())
+        result.demotions_by_vector = vectors
+        result.rewinds = end.kml.rewinds - start.kml.rewinds
+    if start.agent and end.agent:
+        result.agent_cpu_s = (end.agent.cpu_ns - start.agent.cpu_ns) / 1e9
+    return result
+
+
+def _clock_ratio(start: Sample, end: Sample) -> float | None:
+    # In a cut the beginning of an interval that began before it has lost its time.
+    if not 0 < start.t_ns < end.t_ns:
+        return None
+    return (end.mono_ns - start.mono_ns) / (end.t_ns - start.t_ns)
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
+
+
+def _group(start: Sample, end: Sample, name: str) -> CpuSeconds | None:
+    after = end.groups.get(name)
+    if after is None or after.usage_us == 0:  # no process ever ran in it
+        return None
+    # A group that was not there at the start began to count after it.
+    before = start.groups.get(name, GroupCpu(0, 0, 0))
+    return CpuSeconds(
+        (after.usage_us - before.usage_us) / 1e6,
+        (after.user_us - before.user_us) / 1e6,
+        (after.system_us - before.system_us) / 1e6,
+    )
+
+
+def _sum(parts: Iterable[CpuSeconds | None]) -> CpuSeconds | None:
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    return CpuSeconds(
+        sum(part.total for part in there), sum(part.user for part in there), sum(part.system for part in there)
+    )
+
+
+def _per_cpu(start: Sample, end: Sample) -> list[CpuTime] | None:
+    times = []
+    for cpu, after in sorted(end.cpus.items()):
+        before = start.cpus.get(cpu)
+        if before is None:  # brought online in between: its ticks before are unknown
+            continue
+        user = after.user + after.nice - before.user - before.nice
+        system = after.system + after.irq + after.softirq - before.system - before.irq - before.softirq
+        other = after.iowait + after.steal - before.iowait - before.steal
+        # The kernel lets idle and iowait step back by a tick now and then.
+        ticks = (max(0, value) / USER_HZ for value in (user, system, after.idle - before.idle, other))
+        times.append(CpuTime(cpu, *ticks))
+    return times or None
+
+
+def _calls(interval: Interval, agent_counted: bool) -> CallCounts | None:
+    before, after = interval.start.kml, interval.end.kml
+    if before is None or after is None:
+        return None
+    trap = {nr: count - before.trap_nr.get(nr, 0) for nr, count in after.trap_nr.items()}
+    direct = {nr: count - before.direct_nr.get(nr, 0) for nr, count in after.direct_nr.items()}
+    agent = None
+    if agent_counted and interval.start.agent and interval.end.agent:
+        agent = interval.end.agent.syscalls - interval.start.agent.syscalls
+        trap = without_agent(trap, agent, interval.samples, interval.marked)
+    by_name = {
+        syscalls.name(nr): CallCount(trap.get(nr, 0), direct.get(nr, 0))
+        for nr in trap.keys() | direct.keys()
+        if trap.get(nr) or direct.get(nr)
+    }
+    ordered = sorted(by_name.items(), key=lambda item: (-item[1].trap - item[1].direct, item[0]))
+    return CallCounts(sum(trap.values()), sum(direct.values()), dict(ordered), agent)
+
+
+def _io_calls(start: Sample, end: Sample) -> int | None:
+    if end.io_calls is None:
+        return None
+    before = start.io_calls or {}
+    # A group that was not there at the start has had its processes watched since it was.
+    return sum(calls - before.get(group, calls) for group, calls in end.io_calls.items())
+
+
+def _queries(interval: Interval, status: dict[str, int] | None) -> tuple[int | None, float | None]:
+    """How many there were, and how many a second. None where nothing counts queries or there are none to count."""
+    if interval.progress is not None and interval.progress.queries:
+        duration_ns = interval.end.mono_ns - interval.start.mono_ns
+        return interval.progress.queries, _rate(interval.progress.queries, duration_ns)
+    if interval.progress is None and status is not None and "Questions" in status:
+        assert interval.status_before is not None and interval.status_after is not None
+        return status["Questions"], _rate(status["Questions"], interval.status_after.t_ns - interval.status_before.t_ns)
+    return None, None
+
+
+def _rate(count: int, duration_ns: int) -> float | None:
+    return count / (duration_ns / 1e9) if duration_ns > 0 else None
+
+
+def _status(interval: Interval) -> dict[str, int] | None:
+    before, after = interval.status_before, interval.status_after
+    if before is None or after is None:
+        return None
+    gauges = {"Threads_connected", "Threads_running", "Uptime"}
+    return {
+        name: value - before.counters[name] - (after.own.get(name, 0) - before.own.get(name, 0))
+        for name, value in sorted(after.counters.items())
+        if name in before.counters and name not in gauges
+    }
+
+
+def _latency(latencies: Latencies) -> LatencyFigures | None:
+    percentiles = latencies.percentiles((50, 95, 99, 99.9))
+    if percentiles is None or latencies.largest is None:
+        return None
+    p50, p95, p99, p999 = percentiles
+    return LatencyFigures(latencies.count, p50, p95, p99, p999, latencies.largest)
+
+
+def merged_latency(intervals: Iterable[Interval]) -> LatencyFigures | None:
+    """The latencies of all statements of some intervals, from merged histograms."""
+    merged = Latencies()
+    for interval in intervals:
+        for latencies in interval.latencies.values():
+            merged.merge(latencies)
+    return _latency(merged)
+
+
+def _statements(interval: Interval, titles: list[str]) -> list[StatementFigures] | None:
+    found = []
+    for number, latencies in sorted(interval.latencies.items()):
+        latency = _latency(latencies)
+        if number > 0 and latency is not None:
+            title = titles[number - 1] if number <= len(titles) else f"statement {number}"
+            found.append(StatementFigures(number, title, latency))
+    return found or None
+
+
+def _instructions(start: Sample, end: Sample) -> Instructions | None:
+    before, after = start.instructions, end.instructions
+    if before is None or after is None:
+        return None
+    user = sum(value[0] for value in after.values()) - sum(value[0] for value in before.values())
+    system = sum(value[1] for value in after.values()) - sum(value[1] for value in before.values())
+    return Instructions(user + system, user, system)
+
+
+def _marked(phases: Iterable[Phase]) -> Instructions | None:
+    """What was executed in phases, to the instruction: without the waiting at their boundaries, which is chance."""
+    counts = [count for phase in phases for count in (phase.instructions or {}).values()]
+    if not counts:
+        return None
+    user, system = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    return Instructions(user + system, user, system)
+
+
+def _phases(interval: Interval) -> list[PhaseFigures] | None:
+    """Phases in order of their first beginning; one that comes several times is summed up."""
+    phases: dict[str, PhaseFigures] = {}
+    queries = _queries_by_phase(interval)
+    for begin, end in pairwise([*interval.boundaries, interval.end]):
+        name = begin.mark.removeprefix("phase:")
+        part = _phase(name, begin, end)
+        if name in phases:
+            part = _add(phases[name], part)
+        part.queries = queries.get(name)
+        phases[name] = part
+    for name, part in phases.items():
+        part.instructions = _marked(phase for phase in interval.instructions if phase.name == name) or part.instructions
+    return list(phases.values()) or None
+
+
+def _phase(name: str, begin: Sample, end: Sample) -> PhaseFigures:
+    part = PhaseFigures(name, (end.mono_ns - begin.mono_ns) / 1e9)
+    part.cpu_s = _sum([_group(begin, end, group) for group in (SERVER, CLIENT)])
+    part.instructions = _instructions(begin, end)
+    if begin.kml and end.kml:
+        part.trap = sum(end.kml.trap_nr.values()) - sum(begin.kml.trap_nr.values())
+        part.direct = sum(end.kml.direct_nr.values()) - sum(begin.kml.direct_nr.values())
+    return part
+
+
+def _add(a: PhaseFigures, b: PhaseFigures) -> PhaseFigures:
+    both = [part for part in (a.instructions, b.instructions) if part is not None]
+    return PhaseFigures(
+        a.name,
+        a.duration_s + b.duration_s,
+        _sum([a.cpu_s, b.cpu_s]),
+        None if a.trap is None or b.trap is None else a.trap + b.trap,
+        None if a.direct is None or b.direct is None else a.direct + b.direct,
+        instructions=Instructions(*(sum(getattr(i, f) for i in both) for f in ("total", "user", "system")))
+        if both
+        else None,
+    )
+
+
+def _queries_by_phase(interval: Interval) -> dict[str, int]:
+    """Each phase's share of the client's count, which is reported as a phase begins; absent if one comes again."""
+    names = [sample.mark.removeprefix("phase:") for sample in interval.boundaries]
+    if len(set(names)) != len(names):
+        return {}
+    if interval.progress is None:
+        return {}
+    begins = list(interval.queries_before.values())
+    ends = [*begins[1:], interval.progress.queries]
+    return {
+        name: end - begin
+        for name, begin, end in zip(interval.queries_before, begins, ends, strict=False)
+        if name in names
+    }

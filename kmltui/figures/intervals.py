@@ -1,0 +1,120 @@
+"""Finding the measured intervals of a run in its records, in one pass and bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kmltui.figures.figures import Interval
+from kmltui.live.latencies import Latencies
+from kmltui.model import Latency, Phase, Progress, Record, Repeat, Sample, Status
+
+_MOST_STATEMENTS = 1000
+_MOST_BOUNDARIES = 10_000
+
+
+@dataclass
+class Repetition:
+    """One measured interval and, in a bench, which one: ``pair`` 0 is the warm-up."""
+
+    interval: Interval
+    pair: int | None = None
+    order: int = 0
+
+
+@dataclass
+class _Session:
+    repetitions: list[Repetition] = field(default_factory=list)
+    open: Interval | None = None
+    pair: int | None = None
+    order: int = 0
+    status: Status | None = None
+
+
+class Intervals:
+    """Collects the intervals of every session."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, _Session] = {}
+
+    def add(self, record: Record) -> None:
+        """Take the next record of the stream."""
+        match record:
+            case Sample():
+                self._sample(self._session(record.session), record)
+            case Progress():
+                if interval := self._session(record.session).open:
+                    interval.progress = record
+                    if len(interval.queries_before) < _MOST_BOUNDARIES:
+                        interval.queries_before.setdefault(record.phase, record.queries)
+            case Status():
+                self._status(self._session(record.session), record)
+            case Phase():
+                interval = self._session(record.session).open
+                if interval is not None and record.instructions and len(interval.instructions) < _MOST_BOUNDARIES:
+                    interval.instructions.append(record)
+            case Latency():
+                self._latency(self._session(record.session), record)
+            case Repeat():
+                session = self._session(record.session)
+                session.pair = record.pair if record.event == "begin" else None
+                session.order = record.order
+            case _:
+                pass
+
+    def of(self, name: str) -> list[Repetition]:
+        """The intervals of a session in order; the last one may be incomplete."""
+        session = self._sessions.get(name)
+        if session is None:
+            return []
+        cut_off = [Repetition(session.open, session.pair, session.order)] if session.open else []
+        return [*session.repetitions, *cut_off]
+
+    def _session(self, name: str) -> _Session:
+        return self._sessions.setdefault(name, _Session())
+
+    def _sample(self, session: _Session, sample: Sample) -> None:
+        if sample.mark == "start":
+            session.open = Interval(sample, sample, status_before=session.status, samples=0, marked=0)
+            return
+        interval = session.open
+        if interval is None:
+            return
+        if sample.mono_ns < interval.end.mono_ns:
+            # Booted again without an end: counters began anew, and what was open cannot be completed.
+            session.open = None
+            return
+        interval.end = sample
+        interval.samples += 1
+        interval.marked += bool(sample.mark)
+        if sample.mark.startswith("phase:") and len(interval.boundaries) < _MOST_BOUNDARIES:
+            interval.boundaries.append(sample)
+        if sample.mark == "end":
+            interval.complete = True
+            session.repetitions.append(Repetition(interval, session.pair, session.order))
+            session.open = None
+
+    def _status(self, session: _Session, status: Status) -> None:
+        session.status = status
+        if session.open is not None:
+            if session.open.status_before is None:
+                session.open.status_before = status
+            session.open.status_after = status
+        elif session.repetitions:
+            last = session.repetitions[-1].interval
+            # The first one after the end still belongs to the interval: it was asked for right then.
+            if last.status_after is None or last.status_after.t_ns < last.end.t_ns:
+                last.status_after = status
+
+    def _latency(self, session: _Session, record: Latency) -> None:
+        interval = session.open
+        if interval is None or not record.hdr:
+            return
+        known = interval.latencies.get(record.statement)
+        if known is None:
+            if len(interval.latencies) >= _MOST_STATEMENTS:
+                return
+            known = interval.latencies[record.statement] = Latencies()
+        try:
+            known.add(record.hdr)
+        except ValueError:
+            return  # not a histogram: recorded by something that is not ours

@@ -1,0 +1,1 @@
+"""The guest images in the cache: which there are, what they consist of, whether they are whole."""

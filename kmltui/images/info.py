@@ -1,0 +1,72 @@
+"""What is in an image, for ``guest info``."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from kmltui.images import store
+from kmltui.images.errors import ImageError
+from kmltui.images.store import Manifest
+from kmltui.kml.rewrite.report import SiteReport
+
+
+class ImageInfo(Struct, frozen=True, kw_only=True):
+    """An image in short. Sizes are bytes on disk."""
+
+    name: str
+    key: str
+    kernel: str
+    mariadb: str
+    sysbench: str
+    libc: str
+    built_unix: int
+    build_s: float
+    imported: bool
+    kernel_bytes: int
+    initrd_bytes: int
+    layer_bytes: dict[str, int]
+    packages: dict[str, str]
+    sites: int
+    """System-call instructions in its ELF files."""
+    sites_left_alone: int
+    damage: str
+    """What is wrong with it, in words; empty: nothing."""
+
+
+def site_report(manifest: Manifest) -> SiteReport:
+    """What became of every system-call site of the image's programs. Raises :class:`ImageError`."""
+    path = store.layer_path(manifest.layers["sites"])
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SiteReport)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ImageError(f"{path}: {error}; make the image anew with `kmltui guest build`") from error
+
+
+def describe(manifest: Manifest) -> ImageInfo:
+    """The image of ``manifest``, every file of it read and checked. Raises :class:`ImageError`."""
+    report = site_report(manifest)
+    sizes = {kind: layer.size for kind, layer in manifest.layers.items()}
+    return ImageInfo(
+        name=manifest.spec.name,
+        key=manifest.key,
+        kernel=manifest.kernel_release,
+        mariadb=manifest.package_version("mariadb-server-core"),
+        sysbench=manifest.package_version("sysbench"),
+        libc=manifest.package_version("libc6"),
+        built_unix=manifest.built_unix,
+        build_s=manifest.build_s,
+        imported=manifest.imported,
+        kernel_bytes=sizes["kernel"],
+        initrd_bytes=sizes["initrd"],
+        layer_bytes=sizes,
+        packages={p.name: p.version for p in (*manifest.packages, *manifest.kernel_packages)},
+        sites=report.sites,
+        sites_left_alone=len(report.left_alone()),
+        damage=store.damage(manifest, thorough=True),
+    )
+
+
+def all_manifests() -> list[Manifest]:
+    """The images in the cache, by name."""
+    return sorted(store.manifests(), key=lambda manifest: manifest.spec.name)

@@ -1,0 +1,17 @@
+"""A binary package of Debian's, by which an image is known."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Package(Struct, frozen=True, order=True):
+    """One binary package in one version."""
+
+    name: str
+    version: str
+    arch: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.arch}.deb"

@@ -1,0 +1,108 @@
+"""Which guest image: its Debian release, its kernel, and where its packages come from."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+from typing import Literal, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kmltui.images.errors import ImageError
+
+Suite = Literal["bookworm", "trixie"]
+Kernel = Literal["6.1", "6.12"]
+Flavour = Literal["cloud", "generic"]
+
+_OWN_KERNEL: dict[Suite, Kernel] = {"bookworm": "6.1", "trixie": "6.12"}
+
+PACKAGES = ("mariadb-server-core", "mariadb-client-core", "sysbench")
+TOOLS = ("stress-ng", "strace", "gdb", "python3-minimal", "perl-base", "busybox", "procps", "util-linux")
+"""What the tests of KML run beyond the server and its client."""
+
+
+class ImageSpec(Struct, frozen=True):
+    """What an image is made of. ``mirror`` empty: the host's own."""
+
+    suite: Suite = "bookworm"
+    kernel: Kernel = "6.1"
+    flavour: Flavour = "cloud"
+    tools: bool = False
+    """With the programs that the tests run."""
+    mirror: str = ""
+
+    @property
+    def name(self) -> str:
+        """The image's key for people and for ``SessionSpec.image``: ``suite/kernel[/flavour][+tools]``."""
+        flavour = "" if self.flavour == "cloud" else f"/{self.flavour}"
+        return f"{self.suite}/{self.kernel}{flavour}{'+tools' if self.tools else ''}"
+
+    @property
+    def file_name(self) -> str:
+        return self.name.replace("/", "-").replace("+", "-")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return (*PACKAGES, *TOOLS) if self.tools else PACKAGES
+
+    @property
+    def kernel_suite(self) -> tuple[Suite, str]:
+        """The suite that has the kernel, and the release in it to prefer (empty: the suite itself)."""
+        if self.kernel == "6.1":
+            return "bookworm", ""
+        # Bookworm's own build of 6.12 suits the compiler of a Bookworm host.
+        return (self.suite, "") if self.suite == "trixie" else ("bookworm", "bookworm-backports")
+
+    @property
+    def kernel_packages(self) -> tuple[str, str]:
+        """The packages that depend on the newest kernel and on its headers."""
+        architecture = "cloud-amd64" if self.flavour == "cloud" else "amd64"
+        return f"linux-image-{architecture}", f"linux-headers-{architecture}"
+
+
+def host_suite(os_release: Path = Path("/etc/os-release")) -> Suite | None:
+    """The host's Debian release, if images can be made of it."""
+    try:
+        match = re.search(r'^VERSION_CODENAME="?(\w+)', os_release.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    known: dict[str, Suite] = {suite: suite for suite in _OWN_KERNEL}
+    return known.get(match[1]) if match else None
+
+
+def make_spec(
+    suite: str | None = None,
+    kernel: str | None = None,
+    flavour: str = "cloud",
+    *,
+    tools: bool = False,
+    mirror: str = "",
+) -> ImageSpec:
+    """A checked spec; what is not given is as on the host, or the oldest that works. Raises :class:`ImageError`."""
+    chosen = suite or host_suite() or "bookworm"
+    if chosen not in get_args(Suite):
+        raise ImageError(f"no guest image can be made of {chosen!r}: choose one of {', '.join(get_args(Suite))}")
+    release: Suite = chosen  # type: ignore[assignment]
+    version = kernel or _OWN_KERNEL[release]
+    if version not in get_args(Kernel):
+        raise ImageError(f"KML does not know the kernel {version!r}: choose one of {', '.join(get_args(Kernel))}")
+    if flavour not in get_args(Flavour):
+        raise ImageError(f"no kernel flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
+    return ImageSpec(release, version, flavour, tools, mirror)  # type: ignore[arg-type]
+
+
+def parse_spec(name: str) -> ImageSpec:
+    """What ``name`` stands for (see :attr:`ImageSpec.name`); empty: the default. Raises :class:`ImageError`."""
+    match = re.fullmatch(r"(?:(?P<suite>\w+)/(?P<kernel>[\d.]+)(?:/(?P<flavour>\w+))?)?(?P<tools>\+tools)?", name)
+    if not match:
+        raise ImageError(f"{name!r} does not name an image: write SUITE/KERNEL, for example bookworm/6.1")
+    spec = make_spec(match["suite"], match["kernel"], match["flavour"] or "cloud")
+    return replace(spec, tools=bool(match["tools"]))
+
+
+def check_host() -> None:
+    """Raises :class:`ImageError` where no guest can be made or run: not x86-64, not Linux."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        raise ImageError(f"guests need Linux on x86-64; this is {platform.system()} on {platform.machine()}")

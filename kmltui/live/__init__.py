@@ -1,0 +1,1 @@
+"""What a screen shows of a run at one instant."""

@@ -1,0 +1,137 @@
+"""What samples tell: the use between two of them, by CPU, by system call, by control group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kmltui.live.views import CallView, CpuView, Seconds
+from kmltui.model import CpuTicks, KmlCounters, Sample
+
+
+class Usage:
+    """Cumulative use of a session: what the workload's interval is the difference of. Immutable once made."""
+
+    __slots__ = ("demotions", "direct", "elevations", "groups", "rewinds", "trap")
+
+    def __init__(self, sample: Sample | None = None) -> None:
+        kml = sample.kml if sample else None
+        self.groups: dict[str, tuple[int, ...]] = (
+            {name: (cpu.usage_us, cpu.user_us, cpu.system_us) for name, cpu in sample.groups.items()} if sample else {}
+        )
+        self.trap: Mapping[int, int] = kml.trap_nr if kml else {}
+        self.direct: Mapping[int, int] = kml.direct_nr if kml else {}
+        self.demotions: Mapping[int, int] = kml.demotions_vector if kml else {}
+        self.elevations = sum(kml.elevations_cpu.values()) if kml else 0
+        self.rewinds = kml.rewinds if kml else 0
+
+    def plus(self, other: Usage, sign: int = 1) -> Usage:
+        """Both together; ``sign`` -1: without the other."""
+        result = Usage()
+        result.groups = {
+            name: tuple(
+                a + sign * b
+                for a, b in zip(self.groups.get(name, (0, 0, 0)), other.groups.get(name, (0, 0, 0)), strict=True)
+            )
+            for name in self.groups | other.groups
+        }
+        result.trap = _plus(self.trap, other.trap, sign)
+        result.direct = _plus(self.direct, other.direct, sign)
+        result.demotions = _plus(self.demotions, other.demotions, sign)
+        result.elevations = self.elevations + sign * other.elevations
+        result.rewinds = self.rewinds + sign * other.rewinds
+        return result
+
+    def minus(self, other: Usage) -> Usage:
+        """Without the other."""
+        return self.plus(other, -1)
+
+
+def _plus(a: Mapping[int, int], b: Mapping[int, int], sign: int) -> dict[int, int]:
+    result = dict(a)
+    for key, value in b.items():
+        result[key] = result.get(key, 0) + sign * value
+    return result
+
+
+def together(usage: Usage) -> Seconds:
+    """Server and client."""
+    return seconds(tuple(map(sum, zip(*usage.groups.values(), strict=True))))
+
+
+def seconds(us: tuple[int, ...]) -> Seconds:
+    """Total, user and system, from microseconds."""
+    return Seconds(us[0] / 1e6, us[1] / 1e6, us[2] / 1e6)
+
+
+def point_of(sample: Sample) -> tuple[float, ...]:
+    """What a history keeps of a sample; :mod:`kmltui.live.views` names the columns."""
+    user = system = everything = 0
+    for ticks in sample.cpus.values():
+        u, s = ticks.user + ticks.nice, ticks.system + ticks.irq + ticks.softirq
+        user += u
+        system += s
+        everything += u + s + ticks.idle + ticks.iowait + ticks.steal
+    kml = sample.kml or _NO_COUNTERS
+    usage = [0, 0, 0]
+    for group in sample.groups.values():
+        usage[0] += group.usage_us
+        usage[1] += group.user_us
+        usage[2] += group.system_us
+    return (
+        sample.t_ns,
+        sample.mono_ns,
+        user,
+        system,
+        everything,
+        sum((kml.trap_cpu or kml.trap_nr).values()),
+        sum((kml.direct_cpu or kml.direct_nr).values()),
+        sum(kml.elevations_cpu.values()),
+        *usage,
+    )
+
+
+_NO_COUNTERS = KmlCounters()
+
+
+def cpus_between(first: Sample | None, last: Sample | None) -> tuple[CpuView, ...]:
+    """What each CPU did between two samples; one that came meanwhile is left out."""
+    if first is None or last is None:
+        return ()
+    return tuple(_cpu(cpu, first.cpus[cpu], ticks) for cpu, ticks in sorted(last.cpus.items()) if cpu in first.cpus)
+
+
+def _cpu(cpu: int, a: CpuTicks, b: CpuTicks) -> CpuView:
+    user = b.user + b.nice - a.user - a.nice
+    system = b.system + b.irq + b.softirq - a.system - a.irq - a.softirq
+    other = b.iowait + b.steal - a.iowait - a.steal
+    idle = b.idle - a.idle
+    # The kernel lets a CPU's idle and iowait step back a tick; a share is never below 0 for that.
+    user, system, other, idle = max(user, 0), max(system, 0), max(other, 0), max(idle, 0)
+    everything = user + system + other + idle
+    return (
+        CpuView(cpu, user / everything, system / everything, other / everything)
+        if everything
+        else CpuView(cpu, 0, 0, 0)
+    )
+
+
+def calls_between(
+    first: Sample | None, last: Sample | None, elapsed: float, usage: Usage
+) -> tuple[tuple[CallView, ...], tuple[float, float, float]]:
+    """Every number with a count, and the rates of all traps, direct calls and elevations."""
+    if last is None or last.kml is None:
+        return (), (0.0, 0.0, 0.0)
+    now, then = last.kml, (first.kml if first and first.kml else last.kml)
+    scale = 1 / elapsed if elapsed else 0.0
+    views = []
+    for nr in now.trap_nr.keys() | now.direct_nr.keys():
+        trap = (now.trap_nr.get(nr, 0) - then.trap_nr.get(nr, 0)) * scale
+        direct = (now.direct_nr.get(nr, 0) - then.direct_nr.get(nr, 0)) * scale
+        views.append(CallView(nr, trap, direct, usage.trap.get(nr, 0), usage.direct.get(nr, 0)))
+    views.sort(key=lambda call: (-call.rate, -call.total, call.nr))
+    rates = (
+        sum(call.trap_rate for call in views),
+        sum(call.direct_rate for call in views),
+        (sum(now.elevations_cpu.values()) - sum(then.elevations_cpu.values())) * scale,
+    )
+    return tuple(views), rates

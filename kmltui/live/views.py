@@ -1,0 +1,206 @@
+"""What a screen shows of a run at one instant: frozen, complete, and derived from the records alone.
+
+Rates are per second of the session's own clock. ``None`` means that the session cannot provide the figure (or not
+yet), and is shown as absent. Times are nanoseconds on the run's clock.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kmltui.live.history import Series
+from kmltui.model import Environment, Gap, Header, Log, Mark, Measure, Progress, Proof, Repeat, State, WorkloadSpec
+
+MONO, USER, SYSTEM, BUSY_AND_IDLE, TRAP, DIRECT, ELEVATIONS, CPU_US, CPU_USER_US, CPU_SYSTEM_US = range(1, 11)
+"""Columns of :attr:`SessionView.samples`: cumulative counters, after the run's time."""
+
+QUERIES, ROWS = 1, 2
+"""Columns of :attr:`SessionView.work`, after the run's time."""
+
+
+class CpuView(Struct, frozen=True):
+    """One CPU's shares of the time, 0 to 1, from the kernel's ticks. ``other`` is waiting and stolen time."""
+
+    cpu: int
+    user: float
+    system: float
+    other: float
+
+
+class CallView(Struct, frozen=True):
+    """One system-call number: calls per second now, and calls since the workload began."""
+
+    nr: int
+    trap_rate: float
+    direct_rate: float
+    trap: int
+    direct: int
+
+    @property
+    def rate(self) -> float:
+        return self.trap_rate + self.direct_rate
+
+    @property
+    def total(self) -> int:
+        return self.trap + self.direct
+
+
+class Seconds(Struct, frozen=True):
+    """CPU time. ``total`` is exact; the kernel scales its split into user and system from ticks."""
+
+    total: float
+    user: float
+    system: float
+
+
+class LatencyView(Struct, frozen=True):
+    """Percentiles of the merged histograms, microseconds."""
+
+    p50_us: int
+    p95_us: int
+    p99_us: int
+    p999_us: int
+    max_us: int
+    count: int
+
+
+class PhaseView(Struct, frozen=True):
+    name: str
+    begin_ns: int
+    end_ns: int | None = None
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """One session at one instant."""
+
+    name: str
+    arm: str
+    """Empty for this machine itself, which has none."""
+    state: State
+    since_ns: int = 0
+    """When the session came into that state; the record may be a later one that only tells how far it is."""
+    cpus: tuple[CpuView, ...] = ()
+    has_calls: bool = False
+    """The session counts system calls (its kernel module answers)."""
+    calls: tuple[CallView, ...] = ()
+    """By rate, then by count, descending."""
+    trap_rate: float | None = None
+    direct_rate: float | None = None
+    elevation_rate: float | None = None
+    trap: int | None = None
+    direct: int | None = None
+    elevations: int | None = None
+    demotions: tuple[tuple[int, int], ...] = ()
+    """By exception or interrupt vector, most first, since the workload began."""
+    rewinds: int | None = None
+    attached: int | None = None
+    query_rate: float | None = None
+    queries: int | None = None
+    rows: int | None = None
+    latency: LatencyView | None = None
+    statements: tuple[tuple[int, LatencyView], ...] = ()
+    """By the number of the statement; its latencies since the workload began."""
+    cpu: Seconds | None = None
+    """Server and client together, since the workload began."""
+    groups: tuple[tuple[str, Seconds], ...] = ()
+    agent_share: float | None = None
+    """What the agent costs its guest now, as a share of one CPU."""
+    runs: tuple[tuple[int, Seconds], ...] = ()
+    """Of a bench: the number of the pair and the CPU time of each completed repetition, without the warm-up."""
+    started: bool = False
+    """The workload's measured interval has begun."""
+    begin: tuple[float, ...] | None = None
+    """The counters of :attr:`samples` at its beginning; of a part of a recording that need not be among them."""
+    progress: Progress | None = None
+    phases: tuple[PhaseView, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    console: tuple[str, ...] = ()
+    """The last lines of its console and server log."""
+    samples: Series
+    work: Series
+    last_sample_ns: int | None = None
+    io_rate: float | None = None
+    """Read and write calls a second, where all that is known of the system calls is that."""
+    server: tuple[tuple[str, int], ...] = ()
+    """The server's own counters as they were last."""
+    row_rate: float | None = None
+    """Rows that the server sends a second."""
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """A run at one instant."""
+
+    header: Header
+    t_ns: int
+    sessions: tuple[SessionView, ...]
+    marks: tuple[Mark, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    logs: tuple[Log, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
+    status: str = ""
+    """Empty while the run goes on; then ``done``, ``failed`` or ``stopped``."""
+    reason: str = ""
+
+    @property
+    def workload(self) -> WorkloadSpec:
+        return self.header.workload
+
+    @property
+    def pair(self) -> tuple[SessionView, SessionView] | None:
+        """The two sessions that are compared: the first one and the last one."""
+        return (self.sessions[0], self.sessions[-1]) if len(self.sessions) > 1 else None
+
+
+class EqualWork(Struct, frozen=True):
+    """CPU time of two sessions for the same number of queries: the only fair comparison while they run."""
+
+    queries: int
+    left: Seconds
+    right: Seconds
+    final: bool
+    """Both have completed the workload; the figures are those of its whole interval."""
+
+    def saved(self, field: str) -> float | None:
+        """The fraction of ``total``, ``user`` or ``system`` that the right one saves; negative when it takes more."""
+        left = float(getattr(self.left, field))
+        return (left - float(getattr(self.right, field))) / left if left else None
+
+
+def equal_work(left: SessionView, right: SessionView) -> EqualWork | None:
+    """Compare the CPU time of two sessions at the number of queries that the slower one has reached."""
+    if left.state.state == right.state.state == "done" and left.cpu and right.cpu:
+        return EqualWork(min(left.queries or 0, right.queries or 0), left.cpu, right.cpu, True)
+    if left.work.last is None or right.work.last is None:
+        return None
+    queries = min(left.work.last[QUERIES], right.work.last[QUERIES])
+    if not queries:
+        return None
+    a, b = _seconds_at(left, queries), _seconds_at(right, queries)
+    return EqualWork(int(queries), a, b, False) if a and b else None
+
+
+def _seconds_at(session: SessionView, queries: float) -> Seconds | None:
+    """CPU time from the beginning of the workload to its ``queries``-th query."""
+    reached, begin, last = session.work.when(QUERIES, queries), session.begin, session.samples.last
+    if reached is None or begin is None or last is None:
+        return None
+    end = session.samples.at(min(reached, last[0]))
+    if end is None or end[CPU_US] <= begin[CPU_US]:
+        return None
+    return Seconds(*((end[column] - begin[column]) / 1e6 for column in (CPU_US, CPU_USER_US, CPU_SYSTEM_US)))
+
+
+__all__ = [
+    "CallView",
+    "CpuView",
+    "Environment",
+    "EqualWork",
+    "LatencyView",
+    "PhaseView",
+    "Seconds",
+    "SessionView",
+    "Snapshot",
+    "equal_work",
+]

@@ -1,0 +1,103 @@
+"""KVM or emulation: whether a guest really comes up under KVM here, found out once and remembered.
+
+That ``/dev/kvm`` can be opened says little: where virtual machines are nested, a guest may hang in its first
+instructions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from kmltui.images import store
+from kmltui.images.errors import GuestError
+from kmltui.machine.channel import Channel
+from kmltui.machine.qemu import Accelerator, Vm, VmConfig, qemu_version
+
+FIRST_OUTPUT_S = 4.0
+"""A kernel that runs has written to its console by then; under KVM this takes a fraction of a second."""
+HELLO_S = 20.0
+
+
+class _Answer(Struct, frozen=True):
+    works: bool
+    reason: str
+
+
+def _key() -> str:
+    return f"{platform.release()} {qemu_version()} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+
+
+def _memory() -> Path:
+    return store.root() / "kvm.json"
+
+
+def remembered() -> tuple[bool, str] | None:
+    """What was found out on this machine since it booted: whether KVM works, and why not. None: nothing yet."""
+    try:
+        answers = msgspec.json.decode(_memory().read_bytes(), type=dict[str, _Answer])
+    except (OSError, msgspec.DecodeError):
+        return None
+    answer = answers.get(_key())
+    return (answer.works, answer.reason) if answer else None
+
+
+def _remember(answer: _Answer) -> None:
+    path = _memory()
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(msgspec.json.encode({_key(): answer}))
+    temporary.replace(path)
+
+
+async def choose(wanted: Literal["auto", "kvm", "tcg"], kernel: Path, initrd: Path) -> Accelerator:
+    """The accelerator to use. ``kvm`` wanted but not working: :class:`GuestError`; ``auto``: emulation then."""
+    if wanted == "tcg":
+        return "tcg"
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        works, reason = False, "/dev/kvm cannot be opened"
+    elif (known := remembered()) is not None:
+        works, reason = known
+    else:
+        answer = await _try(kernel, initrd)
+        _remember(answer)
+        works, reason = answer.works, answer.reason
+    if works:
+        return "kvm"
+    if wanted == "kvm":
+        raise GuestError(f"KVM does not work here: {reason}; use --accel tcg")
+    return "tcg"
+
+
+async def _try(kernel: Path, initrd: Path) -> _Answer:
+    """Boot a guest under KVM as far as its first process."""
+    talkative = "earlyprintk=ttyS0 ignore_loglevel"
+    vm = Vm(VmConfig(name="probe", kernel=kernel, initrd=initrd, accel="kvm", append=talkative))
+    try:
+        await vm.start()
+        ended = asyncio.create_task(vm.ended())
+        output = asyncio.create_task(vm.first_output.wait())
+        done, _ = await asyncio.wait({ended, output}, timeout=FIRST_OUTPUT_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in (ended, output):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if output not in done:
+            return _Answer(False, vm.messages or f"a guest wrote nothing within {FIRST_OUTPUT_S:.0f} s")
+        channel = Channel(*vm.control)
+        async with asyncio.timeout(HELLO_S):
+            await channel.hello()
+        await channel.close()
+        return _Answer(True, "")
+    except TimeoutError:
+        return _Answer(False, f"a guest was not up within {HELLO_S:.0f} s")
+    except GuestError as error:
+        return _Answer(False, str(error))
+    finally:
+        await vm.stop()

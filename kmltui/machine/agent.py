@@ -1,0 +1,86 @@
+"""The host's end of the agent's port: commands to it, samples from it (their form: ``src/agent.c``)."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+from kmltui.counters import parse_cpu_stat, parse_kml_counters, parse_proc_stat
+from kmltui.images.errors import GuestError
+from kmltui.model import AgentCost, Sample
+
+_HEADER = struct.Struct("<IIQQQQI")
+_SIZE = struct.Struct("<I")
+_MAGIC = 0x534C4D4B
+_SAMPLE_MAX = 1 << 20
+_MARK_MAX = 255
+
+FILES = ("stat", "server", "client", "kml")
+"""What a sample holds, in the agent's order: /proc/stat, cpu.stat of two cgroups, /proc/kml/counters."""
+
+
+def decode(frame: bytes, session: str, t_ns: int) -> Sample:
+    """The sample in ``frame``. What the guest could not read is absent in it.
+
+    Raises :class:`GuestError` for a frame that is not one, CounterError for texts that are not understood.
+    """
+    try:
+        magic, size, mono_ns, _late_ns, cpu_ns, calls, mark_size = _HEADER.unpack_from(frame)
+        if magic != _MAGIC or size != len(frame):
+            raise GuestError("the agent sent something that is no sample")
+        at = _HEADER.size + mark_size
+        mark = frame[_HEADER.size : at].decode(errors="replace")
+        texts: dict[str, str] = {}
+        for name in FILES:
+            (length,) = _SIZE.unpack_from(frame, at)
+            at += _SIZE.size
+            texts[name] = frame[at : at + length].decode(errors="replace")
+            at += length
+    except struct.error as error:
+        raise GuestError("the agent sent a sample that is cut short") from error
+    stat = parse_proc_stat(texts["stat"])
+    return Sample(
+        t_ns=t_ns,
+        session=session,
+        mono_ns=mono_ns,
+        mark=mark,
+        cpus=stat.cpus,
+        interrupts=stat.interrupts,
+        context_switches=stat.context_switches,
+        groups={name: parse_cpu_stat(texts[name]) for name in ("server", "client") if texts[name]},
+        kml=parse_kml_counters(texts["kml"]) if texts["kml"] else None,
+        agent=AgentCost(cpu_ns, calls),
+    )
+
+
+class Agent:
+    """The agent of one guest."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def set_period(self, period_ns: int) -> None:
+        """Sample every ``period_ns`` from now on; 0: not by itself."""
+        await self._send(f"period {period_ns}")
+
+    async def ask(self, mark: str) -> None:
+        """Ask for a sample with ``mark`` (not empty, one line, at most 255 bytes) at once."""
+        if not mark or "\n" in mark or len(mark.encode()) > _MARK_MAX:
+            raise ValueError(f"{mark!r} cannot mark a sample")
+        await self._send(f"sample {mark}")
+
+    async def _send(self, line: str) -> None:
+        self._writer.write(line.encode() + b"\n")
+        await self._writer.drain()
+
+    async def receive(self) -> bytes:
+        """The next sample, as sent.
+
+        Raises EOFError or OSError when the guest is gone, :class:`GuestError` for nonsense.
+        """
+        head = await self._reader.readexactly(8)
+        magic, size = struct.unpack("<II", head)
+        if magic != _MAGIC or not _HEADER.size <= size <= _SAMPLE_MAX:
+            raise GuestError("the agent sent something that is no sample")
+        return head + await self._reader.readexactly(size - len(head))

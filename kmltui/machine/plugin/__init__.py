@@ -1,0 +1,124 @@
+"""Counting a guest's instructions exactly, from outside: QEMU's TCG plugin, and reading what it counted.
+
+The plugin (``count.c`` beside this file) counts what each vCPU executes at user and at kernel addresses and shares the
+counters in a file. A guest program marks an instant with a no-operation that the plugin knows; what lies between two
+marks is exact to the instruction.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shlex
+import struct
+import subprocess
+from pathlib import Path
+
+from kmltui import paths
+from kmltui.images.errors import GuestError, MissingError
+from kmltui.images.store import hash_of
+
+SOURCE = Path(__file__).parent / "count.c"
+_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
+
+_MAGIC = b"KMLCNT01"
+_MAX_VCPUS = 64
+_MAX_MARKS = 1023
+_HEADER = struct.Struct("<8sQQ40x")
+_RECORD_BYTES = _MAX_VCPUS * 16
+
+Instructions = dict[int, tuple[int, int]]
+"""User and kernel instructions executed since the guest was started, by vCPU."""
+
+QEMU_ARGUMENTS = ("-icount", "shift=0", "-seed", "1", "-global", "virtio-serial-pci.ioeventfd=off")
+"""What makes a guest repeatable: its clock counts instructions (one is 1 ns), its random numbers are always the same,
+and what it writes to a port of ours is taken at once. (The guest's driver spins until it is taken; by another thread of
+QEMU that would be when the host has time for it.) The arguments of the plugin itself come from :func:`arguments`."""
+
+RTC = "base=2020-01-01,clock=vm"
+"""The clock it boots with, instead of the host's."""
+
+COMMAND_LINE = "norandmaps softlockup_panic=1"
+"""No randomised addresses. And as no samples at a fixed rate tell that it lives, a kernel that hangs is to say so."""
+
+
+def build() -> Path:
+    """The compiled plugin, made once for each version of its source and kept in the cache.
+
+    Raises :class:`GuestError` with the compiler's messages, :class:`MissingError` where there is no compiler.
+    """
+    key = hash_of(SOURCE.read_bytes(), _FLAGS)
+    built = paths.cache_dir() / "plugin" / f"count-{key}.so"
+    if built.exists():
+        return built
+    built.parent.mkdir(parents=True, exist_ok=True)
+    fresh = built.with_suffix(f".{os.getpid()}.tmp")
+    argv = ["gcc", *_FLAGS, "-o", str(fresh), str(SOURCE)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise MissingError("gcc is not on this machine: it compiles the plugin that counts instructions") from None
+    if done.returncode != 0:
+        raise GuestError(f"the plugin does not compile ({shlex.join(argv)}):\n{done.stderr.strip()}")
+    fresh.rename(built)
+    return built
+
+
+def arguments(plugin: Path, counters: Path) -> list[str]:
+    """QEMU's arguments that load the plugin and let it share its counters in the file ``counters``."""
+    for path in (plugin, counters):
+        if "," in str(path):
+            raise GuestError(f"QEMU cannot be given a path with a comma: {path}")
+    return ["-plugin", f"{plugin},out={counters}"]
+
+
+class Counters:
+    """The counters of a running guest. Open once QEMU has started; :meth:`close` when done."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file of a running plugin. Raises :class:`GuestError` if the plugin did not make it."""
+        try:
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise GuestError(f"the plugin that counts instructions has not started: {error}") from error
+        magic, self._vcpus, _ = self._header()
+        if magic != _MAGIC:
+            self.close()
+            raise GuestError(f"{path} is not a file of the plugin that counts instructions")
+
+    def _header(self) -> tuple[bytes, int, int]:
+        magic, vcpus, marks = _HEADER.unpack_from(self._map)
+        return magic, vcpus, marks
+
+    def _record(self, index: int) -> Instructions:
+        numbers = struct.unpack_from(f"<{2 * self._vcpus}Q", self._map, _HEADER.size + index * _RECORD_BYTES)
+        return {vcpu: (numbers[2 * vcpu], numbers[2 * vcpu + 1]) for vcpu in range(self._vcpus)}
+
+    def now(self) -> Instructions:
+        """The counters as they stand; of a guest that is running, at most 50 ms old."""
+        return self._record(0)
+
+    def marks(self, start: int = 0) -> list[Instructions]:
+        """The counters at each mark that the guest has set, from number ``start`` on.
+
+        Raises :class:`GuestError` if the guest has set so many since that the earliest are lost.
+        """
+        count = self.count
+        if count - start > _MAX_MARKS:
+            raise GuestError(f"{count - start} marks were set before they were read; {_MAX_MARKS} are kept")
+        return [self._record(1 + number % _MAX_MARKS) for number in range(start, count)]
+
+    @property
+    def count(self) -> int:
+        """How many marks have been set so far."""
+        return self._header()[2]
+
+    def close(self) -> None:
+        """Unmap the file. Idempotent."""
+        self._map.close()
+
+
+def between(before: Instructions, after: Instructions) -> Instructions:
+    """What was executed between two readings, by vCPU."""
+    return {vcpu: (user - before[vcpu][0], kernel - before[vcpu][1]) for vcpu, (user, kernel) in after.items()}

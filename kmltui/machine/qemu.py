@@ -1,0 +1,251 @@
+"""One virtual machine: its command line, its process, its four connections, its end.
+
+Every connection (QMP, console, guestd, agent) is one half of a socket pair made before QEMU starts: there is no
+socket on disk that another user could reach or that could be left behind. QEMU dies with the process that started
+it (see :mod:`kmltui.machine.deathsig`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+from qemu.qmp import QMPClient, QMPError
+
+from kmltui.images.errors import GuestError, MissingError
+from kmltui.machine import deathsig, tsc
+
+PROGRAM = "qemu-system-x86_64"
+Accelerator = Literal["kvm", "tcg"]
+
+_CPU: dict[Accelerator, str] = {
+    # Without SMEP and SMAP user code may run in ring 0; five-level page tables are of no use to a small guest.
+    # QEMU 7.2's CMPXCHG16B can leave garbage in the flags; kernel 6.12, which allocates memory by it, then dies.
+    "tcg": "max,-smep,-smap,-la57,-cx16",
+    # Hosts differ in whether KVM can set that register of the guest's. KML refuses processors that have VMX.
+    "kvm": "host,-smep,-smap,-vmx,-la57,-arch-capabilities",
+}
+_ACCEL_OPTIONS: dict[Accelerator, str] = {"tcg": "thread=multi", "kvm": ""}
+
+COMMAND_LINE = (
+    "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic "
+    # KML cannot work with kernel page-table isolation; neither session has it, so that none gains by its absence.
+    "pti=off ibt=off "
+    # The kernel lies at the same addresses in both, and in every run.
+    "nokaslr "
+    "tsc=reliable no_timer_check nmi_watchdog=0 no-kvmapf random.trust_cpu=on "
+    # Boot without what a guest of ours has no use for.
+    # (Security modules: there is no policy in the guest, and asking them all is a sixth of a one-byte read.)
+    "lsm=capability cryptomgr.notests 8250.nr_uarts=1 i8042.noaux i8042.nokbd ipv6.disable=1 acpi_no_watchdog "
+    "rcupdate.rcu_expedited=1"
+)
+"""The kernel's command line; ``kmltui.name`` and ``kmltui.arm`` come after it, and nothing else differs."""
+
+CONSOLE_LINES = 200
+
+
+class VmConfig(Struct, frozen=True, kw_only=True):
+    """A machine to start. ``arguments`` are further arguments of QEMU, ``append`` of the kernel's command line."""
+
+    name: str
+    kernel: Path
+    initrd: Path
+    arm: str = "stock"
+    vcpus: int = 1
+    memory_bytes: int = 1 << 30
+    accel: Accelerator = "tcg"
+    arguments: Sequence[str] = ()
+    accel_options: str = ""
+    """Options of QEMU's ``-accel``, instead of the usual ones."""
+    append: str = ""
+
+    @property
+    def command_line(self) -> str:
+        parts = (COMMAND_LINE, self._tsc(), self.append, f"kmltui.name={self.name} kmltui.arm={self.arm}")
+        return " ".join(part for part in parts if part)
+
+    def _tsc(self) -> str:
+        """The rate of the guest's time-stamp counter, where the kernel would have to guess it."""
+        if self.accel != "tcg":
+            return ""
+        khz = tsc.ICOUNT_KHZ if "-icount" in self.arguments else tsc.host_khz()
+        return f"tsc_early_khz={khz}" if khz else ""
+
+
+@cache
+def qemu_version() -> str:
+    """QEMU's version, for example ``7.2.22``. Raises :class:`MissingError` if it is not on this machine."""
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise MissingError(f"{PROGRAM} is not on this machine: it runs the guests; `kmltui doctor` says how to get it")
+    output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"version (\S+)", output)
+    return match[1] if match else "unknown"
+
+
+class Vm:
+    """A running machine. :meth:`start` makes it, :meth:`stop` ends it; it may also end by itself (:attr:`ended`)."""
+
+    def __init__(self, config: VmConfig, on_console: Callable[[str], None] | None = None) -> None:
+        self.config = config
+        self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+        """The last lines of the console."""
+        self.first_output = asyncio.Event()
+        """Set when the guest's kernel has written something to its console."""
+        self.port = 0
+        """Where on 127.0.0.1 the guest's MySQL port is reached."""
+        self._on_console = on_console
+        self._process: asyncio.subprocess.Process | None = None
+        self._qmp = QMPClient(f"kmltui-{config.name}")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._messages: deque[str] = deque(maxlen=20)
+        self._output: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+        self.control: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+        self.agent: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the machine has not been started"
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start QEMU and the guest's kernel. Raises :class:`GuestError` if QEMU does not come up."""
+        qemu_version()
+        names = ("qmp", "console", "control", "agent")
+        pairs = {name: socket.socketpair() for name in names}
+        ours = {name: pair[0] for name, pair in pairs.items()}
+        theirs = {name: pair[1] for name, pair in pairs.items()}
+        try:
+            arguments = self._arguments({name: end.fileno() for name, end in theirs.items()})
+            # -I and -S: a process of the host's Python that reads nothing but the one file.
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", deathsig.__file__, str(os.getpid()), PROGRAM, *arguments,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                pass_fds=[end.fileno() for end in theirs.values()],
+                # A Ctrl-C at the terminal is for the runner, which ends the guests in order.
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            for end in theirs.values():
+                end.close()
+        self._tasks.append(asyncio.create_task(self._read_messages()))
+        # A connection is closed with its writer, so all three are kept.
+        self._output = await asyncio.open_connection(sock=ours["console"])
+        self._tasks.append(asyncio.create_task(self._read_console(self._output[0])))
+        self.control = await asyncio.open_connection(sock=ours["control"], limit=1 << 20)
+        self.agent = await asyncio.open_connection(sock=ours["agent"], limit=1 << 21)
+        logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # it logs what it raises
+        try:
+            await self._qmp.connect(ours["qmp"])
+            self.port = await self._forwarded_port()
+            await self._qmp.execute("cont")
+        except (QMPError, OSError, EOFError) as error:
+            await self.stop()
+            raise GuestError(f"QEMU did not start: {'; '.join(self._messages) or error}") from error
+
+    def _arguments(self, fds: dict[str, int]) -> list[str]:
+        config = self.config
+        options = config.accel_options or _ACCEL_OPTIONS[config.accel]
+        accel = f"{config.accel},{options}" if options else config.accel
+        return [
+            "-name", f"kmltui-{config.name}",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S",
+            "-machine", "q35,usb=off,vmport=off,smbus=off,sata=off",
+            "-accel", accel, "-cpu", _CPU[config.accel], "-smp", str(config.vcpus),
+            "-m", f"{config.memory_bytes >> 20}M", "-rtc", "base=utc",
+            "-kernel", str(config.kernel), "-initrd", str(config.initrd), "-append", config.command_line,
+            "-chardev", f"socket,id=qmp,fd={fds['qmp']}", "-mon", "chardev=qmp,mode=control",
+            "-chardev", f"socket,id=console,fd={fds['console']}", "-serial", "chardev:console",
+            "-device", "virtio-serial-pci,max_ports=4",
+            "-chardev", f"socket,id=control,fd={fds['control']}",
+            "-device", "virtserialport,chardev=control,name=kmltui.control,nr=1",
+            "-chardev", f"socket,id=agent,fd={fds['agent']}",
+            "-device", "virtserialport,chardev=agent,name=kmltui.agent,nr=2",
+            # Port 0: the host's kernel chooses a free one, so two runs cannot ask for the same.
+            "-netdev", "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-10.0.2.15:3306",
+            "-device", "virtio-net-pci,netdev=net,romfile=",
+            *config.arguments,
+        ]  # fmt: skip
+
+    async def _forwarded_port(self) -> int:
+        text = str(await self._qmp.execute("human-monitor-command", {"command-line": "info usernet"}))
+        match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", text)
+        if not match:
+            raise GuestError("QEMU forwards no port to the guest's MySQL server")
+        return int(match[1])
+
+    async def _read_console(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            pending = b""
+            while data := await reader.read(4096):
+                self.first_output.set()
+                *lines, pending = (pending + data).split(b"\n")
+                for line in lines:
+                    self._console_line(line)
+            if pending:
+                self._console_line(pending)
+
+    def _console_line(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r")
+        self.console.append(text)
+        if self._on_console:
+            self._on_console(text)
+
+    async def _read_messages(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        async for line in self._process.stderr:
+            self._messages.append(line.decode(errors="replace").rstrip())
+
+    @property
+    def panicked(self) -> bool:
+        """Whether the guest's kernel has said that it gives up."""
+        return any("Kernel panic - not syncing" in line for line in self.console)
+
+    @property
+    def messages(self) -> str:
+        """What QEMU itself has complained of."""
+        return "; ".join(self._messages)
+
+    async def ended(self) -> None:
+        """Wait until QEMU is gone and all of its console has been read."""
+        assert self._process is not None
+        await self._process.wait()
+        await asyncio.wait(self._tasks, timeout=2)
+
+    async def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
+        """A QMP command. Raises :class:`GuestError` if QEMU refuses it or is gone."""
+        try:
+            return await self._qmp.execute(command, arguments)
+        except (QMPError, OSError, EOFError) as error:
+            raise GuestError(f"QEMU: {command}: {error}") from error
+
+    async def stop(self) -> None:
+        """End it at once: a guest has nothing to lose. Idempotent."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            await process.wait()
+        with contextlib.suppress(Exception):  # whatever is left of a connection to a process that is gone
+            await self._qmp.disconnect()
+        for name in ("_output", "control", "agent"):
+            if hasattr(self, name):
+                getattr(self, name)[1].close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)
+        for task in self._tasks:
+            task.cancel()

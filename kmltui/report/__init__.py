@@ -1,0 +1,31 @@
+"""Reports of a run: text for terminals, Markdown, JSON for programs, one HTML file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kmltui.figures.summary import Summary
+from kmltui.report import html, json, markdown, text
+from kmltui.report.document import document
+from kmltui.report.versus import render_versus
+
+Format = Literal["text", "markdown", "json", "html"]
+
+FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "html")
+
+
+def render(summary: Summary, format: str = "text", width: int = text.WIDTH) -> str:
+    """The report in one of :data:`FORMATS`; ``width`` is the columns of text. Raises ValueError for another format."""
+    match format:
+        case "text":
+            return text.render(document(summary), width)
+        case "markdown":
+            return markdown.render(document(summary))
+        case "html":
+            return html.render(document(summary), title=summary.run.name or summary.run.workload)
+        case "json":
+            return json.render(summary)
+    raise ValueError(f"{format}: is not a format of reports; there are {', '.join(FORMATS)}")
+
+
+__all__ = ["FORMATS", "Format", "render", "render_versus"]

@@ -1,0 +1,307 @@
+"""The report's further tables: what was done, system calls, CPUs, phases, statements, proofs, marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from kmltui.figures import article
+from kmltui.figures.charts import Bars
+from kmltui.figures.figures import LatencyFigures, PhaseFigures
+from kmltui.figures.summary import SessionFigures, Summary
+from kmltui.printable import printable
+from kmltui.report import numbers
+from kmltui.report.blocks import ABSENT, Block, Bullets, Heading, Lines, Paragraph, Picture, Table
+
+TOP_CALLS = 16
+"""System calls shown by name; the others are in the JSON form."""
+
+
+def _headers(summary: Summary) -> list[str]:
+    return [printable(name) for name in summary.sessions]
+
+
+def _changes(summary: Summary, *keys: str) -> list[str]:
+    """How the compared session differs in a figure: a signed change, the way a rate is read."""
+    if summary.compared is None:
+        return []
+    found = summary.comparisons.get(summary.compared, {})
+    saved = next((found[key].saved for key in keys if key in found), None)
+    return [numbers.percent(None if saved is None else -saved, signed=True)]
+
+
+def _latency(field: str) -> Callable[[SessionFigures], str]:
+    return lambda session: numbers.microseconds(getattr(session.latency, field) if session.latency else None)
+
+
+def failure(summary: Summary) -> Iterator[Block]:
+    """The whole reason of a run that failed, with what the runner knew of it, e.g. the last lines of a console."""
+    reason = summary.run.reason.strip()
+    if summary.run.status == "failed" and "\n" in reason:
+        yield Heading("What went wrong")
+        yield Lines([printable(line.rstrip()) for line in reason.splitlines()])
+
+
+def warnings(summary: Summary) -> Iterator[Block]:
+    """What was warned of while it ran."""
+    if summary.run.warnings:
+        rows = [
+            [numbers.clock(seconds), printable(where), printable(text.strip())]
+            for seconds, where, text in summary.run.warnings
+        ]
+        yield Heading("Warnings")
+        yield Table(["at", "from", "text"], rows, text_columns=True)
+
+
+def work(summary: Summary) -> Iterator[Block]:
+    """Work and time."""
+    Row = tuple[str, Callable[[SessionFigures], str], tuple[str, ...]]
+    wanted: list[Row] = [
+        ("duration, s", lambda s: numbers.seconds(s.duration_s), ("duration_s",)),
+        ("queries", lambda s: numbers.count(s.queries), ()),
+        ("queries a second", lambda s: numbers.rate(s.queries_per_s), ("queries_per_s",)),
+        ("rows", lambda s: numbers.count(s.rows), ()),
+        ("latency p50", _latency("p50_us"), ("latency.p50_us",)),
+        ("latency p95", _latency("p95_us"), ("latency.p95_us",)),
+        ("latency p99", _latency("p99_us"), ("latency.p99_us",)),
+        ("latency p99.9", _latency("p999_us"), ()),
+        ("latency, longest", _latency("max_us"), ()),
+        ("context switches", lambda s: numbers.count(s.context_switches), ()),
+        ("interrupts", lambda s: numbers.count(s.interrupts), ()),
+        ("monitor's agent, CPU s", lambda s: numbers.seconds(s.agent_cpu_s), ()),
+    ]
+    rows = []
+    for label, value, keys in wanted:
+        values = [value(session) for session in summary.sessions.values()]
+        if any(text != ABSENT for text in values):
+            change = _changes(summary, *keys) if keys else ([""] if summary.compared else [])
+            rows.append([label, *values, *change])
+    if rows:
+        yield Heading("Work and time")
+        yield Table(["", *_headers(summary), *(["change"] if summary.compared else [])], rows)
+
+
+def system_calls(summary: Summary) -> Iterator[Block]:
+    """Traps and direct calls, in all and by name."""
+    sessions = {name: session for name, session in summary.sessions.items() if session.syscalls is not None}
+    partly = [
+        f"{printable(name)}: {numbers.count(session.io_calls)} read and write calls"
+        f" ({printable(session.io_calls_source) or 'a part of all, from /proc/PID/io'})"
+        for name, session in summary.sessions.items()
+        if session.syscalls is None and session.io_calls is not None
+    ]
+    if sessions or partly:
+        yield Heading("System calls")
+    if partly:
+        yield Bullets(partly)
+    if not sessions:
+        return
+    rows = []
+    for name, session in sessions.items():
+        calls = session.syscalls
+        assert calls is not None
+        everything = calls.trap + calls.direct
+        rate = everything / session.cpu_s.total if session.cpu_s and session.cpu_s.total else None
+        rows.append(
+            [
+                printable(name),
+                numbers.count(calls.trap),
+                numbers.count(calls.direct),
+                numbers.percent(calls.direct / everything) if everything else ABSENT,
+                numbers.count(session.elevations),
+                numbers.count(session.demotions),
+                numbers.rate(rate),
+            ]
+        )
+    agents = [session.syscalls.agent for session in sessions.values() if session.syscalls and session.syscalls.agent]
+    sources = dict.fromkeys(printable(session.calls_source) for session in sessions.values())
+    notes = [f"Counted: {'; '.join(sources)}."]
+    if agents:
+        notes.append(
+            f"The monitor's agent made {numbers.count(max(agents))} more, all by trap: they are not in the figures."
+        )
+    yield Table(
+        ["session", "trap", "direct", "direct share", "elevations", "demotions", "calls/CPU s"], rows, notes=notes
+    )
+    yield _by_name(sessions)
+
+
+def _by_name(sessions: dict[str, SessionFigures]) -> Table:
+    totals: dict[str, int] = {}
+    for session in sessions.values():
+        assert session.syscalls is not None
+        for name, calls in session.syscalls.by_name.items():
+            totals[name] = totals.get(name, 0) + calls.trap + calls.direct
+    # A session that made no direct call needs no column for them.
+    kinds = [
+        (name, kind)
+        for name, session in sessions.items()
+        for kind in ("trap", "direct")
+        if kind == "trap" or (session.syscalls and session.syscalls.direct)
+    ]
+    ordered = sorted(totals, key=lambda name: (-totals[name], name))
+    rows = []
+    for call in ordered[:TOP_CALLS]:
+        row = [printable(call)]
+        for name, kind in kinds:
+            counts = sessions[name].syscalls
+            found = counts.by_name.get(call) if counts else None
+            row.append(numbers.count(getattr(found, kind) if found else 0))
+        rows.append(row)
+    hidden = len(ordered) - len(rows)
+    notes = [f"{hidden} others are not shown; the JSON report has them all."] if hidden else []
+    headers = ["by name", *(f"{printable(name)} {kind}" for name, kind in kinds)]
+    return Table(headers, rows, notes=notes)
+
+
+def cpus(summary: Summary) -> Iterator[Block]:
+    """Where each CPU's time went."""
+    rows = [
+        [
+            f"{printable(name)} cpu{cpu.cpu}",
+            *(numbers.seconds(value) for value in (cpu.user_s, cpu.system_s, cpu.idle_s, cpu.other_s)),
+        ]
+        for name, session in summary.sessions.items()
+        for cpu in session.per_cpu or []
+    ]
+    if rows:
+        yield Heading("CPUs")
+        notes = ["From /proc/stat, sampled at the kernel's tick: the whole system's, the monitor's agent included."]
+        yield Table(["seconds", "user *", "system *", "idle", "other"], rows, notes=notes)
+
+
+def phases(summary: Summary) -> Iterator[Block]:
+    """Time and calls by phase of the workload."""
+    sessions = {name: session for name, session in summary.sessions.items() if session.phases}
+    if not sessions:
+        return
+    rows = []
+    names = dict.fromkeys(phase.name for session in sessions.values() for phase in session.phases or [])
+    for phase_name in names:
+        for name, session in sessions.items():
+            found = next((phase for phase in session.phases or [] if phase.name == phase_name), None)
+            if found is not None:
+                rows.append([printable(phase_name), printable(name), *_phase_cells(found)])
+    yield Heading("Phases")
+    agent = any(session.syscalls and session.syscalls.agent for session in sessions.values())
+    notes = ["Traps of phases include those of the monitor's agent, which other tables leave out."] if agent else []
+    yield Table(["phase", "session", "seconds", "CPU s", "system * s", "queries", "trap", "direct"], rows, notes=notes)
+
+
+def _phase_cells(phase: PhaseFigures) -> list[str]:
+    cpu = phase.cpu_s
+    return [
+        numbers.seconds(phase.duration_s),
+        numbers.seconds(cpu.total if cpu else None),
+        numbers.seconds(cpu.system if cpu else None),
+        numbers.count(phase.queries),
+        numbers.count(phase.trap),
+        numbers.count(phase.direct),
+    ]
+
+
+def statements(summary: Summary) -> Iterator[Block]:
+    """Latency of each statement of the workload, session against session."""
+    found: dict[int, dict[str, LatencyFigures]] = {}
+    titles: dict[int, str] = {}
+    for name, session in summary.sessions.items():
+        for statement in session.statements or []:
+            titles[statement.statement] = f"{statement.statement}. {printable(statement.title)}"
+            found.setdefault(statement.statement, {})[name] = statement.latency
+    if not found:
+        return
+    names = [name for name in summary.sessions if any(name in row for row in found.values())]
+    kinds = [(name, what) for what in ("p50", "p99") for name in names]
+    rows = []
+    for number, row in sorted(found.items()):
+        counts = dict.fromkeys(numbers.count(row[name].count) if name in row else ABSENT for name in names)
+        values = [
+            numbers.microseconds(getattr(row[name], f"{what}_us")) if name in row else ABSENT for name, what in kinds
+        ]
+        rows.append([titles[number], "/".join(counts), *values])
+    headers = ["", "count", *(f"{printable(name)} {what}" for name, what in kinds)]
+    yield Heading("Latency by statement")
+    yield Table(headers, rows)
+
+
+def measures(summary: Summary) -> Iterator[Block]:
+    """What the workload itself timed, e.g. single system calls by trap and by direct call."""
+    columns = dict.fromkeys(
+        (name, key)
+        for name, session in summary.sessions.items()
+        for measure in session.measures.values()
+        for key in measure
+        if key != "unit"
+    )
+    if not columns:
+        return
+    first, last = next(iter(columns)), list(columns)[-1]
+    names = list(dict.fromkeys(name for session in summary.sessions.values() for name in session.measures))
+    rows = []
+    shares: dict[tuple[str, str], list[float | None]] = {column: [] for column in columns}
+    for measure in names:
+        found = {name: session.measures.get(measure, {}) for name, session in summary.sessions.items()}
+        unit = next(known["unit"] for known in found.values() if known)
+        values = {(name, key): found[name].get(key) for name, key in columns}
+        before, after = values[first], values[last]
+        ratio = f"{before / after:.2f}" if before and after else ABSENT
+        rows.append([f"{printable(measure)}, {printable(unit)}", *map(numbers.rate, values.values()), ratio])
+        for column, value in values.items():
+            shares[column].append(None if value is None or not before else max(0.0, 100 * value / before))
+    headers = ["", *(f"{printable(name)} {printable(key)}" for name, key in columns), "ratio"]
+    notes = [f"Ratio: {headers[1]} to {headers[-2]}; above 1 the latter is faster."]
+    if any(name.startswith("getp") for name in names):
+        notes.append(article.GETPID)
+    yield Heading("Measured by the workload")
+    if len(columns) > 1:
+        series = {f"{name} {key}": values for (name, key), values in shares.items()}
+        yield Picture(Bars("Time of a call", f"% of {first[0]} {first[1]}", names, series))
+    yield Table(headers, rows, notes=notes)
+
+
+def proofs(summary: Summary) -> Iterator[Block]:
+    """What was checked, so that the figures can be believed."""
+    items = []
+    for name, session in summary.sessions.items():
+        rings = ", ".join(f"{printable(who)} ring {ring}" for who, ring in session.rings.items())
+        if rings:
+            items.append(f"{printable(name)}: code segment read inside the processes: {rings}")
+        items += [
+            f"{printable(name)}: {printable(kind)} of {printable(subject)}: {printable(value)}"
+            for kind, found in session.proofs.items()
+            if kind not in ("ring", "checksum")
+            for subject, value in found.items()
+        ]
+        items += [f"{printable(name)}: FAILED: {printable(proof)}" for proof in session.failed_proofs]
+    if summary.checksums is not None:
+        checksums = summary.checksums
+        if checksums.equal:
+            items.append(f"results: the checksums of {checksums.compared} statements are equal in the sessions")
+        else:
+            items.append(f"results DIFFER between the sessions: {printable(', '.join(checksums.differing))}")
+    if items:
+        yield Heading("Proofs")
+        yield Bullets(items)
+
+
+def output(summary: Summary) -> Iterator[Block]:
+    """What the client printed: once where it was the same in all sessions."""
+    printed = {name: [printable(line) for line in session.output] for name, session in summary.sessions.items()}
+    if not any(printed.values()):
+        return
+    yield Heading("Output of the client")
+    if len(set(map(tuple, printed.values()))) == 1:
+        yield Lines(next(iter(printed.values())))
+        return
+    for name, lines in printed.items():
+        yield Paragraph(f"{printable(name)}:")
+        yield Lines(lines)
+
+
+def marks(summary: Summary) -> Iterator[Block]:
+    """What somebody pointed at."""
+    if summary.run.marks:
+        rows = [
+            [numbers.clock(seconds), printable(note), printable(author)] for seconds, note, author in summary.run.marks
+        ]
+        yield Heading("Marks")
+        yield Table(["at", "note", "by"], rows, text_columns=True)

@@ -1,0 +1,75 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+from kmltui.report.blocks import ABSENT
+
+
+def count(value: float | None) -> str:
+    """12,345"""
+    return ABSENT if value is None else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """1,234.56"""
+    return ABSENT if value is None else f"{value:,.2f}"
+
+
+def rate(value: float | None) -> str:
+    """Three figures at least: 12,345 or 6.21; from ten millions on 12.3 M"""
+    if value is None:
+        return ABSENT
+    if abs(value) >= 1e7:
+        return f"{value / 1e6:,.1f} M"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
+
+
+def percent(fraction: float | None, signed: bool = False) -> str:
+    """13.7 %, or with a sign +13.7 %"""
+    if fraction is None:
+        return ABSENT
+    value = _tenths(fraction)
+    return f"{value:+.1f} %" if signed and value else f"{value:.1f} %"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """2.5 to 3.7 %"""
+    return ABSENT if bounds is None else f"{_tenths(bounds[0]):.1f} to {_tenths(bounds[1]):.1f} %"
+
+
+def _tenths(fraction: float) -> float:
+    """In per cent, rounded as it is shown; never a negative zero."""
+    return round(100 * fraction, 1) + 0.0
+
+
+def microseconds(value: float | None) -> str:
+    """In the unit that suits: 812 us, 1.9 ms, 2.1 s"""
+    if value is None:
+        return ABSENT
+    if value < 1000:
+        return f"{value:.0f} us"
+    return f"{value / 1000:.1f} ms" if value < 1_000_000 else f"{value / 1_000_000:.2f} s"
+
+
+def memory(text: str) -> str:
+    """A number of bytes as GiB or MiB; other text as it is."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        return text
+    size = int(text)
+    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MiB"
+
+
+def clock(value: float) -> str:
+    """A duration: 41.2 s, 12:03 min or 1:02:03 h"""
+    if value < 100:
+        return f"{value:.1f} s"
+    whole = round(value)
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+
+
+def pairs(number: int | None) -> str:
+    """1 pair of runs, 10 pairs of runs"""
+    return f"{number} pair{'' if number == 1 else 's'} of runs"
