@@ -16,6 +16,7 @@ This module imports nothing of kmltui's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct, field
@@ -46,6 +47,9 @@ Arm = Literal["stock", "stock+libc", "stock+idt", "kml"]
 
 RunStatus = Literal["done", "failed", "stopped"]
 
+ClockKind = Literal["wall", "instructions"]
+"""What a session's clock counts: the host's time, or the session's own instructions, of which 10⁹ are a second."""
+
 
 class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a session is asked to be. ``name`` identifies it in every record of the run."""
@@ -59,7 +63,19 @@ class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     image: str = ""
     """Which guest image (``suite/kernel`` key); empty: the default one."""
     exact: bool = False
-    """Count instructions instead of time: emulated, one vCPU, a clock that counts instructions (one is 1 ns)."""
+    """Count instructions, user and kernel apart, with nothing else going on: implies the clock ``instructions``."""
+    clock: ClockKind = "wall"
+    """What is asked for. ``instructions`` can be had under emulation with one vCPU only; see :func:`session_clock`."""
+
+
+def session_clock(spec: SessionSpec, facts: Mapping[str, str]) -> ClockKind:
+    """The clock that a session's times are by; ``facts`` are those of its :class:`Environment`, empty before it is up.
+
+    A session that asks for the clock ``instructions`` and then comes up under KVM has the wall's.
+    """
+    if spec.exact or facts.get("clock", spec.clock) == "instructions":
+        return "instructions"
+    return "wall"
 
 
 class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,7 +85,7 @@ class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     loops: int | None = None
     duration_s: float | None = None
     options: dict[str, str] = field(default_factory=dict)
-    """The workload's own settings, e.g. ``engine``, ``threads``, ``net_buffer_length``. Never a secret."""
+    """The workload's own settings, e.g. ``engine``, ``threads``, ``client``. Never a secret."""
     phases: list[str] = field(default_factory=list)
     """Names of the phases in the order in which they run."""
     statements: list[str] = field(default_factory=list)
@@ -96,7 +112,7 @@ class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="en
     """Table 1 for one session, read from inside it once it has booted. Keys are stable names, values plain text.
 
     cpu, vcpus, memory_bytes, kernel, cmdline, mitigations (one line a vulnerability), accelerator, qemu, libc,
-    mariadb, sysbench, image, kml, clocksource, arm, ….
+    mariadb, sysbench, image, kml, clocksource, arm, clock (``wall`` or ``instructions``), ….
     """
 
     t_ns: int
@@ -146,6 +162,21 @@ class AgentCost(Struct, frozen=True, array_like=True):
     syscalls: int
 
 
+class Contention(Struct, frozen=True, array_like=True):
+    """What the host gave a guest, and what else it had to do."""
+
+    run_ns: int
+    """How long the guest's vCPU threads have run so far, all of them together (``/proc/PID/task/TID/schedstat``)."""
+    wait_ns: int
+    """How long they have waited so far, ready to run, for a CPU of the host."""
+    load: float = 0.0
+    """The host's load average over the last minute."""
+    steal_ticks: int = 0
+    """What the host's own host has taken from it so far (``/proc/stat``, all CPUs), USER_HZ ticks."""
+    khz: int | None = None
+    """The present frequency of the host's CPUs, their mean."""
+
+
 class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"):
     """One sample of one session: cumulative counters at one instant."""
 
@@ -165,6 +196,8 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"
     agent: AgentCost | None = None
     instructions: dict[str, tuple[int, int]] | None = None
     """Exact mode: user and kernel instructions executed so far, by vCPU number."""
+    contention: Contention | None = None
+    """Guests only, read on the host as the sample arrives."""
 
 
 class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="status"):

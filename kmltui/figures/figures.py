@@ -97,6 +97,21 @@ class PhaseFigures(Struct):
     instructions: Instructions | None = None
 
 
+class ContentionFigures(Struct):
+    """What the host let a guest's vCPUs run, and what else was going on there."""
+
+    run_share: float
+    """Of the time that the vCPU threads were ready to run, how much they ran: 1 where nothing disturbed them."""
+    run_s: float
+    wait_s: float
+    load: float
+    """The highest load average (over a minute) that was seen."""
+    steal_s: float
+    """What the host's own host took from it, CPU seconds."""
+    mhz: float | None = None
+    """The lowest frequency that was seen, where it can be read."""
+
+
 class Figures(Struct):
     """Everything measured of one session in one interval (or, of several intervals, the means)."""
 
@@ -134,6 +149,7 @@ class Figures(Struct):
     instructions: Instructions | None = None
     agent_cpu_s: float | None = None
     """What the monitor's agent cost the session."""
+    contention: ContentionFigures | None = None
 
 
 @dataclass
@@ -159,6 +175,10 @@ class Interval:
     latencies: dict[int, Latencies] = field(default_factory=dict)
     instructions: list[Phase] = field(default_factory=list)
     """The ends of phases whose instructions were counted between marks of the workload's own."""
+    load: float = 0.0
+    """The highest load average of the host that a sample told."""
+    khz: int | None = None
+    """The lowest frequency."""
 
 
 def figures(interval: Interval, statements: list[str], agent_counted: bool = True) -> Figures:
@@ -206,7 +226,25 @@ def figures(interval: Interval, statements: list[str], agent_counted: bool = Tru
         result.rewinds = end.kml.rewinds - start.kml.rewinds
     if start.agent and end.agent:
         result.agent_cpu_s = (end.agent.cpu_ns - start.agent.cpu_ns) / 1e9
+    result.contention = _contention(interval)
     return result
+
+
+def _contention(interval: Interval) -> ContentionFigures | None:
+    before, after = interval.start.contention, interval.end.contention
+    if before is None or after is None:
+        return None
+    run_s, wait_s = (after.run_ns - before.run_ns) / 1e9, (after.wait_ns - before.wait_ns) / 1e9
+    if run_s <= 0:
+        return None
+    return ContentionFigures(
+        run_share=run_s / (run_s + wait_s),
+        run_s=run_s,
+        wait_s=wait_s,
+        load=interval.load,
+        steal_s=(after.steal_ticks - before.steal_ticks) / USER_HZ,
+        mhz=interval.khz / 1e3 if interval.khz is not None else None,
+    )
 
 
 def _clock_ratio(start: Sample, end: Sample) -> float | None:

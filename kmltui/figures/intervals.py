@@ -75,6 +75,7 @@ class Intervals:
     def _sample(self, session: _Session, sample: Sample) -> None:
         if sample.mark == "start":
             session.open = Interval(sample, sample, status_before=session.status, samples=0, marked=0)
+            _note_host(session.open, sample)
             return
         interval = session.open
         if interval is None:
@@ -86,6 +87,7 @@ class Intervals:
         interval.end = sample
         interval.samples += 1
         interval.marked += bool(sample.mark)
+        _note_host(interval, sample)
         if sample.mark.startswith("phase:") and len(interval.boundaries) < _MOST_BOUNDARIES:
             interval.boundaries.append(sample)
         if sample.mark == "end":
@@ -118,3 +120,12 @@ class Intervals:
             known.add(record.hdr)
         except ValueError:
             return  # not a histogram: recorded by something that is not ours
+
+
+def _note_host(interval: Interval, sample: Sample) -> None:
+    """The extremes of what the host was like during the interval."""
+    if (seen := sample.contention) is None:
+        return
+    interval.load = max(interval.load, seen.load)
+    if seen.khz is not None:
+        interval.khz = min(seen.khz, interval.khz or seen.khz)

@@ -21,7 +21,21 @@ from kmltui.figures.intervals import Intervals, Repetition
 from kmltui.figures.means import mean
 from kmltui.figures.verdict import verdict
 from kmltui.live.live import LiveState
-from kmltui.model import FORMAT_VERSION, End, Gap, Header, Log, Mark, Measure, Proof, Record, RunStatus, State
+from kmltui.model import (
+    FORMAT_VERSION,
+    ClockKind,
+    End,
+    Gap,
+    Header,
+    Log,
+    Mark,
+    Measure,
+    Proof,
+    Record,
+    RunStatus,
+    State,
+    session_clock,
+)
 
 _MOST = 1000
 """Of marks, gaps, proofs: the rest is left out."""
@@ -75,6 +89,7 @@ class SessionFigures(Figures, kw_only=True):
 
     arm: str = "stock"
     kind: str = "guest"
+    clock: ClockKind = "wall"
     state: str = "waiting"
     detail: str = ""
     complete: bool = False
@@ -145,6 +160,10 @@ class Summary(Struct, kw_only=True):
     intervals: Bounds | None = None
     exact: bool = False
     """Instructions were counted: the verdict rests on them."""
+    clock: ClockKind | None = None
+    """What a second is in every session; None: not the same in all of them."""
+    client: str | None = None
+    """How Wisconsin's client reads: ``article`` or ``buffered``; None for other workloads."""
     emulated: bool = False
     """A session ran under software emulation: a ratio of times is not the hardware's."""
     checksums: Checksums | None = None
@@ -227,6 +246,8 @@ class _Fold:
             environment=environment(self._header, facts),
             sessions=sessions,
             per_query=self._header.workload.duration_s is not None or times_calls_its_own_way(sessions),
+            clock=_same([session.clock for session in sessions.values()]),
+            client=self._client(),
             emulated=any(is_emulated(known) for known in facts.values()),
             checksums=_checksums([self._proofs.get(name, []) for name in sessions]),
             charts=charts(view, ticks),
@@ -266,6 +287,12 @@ class _Fold:
             gaps=[(gap.t_ns / 1e9, gap.lost_bytes, gap.reason) for gap in self._gaps],
         )
 
+    def _client(self) -> str | None:
+        options = self._header.workload.options
+        # Before there was a choice, Wisconsin's client read as today's library does.
+        was_buffered = "buffered" if self._header.workload.name in ("wisconsin", "demo") else None
+        return options.get("client", was_buffered)
+
     def _figures(self, name: str, run: Repetition) -> Figures:
         is_guest = any(spec.name == name and spec.kind == "guest" for spec in self._header.sessions)
         return figures(run.interval, self._header.workload.statements, agent_counted=is_guest)
@@ -288,11 +315,12 @@ class _Fold:
             **{name: getattr(found, name) for name in Figures.__struct_fields__},
             arm=spec.arm,
             kind=spec.kind,
+            clock=session_clock(spec, facts),
             state=state.state if state else "waiting",
             detail=state.detail if state else "",
             complete=bool(measured) and all(run.interval.complete for run in measured),
             tick_bias=self._biases.get(name),
-            clock_wrong=_clock_wrong(found),
+            clock_wrong=_clock_wrong(session_clock(spec, facts), found),
             tick_error_s=_tick_error_s(found.cpu_s, len(measured), ticks),
             ring=max(rings.values()) if rings else None,
             rings=rings,
@@ -351,9 +379,13 @@ _CLOCK_LEAST_S = 5.0
 """In a shorter interval the delay of a sample on its way says more about the ratio than the clocks do."""
 
 
-def _clock_wrong(found: Figures) -> bool:
-    """In exact mode the guest's clock counts instructions: it is no clock of the wall, and not meant to be."""
-    if found.clock_ratio is None or found.instructions is not None or not found.duration_s:
+def _same(clocks: Sequence[ClockKind]) -> ClockKind | None:
+    return clocks[0] if len(set(clocks)) == 1 else None
+
+
+def _clock_wrong(clock: ClockKind, found: Figures) -> bool:
+    """A clock that counts instructions is no clock of the wall, and not meant to be."""
+    if clock != "wall" or found.clock_ratio is None or not found.duration_s:
         return False
     real_s = found.duration_s / found.clock_ratio if found.clock_ratio > 0 else 0.0
     return real_s >= _CLOCK_LEAST_S and abs(found.clock_ratio - 1) > _CLOCK_TOLERANCE

@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from kmltui.model import (
+    Contention,
     CpuTicks,
     End,
     GroupCpu,
@@ -57,6 +58,8 @@ samples = st.builds(
         rewinds=count,
     ),
     instructions=st.none() | st.dictionaries(text, st.tuples(count, count), max_size=2),
+    contention=st.none()
+    | st.builds(Contention, count, count, st.floats(0, 1e4), count, st.none() | st.integers(1, 10**8)),
 )
 records = st.one_of(
     samples,

@@ -17,6 +17,7 @@ from kmltui.figures.agent import without_agent
 from kmltui.figures.summary import Summary, summarise
 from kmltui.model import (
     AgentCost,
+    Contention,
     End,
     Environment,
     Gap,
@@ -114,6 +115,21 @@ class TestContract:
         ]
         stock = contract(summarise([HEADER, *run, End(t_ns=9, status="done")]))["sessions"]["stock"]
         assert stock["server"] is None and stock["cpu_s"] == stock["client"]
+
+
+class TestContention:
+    def test_the_share_that_the_vcpus_ran_of_what_they_were_ready_for(self) -> None:
+        def seen(record: Record) -> Record:
+            if not isinstance(record, Sample) or record.session != "kml":
+                return record
+            s = record.t_ns // SECOND
+            return msgspec.structs.replace(record, contention=Contention(9 * s, s, load=s / 10, steal_ticks=2 * s))
+
+        sessions = contract(summarise([seen(record) for record in two_sessions()]))["sessions"]
+        assert sessions["stock"]["contention"] is None
+        found = sessions["kml"]["contention"]
+        assert found["run_share"] == pytest.approx(0.9) and found["mhz"] is None
+        assert found["steal_s"] == pytest.approx(2.0) and found["load"] == pytest.approx(10.3)
 
 
 class TestAgent:
@@ -251,6 +267,27 @@ class TestVerdict:
         summary = summarise(run)
         assert summary.sessions["kml"].clock_wrong and not summary.sessions["stock"].clock_wrong
         assert "clock of kml ran 4.00 times as fast" in summary.verdict
+
+    def test_a_clock_that_counts_instructions_is_not_wrong_for_being_slow(self) -> None:
+        run = [
+            msgspec.structs.replace(r, mono_ns=r.mono_ns // 4) if isinstance(r, Sample) else r for r in two_sessions()
+        ]
+        assert summarise(run).sessions["stock"].clock_wrong
+        header, *rest = run
+        assert isinstance(header, Header)
+        specs = [msgspec.structs.replace(spec, clock="instructions") for spec in header.sessions]
+        by_instructions = summarise([msgspec.structs.replace(header, sessions=specs), *rest])
+        assert by_instructions.clock == "instructions" and not by_instructions.sessions["stock"].clock_wrong
+        assert contract(by_instructions)["sessions"]["kml"]["clock"] == "instructions"
+
+    def test_a_session_that_came_up_under_kvm_has_the_clock_of_the_wall(self) -> None:
+        header, *rest = two_sessions()
+        assert isinstance(header, Header)
+        specs = [msgspec.structs.replace(spec, clock="instructions") for spec in header.sessions]
+        up = [Environment(t_ns=1, session=name, facts={"clock": "wall"}) for name in ("stock", "kml")]
+        run = [msgspec.structs.replace(header, sessions=specs), *rest, *up]
+        assert summarise(run).clock == "wall"
+        assert summarise([run[0], *rest, up[0]]).clock is None, "no second that both of them mean"
 
     def test_exact_counts_decide_by_themselves(self) -> None:
         run = [
