@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Packages for the guest, chosen and fetched by the host's apt in a state directory of its own.
 
 apt runs as the calling user, with an empty list of installed packages, so it resolves a complete system; it never
@@ -15,10 +16,27 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kmltui.build.sources import Mirror, Source
+from kmltui import files
+from kmltui.build.sources import Entry, Mirror
 from kmltui.images.errors import ImageError, MissingError
 from kmltui.images.package import Package
 from kmltui.images.progress import Step
+
+_SETTINGS = """\
+#clear APT::Architectures;
+#clear Acquire::Languages;
+Dir::Etc::main "/dev/null";
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Cache::srcpkgcache "";
+APT::Architecture "amd64";
+APT::Install-Recommends "false";
+// Quick to read rather than small; descriptions in other languages are of no use.
+Acquire::GzipIndexes "false";
+Acquire::Languages "none";
+// The state lies in the user's own cache, where apt's download user may not go.
+APT::Sandbox::User "root";
+"""
 
 _INSTALL = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<arch>\w+)\]\)")
 
@@ -30,53 +48,74 @@ class Apt:
         if not shutil.which("apt-get"):
             raise MissingError("apt-get is not on this machine: guest images are built on Debian or a relative of it")
         self.suite = suite
+        self._entries = mirror.entries(suite, backports=backports)
         self._directory = directory
         self._env = {**os.environ, "LC_ALL": "C", "APT_CONFIG": str(directory / "apt.conf")}
-        for name in ("state/lists/partial", "cache/archives/partial", "empty"):
+        for name in ("state/lists/partial", "cache/archives/partial", "empty", "sources"):
             (directory / name).mkdir(parents=True, exist_ok=True)
         (directory / "status").touch()
-        (directory / "sources.list").write_text("".join(_lines(suite, mirror, backports)))
-        settings = directory / "apt.conf"
-        settings.touch(mode=0o600)  # a proxy's address may hold a password
-        settings.write_text(_host_access() + self._own_settings())
+        if not self._chosen():
+            self._use(self._entries)
+        # A proxy's address may hold a password.
+        _write_private(directory / "apt.conf", _host_access() + _SETTINGS)
 
-    def _own_settings(self) -> str:
+    @property
+    def _sources(self) -> Path:
+        return self._directory / "sources/kmltui.sources"
+
+    def _chosen(self) -> bool:
+        """Whether the last update has chosen among the very sources that there are now."""
+        try:
+            chosen = self._sources.read_text()
+        except (OSError, UnicodeDecodeError):
+            return False
+        return chosen in {_stanzas(entry for entry in self._entries if entry not in out) for out in self._omissions()}
+
+    def _omissions(self) -> list[list[Entry]]:
+        """What may be left out, in the order in which it is tried: nothing, one suite, all that are not needed."""
+        optional = [entry for entry in self._entries if entry.optional]
+        return [[], *([entry] for entry in optional), optional]
+
+    def _use(self, entries: Sequence[Entry]) -> None:
+        # So may a mirror's.
+        _write_private(self._sources, _stanzas(entries))
+
+    def _command(self, *arguments: str) -> list[str]:
+        """apt-get's command line. Directories are given here: in apt's files there is no way to write a quote."""
         own = self._directory
-        settings = {
+        directories = {
             "Dir::State": own / "state",
             "Dir::State::status": own / "status",
             "Dir::Cache": own / "cache",
-            "Dir::Cache::srcpkgcache": "",
-            "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": own / "empty",
-            "Dir::Etc::sourcelist": own / "sources.list",
-            "Dir::Etc::sourceparts": own / "empty",
-            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::sourceparts": own / "sources",
             "Dir::Etc::preferencesparts": own / "empty",
-            "APT::Architecture": "amd64",
-            "APT::Install-Recommends": "false",
-            # Quick to read rather than small; descriptions in other languages are of no use.
-            "Acquire::GzipIndexes": "false",
-            "Acquire::Languages": "none",
-            # The state lies in the user's own cache, where apt's download user may not go.
-            "APT::Sandbox::User": "root",
         }
-        return "#clear APT::Architectures;\n#clear Acquire::Languages;\n" + "".join(
-            f'{name} "{value}";\n' for name, value in settings.items()
-        )
+        return ["apt-get", *(f"-o{name}={value}" for name, value in directories.items()), *arguments]
 
     def _run(self, arguments: Sequence[str], what: str) -> str:
-        command = ["apt-get", *arguments]
+        command = self._command(*arguments)
         result = subprocess.run(command, env=self._env, capture_output=True, text=True, check=False)
         if result.returncode:
             raise _failure(what, result.stderr)
         return result.stdout
 
-    def update(self) -> None:
-        """Fetch the package lists. Raises :class:`ImageError` if the mirror cannot be reached or is not trusted."""
-        # Without Error-Mode a mirror that cannot be reached is only a warning.
-        arguments = ["-q", "-o", "APT::Update::Error-Mode=any", "update"]
-        self._run(arguments, f"cannot fetch the package lists of {self.suite}")
+    def update(self) -> list[str]:
+        """Fetch the package lists; returns the names of those that are not needed and could not be had.
+
+        Raises :class:`ImageError` if the mirror cannot be reached or is not trusted.
+        """
+        for left_out in self._omissions():
+            self._use([entry for entry in self._entries if entry not in left_out])
+            try:
+                # Without Error-Mode a mirror that cannot be reached is only a warning.
+                arguments = ["-q", "-o", "APT::Update::Error-Mode=any", "update"]
+                self._run(arguments, f"cannot fetch the package lists of {self.suite}")
+            except ImageError as error:
+                failure = error
+            else:
+                return [entry.suite for entry in left_out]
+        raise failure
 
     def resolve(self, names: Iterable[str], *, release: str = "") -> list[Package]:
         """Everything that an empty system needs to install ``names``, preferring the suite ``release``."""
@@ -103,7 +142,7 @@ class Apt:
         with (
             tempfile.TemporaryFile("w+") as errors,
             subprocess.Popen(
-                ["apt-get", "-q", "-o", "APT::Status-Fd=1", "download", *wanted],
+                self._command("-q", "-o", "APT::Status-Fd=1", "download", *wanted),
                 env=self._env, cwd=directory, stdout=subprocess.PIPE, stderr=errors, text=True,
             ) as process,
         ):  # fmt: skip
@@ -128,14 +167,10 @@ def _host_access() -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _lines(suite: str, mirror: Mirror, backports: bool) -> Iterable[str]:
-    def line(source: Source, name: str) -> str:
-        options = f"[signed-by={source.signed_by}] " if source.signed_by else ""
-        return f"deb {options}{source.uri} {name} main\n"
+def _stanzas(entries: Iterable[Entry]) -> str:
+    return "".join(entry.source.stanza(entry.suite) for entry in entries)
 
-    yield line(mirror.archive, suite)
-    yield line(mirror.archive, f"{suite}-updates")
-    if backports:
-        yield line(mirror.archive, f"{suite}-backports")
-    if mirror.security:
-        yield line(mirror.security, f"{suite}-security")
+
+def _write_private(path: Path, text: str) -> None:
+    with files.replacing(path) as stream:
+        stream.write(text.encode())

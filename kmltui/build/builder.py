@@ -123,9 +123,11 @@ class _Build:
 
     def run(self) -> Manifest:
         old = store.read_manifest(self.spec)
+        if old is not None and old.imported:
+            old = None  # somebody else's choices
         if old is not None and not self.spec.mirror:
             self.spec = replace(self.spec, mirror=old.spec.mirror)  # the one that the user named the first time
-        if old is not None and (old.imported or self.refresh or old.spec.mirror != self.spec.mirror):
+        if old is not None and (self.refresh or old.spec.mirror != self.spec.mirror):
             old = None
         parts = _Parts(old.packages, old.kernel_packages, old.kernel_libraries) if old else self._resolve()
         if not self._at_hand(parts):
@@ -163,14 +165,14 @@ class _Build:
         with step("asking the mirror for packages", self.report) as current:
             mirror = self._mirror()
             apt = self._apt(self.spec.suite, mirror)
-            apt.update()
+            self._update(apt)
             current.at(0.4)
             packages = apt.resolve(self.spec.packages)
             packages = sorted({*packages, *(p for p in apt.resolve([BUSYBOX]) if p.name == BUSYBOX)})
             suite, release = self.spec.kernel_suite
             if suite != self.spec.suite or release:
                 apt = self._apt(suite, mirror, backports=bool(release))
-                apt.update()
+                self._update(apt)
             current.at(0.8)
             names = ("linux-image-", "linux-headers-", "linux-kbuild-")
             found = apt.resolve(self.spec.kernel_packages, release=release)
@@ -181,6 +183,11 @@ class _Build:
         if not any(p.name.startswith(f"linux-image-{self.spec.kernel}.") for p in kernel_packages):
             raise ImageError(f"the mirror's {release or suite} has no kernel {self.spec.kernel}")
         return _Parts(packages, kernel_packages, libraries)
+
+    def _update(self, apt: Apt) -> None:
+        for suite in apt.update():
+            with step(f"left out, not to be had: {suite}", self.report):
+                pass
 
     def _apt(self, suite: str, mirror: Mirror, *, backports: bool = False) -> Apt:
         directory = store.root() / "apt" / (suite + ("-backports" if backports else ""))

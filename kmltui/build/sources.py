@@ -1,38 +1,95 @@
-"""Where the host's own apt gets Debian from: the mirror to use for the guest's packages.
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the guest's packages come from: the mirror that the user named, else where the host's own apt gets Debian from.
 
-Reads ``/etc/apt/sources.list`` and ``sources.list.d`` in both formats (one-line and deb822).
+Reads ``/etc/apt/sources.list`` and ``sources.list.d`` in both formats (one-line and deb822; sources.list(5)).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from kmltui.images.errors import ImageError
+from kmltui.images.spec import check_mirror, host_suite
 
 APT_DIR = Path("/etc/apt")
-_CODENAMES = r"(buster|bullseye|bookworm|trixie|forky|duke|sid|(old)*stable|testing|unstable)"
-_SUITE = re.compile(rf"^{_CODENAMES}$")
-_SECURITY = re.compile(rf"^{_CODENAMES}-security$")
+_CODENAMES = r"(?:buster|bullseye|bookworm|trixie|forky|duke|sid|(?:old)*stable|testing|unstable)"
+_SUITE = re.compile(rf"({_CODENAMES})(-updates|-security|-backports)?")
+
+_NO = ("no", "false", "0", "without", "off", "disable")
+_MULTIPLE = ("languages", "targets")
+_NAMES = {"arch": "architectures", "lang": "languages", "target": "targets"}
+"""Options of the one-line format that have another name as fields of a stanza."""
+
+_OURS = ("types", "uris", "suites", "components", "enabled", "architectures", *_MULTIPLE)
+"""Fields that are not carried over: what they say is said elsewhere, or is about things that a guest has no use for."""
 
 
 class Source(Struct, frozen=True):
-    """One place that packages come from: as much of a line of sources.list as matters here."""
+    """One place that packages come from."""
 
     uri: str
-    suites: tuple[str, ...]
-    components: tuple[str, ...]
-    signed_by: str = ""
+    suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("main",)
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Whether and how it is trusted: ``signed-by``, ``trusted``, ``check-valid-until`` and so on, as in a stanza."""
+
+    def stanza(self, suite: str) -> str:
+        """The source for ``suite`` alone as a stanza of a ``.sources`` file."""
+        fields = {"types": "deb", "uris": self.uri, "suites": suite, "components": "main", "architectures": "amd64"}
+        lines = {**fields, **self.options}.items()
+        return "".join(f"{name}: {value}".replace("\n", "\n ") + "\n" for name, value in lines) + "\n"
+
+
+class Entry(Struct, frozen=True):
+    """A suite of a source. ``optional``: where it cannot be had, packages are chosen without it."""
+
+    source: Source
+    suite: str
+    optional: bool = False
 
 
 class Mirror(Struct, frozen=True):
-    """Debian's archive and, where the host has it, its security archive."""
+    """A Debian archive, its security archive if there is one, and what the host's apt takes from where."""
 
     archive: Source
     security: Source | None = None
+    named: Mapping[str, Source] = field(default_factory=dict)
+    """The host's own sources by suite, codenames in place of ``stable`` and the like."""
+
+    def entries(self, suite: str, *, backports: bool = False) -> list[Entry]:
+        """Where the packages of the release ``suite`` come from.
+
+        A release that the host uses is taken as the host takes it; any other one from the same archives.
+        """
+        found = []
+        if suite in self.named:
+            wanted = (suite, f"{suite}-updates", f"{suite}-security")
+            taken = ((name, self.named[name]) for name in wanted if name in self.named)
+            found += [Entry(source, _own_name(source, name), name != suite) for name, source in taken]
+        else:
+            found += [Entry(self.archive, suite), Entry(self.archive, f"{suite}-updates", optional=True)]
+            if self.security:
+                found.append(Entry(self.security, f"{suite}-security", optional=True))
+        if backports:
+            name = f"{suite}-backports"
+            source = self.named.get(name)
+            found.append(Entry(source, _own_name(source, name)) if source else Entry(self.archive, name))
+        return found
+
+
+def _own_name(source: Source, name: str) -> str:
+    """What ``source`` calls the suite ``name``: perhaps ``stable``."""
+    return name if name in source.suites else next(s for s in source.suites if _kind(s) == _kind(name))
+
+
+def _kind(suite: str) -> str | None:
+    """Which part of a release a suite is: empty, ``-updates`` and so on; None: of no release of Debian's."""
+    match = _SUITE.fullmatch(suite)
+    return (match[2] or "") if match else None
 
 
 def _one_line(text: str) -> Iterator[Source]:
@@ -41,13 +98,18 @@ def _one_line(text: str) -> Iterator[Source]:
         if not match:
             continue
         words = match["rest"].split()
-        options = dict(option.split("=", 1) for option in (match["options"] or "").split() if "=" in option)
-        if len(words) >= 2 and options.get("arch", "amd64").find("amd64") >= 0:
-            yield Source(words[0], (words[1],), tuple(words[2:]), options.get("signed-by", ""))
+        options: dict[str, str] = {}
+        for option in (match["options"] or "").split():
+            name, sign, value = option.partition("=")
+            if sign and name[-1:] not in ("+", "-"):  # which add to and take from what is the default
+                name = name.lower()
+                options[_NAMES.get(name, name)] = value if name == "signed-by" else value.replace(",", " ")
+        if len(words) >= 2 and _serves_amd64(options):
+            yield Source(words[0], (words[1],), tuple(words[2:]), _carried(options))
 
 
 def _deb822(text: str) -> Iterator[Source]:
-    for stanza in re.split(r"\n\s*\n", text):
+    for stanza in re.split(r"\n[ \t]*\n", text):
         fields: dict[str, str] = {}
         name = ""
         for line in stanza.splitlines():
@@ -59,16 +121,21 @@ def _deb822(text: str) -> Iterator[Source]:
                 key, _, value = line.partition(":")
                 name = key.strip().lower()
                 fields[name] = value.strip()
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false", "0"):
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in _NO:
             continue
-        if "amd64" not in fields.get("architectures", "amd64").split():
+        if not _serves_amd64(fields):
             continue
-        signed_by = fields.get("signed-by", "")
-        if "\n" in signed_by:  # a key in the file itself; apt's own trusted keys must do
-            signed_by = ""
         for uri in fields.get("uris", "").split():
             suites, components = (tuple(fields.get(name, "").split()) for name in ("suites", "components"))
-            yield Source(uri, suites, components, signed_by)
+            yield Source(uri, suites, components, _carried(fields))
+
+
+def _serves_amd64(options: Mapping[str, str]) -> bool:
+    return "amd64" in options.get("architectures", "amd64").split()
+
+
+def _carried(options: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if name not in _OURS and re.fullmatch(r"[\w-]+", name)}
 
 
 def read_sources(apt_dir: Path = APT_DIR) -> list[Source]:
@@ -84,33 +151,42 @@ def read_sources(apt_dir: Path = APT_DIR) -> list[Source]:
     return sources
 
 
-def host_mirror(sources: list[Source]) -> Mirror:
-    """The Debian mirror among ``sources``. Raises :class:`ImageError` if there is none.
+def host_mirror(sources: list[Source], release: str | None = None) -> Mirror:
+    """The Debian mirror among ``sources`` of a host that runs ``release`` (default: this one's).
 
     Other vendors use Debian's suite names too, so among several the one that looks most like Debian's own wins:
-    signed by Debian's keyring, then with ``/debian`` at the end.
+    signed by Debian's keyring, then with ``/debian`` at the end. Raises :class:`ImageError` if there is none.
     """
+    release = release or host_suite() or ""
 
     def likeness(source: Source) -> tuple[bool, bool, bool]:
         path = source.uri.rstrip("/")
         own_name = path.endswith(("/debian", "/debian-security"))
-        return "debian-archive" in source.signed_by, own_name, "snapshot" not in path
+        return "debian-archive" in source.options.get("signed-by", ""), own_name, "snapshot" not in path
 
-    def best(pattern: re.Pattern[str]) -> Source | None:
-        found = (s for s in sources if "main" in s.components and any(map(pattern.match, s.suites)))
-        return max(found, key=likeness, default=None)
-
-    archive = best(_SUITE)
-    if archive is None:
+    by_suite: dict[str, Source] = {}
+    by_kind: dict[str, Source] = {}
+    # The likeliest first; of equals the first in the host's own order.
+    for source in sorted((s for s in sources if "main" in s.components), key=likeness, reverse=True):
+        for suite in source.suites:
+            if (match := _SUITE.fullmatch(suite)) is None:
+                continue
+            kind = match[2] or ""
+            by_kind.setdefault(kind, source)
+            alias = match[1].endswith("stable") or match[1] == "testing"
+            by_suite.setdefault(f"{release}{kind}" if alias and release else suite, source)
+    if "" not in by_kind:
         raise ImageError(
             f"no Debian mirror in {APT_DIR}/sources.list or sources.list.d: name one with --mirror URL "
             "(the address that ends in /debian)"
         )
-    return Mirror(archive, best(_SECURITY))
+    return Mirror(by_kind[""], by_kind.get("-security"), by_suite)
 
 
 def named_mirror(uri: str) -> Mirror:
-    """The mirror that the user named: an archive; its security sibling lies beside it where mirrors put it."""
-    uri = uri.rstrip("/")
-    security = Source(uri + "-security", (), ("main",)) if uri.endswith("/debian") else None
-    return Mirror(Source(uri, (), ("main",)), security)
+    """The mirror that the user named: an archive; its security sibling lies beside it where mirrors put it.
+
+    Raises :class:`ImageError` for what is not the address of a mirror.
+    """
+    uri = check_mirror(uri).rstrip("/")
+    return Mirror(Source(uri), Source(uri + "-security") if uri.endswith("/debian") else None)

@@ -334,6 +334,6 @@ def import_(file: Path) -> int:
     except ImageError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{file}: {error.strerror}")
+        fail(f"{error.filename or file}: {error.strerror}")
     print(f"{image.name}: ready")
     return DONE

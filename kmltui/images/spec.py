@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kmltui.images.errors import ImageError
+from kmltui.printable import printable
 
 Suite = Literal["bookworm", "trixie"]
 Kernel = Literal["6.1", "6.12"]
@@ -62,6 +63,23 @@ class ImageSpec(Struct, frozen=True):
         return f"linux-image-{architecture}", f"linux-headers-{architecture}"
 
 
+_MIRROR = re.compile(r"(https?://|file:/)[^\s\[\]]+")
+
+
+def check_mirror(uri: str) -> str:
+    """``uri`` if it can be the address of a mirror. Raises :class:`ImageError`.
+
+    apt is configured with it: whatever could be taken for an option or a further source stays out, and so do methods
+    that run programs or read from devices.
+    """
+    if not (_MIRROR.fullmatch(uri) and uri.isprintable()):
+        raise ImageError(
+            f"{printable(uri)!r} is not the address of a mirror: write http://…, https://… or file:/…, "
+            "without spaces and brackets"
+        )
+    return uri
+
+
 def host_suite(os_release: Path = Path("/etc/os-release")) -> Suite | None:
     """The host's Debian release, if images can be made of it."""
     try:
@@ -90,6 +108,8 @@ def make_spec(
         raise ImageError(f"KML does not know the kernel {version!r}: choose one of {', '.join(get_args(Kernel))}")
     if flavour not in get_args(Flavour):
         raise ImageError(f"no kernel flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
+    if mirror:
+        check_mirror(mirror)
     return ImageSpec(release, version, flavour, tools, mirror)  # type: ignore[arg-type]
 
 

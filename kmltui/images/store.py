@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from kmltui import paths
+from kmltui import files, paths
 from kmltui.images.errors import ImageError
 from kmltui.images.package import Package
 from kmltui.images.progress import Report, step
@@ -67,8 +67,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """Identifies the image's contents."""
-        return self.layers["initrd"].key
+        """Identifies the image's contents, wherever it was made."""
+        return hash_of(*(self.layers[kind].sha256 for kind in ("kernel", "initrd")))
 
     def package_version(self, name: str) -> str:
         """The version of package ``name``, empty if it is not in the image."""
@@ -89,19 +89,22 @@ def manifest_path(spec: ImageSpec) -> Path:
 
 def read_manifest(spec: ImageSpec) -> Manifest | None:
     """The manifest of the image for ``spec``; None if there is none or it was made by a program with another format."""
+    return _read_manifest(manifest_path(spec))
+
+
+def _read_manifest(path: Path) -> Manifest | None:
     try:
-        manifest = msgspec.json.decode(manifest_path(spec).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         return None
-    return manifest if manifest.version == MANIFEST_VERSION else None
+    return manifest if manifest.version == MANIFEST_VERSION and manifest.layers.keys() >= set(NEEDED) else None
 
 
 def write_manifest(manifest: Manifest) -> None:
     path = manifest_path(manifest.spec)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-    temporary.replace(path)
+    with files.replacing(path, files.SHARED) as stream:
+        stream.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
 
 
 def hash_of(*parts: object) -> str:
@@ -147,7 +150,10 @@ def damage(manifest: Manifest, *, thorough: bool = False) -> str:
 
 
 def finished(kind: str, key: str, temporary: Path) -> Layer:
-    """Take the complete file ``temporary`` into the store as layer ``kind``."""
+    """Take the complete file ``temporary`` into the store as layer ``kind``. One that is there and whole stays."""
+    if (there := existing(kind, key)) is not None:
+        temporary.unlink()
+        return there
     path = root() / "layers" / f"{kind}-{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary.open("rb+") as stream:
@@ -237,11 +243,7 @@ def in_use() -> Iterator[None]:
 def manifests() -> Iterator[Manifest]:
     """Every image in the cache that this version can read."""
     for path in (root() / "images").glob("*.json"):
-        try:
-            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except msgspec.DecodeError:
-            continue
-        if manifest.version == MANIFEST_VERSION:
+        if (manifest := _read_manifest(path)) is not None:
             yield manifest
 
 
@@ -262,7 +264,7 @@ def sweep() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        files = {layer.file for m in images for layer in m.layers.values()}
+        needed = {layer.file for m in images for layer in m.layers.values()}
         for path in (root() / "layers").glob("*"):
-            if path.name.removesuffix(".json") not in files:
+            if path.name.removesuffix(".json") not in needed:
                 path.unlink()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.build.sources import host_mirror, named_mirror, read_sources
+from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.images.errors import ImageError
+from kmltui.images.spec import make_spec
 
 
 def configure(directory: Path, **files: str) -> Path:
@@ -32,7 +33,7 @@ def test_one_line_format(tmp_path: Path) -> None:
     )
     mirror = host_mirror(read_sources(configure(tmp_path, one_line=text)))
     assert mirror.archive.uri == "http://mirror.example/debian"
-    assert mirror.archive.signed_by == "/usr/share/keyrings/debian-archive-keyring.gpg"
+    assert mirror.archive.options["signed-by"] == "/usr/share/keyrings/debian-archive-keyring.gpg"
     assert mirror.security is not None and mirror.security.uri == "http://mirror.example/debian-security"
 
 
@@ -47,12 +48,45 @@ def test_deb822_format(tmp_path: Path) -> None:
     assert mirror.security is not None and mirror.security.uri == "http://two.example/debian-security"
 
 
-def test_a_key_within_the_file_is_left_to_apts_own_keyring(tmp_path: Path) -> None:
+def test_a_key_within_the_file_is_handed_on(tmp_path: Path) -> None:
     text = (
         "Types: deb\nURIs: http://one.example/debian\nSuites: trixie\nComponents: main\n"
         "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n"
     )
-    assert host_mirror(read_sources(configure(tmp_path, deb822=text))).archive.signed_by == ""
+    archive = host_mirror(read_sources(configure(tmp_path, deb822=text))).archive
+    assert "signed-by: \n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n" in archive.stanza("trixie")
+
+
+def test_what_the_host_says_of_its_sources_holds_for_the_guest_too(tmp_path: Path) -> None:
+    text = (
+        "deb [trusted=yes check-valid-until=no arch=amd64,i386 lang=de signed-by=/a.gpg,/b.gpg] "
+        "file:/srv/debian bookworm main\n"
+    )
+    (one,) = host_mirror(read_sources(configure(tmp_path, one_line=text)), "bookworm").entries("bookworm")
+    assert one.source.stanza(one.suite) == (
+        "types: deb\nuris: file:/srv/debian\nsuites: bookworm\ncomponents: main\narchitectures: amd64\n"
+        "trusted: yes\ncheck-valid-until: no\nsigned-by: /a.gpg,/b.gpg\n\n"
+    )
+
+
+def suites(mirror: Mirror, suite: str, *, backports: bool = False) -> list[str]:
+    entries = mirror.entries(suite, backports=backports)
+    return [f"{e.source.uri.rpartition('/')[2]} {e.suite}{'?' if e.optional else ''}" for e in entries]
+
+
+def test_the_suites_are_those_that_the_host_names(tmp_path: Path) -> None:
+    text = "deb http://m.example/debian bookworm main\ndeb http://m.example/other bookworm-updates main\n"
+    mirror = host_mirror(read_sources(configure(tmp_path, one_line=text)), "bookworm")
+    assert suites(mirror, "bookworm") == ["debian bookworm", "other bookworm-updates?"]
+    assert suites(mirror, "trixie") == ["debian trixie", "debian trixie-updates?"], "a release that the host has not"
+    assert suites(mirror, "bookworm", backports=True)[-1] == "debian bookworm-backports"
+
+
+def test_a_host_that_says_stable_is_asked_for_stable(tmp_path: Path) -> None:
+    text = "deb http://m.example/debian stable main\ndeb http://m.example/debian-security stable-security main\n"
+    mirror = host_mirror(read_sources(configure(tmp_path, one_line=text)), "bookworm")
+    assert suites(mirror, "bookworm") == ["debian stable", "debian-security stable-security?"]
+    assert suites(mirror, "trixie")[-1] == "debian-security trixie-security?"
 
 
 @pytest.mark.parametrize(
@@ -85,3 +119,32 @@ def test_a_named_mirror_has_its_security_archive_beside_it() -> None:
     assert mirror.archive.uri == "http://mirror.example/debian"
     assert mirror.security is not None and mirror.security.uri == "http://mirror.example/debian-security"
     assert named_mirror("http://mirror.example/snapshot").security is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "[trusted=yes] file:///srv/evil",
+        "http://mirror.example/debian bookworm main\ndeb [trusted=yes] file:///srv/evil",
+        "http://mirror.example/debian\n",
+        "http://mirror.example/de bian",
+        "http://mirror.example/[x]/debian",
+        "copy:/srv/evil",
+        "cdrom:/x",
+        "ssh://mirror.example/debian",
+        "/srv/debian",
+        "http:",
+        "http://a\u202eb",
+        "\x1b[31mhttp://a",
+    ],
+)
+def test_what_is_not_the_address_of_a_mirror_never_reaches_apt(uri: str) -> None:
+    for entrance in (named_mirror, lambda uri: make_spec(mirror=uri)):
+        with pytest.raises(ImageError, match="not the address of a mirror") as error:
+            entrance(uri)
+        assert str(error.value).isprintable()
+
+
+def test_the_mirrors_that_apt_knows_for_everybody_are_taken() -> None:
+    for uri in ("http://m.example/debian", "https://u:p@m.example:8080/x", "file:/srv/debian", "file:///srv/debian"):
+        assert named_mirror(uri).archive.uri == make_spec(mirror=uri).mirror == uri

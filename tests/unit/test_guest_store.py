@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import tarfile
 import threading
+import tracemalloc
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 import zstandard
 from msgspec.structs import replace
 
-from kmltui.build.builder import _keys, _Parts
+from kmltui.build.builder import _Build, _keys, _Parts
 from kmltui.images import bundle, store
 from kmltui.images.errors import ImageError
 from kmltui.images.image import Image, find_image
@@ -40,6 +45,44 @@ def make_image() -> Image:
     )
     store.write_manifest(manifest)
     return Image(manifest)
+
+
+def parts_of(image: Image) -> dict[str, bytes]:
+    return {kind: store.layer_path(image.manifest.layers[kind]).read_bytes() for kind in store.NEEDED}
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def function() -> None:
+        raise error
+
+    return function
+
+
+def packed(
+    manifest: Manifest,
+    parts: Mapping[str, bytes],
+    *,
+    sizes: Mapping[str, int] = {},
+    honest: bool = False,
+    more: bytes = b"",
+) -> bytes:
+    """A bundle as an attacker could make it: any parts under any manifest. ``honest``: sizes and sums are right."""
+    layers = {}
+    for kind, data in parts.items():
+        layer = manifest.layers[kind]
+        if honest:
+            layer = replace(layer, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        layers[kind] = replace(layer, size=sizes.get(kind, layer.size))
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in [
+            ("manifest.json", msgspec.json.encode(replace(manifest, layers=layers))),
+            *((layers[kind].file, data) for kind, data in parts.items()),
+        ]:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return zstandard.compress(raw.getvalue() + more)
 
 
 def test_an_image_is_found_again() -> None:
@@ -224,9 +267,94 @@ class TestBundles:
         with pytest.raises(ImageError, match="not an image"):
             bundle.import_image(tmp_path / "file")
 
-    def test_nothing_in_a_bundle_chooses_where_it_is_written(self, tmp_path: Path) -> None:
-        import tarfile
+    def test_an_image_of_somebody_elses_steers_no_build(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KMLTUI_HOME", str(tmp_path / "elsewhere"))
+        evil = "[trusted=yes] file:///srv/evil"
+        image = make_image()
+        theirs = replace(image.manifest, spec=replace(SPEC, mirror=evil))
+        (tmp_path / "file").write_bytes(packed(theirs, parts_of(image)))
+        monkeypatch.setenv("KMLTUI_HOME", str(tmp_path / "here"))
+        imported = bundle.import_image(tmp_path / "file").manifest
+        assert imported.spec.mirror == ""
+        store.write_manifest(replace(imported, spec=theirs.spec))  # as a version before this one would have kept it
+        build = _Build(SPEC, silent, tmp_path, refresh=True)
+        asked = RuntimeError("the mirror is asked")
+        monkeypatch.setattr(build, "_resolve", raising(asked))
+        with pytest.raises(RuntimeError, match="the mirror is asked"):
+            build.run()
+        assert build.spec.mirror == ""
 
+    def test_the_mirror_stays_with_its_builder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        image = make_image()
+        secret = Image(replace(image.manifest, spec=replace(SPEC, mirror="http://user:secret@mirror.example/debian")))
+        bundle.export_image(secret, tmp_path / "image")
+        assert b"secret" not in zstandard.ZstdDecompressor().stream_reader((tmp_path / "image").read_bytes()).read()
+
+    def test_a_refused_bundle_leaves_the_installed_image_as_it_was(self, tmp_path: Path) -> None:
+        image = make_image()
+        theirs = dict.fromkeys(store.NEEDED, b"evil" * 500)
+        (tmp_path / "file").write_bytes(packed(image.manifest, theirs, sizes=dict.fromkeys(theirs, 2000)))
+        with pytest.raises(ImageError, match="damaged"):
+            bundle.import_image(tmp_path / "file")
+        assert store.damage(find_image(SPEC).manifest, thorough=True) == ""
+
+    def test_an_imported_layer_is_never_taken_for_one_that_was_built(self, tmp_path: Path) -> None:
+        built = make_image()
+        theirs = dict.fromkeys(store.NEEDED, b"evil" * 500)
+        (tmp_path / "file").write_bytes(packed(built.manifest, theirs, honest=True))
+        imported = bundle.import_image(tmp_path / "file")
+        assert imported.kernel.read_bytes() == theirs["kernel"]
+        for kind in store.NEEDED:
+            layer = store.existing(kind, built.manifest.layers[kind].key)
+            assert layer == built.manifest.layers[kind], "what was built under that key is still there"
+
+    @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SYMTYPE])
+    def test_what_only_a_bomb_needs_is_refused_unread(self, tmp_path: Path, kind: bytes) -> None:
+        member = tarfile.TarInfo("manifest.json")
+        member.type, member.size = kind, 4 << 30
+        compressor = zstandard.ZstdCompressor().compressobj()
+        data = compressor.compress(member.tobuf(tarfile.USTAR_FORMAT))
+        data += b"".join(compressor.compress(bytes(1 << 20)) for _ in range(64)) + compressor.flush()
+        (tmp_path / "bomb").write_bytes(data)
+        tracemalloc.start()
+        with pytest.raises(ImageError, match="not an image"):
+            bundle.import_image(tmp_path / "bomb")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 8 << 20
+
+    @pytest.mark.parametrize("size", [-1, 0, 1 << 50])
+    def test_sizes_that_no_image_has_are_refused(self, tmp_path: Path, size: int) -> None:
+        image = make_image()
+        data = packed(image.manifest, parts_of(image), sizes={"initrd": size})
+        (tmp_path / "file").write_bytes(data)
+        with pytest.raises(ImageError, match="initrd is said to have"):
+            bundle.import_image(tmp_path / "file")
+
+    def test_too_little_room_is_said_before_anything_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bundle.export_image(make_image(), tmp_path / "image")
+        monkeypatch.setenv("KMLTUI_HOME", str(tmp_path / "elsewhere"))
+        monkeypatch.setattr(store, "free_bytes", lambda: 10)
+        with pytest.raises(ImageError, match=f"^{store.root()}: 0 MiB free"):
+            bundle.import_image(tmp_path / "image")
+
+    def test_what_comes_after_an_image_is_not_taken_for_part_of_it(self, tmp_path: Path) -> None:
+        image = make_image()
+        (tmp_path / "file").write_bytes(packed(image.manifest, parts_of(image), more=b"x" * 512))
+        with pytest.raises(ImageError, match="goes on"):
+            bundle.import_image(tmp_path / "file")
+
+    def test_a_link_that_somebody_has_put_there_is_not_followed(self, tmp_path: Path) -> None:
+        precious = tmp_path / "precious"
+        precious.write_text("mine")
+        for name in ("image.part", ".image.part", "image"):
+            (tmp_path / name).symlink_to(precious)
+        bundle.export_image(make_image(), tmp_path / "image")
+        assert precious.read_text() == "mine" and not (tmp_path / "image").is_symlink()
+
+    def test_nothing_in_a_bundle_chooses_where_it_is_written(self, tmp_path: Path) -> None:
         raw = io.BytesIO()
         with tarfile.open(fileobj=raw, mode="w") as archive:
             member = tarfile.TarInfo("../../escape")
