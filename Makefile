@@ -3,10 +3,16 @@
 
 VENV := .venv/bin
 
-.PHONY: demo test setup setup-dev check unit guest screenshot wheel clean
+.PHONY: demo install test setup setup-dev check unit guest screenshot wheel clean
 
 demo: setup
 	@$(VENV)/kmltui demo
+
+# This checkout's kmltui as a command of yours, here and over ssh: ssh HOST .local/bin/kmltui stream RUN
+install: setup
+	@mkdir -p ~/.local/bin
+	@ln -sfn "$(CURDIR)/$(VENV)/kmltui" ~/.local/bin/kmltui
+	@echo "installed: $$HOME/.local/bin/kmltui"
 
 # Everything that must hold before a change lands, on a machine that has nothing yet.
 test: setup-dev check unit guest
