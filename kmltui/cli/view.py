@@ -78,7 +78,7 @@ def report(
 def export(
     file: str | None = None,
     *,
-    format: Literal["csv", "jsonl", "asciicast"],
+    format: Literal["csv", "jsonl", "asciicast", "html"],
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     size: str = "120x40",
     speed: float = 1.0,
@@ -90,7 +90,8 @@ def export(
     file:
         A recording or a run's name (default: the newest run).
     format:
-        csv (the samples, a line each), jsonl (every record) or asciicast (the screen as a film, for asciinema).
+        csv (the samples, a line each), jsonl (every record), html (one page that plays, for any browser) or
+        asciicast (the screen as a film, for asciinema).
     out:
         Write to this file instead of standard output.
     size:
@@ -105,6 +106,13 @@ def export(
 
             with waiting.bar("exporting") as shown:
                 asciicast(reader, write, size=common.columns_rows(size), speed=speed, progress=shown)
+            return DONE
+        if format == "html":
+            from kmltui.figures.summary import summarise
+            from kmltui.report import playable
+
+            summary = summarise(waiting.records(reader, "reading"))
+            write(playable.render(waiting.records(reader, "drawing"), reader.duration_ns, summary))
             return DONE
         from kmltui.recording import export as exporting
 

@@ -9,7 +9,7 @@ from kmltui.printable import printable
 from kmltui.report import svg
 from kmltui.report.blocks import Block, Bullets, Heading, Lines, Paragraph, Picture, Table
 
-_STYLE = """
+STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1b1f24; --faint: #59636e; --rule: #d1d9e0; --band: #f6f8fa;
@@ -49,14 +49,18 @@ svg text { fill: var(--faint); } svg .axis { stroke: var(--rule); } svg .phase {
 
 def render(blocks: Iterable[Block], title: str) -> str:
     """The whole document. Every text is escaped."""
-    body = "\n".join(line for block in blocks for line in _block(block))
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{escape(printable(title))}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{escape(printable(title))}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body(blocks)}\n</body>\n</html>\n"
     )
+
+
+def body(blocks: Iterable[Block]) -> str:
+    """The blocks alone, for a page that has more than them."""
+    return "\n".join(line for block in blocks for line in _block(block))
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A recording as one HTML file that plays: the course of the run to scrub through, and the report below it.
+
+The page needs nothing but itself: no network, no framework, no font. Its data is what the screen would show at some
+hundred instants (:mod:`kmltui.report.playable.frames`); its script only draws that, so that the page and the screen
+cannot disagree about a figure. A recording may come from anywhere, so every text in it is data: it is escaped, set as
+text only, and the page's policy allows no script but its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from html import escape
+from importlib import resources
+
+from kmltui.figures.summary import Summary
+from kmltui.model import Record
+from kmltui.printable import printable
+from kmltui.report import html
+from kmltui.report.document import document
+from kmltui.report.playable.frames import course
+
+
+def render(records: Iterable[Record], duration_ns: int, summary: Summary) -> str:
+    """The whole page. ``records`` are a recording's, from its header on; ``duration_ns`` is how long it lasts."""
+    title = printable(summary.run.name or summary.run.workload)
+    # "</script>" and "<!--" inside a script element would end it or open a comment: no "<" is left in the data.
+    shown = course(records, duration_ns) | {"verdict": printable(summary.verdict)}
+    data = json.dumps(shown, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
+    script = _part("player.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    report = html.body(block for block in document(summary))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{escape(title)} – kmltui</title>\n<style>{html.STYLE}{_part('player.css')}</style>\n</head>\n<body>\n"
+        f"{_part('page.html')}\n"
+        f'<section id="report" aria-label="Report">\n{report}\n</section>\n'
+        f'<script type="application/json" id="course">{data}</script>\n<script>{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def _part(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
