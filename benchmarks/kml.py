@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from kmltui import workloads
@@ -31,7 +30,8 @@ from kmltui.runner.bench import Bench
 from kmltui.runner.run import Plan
 from kmltui.sessions.exact import ExactGuestSession
 from kmltui.sessions.guest import GuestSession
-from kmltui.sessions.protocol import Clock, Emit
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command
 
 PROGRAM = "/trusted/benchmark/kml_calls"
 NO_SAMPLES_NS = 10**15
@@ -55,7 +55,7 @@ def compile_program() -> bytes:
 
 async def run(session: GuestSession, *argv: str) -> str:
     """The output of a program that must succeed. Nothing of it is elevated but what is below /trusted."""
-    process = await session.spawn(argv, elevated=False)
+    process = await session.spawn(Command(argv, elevated=False))
     lines = [text async for _stream, text in process.lines()]
     if status := await process.wait():
         raise SystemExit(f"{' '.join(argv)}: status {status}\n" + "\n".join(lines))
@@ -69,8 +69,7 @@ async def figures(session: GuestSession, way: str) -> Figures:
 async def boot(image: Image, arm: str, program: bytes) -> GuestSession:
     spec = SessionSpec(name=arm.replace("+", "-"), arm=arm, accel="tcg", image=image.name)  # type: ignore[arg-type]
     session = GuestSession(spec, NO_SAMPLES_NS, qemu_arguments=plugin.QEMU_ARGUMENTS, accel_options="thread=single")
-    begun = time.monotonic_ns()
-    await session.start(lambda record: None, lambda: time.monotonic_ns() - begun)
+    await session.start(Journal.begin(lambda record: None))
     await session.put(PROGRAM, program, 0o755)
     return session
 
@@ -93,8 +92,8 @@ async def measure(image: Image, program: bytes) -> dict[str, Figures]:
 class NoModule(ExactGuestSession):
     """A stock session without the module: nobody counts its system calls."""
 
-    async def start(self, emit: Emit, clock: Clock) -> None:
-        await super().start(emit, clock)
+    async def start(self, journal: Journal) -> None:
+        await super().start(journal)
         await run(self, "/bin/sh", "-c", "rmmod kml")
 
 

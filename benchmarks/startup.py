@@ -25,6 +25,8 @@ from kmltui.images.spec import make_spec
 from kmltui.model import Record, Sample, SessionSpec
 from kmltui.runner.server import Server
 from kmltui.sessions.guest import GuestSession
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command
 
 PERIOD_NS = 500_000_000
 BUSY_S = 20.0
@@ -43,17 +45,13 @@ def command_ms(*arguments: str, runs: int = 15) -> float:
 
 async def first_query_s(arm: str) -> float:
     """From nothing to a MariaDB that answers, seconds."""
-    begun = time.monotonic_ns()
-
-    def clock() -> int:
-        return time.monotonic_ns() - begun
-
+    journal = Journal.begin(lambda record: None)
     session = GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS)  # type: ignore[arg-type]
     try:
-        await session.start(lambda record: None, clock)
-        server = Server(session, lambda record: None, clock)
+        await session.start(journal)
+        server = Server(session, journal)
         await server.start()
-        taken = clock() / 1e9
+        taken = journal.now() / 1e9
         await server.stop()
         return taken
     finally:
@@ -63,15 +61,12 @@ async def first_query_s(arm: str) -> float:
 async def lateness() -> dict[str, float]:
     """The largest deviation of a sample's distance from the period, in periods, while two busy guests run."""
     records: dict[str, list[Record]] = {"stock": [], "kml": []}
-    begun = time.monotonic_ns()
     sessions = [GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS) for arm in records]  # type: ignore[arg-type]
     try:
-        await asyncio.gather(
-            *(s.start(records[s.spec.name].append, lambda: time.monotonic_ns() - begun) for s in sessions)
-        )
+        await asyncio.gather(*(s.start(Journal.begin(records[s.spec.name].append)) for s in sessions))
         busy = ["/bin/busybox", "sh", "-c", "while :; do :; done"]
         for session in sessions:
-            await session.spawn(busy)
+            await session.spawn(Command(busy))
             records[session.spec.name].clear()
         await asyncio.sleep(BUSY_S)
     finally:

@@ -50,6 +50,11 @@ RunStatus = Literal["done", "failed", "stopped"]
 ClockKind = Literal["wall", "instructions"]
 """What a session's clock counts: the host's time, or the session's own instructions, of which 10⁹ are a second."""
 
+LogSource = Literal["console", "server", "client", "runner", "agent"]
+"""Who wrote a line of a Log record."""
+
+LogLevel = Literal["info", "warning", "error"]
+
 
 class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a session is asked to be. ``name`` identifies it in every record of the run."""
@@ -263,9 +268,9 @@ class Log(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
     t_ns: int
     session: str
     """Empty: the runner itself."""
-    source: Literal["console", "server", "client", "runner", "agent"]
+    source: LogSource
     text: str
-    level: Literal["info", "warning", "error"] = "info"
+    level: LogLevel = "info"
 
 
 class Proof(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="proof"):

@@ -20,7 +20,7 @@ from kmltui.build.declared import WORKLOADS
 from kmltui.build.programs import source_dir
 from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.build.tree import unpack, unpack_all
-from kmltui.images import store
+from kmltui.images import compiler, store
 from kmltui.images.errors import GuestError, ImageError
 from kmltui.images.image import Image
 from kmltui.images.package import Package
@@ -93,7 +93,8 @@ def _keys(parts: _Parts) -> dict[str, str]:
     kernel_key = hash_of(parts.kernel_packages, parts.kernel_libraries, hash_of_files(here / "kernel.py"))
     base = hash_of(parts.packages, packing, hash_of_files(here / "tree.py"))
     rewritten = hash_of(base, hash_of_files(layers.rewriter_dir()))
-    ours = (source_dir(), here / "programs.py", here / "declared.py", *sorted(WORKLOADS.glob("*.c")))
+    makers = (here / "programs.py", here / "declared.py", Path(compiler.__file__))
+    ours = (source_dir(), *makers, *sorted(WORKLOADS.glob("*.c")))
     shell = [package for package in parts.packages if package.name == BUSYBOX]
     kml = hash_of(kernel_key, shell, packing, hash_of_files(*ours, *layers.module_sources()))
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]

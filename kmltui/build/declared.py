@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kmltui.images.errors import ImageError, MissingError
+from kmltui.images.compiler import compile_c
 
 WORKLOADS = Path(__file__).parent.parent / "workloads"
 
@@ -33,19 +32,9 @@ class DeclaredProgram:
     flags: tuple[str, ...]
 
     def compile(self, root: Path) -> Path:
-        """Compile it into the tree at ``root``; return the file.
-
-        Raises :class:`ImageError` with the compiler's messages, :class:`MissingError` where there is no compiler.
-        """
+        """Compile it into the tree at ``root``; return the file. Raises what :func:`compile_c` raises."""
         out = root / self.path
-        out.parent.mkdir(parents=True, exist_ok=True)
-        argv = ["gcc", "-std=gnu11", "-Wall", "-Wextra", str(self.source), *self.flags, "-o", str(out)]
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise MissingError("gcc is not on this machine: it compiles the guest's programs") from None
-        if done.returncode != 0:
-            raise ImageError(f"{self.source.name} does not compile ({shlex.join(argv)}):\n{done.stderr.strip()}")
+        compile_c([self.source], out, self.flags)
         return out
 
 

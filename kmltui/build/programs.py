@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from kmltui.images.errors import ImageError, MissingError
+from kmltui.images.compiler import compile_c
 
 _STATIC = ("-static", "-Os", "-s")
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -26,23 +23,10 @@ def source_dir() -> Path:
 def build_programs(directory: Path) -> dict[str, Path]:
     """Compile every program into ``directory``: what was made, by its path in the guest.
 
-    Raises :class:`MissingError` without a compiler or static C library.
+    Raises what :func:`compile_c` raises.
     """
-    if not shutil.which("gcc"):
-        raise MissingError("gcc is not on this machine; it compiles the guest's programs. See `kmltui doctor`")
     made: dict[str, Path] = {}
     for name, (place, sources) in PROGRAMS.items():
         made[place] = directory / name
-        _compile(made[place], [source_dir() / source for source in sources])
+        compile_c([source_dir() / source for source in sources], made[place], _STATIC)
     return made
-
-
-def _compile(output: Path, sources: Sequence[Path]) -> None:
-    command = ["gcc", "-std=gnu11", "-Wall", *_STATIC, "-o", str(output), *map(str, sources)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        if "cannot find -lc" in result.stderr or "No such file or directory" in result.stderr:
-            raise MissingError(
-                f"cannot compile {output.name}: the C library's headers are missing. See `kmltui doctor`"
-            )
-        raise ImageError(f"cannot compile {output.name}:\n{result.stderr.strip()}")

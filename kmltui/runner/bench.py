@@ -90,4 +90,5 @@ class Bench(Run):
         await workload.check(context)
 
     def _repeat(self, turn: Turn, event: Literal["begin", "end"]) -> None:
-        self.emit(Repeat(t_ns=self.clock(), session=turn.session, pair=turn.pair, event=event, order=turn.order))
+        t_ns = self.journal.now()
+        self.journal.emit(Repeat(t_ns=t_ns, session=turn.session, pair=turn.pair, event=event, order=turn.order))

@@ -9,10 +9,11 @@ from typing import Any
 import pymysql
 
 from kmltui.counters import select_status
-from kmltui.model import Log, State, Status
+from kmltui.model import LogLevel, Status
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.local import LocalSession
 from kmltui.sessions.mysql import Login, MysqlError, is_local, server_pid
-from kmltui.sessions.protocol import Clock, Emit, SessionError
+from kmltui.sessions.protocol import SessionError
 
 PERIOD_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
@@ -25,11 +26,10 @@ _CONNECT_QUERIES = 1
 class Follower:
     """Follows one server until cancelled. A server that is gone is a gap in the figures, never the run's end."""
 
-    def __init__(self, session: LocalSession, login: Login, emit: Emit, clock: Clock) -> None:
+    def __init__(self, session: LocalSession, login: Login, journal: Journal) -> None:
         self._session = session
         self._login = login
-        self._emit = emit
-        self._clock = clock
+        self._journal = journal
         self._connection: pymysql.Connection[Any] | None = None
         self._own: dict[str, int] = {"Questions": 0, "Queries": 0, "Com_select": 0}
         self._sent = 0
@@ -63,7 +63,8 @@ class Follower:
         # The answer's own rows are counted when it has been sent.
         self._own["Rows_sent"] = self._sent
         self._sent += len(rows)
-        self._emit(Status(t_ns=self._clock(), session=self._session.spec.name, counters=counters, own=dict(self._own)))
+        name, t_ns = self._session.spec.name, self._journal.now()
+        self._journal.emit(Status(t_ns=t_ns, session=name, counters=counters, own=dict(self._own)))
 
     async def _meet(self, connection: pymysql.Connection[Any]) -> None:
         """A server that was not there before: which it is, and which process of this machine."""
@@ -127,9 +128,8 @@ class Follower:
             self._log(f"{error}; trying again", "warning")
             self._state("the server does not answer; trying again")
 
-    def _log(self, text: str, level: str) -> None:
-        name = self._session.spec.name
-        self._emit(Log(t_ns=self._clock(), session=name, source="runner", text=text, level=level))  # type: ignore[arg-type]
+    def _log(self, text: str, level: LogLevel) -> None:
+        self._journal.log(self._session.spec.name, "runner", text, level)
 
     def _state(self, detail: str) -> None:
-        self._emit(State(t_ns=self._clock(), session=self._session.spec.name, state="running", detail=detail))
+        self._journal.state(self._session.spec.name, "running", detail)

@@ -10,15 +10,16 @@ from kmltui.build.builder import ensure_image
 from kmltui.images.errors import GuestError
 from kmltui.images.progress import Progress
 from kmltui.images.spec import parse_spec
-from kmltui.model import SessionSpec, State
-from kmltui.sessions.protocol import Clock, Emit, SessionError
+from kmltui.model import SessionSpec
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import SessionError
 
 
 class _Stopped(Exception):
     """Leaves the build from inside its progress report, so that it cleans up after itself."""
 
 
-async def prepare(sessions: Sequence[SessionSpec], emit: Emit, clock: Clock) -> None:
+async def prepare(sessions: Sequence[SessionSpec], journal: Journal) -> None:
     """Make sure that the image of every session is there: guests boot it, the host takes its programs from it.
     Emits State records for the sessions that wait for it.
 
@@ -30,17 +31,16 @@ async def prepare(sessions: Sequence[SessionSpec], emit: Emit, clock: Clock) -> 
         if spec.kind != "local-kml":
             wanted.setdefault(spec.image, []).append(spec.name)
     for image, names in wanted.items():
-        await _prepare(image, names, emit, clock)
+        await _prepare(image, names, journal)
 
 
-async def _prepare(image: str, names: list[str], emit: Emit, clock: Clock) -> None:
+async def _prepare(image: str, names: list[str], journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     stopped = threading.Event()
 
     def tell(progress: Progress) -> None:
         for name in names:
-            state = State(t_ns=clock(), session=name, state="image", detail=progress.step, fraction=progress.fraction)
-            emit(state)
+            journal.state(name, "image", progress.step, progress.fraction)
 
     def report(progress: Progress) -> None:
         if stopped.is_set():

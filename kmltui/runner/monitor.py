@@ -70,7 +70,7 @@ class Monitor(Run):
                 if self.login is None:
                     await asyncio.Event().wait()
                 else:
-                    await Follower(session, self.login, self.emit, self.clock).follow()
+                    await Follower(session, self.login, self.journal).follow()
         except TimeoutError:
             pass  # as long as it was to last
         await session.sample("end")

@@ -24,7 +24,6 @@ from kmltui.model import (
     FINAL_STATES,
     End,
     Header,
-    Log,
     Mark,
     Proof,
     Record,
@@ -40,6 +39,7 @@ from kmltui.runner.control import ControlServer
 from kmltui.runner.server import Server
 from kmltui.runner.traps import record_traps
 from kmltui.sessions import create_session
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Session, SessionError
 
 T = TypeVar("T")
@@ -117,18 +117,14 @@ class Run:
     def __post_init__(self) -> None:
         self.name = self.plan.name or run_name(self.plan.workload.name)
         self.path = (self.plan.out or paths.runs_dir() / f"{self.name}.kmlrec").absolute()
-        self._begin_ns = time.monotonic_ns()
+        self.journal = Journal.begin(self._record)
         self._writer: Writer | None = None
         self._states: dict[str, SessionState] = {}
         self._proofs: list[Proof] = []
         self._main: asyncio.Task[None] | None = None
         self._stop_reason = ""
 
-    def clock(self) -> int:
-        """Nanoseconds since the run began."""
-        return time.monotonic_ns() - self._begin_ns
-
-    def emit(self, record: Record) -> None:
+    def _record(self, record: Record) -> None:
         """Append a record to the recording and tell the listeners. A full disk ends the recording, not the run."""
         if isinstance(record, State):
             self._states[record.session] = record.state
@@ -145,7 +141,7 @@ class Run:
 
     def warn(self, text: str) -> None:
         """A warning of the runner's own, in the recording and before the user's eyes."""
-        self.emit(Log(t_ns=self.clock(), session="", source="runner", text=text, level="warning"))
+        self.journal.log("", "runner", text, "warning")
 
     def request_stop(self, reason: str = "by the user") -> None:
         """End the run in order: guests gone, recording closed. Safe to call more than once."""
@@ -170,7 +166,7 @@ class Run:
             host=host_facts(),
             title=self.plan.title,
         )
-        self._begin_ns = time.monotonic_ns()
+        self.journal = Journal.begin(self._record)
         control = ControlServer(
             registry.socket_path(self.name),
             {"run": self.name, "recording": str(self.path)},
@@ -204,14 +200,14 @@ class Run:
         finally:
             await control.stop()
             self._close_states(status, reason)
-            self.emit(End(t_ns=self.clock(), status=status, reason=reason))
+            self.journal.emit(End(t_ns=self.journal.now(), status=status, reason=reason))
             if self._writer is not None:
                 self._writer.close()
         return Outcome(status, reason, self.path)
 
     def _mark(self, note: str, author: str) -> int:
-        mark = Mark(t_ns=self.clock(), note=note, author=author)
-        self.emit(mark)
+        mark = Mark(t_ns=self.journal.now(), note=note, author=author)
+        self.journal.emit(mark)
         if self._writer is not None:
             self._writer.flush()
         return mark.t_ns
@@ -235,7 +231,7 @@ class Run:
 
     async def _prepare(self) -> None:
         """What all sessions need before the first of them is started."""
-        await images.prepare(self.plan.sessions, self.emit, self.clock)
+        await images.prepare(self.plan.sessions, self.journal)
 
     async def _sessions(self) -> None:
         """All sessions side by side; the first failure ends the run."""
@@ -255,12 +251,12 @@ class Run:
         """One session's life. Whatever happens, it is stopped."""
         session = self.make_session(spec, self.plan.sample_period_ns)
         try:
-            await session.start(self.emit, self.clock)
+            await session.start(self.journal)
             await _until(session.failed(), self._work(session, barrier))
             self._state(spec, "done")
         except (SessionError, workloads.WorkloadError) as error:
-            state = error.state if isinstance(error, SessionError) else "failed"
-            self.emit(State(t_ns=self.clock(), session=spec.name, state=state, detail=str(error)))  # type: ignore[arg-type]
+            state: SessionState = error.state if isinstance(error, SessionError) else "failed"
+            self._state(spec, state, str(error))
             raise
         finally:
             await _finish(session.stop())
@@ -268,12 +264,12 @@ class Run:
     async def _work(self, session: Session, barrier: asyncio.Barrier) -> None:
         """What is done in a session that has started."""
         workload = workloads.get(self.plan.workload.name)
-        context = workloads.Context(session=session, spec=self.plan.workload, emit=self.emit, clock=self.clock)
+        context = workloads.Context(session=session, spec=self.plan.workload, journal=self.journal)
         settings = workload.server_settings(self.plan.workload)
         if settings is None:
             await self._drive(workload, context, barrier)
             return
-        server = Server(session, self.emit, self.clock)
+        server = Server(session, self.journal)
         self._state(session.spec, "loading", "starting MariaDB")
         try:
             await server.start(settings)
@@ -311,7 +307,7 @@ class Run:
             await session.sample("start")
             await workload.run(context)
             await session.sample("end")
-            await record_traps(session, self.emit, self.clock)
+            await record_traps(session, self.journal)
             if server is not None:
                 await server.poll_status()
         finally:
@@ -320,7 +316,7 @@ class Run:
                 await asyncio.gather(follower, return_exceptions=True)
 
     def _state(self, spec: SessionSpec, state: SessionState, detail: str = "") -> None:
-        self.emit(State(t_ns=self.clock(), session=spec.name, state=state, detail=detail))
+        self.journal.state(spec.name, state, detail)
 
 
 async def _until(failure: Awaitable[SessionError], work: Awaitable[T]) -> T:

@@ -12,13 +12,14 @@ import contextlib
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pymysql
 
 from kmltui.counters import select_status
-from kmltui.model import Log, Status
-from kmltui.sessions.protocol import Clock, Emit, Process, Session, SessionError
+from kmltui.model import LogLevel, Status
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command, Process, Session, SessionError
 
 USER = "kmltui"
 PROGRAM = "/usr/sbin/mariadbd"
@@ -46,10 +47,9 @@ _SETTINGS = (
 class Server:
     """One running MariaDB server."""
 
-    def __init__(self, session: Session, emit: Emit, clock: Clock) -> None:
+    def __init__(self, session: Session, journal: Journal) -> None:
         self._session = session
-        self._emit = emit
-        self._clock = clock
+        self._journal = journal
         self._password = secrets.token_urlsafe(24)
         self._process: Process | None = None
         self._tail: list[str] = []
@@ -77,7 +77,8 @@ class Server:
         await self._session.put(INIT_FILE, statement.encode(), 0o600)
         # On the host itself it has a socket in a private directory and nothing else.
         network = "--skip-networking" if isinstance(self._session.mysql_address(), str) else "--bind-address=0.0.0.0"
-        self._process = await self._session.spawn([PROGRAM, *_SETTINGS, network, *settings], group="server")
+        argv = [PROGRAM, *_SETTINGS, network, *settings]
+        self._process = await self._session.spawn(Command(argv, group="server"))
         self._tasks = [asyncio.create_task(self._follow_log()), asyncio.create_task(self._watch())]
         deadline = time.monotonic() + START_LIMIT_S
         while not self._died.done():
@@ -111,7 +112,7 @@ class Server:
                 raise SessionError(self._story(f"no longer answers ({error})")) from error
         own = dict.fromkeys(("Questions", "Queries", "Com_show_status"), self._own_queries)
         name = self._session.spec.name
-        self._emit(Status(t_ns=self._clock(), session=name, counters=select_status(rows), own=own))
+        self._journal.emit(Status(t_ns=self._journal.now(), session=name, counters=select_status(rows), own=own))
 
     async def stop(self) -> None:
         """End it in order, or hard if it does not within a few seconds; the guest is thrown away anyway."""
@@ -149,12 +150,8 @@ class Server:
         assert self._process is not None
         async for _, text in self._process.lines():
             self._tail = [*self._tail[-19:], text]
-            level: Literal["info", "warning", "error"] = (
-                "error" if "[ERROR]" in text else "warning" if "[Warning]" in text else "info"
-            )
-            self._emit(
-                Log(t_ns=self._clock(), session=self._session.spec.name, source="server", text=text, level=level)
-            )
+            level: LogLevel = "error" if "[ERROR]" in text else "warning" if "[Warning]" in text else "info"
+            self._journal.log(self._session.spec.name, "server", text, level)
 
     async def _watch(self) -> None:
         assert self._process is not None

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from kmltui.kml.rewrite import Hit, parse_hits
 from kmltui.model import Log, Record
-from kmltui.sessions.protocol import Clock, Emit, Session, SessionError
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Session, SessionError
 
 _FILE = "/proc/kml/sites"
 _MARK = "trapped: "
@@ -15,7 +16,7 @@ _MOST = 200
 """Places that are recorded, most frequent first."""
 
 
-async def record_traps(session: Session, emit: Emit, clock: Clock) -> None:
+async def record_traps(session: Session, journal: Journal) -> None:
     """Put the places where the session's attached programs have trapped so far into the recording, a line each.
 
     To be called while they still run: of programs that have ended the module knows no files. Does nothing where there
@@ -28,7 +29,7 @@ async def record_traps(session: Session, emit: Emit, clock: Clock) -> None:
     except (SessionError, OSError, ValueError):
         return
     for line in lines[:_MOST]:
-        emit(Log(t_ns=clock(), session=session.spec.name, source="agent", text=_MARK + line))
+        journal.log(session.spec.name, "agent", _MARK + line)
 
 
 def recorded_traps(records: Iterable[Record]) -> list[Hit]:

@@ -9,7 +9,6 @@ import signal
 import sys
 import termios
 import threading
-import time
 import tty
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +16,8 @@ from contextlib import asynccontextmanager
 from kmltui.machine.channel import GuestProcess, SpawnFlag
 from kmltui.model import Log, Record, SessionSpec
 from kmltui.sessions.guest import GuestSession
-from kmltui.sessions.protocol import SessionError
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command, SessionError
 
 _GROUP = "client"
 
@@ -25,7 +25,6 @@ _GROUP = "client"
 @asynccontextmanager
 async def _session(spec: SessionSpec) -> AsyncIterator[GuestSession]:
     """A guest that samples nothing; alarms on its console go to standard error."""
-    begun = time.monotonic_ns()
 
     def emit(record: Record) -> None:
         if isinstance(record, Log) and record.source == "console" and record.level == "error":
@@ -33,7 +32,7 @@ async def _session(spec: SessionSpec) -> AsyncIterator[GuestSession]:
 
     session = GuestSession(spec, 0)
     try:
-        await session.start(emit, lambda: time.monotonic_ns() - begun)
+        await session.start(Journal.begin(emit))
         yield session
     finally:
         await session.stop()
@@ -64,7 +63,7 @@ async def run_command(
     it from; None: it has no input. Raises :class:`SessionError`.
     """
     async with _session(spec) as session:
-        process = await session.spawn(argv, group=_GROUP, env=env, stdin=stdin is not None)
+        process = await session.spawn(Command(argv, env=env or {}, stdin=stdin is not None))
         if stdin is not None:
             _feed(process, stdin)
         streams = {"stdout": sys.stdout, "stderr": sys.stderr}

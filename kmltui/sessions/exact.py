@@ -6,6 +6,7 @@ The guest's clock counts instructions, so CPU times of its cgroups are exact num
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,7 +17,8 @@ from kmltui.images.errors import GuestError
 from kmltui.machine import plugin
 from kmltui.model import Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
-from kmltui.sessions.protocol import Clock, Emit, SessionError
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import SessionError
 
 _AT_BOUNDARIES_ONLY = 0
 """The period of sampling: a sample costs the guest instructions, and in which phase it would fall is chance."""
@@ -47,11 +49,11 @@ class ExactGuestSession(GuestSession):
         )
         self._counters: plugin.Counters | None = None
 
-    async def start(self, emit: Emit, clock: Clock) -> None:
-        def emit_with_instructions(record: Record) -> None:
-            emit(self._with_instructions(record) if isinstance(record, Sample) else record)
+    async def start(self, journal: Journal) -> None:
+        def emit(record: Record) -> None:
+            journal.emit(self._with_instructions(record) if isinstance(record, Sample) else record)
 
-        await super().start(emit_with_instructions, clock)
+        await super().start(dataclasses.replace(journal, emit=emit))
 
     def _with_instructions(self, sample: Sample) -> Sample:
         now = self._open().now()

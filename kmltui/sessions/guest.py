@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kmltui.counters import CounterError
 from kmltui.images import store
@@ -17,8 +17,9 @@ from kmltui.machine.accel import choose
 from kmltui.machine.agent import Agent, decode
 from kmltui.machine.channel import Channel, GuestGone, GuestProcess, SpawnFlag
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig
-from kmltui.model import Environment, Log, SessionSpec, State
-from kmltui.sessions.protocol import Clock, Emit, SessionError
+from kmltui.model import Environment, SessionSpec
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command, ErrorState, SessionError
 
 BOOT_LIMIT_S = 120.0
 """From start to guestd's report; some seconds under emulation, more on a machine that is very busy."""
@@ -59,8 +60,7 @@ class GuestSession:
         self._qemu_arguments = qemu_arguments
         self._accel_options = accel_options
         self._append = append
-        self._emit: Emit = lambda _record: None
-        self._clock: Clock = lambda: 0
+        self._journal = Journal.begin(lambda _record: None)
         self._vm: Vm | None = None
         self._channel: Channel | None = None
         self._agent: Agent | None = None
@@ -70,8 +70,8 @@ class GuestSession:
         self._failure: asyncio.Future[SessionError] | None = None
         self._stopped = False
 
-    async def start(self, emit: Emit, clock: Clock) -> None:
-        self._emit, self._clock = emit, clock
+    async def start(self, journal: Journal) -> None:
+        self._journal = journal
         self._failure = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(BOOT_LIMIT_S):
@@ -100,7 +100,7 @@ class GuestSession:
             raise GuestError(f"the guest came up with the arm {report.get('arm')}")
         facts = await environment.read(self._channel)
         facts |= environment.known(image, accel, self.spec, report)
-        self._emit(Environment(t_ns=self._clock(), session=self.spec.name, facts=facts))
+        self._journal.emit(Environment(t_ns=self._journal.now(), session=self.spec.name, facts=facts))
         self._agent = Agent(*self._vm.agent)
         self._tasks.append(asyncio.create_task(self._follow_agent(self._agent)))
         await self.sample("boot")
@@ -122,13 +122,13 @@ class GuestSession:
         )
 
     def _state(self, detail: str) -> None:
-        self._emit(State(t_ns=self._clock(), session=self.spec.name, state="booting", detail=detail))
+        self._journal.state(self.spec.name, "booting", detail)
 
     def _console(self, text: str) -> None:
-        level = "error" if any(alarm in text for alarm in _ALARMS) else "info"
-        self._emit(Log(t_ns=self._clock(), session=self.spec.name, source="console", text=text, level=level))  # type: ignore[arg-type]
+        alarming = any(alarm in text for alarm in _ALARMS)
+        self._journal.log(self.spec.name, "console", text, "error" if alarming else "info")
 
-    def _error(self, what: str, state: str = "failed") -> SessionError:
+    def _error(self, what: str, state: ErrorState = "failed") -> SessionError:
         lines = _telling(list(self._vm.console)) if self._vm else []
         console = "; from the end of its console:\n" + "\n".join(lines) if lines else ""
         return SessionError(f"{self.spec.name}: {what}{console}", state)
@@ -175,9 +175,9 @@ class GuestSession:
         try:
             while True:
                 frame = await agent.receive()
-                sample = decode(frame, self.spec.name, self._clock())
+                sample = decode(frame, self.spec.name, self._journal.now())
                 self._heard.set()
-                self._emit(sample)
+                self._journal.emit(sample)
                 if sample.mark and self._waiting[sample.mark]:
                     self._settle(self._waiting[sample.mark].popleft())
         except (EOFError, OSError):
@@ -229,22 +229,15 @@ class GuestSession:
         """guestd itself, for what the protocol of sessions does not offer (terminals)."""
         return self._live()[1]
 
-    async def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        group: str = "client",
-        env: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        elevated: bool = True,
-    ) -> GuestProcess:
+    async def spawn(self, command: Command) -> GuestProcess:
+        argv = command.argv
         flags = SpawnFlag.NONE
-        if stdin:
+        if command.stdin:
             flags |= SpawnFlag.STDIN
-        if elevated:
+        if command.elevated:
             flags |= SpawnFlag.ELEVATED
         try:
-            return await self.channel.spawn(argv, group=group, env=env, flags=flags)
+            return await self.channel.spawn(argv, group=command.group, env=command.env, flags=flags)
         except GuestGone:
             raise await self._reason() from None
         except (OSError, ValueError) as error:

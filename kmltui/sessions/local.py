@@ -12,16 +12,17 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from kmltui.images.errors import GuestError
-from kmltui.model import Environment, Log, SessionSpec, State
+from kmltui.model import Environment, SessionSpec
 from kmltui.sessions import calls, host
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.local_process import LocalProcess
 from kmltui.sessions.private import PrivateRoot
-from kmltui.sessions.protocol import Clock, Emit, SessionError
+from kmltui.sessions.protocol import Command, SessionError
 from kmltui.sessions.sampler import Sampler
 
 T = TypeVar("T")
@@ -50,8 +51,7 @@ class LocalSession:
         self._programs = programs
         self._whole_host = whole_host
         self._proc = proc
-        self._emit: Emit = lambda _record: None
-        self._clock: Clock = lambda: 0
+        self._journal = Journal.begin(lambda _record: None)
         self._facts: dict[str, str] = {}
         self._sampler: Sampler | None = None
         self._private: PrivateRoot | None = None
@@ -60,8 +60,8 @@ class LocalSession:
         self._failure: asyncio.Future[SessionError] | None = None
         self._stopped = False
 
-    async def start(self, emit: Emit, clock: Clock) -> None:
-        self._emit, self._clock = emit, clock
+    async def start(self, journal: Journal) -> None:
+        self._journal = journal
         loop = asyncio.get_running_loop()
         self._failure = loop.create_future()
         if self.spec.kind == "local-kml" and not host.kml_loaded(self._proc):
@@ -73,8 +73,8 @@ class LocalSession:
             self._sampler = Sampler(
                 self.spec.name,
                 self._period_ns,
-                clock,
-                publish=lambda sample: self._soon(loop, self._emit, sample),
+                journal.now,
+                publish=lambda sample: self._soon(loop, journal.emit, sample),
                 failed=lambda error: self._soon(loop, self._fail, str(error)),
                 proc=self._proc,
             )
@@ -103,12 +103,13 @@ class LocalSession:
             loop.call_soon_threadsafe(function, argument)
 
     def _state(self, detail: str) -> None:
-        self._emit(State(t_ns=self._clock(), session=self.spec.name, state="booting", detail=detail))
+        self._journal.state(self.spec.name, "booting", detail)
 
     def add_facts(self, facts: Mapping[str, str]) -> None:
         """Record the environment with what has become known since."""
         self._facts |= facts
-        self._emit(Environment(t_ns=self._clock(), session=self.spec.name, facts=dict(self._facts)))
+        facts_now = Environment(t_ns=self._journal.now(), session=self.spec.name, facts=dict(self._facts))
+        self._journal.emit(facts_now)
 
     async def watch(self, group: str, pid: int) -> None:
         """Count a process's CPU time and system calls in ``group`` from now on.
@@ -130,16 +131,9 @@ class LocalSession:
         except (OSError, ValueError) as error:
             raise self._error(str(error)) from error
 
-    async def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        group: str = "client",
-        env: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        elevated: bool = True,
-    ) -> LocalProcess:
-        """Start a program of the guest image. It runs in ring 3, whatever ``elevated`` says."""
+    async def spawn(self, command: Command) -> LocalProcess:
+        """Start a program of the guest image. It runs in ring 3, whatever ``command.elevated`` says."""
+        program = command.argv[0]
         sampler, private = self._live(), await self._root()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -148,9 +142,9 @@ class LocalSession:
             try:
                 with theirs:
                     process = await LocalProcess.start(
-                        private.command(argv, theirs.fileno()),
-                        env=_ENVIRONMENT | dict(env or {}),
-                        stdin=stdin,
+                        private.command(command.argv, theirs.fileno()),
+                        env=_ENVIRONMENT | dict(command.env),
+                        stdin=command.stdin,
                         inherited=(theirs.fileno(),),
                         ended=sampler.ended,
                     )
@@ -158,15 +152,15 @@ class LocalSession:
                 trouble = await loop.sock_recv(ours, 4096)
                 if trouble == b"+":
                     # It waits just before its first instruction.
-                    await self.watch(group, process.pid)
+                    await self.watch(command.group, process.pid)
                     await loop.sock_sendall(ours, b"+")
                     trouble = await loop.sock_recv(ours, 4096)
             except OSError as error:
-                raise self._error(f"cannot start {argv[0]}: {error}") from error
+                raise self._error(f"cannot start {program}: {error}") from error
         if trouble:
             await process.end()
             what = trouble.decode(errors="replace")
-            raise self._error(f"cannot start {argv[0]}: {what}" + self._advice(what))
+            raise self._error(f"cannot start {program}: {what}" + self._advice(what))
         return process
 
     @staticmethod
@@ -238,7 +232,7 @@ class LocalSession:
 
     def warn(self, text: str) -> None:
         """A warning about this session in the recording."""
-        self._emit(Log(t_ns=self._clock(), session=self.spec.name, source="runner", text=text, level="warning"))
+        self._journal.log(self.spec.name, "runner", text, "warning")
 
     def _live(self) -> Sampler:
         if self._sampler is None or self._stopped:

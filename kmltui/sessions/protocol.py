@@ -7,27 +7,41 @@ moment, also while ``start`` is under way, and leaves no process behind.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-from kmltui.model import Record, SessionSpec
+from kmltui.model import SessionSpec
+from kmltui.sessions.journal import Journal
 
-Emit = Callable[[Record], None]
-"""Takes a record for the recording. Called in the event loop; never blocks."""
-
-Clock = Callable[[], int]
-"""The run's clock: nanoseconds since the run began."""
+ErrorState = Literal["failed", "panicked", "server-died", "hung"]
+"""The final states of a session that ended by an error."""
 
 
 class SessionError(Exception):
     """The session cannot go on. The message says what happened, to what, and what to do.
 
-    ``state`` is the final state the session is in: ``failed``, ``panicked``, ``server-died``, ``hung``.
+    ``state`` is the final state the session is in.
     """
 
-    def __init__(self, message: str, state: str = "failed") -> None:
+    def __init__(self, message: str, state: ErrorState = "failed") -> None:
         super().__init__(message)
         self.state = state
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program to start in a session."""
+
+    argv: Sequence[str]
+    group: str = "client"
+    """The cgroup that it runs in."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment that every program of the session has."""
+    stdin: bool = False
+    """Whether it can be fed by :meth:`Process.write`; otherwise its standard input is empty."""
+    elevated: bool = True
+    """Whether it runs in ring 0 where the session's arm is ``kml``."""
 
 
 class Process(Protocol):
@@ -55,7 +69,7 @@ class Process(Protocol):
 class Session(Protocol):
     spec: SessionSpec
 
-    async def start(self, emit: Emit, clock: Clock) -> None:
+    async def start(self, journal: Journal) -> None:
         """Bring it up; return once the agent answers. Emits State, Environment, Log and, from then on, Samples.
 
         Raises :class:`SessionError`.
@@ -66,16 +80,8 @@ class Session(Protocol):
         """Take a sample now and emit it with ``mark``; returns when it has been emitted."""
         ...
 
-    async def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        group: str = "client",
-        env: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        elevated: bool = True,
-    ) -> Process:
-        """Start a program in the cgroup ``group``; in ring 0 if the session's arm is ``kml`` and ``elevated``."""
+    async def spawn(self, command: Command) -> Process:
+        """Start a program. Raises :class:`SessionError` if that is not possible."""
         ...
 
     async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:

@@ -12,7 +12,6 @@ from kmltui.model import AgentCost, Sample
 from kmltui.sessions.calls import CallCounter, as_counters
 from kmltui.sessions.host import HostFiles
 from kmltui.sessions.processes import Groups
-from kmltui.sessions.protocol import Clock
 
 _WAKE_SYSCALLS = 4
 """What waiting for the next period and handing over a sample cost, about."""
@@ -25,16 +24,19 @@ class Sampler:
         self,
         session: str,
         period_ns: int,
-        clock: Clock,
+        now: Callable[[], int],
         *,
         publish: Callable[[Sample], None],
         failed: Callable[[Exception], None],
         proc: Path,
     ) -> None:
-        """``publish`` and ``failed`` are called in the thread that takes the sample. Raises OSError."""
+        """``now`` is the run's clock. ``publish`` and ``failed`` are called in the thread that takes the sample.
+
+        Raises OSError.
+        """
         self._session = session
         self._period_ns = period_ns
-        self._clock = clock
+        self._now = now
         self._publish = publish
         self._failed = failed
         self._files = HostFiles(proc)
@@ -80,7 +82,7 @@ class Sampler:
             if self._stopped:
                 return
             begun_ns = time.thread_time_ns()
-            t_ns, mono_ns = self._clock(), time.monotonic_ns()
+            t_ns, mono_ns = self._now(), time.monotonic_ns()
             stat = self._files.read() if self.shows_host else None
             groups, io_calls, gone = self._groups.read()
             kml = self._files.read_kml()

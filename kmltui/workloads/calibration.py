@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kmltui.sessions.protocol import Command
 from kmltui.workloads.client import ClientOutput
 from kmltui.workloads.declaration import Context
 
@@ -12,4 +13,4 @@ SECONDS = 2.0
 async def measure_tick_bias(ctx: Context) -> None:
     """Emit a Measure with the ``exact`` share of system time and the one ``by ticks``. Raises ``WorkloadError``."""
     output = ClientOutput(ctx, "kml-tickbias")
-    await output.follow(await ctx.session.spawn([PROGRAM, str(SECONDS)], group="client"))
+    await output.follow(await ctx.session.spawn(Command([PROGRAM, str(SECONDS)])))

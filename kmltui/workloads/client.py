@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from kmltui.model import Latency, Log, Measure, Phase, Progress, Proof
+from kmltui.model import Latency, Measure, Phase, Progress, Proof
 from kmltui.sessions.protocol import Process, SessionError
 from kmltui.workloads.declaration import Context, CountsInstructions, WorkloadError
 
@@ -175,18 +175,10 @@ class ClientOutput:
         wrong = stream == "stderr" or line.startswith("FATAL")
         if wrong:
             self._last_error = line.strip()
-        self._ctx.emit(
-            Log(
-                t_ns=self._ctx.clock(),
-                session=self._ctx.name,
-                source="client",
-                text=line,
-                level="error" if wrong else "info",
-            )
-        )
+        self._ctx.journal.log(self._ctx.name, "client", line, "error" if wrong else "info")
 
     async def _take(self, message: Message, process: Process) -> None:
-        t_ns, session, emit = self._ctx.clock(), self._ctx.name, self._ctx.emit
+        t_ns, session, emit = self._ctx.journal.now(), self._ctx.name, self._ctx.journal.emit
         match message:
             case PhaseMessage(name=name, event="begin"):
                 emit(Phase(t_ns=t_ns, session=session, name=name, event="begin", mono_ns=message.mono_ns))
@@ -235,7 +227,7 @@ class ClientOutput:
             queries=sum(thread.queries for thread in self._threads.values()),
             rows=sum(thread.rows for thread in self._threads.values()),
         )
-        self._ctx.emit(
+        self._ctx.journal.emit(
             Progress(
                 t_ns=t_ns,
                 session=self._ctx.name,
@@ -252,7 +244,8 @@ class ClientOutput:
     def _checksum(self, message: ChecksumMessage, t_ns: int) -> None:
         value = f"{message.value} ({message.rows} rows)"
         self.checksums[message.subject] = value
-        self._ctx.emit(Proof(t_ns=t_ns, session=self._ctx.name, name="checksum", subject=message.subject, value=value))
+        proof = Proof(t_ns=t_ns, session=self._ctx.name, name="checksum", subject=message.subject, value=value)
+        self._ctx.journal.emit(proof)
 
 
 def ring_proof(message: RingMessage, t_ns: int, session: str, kml: bool) -> Proof:

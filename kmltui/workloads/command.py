@@ -9,14 +9,15 @@ from typing import Literal
 
 import msgspec
 
-from kmltui.model import Log, Measure, Phase, Progress, Proof, WorkloadSpec
+from kmltui.model import Measure, Phase, Progress, Proof, WorkloadSpec
+from kmltui.sessions.protocol import Command
 from kmltui.workloads.declaration import Context, UsageError, Workload
 from kmltui.workloads.localprogram import find_local, is_local
 
 PHASE = "command"
 
 
-class Command(Workload):
+class AnyProgram(Workload):
     name = "command"
     title = "Command"
     description = (
@@ -60,9 +61,9 @@ class Command(Workload):
         statuses = []
         for loop in range(1, loops + 1):
             statuses.append(await self._once(ctx, argv, environment))
-            ctx.emit(
+            ctx.journal.emit(
                 Progress(
-                    t_ns=ctx.clock(),
+                    t_ns=ctx.journal.now(),
                     session=ctx.name,
                     phase=PHASE,
                     loop=loop,
@@ -72,10 +73,11 @@ class Command(Workload):
             )
         wall_s = (time.monotonic() - began) / loops
         self._phase(ctx, "end")
-        ctx.emit(Measure(t_ns=ctx.clock(), session=ctx.name, name="wall time", unit="s", values={"each": wall_s}))
-        ctx.emit(
+        t_ns = ctx.journal.now()
+        ctx.journal.emit(Measure(t_ns=t_ns, session=ctx.name, name="wall time", unit="s", values={"each": wall_s}))
+        ctx.journal.emit(
             Proof(
-                t_ns=ctx.clock(),
+                t_ns=t_ns,
                 session=ctx.name,
                 name="exit status",
                 subject=argv[0],
@@ -85,21 +87,13 @@ class Command(Workload):
         )
 
     async def _once(self, ctx: Context, argv: Sequence[str], environment: Mapping[str, str]) -> int:
-        process = await ctx.session.spawn(argv, group="client", env=environment)
+        process = await ctx.session.spawn(Command(argv, env=environment))
         async for stream, line in process.lines():
-            ctx.emit(
-                Log(
-                    t_ns=ctx.clock(),
-                    session=ctx.name,
-                    source="client",
-                    text=line,
-                    level="warning" if stream == "stderr" else "info",
-                )
-            )
+            ctx.journal.log(ctx.name, "client", line, "warning" if stream == "stderr" else "info")
         return await process.wait()
 
     def _phase(self, ctx: Context, event: Literal["begin", "end"]) -> None:
-        ctx.emit(Phase(t_ns=ctx.clock(), session=ctx.name, name=PHASE, event=event))
+        ctx.journal.emit(Phase(t_ns=ctx.journal.now(), session=ctx.name, name=PHASE, event=event))
 
 
-WORKLOADS = (Command(),)
+WORKLOADS = (AnyProgram(),)

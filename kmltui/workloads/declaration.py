@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from kmltui.model import WorkloadSpec
-from kmltui.sessions.protocol import Clock, Emit, Session
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Session
 
 ASSETS = Path(__file__).parent
 """Where the Lua and C files of the workloads lie."""
@@ -87,8 +88,7 @@ class Context:
 
     session: Session
     spec: WorkloadSpec
-    emit: Emit
-    clock: Clock
+    journal: Journal
     mysql_socket: str = "/run/mysqld/mysqld.sock"
     """Path of the server's socket inside the session."""
 

@@ -9,7 +9,6 @@ import dataclasses
 
 from msgspec.structs import replace
 
-from kmltui.model import Log
 from kmltui.workloads.declaration import Context
 from kmltui.workloads.syscalls import Syscalls
 from kmltui.workloads.wisconsin import Wisconsin
@@ -37,16 +36,10 @@ class Demo(Wisconsin):
     async def run(self, ctx: Context) -> None:
         calls = replace(ctx.spec, loops=None, duration_s=CALLS_S)
         await Syscalls().run(dataclasses.replace(ctx, spec=calls))
-        ctx.emit(
-            Log(
-                t_ns=ctx.clock(),
-                session=ctx.name,
-                source="runner",
-                text=f"warming up: {WARM_UP_LOOPS} loops, not measured",
-            )
-        )
+        ctx.journal.log(ctx.name, "runner", f"warming up: {WARM_UP_LOOPS} loops, not measured")
+        unrecorded = dataclasses.replace(ctx.journal, emit=lambda _: None)
         warm_up = replace(ctx.spec, loops=WARM_UP_LOOPS, duration_s=None)
-        await super().run(dataclasses.replace(ctx, spec=warm_up, emit=lambda _: None))
+        await super().run(dataclasses.replace(ctx, spec=warm_up, journal=unrecorded))
         await ctx.session.sample("start")
         await super().run(ctx)
 

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from kmltui.model import WorkloadSpec
+from kmltui.sessions.protocol import Command
 from kmltui.workloads.client import ProgressMessage
 from kmltui.workloads.declaration import Bound, Context, Option, Workload, WorkloadError
 from kmltui.workloads.sysbench import DIRECTORY, client_command, command_line, put_scripts, run_script
@@ -54,7 +55,7 @@ class SysbenchScript(Workload):
             "the new table cannot be written to the disk": client_command(ctx, FLUSH),
         }
         for failure, argv in steps.items():
-            process = await ctx.session.spawn(argv)
+            process = await ctx.session.spawn(Command(argv))
             lines = [line async for _, line in process.lines()]
             if await process.wait() != 0:
                 raise WorkloadError(f"{ctx.name}: {failure}: {' '.join(lines[-3:])}")
@@ -72,8 +73,8 @@ class SysbenchScript(Workload):
         def fraction(message: ProgressMessage) -> float | None:
             if spec.loops:
                 return min(1.0, message.loop / spec.loops)
-            began.append(ctx.clock())
-            return min(1.0, (ctx.clock() - began[0]) / 1e9 / (spec.duration_s or 1))
+            began.append(ctx.journal.now())
+            return min(1.0, (ctx.journal.now() - began[0]) / 1e9 / (spec.duration_s or 1))
 
         env = {"KMLTUI_SCRIPT": self._path(), "KMLTUI_QUERIES": str(self.queries_per_event)}
         if ctx.session.spec.exact:

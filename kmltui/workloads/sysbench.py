@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from kmltui.sessions.protocol import Command
 from kmltui.workloads.client import ClientOutput, ProgressMessage
 from kmltui.workloads.declaration import ASSETS, Context
 
@@ -30,7 +31,7 @@ async def run_script(
     """Run a command of one of our scripts to its end; return what it reported. Raises ``WorkloadError``."""
     output = ClientOutput(ctx, f"sysbench {script}", fraction)
     argv = command_line(ctx, f"{DIRECTORY}/{script}", command, options)
-    process = await ctx.session.spawn(argv, group="client", env=env, stdin=True)
+    process = await ctx.session.spawn(Command(argv, env=env or {}, stdin=True))
     await output.follow(process)
     return output
 

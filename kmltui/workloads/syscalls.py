@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kmltui.sessions.protocol import Command
 from kmltui.workloads.client import ClientOutput
 from kmltui.workloads.declaration import Context, Workload
 
@@ -23,7 +24,7 @@ class Syscalls(Workload):
         spec = ctx.spec
         bound = ["--rounds", str(spec.loops)] if spec.loops else ["--seconds", f"{spec.duration_s}"]
         output = ClientOutput(ctx, "kml-syscalls", fraction=lambda m: m.loop / m.loops if m.loops else None)
-        await output.follow(await ctx.session.spawn([PROGRAM, *bound], group="client", stdin=True))
+        await output.follow(await ctx.session.spawn(Command([PROGRAM, *bound], stdin=True)))
 
 
 WORKLOADS = (Syscalls(),)

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import os
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,8 @@ from kmltui.images.progress import Progress
 from kmltui.images.spec import make_spec
 from kmltui.model import Environment, Log, Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
-from kmltui.sessions.protocol import SessionError
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command, SessionError
 
 KERNELS = os.environ.get("KMLTUI_TEST_KERNELS", "6.1").split()
 COMMAND_LIMIT_S = 120.0
@@ -88,7 +88,7 @@ class Guest:
         """Run a program (a text: by the shell) to its end."""
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
         async with asyncio.timeout(limit_s):
-            process = await self.session.spawn(argv, group=group, env=env, stdin=data is not None, elevated=elevated)
+            process = await self.session.spawn(Command(argv, group, env or {}, data is not None, elevated))
             if data is not None:
                 await process.write(data)
                 await process.close_stdin()
@@ -162,9 +162,8 @@ async def start_guest(image: Image, arm: str = "stock", *, period_ns: int = 500_
         | of_spec
     )
     guest = Guest(GuestSession(spec, period_ns, **options))
-    begun = time.monotonic_ns()
     try:
-        await guest.session.start(guest.records.append, lambda: time.monotonic_ns() - begun)
+        await guest.session.start(Journal.begin(guest.records.append))
     except BaseException:
         await guest.session.stop()
         raise

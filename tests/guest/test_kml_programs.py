@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from kmltui.images.image import Image
 from kmltui.images.info import site_report
 from kmltui.kml.rewrite import Hit, parse_hits
 from kmltui.runner.server import Server
+from kmltui.sessions.journal import Journal
 
 from .conftest import Boot, Guest
 
@@ -137,8 +137,7 @@ class TestServer:
         """99.9 % of them. A call that an interrupt sends back to its `syscall` counts as a trap as well, but how often
         that happens is a matter of how slow the machine is: these are not meant."""
         guest = await boot("kml", vcpus=2)
-        begun = time.monotonic_ns()
-        server = Server(guest.session, guest.records.append, lambda: time.monotonic_ns() - begun)
+        server = Server(guest.session, Journal.begin(guest.records.append))
         await server.start()
         direct, rewinds, before = await counted(guest, "direct"), await counted(guest, "rewind"), await hits(guest)
         client = "/trusted/usr/bin/mariadb --no-defaults -uroot -S /run/mysqld/mysqld.sock"

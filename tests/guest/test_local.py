@@ -19,9 +19,10 @@ from kmltui.recording import Reader
 from kmltui.runner import monitor
 from kmltui.runner.run import Plan, Run
 from kmltui.runner.server import Server
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.local import LocalSession
 from kmltui.sessions.mysql import Address, Login, MysqlError
-from kmltui.sessions.protocol import SessionError
+from kmltui.sessions.protocol import Command, SessionError
 
 PASSWORD = "never to be seen #1"
 LIMIT_S = 60
@@ -32,9 +33,8 @@ async def here(image):
     """A local session and the records it has emitted."""
     records = []
     session = LocalSession(SessionSpec(name="local", kind="local", image=image.name), 100_000_000)
-    begun = time.monotonic_ns()
     try:
-        await session.start(records.append, lambda: time.monotonic_ns() - begun)
+        await session.start(Journal.begin(records.append))
         yield session, records
     finally:
         await session.stop()
@@ -51,7 +51,7 @@ async def until(condition):
 
 
 async def run_to_end(session, *argv):
-    process = await session.spawn(argv)
+    process = await session.spawn(Command(argv))
     lines = [line async for line in process.lines()]
     return await process.wait(), lines
 
@@ -77,12 +77,12 @@ async def test_programs_of_the_image_see_a_root_directory_of_their_own(here):
 async def test_a_program_that_is_not_there_is_a_clear_error(here):
     session, _ = here
     with pytest.raises(SessionError, match=r"cannot start /usr/bin/nonesuch: .*No such file"):
-        await session.spawn(["/usr/bin/nonesuch"])
+        await session.spawn(Command(["/usr/bin/nonesuch"]))
 
 
 async def test_a_program_ended_by_a_signal_has_the_shells_status(here):
     session, _ = here
-    process = await session.spawn(["/bin/sleep", "1000"])
+    process = await session.spawn(Command(["/bin/sleep", "1000"]))
     await process.kill(15)
     assert await process.wait() == 143
     await process.kill(15)
@@ -106,8 +106,8 @@ async def test_a_program_is_counted_from_its_first_call_to_its_last(here):
 
 async def test_nothing_is_left_of_a_session_whatever_runs_in_it(image):
     session = LocalSession(SessionSpec(name="local", kind="local", image=image.name))
-    await session.start(lambda record: None, time.monotonic_ns)
-    process = await session.spawn(["/bin/sh", "-c", "sleep 1000 & echo $!; wait"])
+    await session.start(Journal.begin(lambda record: None))
+    process = await session.spawn(Command(["/bin/sh", "-c", "sleep 1000 & echo $!; wait"]))
     _, text = await anext(process.lines())
     child = int(text)
     private = Path(session.mysql_address()).parents[2]
@@ -123,11 +123,13 @@ async def test_a_program_dies_with_the_process_that_started_it(image, tmp_path, 
     script = (
         "import asyncio, sys, time\n"
         "from kmltui.model import SessionSpec\n"
+        "from kmltui.sessions.journal import Journal\n"
         "from kmltui.sessions.local import LocalSession\n"
+        "from kmltui.sessions.protocol import Command\n"
         "async def main():\n"
         f"    session = LocalSession(SessionSpec(name='l', kind='local', image={image.name!r}))\n"
-        "    await session.start(lambda record: None, time.monotonic_ns)\n"
-        "    process = await session.spawn(['/bin/sleep', '1000'])\n"
+        "    await session.start(Journal.begin(lambda record: None))\n"
+        "    process = await session.spawn(Command(['/bin/sleep', '1000']))\n"
         "    print(process.pid, flush=True)\n"
         "    await process.wait()\n"
         "asyncio.run(main())\n"
@@ -143,7 +145,7 @@ async def test_a_program_dies_with_the_process_that_started_it(image, tmp_path, 
     assert left, "it could clean up nothing"
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     session = LocalSession(SessionSpec(name="next", kind="local", image=image.name))
-    await session.start(lambda record: None, time.monotonic_ns)
+    await session.start(Journal.begin(lambda record: None))
     await session.put("/tmp/x", b"")
     assert not any(path in left for path in tmp_path.iterdir()), "the next session sweeps up"
     await session.stop()
@@ -215,7 +217,7 @@ class Existing:
                 "--bind-address=127.0.0.1", f"--port={self.port}", "--socket=/run/mysqld/mysqld.sock",
                 "--init-file=/tmp/init.sql", "--innodb-use-native-aio=0", "--innodb-log-file-size=16M",
                 "--innodb-flush-method=fsync", "--skip-log-bin"]  # fmt: skip
-        self.process = await self.session.spawn(argv, group="other")
+        self.process = await self.session.spawn(Command(argv, group="other"))
         self.reader = asyncio.create_task(self._read())
         async with asyncio.timeout(LIMIT_S):
             while True:

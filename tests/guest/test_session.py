@@ -8,7 +8,6 @@ import itertools
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,8 @@ import pytest
 from kmltui.images.image import Image
 from kmltui.model import SessionSpec, State
 from kmltui.sessions.guest import GuestSession
-from kmltui.sessions.protocol import SessionError
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command, SessionError
 
 from .conftest import Boot, Guest
 
@@ -73,7 +73,7 @@ class TestPrograms:
         guest = await boot("stock")
         data = bytes(64 << 20)
         process = await guest.session.spawn(
-            ["/bin/sh", "-c", "sleep 2; awk '/^MemAvail/ { print $2 }' /proc/meminfo; wc -c"], stdin=True
+            Command(["/bin/sh", "-c", "sleep 2; awk '/^MemAvail/ { print $2 }' /proc/meminfo; wc -c"], stdin=True)
         )
         before = int(await guest.check("awk '/^MemAvail/ { print $2 }' /proc/meminfo"))
         await process.write(data)
@@ -84,10 +84,10 @@ class TestPrograms:
 
     async def test_a_program_that_is_not_there_is_named(self, stock: Guest) -> None:
         with pytest.raises(SessionError, match="no-such-program"):
-            await stock.session.spawn(["no-such-program"])
+            await stock.session.spawn(Command(["no-such-program"]))
 
     async def test_a_program_can_be_killed_with_all_that_it_started(self, stock: Guest) -> None:
-        process = await stock.session.spawn(["/bin/sh", "-c", "sleep 987 & sleep 987; true"])
+        process = await stock.session.spawn(Command(["/bin/sh", "-c", "sleep 987 & sleep 987; true"]))
         await asyncio.sleep(0.2)
         await process.kill(signal.SIGKILL)
         assert await process.wait() == 128 + signal.SIGKILL
@@ -153,7 +153,7 @@ class TestSamples:
         """Times are the guest's own: how far each sample lies from the grid that the agent was asked to keep."""
         period_ns = 200_000_000
         guest = await boot("stock", vcpus=2, period_ns=period_ns)
-        burn = await guest.session.spawn(["/bin/sh", "-c", "for i in 1 2 3; do yes >/dev/null & done; wait"])
+        burn = await guest.session.spawn(Command(["/bin/sh", "-c", "for i in 1 2 3; do yes >/dev/null & done; wait"]))
         await asyncio.sleep(5)
         await burn.kill(signal.SIGKILL)
         times = [sample.mono_ns for sample in guest.samples if not sample.mark]
@@ -183,18 +183,17 @@ class TestEnd:
         await guest.session.stop()
         assert not qemu.is_running()
         with pytest.raises(SessionError, match="not running"):
-            await guest.session.spawn(["/bin/true"])
+            await guest.session.spawn(Command(["/bin/true"]))
 
     async def test_stop_during_the_start(self, image: Image) -> None:
         session = GuestSession(SessionSpec(name="short", image=image.name))
-        begun = time.monotonic_ns()
         kernel_starts = asyncio.Event()
 
         def emit(record: object) -> None:
             if isinstance(record, State) and "kernel" in record.detail:
                 kernel_starts.set()
 
-        task = asyncio.create_task(session.start(emit, lambda: time.monotonic_ns() - begun))
+        task = asyncio.create_task(session.start(Journal.begin(emit)))
         await asyncio.wait_for(kernel_starts.wait(), 60)
         qemu = psutil.Process(session.pid)
         task.cancel()
@@ -205,14 +204,14 @@ class TestEnd:
     async def test_a_panic_is_told_with_the_last_lines_of_the_console(self, boot: Boot) -> None:
         guest = await boot("stock")
         with contextlib.suppress(SessionError):  # the guest may be gone before it has said that the program runs
-            await guest.session.spawn(["/bin/sh", "-c", "echo c > /proc/sysrq-trigger"])
+            await guest.session.spawn(Command(["/bin/sh", "-c", "echo c > /proc/sysrq-trigger"]))
         failure = await asyncio.wait_for(guest.session.failed(), 60)
         assert failure.state == "panicked"
         assert "sysrq" in str(failure)
 
     async def test_a_qemu_that_was_killed_is_told(self, boot: Boot) -> None:
         guest = await boot("stock")
-        process = await guest.session.spawn(["/bin/sleep", "1000"])
+        process = await guest.session.spawn(Command(["/bin/sleep", "1000"]))
         qemu_of(guest).kill()
         failure = await asyncio.wait_for(guest.session.failed(), 60)
         assert failure.state == "failed" and "QEMU" in str(failure)
@@ -256,7 +255,7 @@ class TestRefusal:
     async def test_an_image_that_is_not_there(self) -> None:
         session = GuestSession(SessionSpec(name="none", image="bookworm/5.10"))
         with pytest.raises(SessionError, match=r"5\.10"):
-            await session.start(lambda _record: None, lambda: 0)
+            await session.start(Journal.begin(lambda _record: None))
         await session.stop()
 
 
@@ -267,9 +266,10 @@ class TestOrphans:
             "import asyncio, sys\n"
             "from kmltui.model import SessionSpec\n"
             "from kmltui.sessions.guest import GuestSession\n"
+            "from kmltui.sessions.journal import Journal\n"
             "async def main():\n"
             "    session = GuestSession(SessionSpec(name='orphan', image=sys.argv[1]))\n"
-            "    await session.start(lambda record: None, lambda: 0)\n"
+            "    await session.start(Journal.begin(lambda record: None))\n"
             "    print(session.pid, flush=True)\n"
             "    await asyncio.sleep(1000)\n"
             "asyncio.run(main())\n"

@@ -22,6 +22,8 @@ from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, Sampl
 from kmltui.runner.bench import Bench
 from kmltui.runner.run import Plan, Run
 from kmltui.sessions.exact import ExactGuestSession
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command
 from kmltui.workloads import demo
 
 from .conftest import Guest
@@ -178,9 +180,9 @@ async def test_user_instructions_are_counted_to_the_last_one(image: Image, tmp_p
     build(tmp_path / "counted.c", tmp_path / "counted", "-O2")
     session = ExactGuestSession(SessionSpec(name=arm, arm=arm, image=image.name))
     try:
-        await session.start(lambda record: None, lambda: 0)
+        await session.start(Journal.begin(lambda record: None))
         await session.put("/trusted/local/counted", (tmp_path / "counted").read_bytes(), 0o755)
-        process = await session.spawn(["/trusted/local/counted"])
+        process = await session.spawn(Command(["/trusted/local/counted"]))
         assert await process.wait() == 0
         marks = session.marks()
         assert len(marks) == 20

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from kmltui.model import Arm, SessionSpec
-from kmltui.sessions.protocol import Process
+from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Command, Process
 
 
 class ScriptedProcess:
@@ -50,22 +51,14 @@ class ScriptedSession:
         self.argv: list[str] = []
         self.marks: list[str] = []
 
-    async def start(self, emit: object, clock: object) -> None: ...
+    async def start(self, journal: Journal) -> None: ...
 
     async def sample(self, mark: str) -> None:
         assert self.process.waiting or not self.process.started, "the boundary was sampled while the client was running"
         self.marks.append(mark)
 
-    async def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        group: str = "client",
-        env: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        elevated: bool = True,
-    ) -> Process:
-        self.argv = list(argv)
+    async def spawn(self, command: Command) -> Process:
+        self.argv = list(command.argv)
         return self.process
 
     async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:

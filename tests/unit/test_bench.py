@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,13 +18,13 @@ from kmltui.model import (
     Repeat,
     Sample,
     SessionSpec,
-    State,
     WorkloadSpec,
 )
 from kmltui.recording import Reader
 from kmltui.report import render
 from kmltui.runner.bench import Bench, schedule
 from kmltui.runner.run import Plan, Run
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
 
 
@@ -47,15 +46,15 @@ class FakeSession:
         self.spec = spec
         self.never = asyncio.get_running_loop().create_future()
 
-    async def start(self, emit: Any, clock: Any) -> None:
-        self.emit, self.clock = emit, clock
-        emit(State(t_ns=clock(), session=self.spec.name, state="booting"))
+    async def start(self, journal: Journal) -> None:
+        self.journal = journal
+        journal.state(self.spec.name, "booting")
 
     async def get(self, path: str) -> bytes:
         raise FileNotFoundError(path)
 
     async def sample(self, mark: str) -> None:
-        self.emit(Sample(t_ns=self.clock(), session=self.spec.name, mono_ns=1, mark=mark))
+        self.journal.emit(Sample(t_ns=self.journal.now(), session=self.spec.name, mono_ns=1, mark=mark))
 
     async def failed(self) -> SessionError:
         return await asyncio.shield(self.never)

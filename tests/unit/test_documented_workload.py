@@ -10,6 +10,7 @@ import pytest
 from scripted_session import ScriptedProcess, ScriptedSession
 
 from kmltui.model import Measure, Record
+from kmltui.sessions.journal import Journal
 from kmltui.workloads import Context, Workload, WorkloadError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "workloads.md"
@@ -29,7 +30,7 @@ def example() -> Workload:
 async def test_it_runs_its_program_as_often_as_asked(example: Workload) -> None:
     session = ScriptedSession(ScriptedProcess([]))
     records: list[Record] = []
-    ctx = Context(session=session, spec=example.spec(loops=4), emit=records.append, clock=lambda: 0)  # type: ignore[arg-type]
+    ctx = Context(session=session, spec=example.spec(loops=4), journal=Journal(lambda: 0, records.append))  # type: ignore[arg-type]
     await example.run(ctx)
     assert session.argv == ["/bin/true"]
     assert [type(record) for record in records] == [Measure]
@@ -37,6 +38,6 @@ async def test_it_runs_its_program_as_often_as_asked(example: Workload) -> None:
 
 async def test_it_fails_where_its_program_does(example: Workload) -> None:
     session = ScriptedSession(ScriptedProcess([], status=1))
-    ctx = Context(session=session, spec=example.spec(), emit=lambda record: None, clock=lambda: 0)  # type: ignore[arg-type]
+    ctx = Context(session=session, spec=example.spec(), journal=Journal(lambda: 0, lambda record: None))  # type: ignore[arg-type]
     with pytest.raises(WorkloadError, match="ended with status 1 in session stock"):
         await example.run(ctx)

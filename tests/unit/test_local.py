@@ -4,16 +4,16 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from kmltui.counters.syscalls import NUMBERS, OTHER
 from kmltui.model import Environment, GroupCpu, Sample, SessionSpec, State
 from kmltui.sessions import bpf, calls, create_session, host, hostkml
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.local import LocalSession
 from kmltui.sessions.processes import Groups, parse_io, parse_stat
-from kmltui.sessions.protocol import SessionError
+from kmltui.sessions.protocol import Command, SessionError
 
 STAT = """cpu  30 0 12 100 0 0 0 0 0 0
 cpu0 10 0 4 50 1 0 0 0 0 0
@@ -189,8 +189,7 @@ async def started(proc, **options):
     records = []
     spec = SessionSpec(name="here", kind="local")
     session = LocalSession(spec, 20_000_000, programs=False, proc=proc.root, **options)
-    begun = time.monotonic_ns()
-    await session.start(records.append, lambda: time.monotonic_ns() - begun)
+    await session.start(Journal.begin(records.append))
     return session, records
 
 
@@ -259,7 +258,7 @@ async def test_a_process_that_is_not_there_cannot_be_watched(proc):
 async def test_a_host_without_the_module_is_no_local_kml_session(proc):
     session = LocalSession(SessionSpec(name="k", kind="local-kml", arm="kml"), proc=proc.root)
     with pytest.raises(SessionError, match="not loaded into this host's kernel"):
-        await session.start(lambda record: None, lambda: 0)
+        await session.start(Journal(lambda: 0, lambda record: None))
     await session.stop()
 
 
@@ -267,12 +266,12 @@ async def test_a_host_with_the_module_shows_its_counters_and_starts_nothing(proc
     proc.write("kml/counters", "kml 1 kml\ncpus 0 1\ntrap 39 1 2\ndirect 39 5 6\nelevation 1 1\nattached 2\n")
     records = []
     session = LocalSession(SessionSpec(name="k", kind="local-kml", arm="kml"), proc=proc.root)
-    await session.start(records.append, lambda: 0)
+    await session.start(Journal(lambda: 0, records.append))
     await session.sample("x")
     sample = next(record for record in records if isinstance(record, Sample) and record.mark == "x")
     assert (sample.kml.trap_nr, sample.kml.direct_nr, sample.kml.attached) == ({39: 3}, {39: 11}, 2)
     with pytest.raises(SessionError, match="yourself"):
-        await session.spawn(["/bin/true"])
+        await session.spawn(Command(["/bin/true"]))
     await session.stop()
 
 

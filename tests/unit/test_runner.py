@@ -23,15 +23,15 @@ class FakeSession:
         self.stopped = 0
         self.failure = asyncio.get_running_loop().create_future()
 
-    async def start(self, emit, clock):
-        self.emit, self.clock = emit, clock
-        emit(State(t_ns=clock(), session=self.spec.name, state="booting"))
+    async def start(self, journal):
+        self.journal = journal
+        journal.state(self.spec.name, "booting")
 
     async def get(self, path: str) -> bytes:
         raise FileNotFoundError(path)
 
     async def sample(self, mark):
-        self.emit(Sample(t_ns=self.clock(), session=self.spec.name, mono_ns=1, mark=mark))
+        self.journal.emit(Sample(t_ns=self.journal.now(), session=self.spec.name, mono_ns=1, mark=mark))
 
     async def failed(self):
         return await asyncio.shield(self.failure)
@@ -128,9 +128,9 @@ async def test_no_session_begins_before_every_session_is_ready(world):
         if spec.name == "kml":
             start = session.start
 
-            async def late(emit, clock):
+            async def late(journal):
                 await slow.wait()
-                await start(emit, clock)
+                await start(journal)
 
             session.start = late
         return session

@@ -11,6 +11,7 @@ from scripted_session import ScriptedProcess, ScriptedSession, message, phase
 
 from kmltui import workloads
 from kmltui.model import Log, Measure, Progress, Proof, Record
+from kmltui.sessions.journal import Journal
 from kmltui.workloads import UsageError, WorkloadError
 from kmltui.workloads.declaration import Context
 from kmltui.workloads.localprogram import find_local
@@ -25,7 +26,7 @@ async def run(
     workload = workloads.get(name)
     session = ScriptedSession(ScriptedProcess(lines, status))
     records: list[Record] = []
-    ctx = Context(session=session, spec=workload.spec(**spec), emit=records.append, clock=lambda: 42)  # type: ignore[arg-type]
+    ctx = Context(session=session, spec=workload.spec(**spec), journal=Journal(lambda: 42, records.append))  # type: ignore[arg-type]
     await workload.prepare(ctx)
     await workload.run(ctx)
     return records, session

@@ -10,6 +10,7 @@ from scripted_session import ScriptedProcess, ScriptedSession, message, phase
 
 from kmltui import workloads
 from kmltui.model import Arm, Latency, Log, Phase, Progress, Proof, Record
+from kmltui.sessions.journal import Journal
 from kmltui.workloads import UsageError, WorkloadError, differing_results
 from kmltui.workloads.client import bucket_value_us, encode_latencies, parse
 from kmltui.workloads.declaration import Context, Option, Workload
@@ -22,7 +23,7 @@ async def run_wisconsin(
     workload = workloads.get("wisconsin")
     session = ScriptedSession(ScriptedProcess(lines, status), arm)
     records: list[Record] = []
-    ctx = Context(session=session, spec=workload.spec(loops=loops), emit=records.append, clock=lambda: 42)  # type: ignore[arg-type]
+    ctx = Context(session=session, spec=workload.spec(loops=loops), journal=Journal(lambda: 42, records.append))  # type: ignore[arg-type]
     await workload.prepare(ctx)
     await workload.run(ctx)
     return records, session
@@ -32,7 +33,7 @@ async def check_wisconsin(lines: Sequence[str | tuple[str, str]]) -> list[Record
     workload = workloads.get("wisconsin")
     records: list[Record] = []
     session = ScriptedSession(ScriptedProcess(lines))
-    ctx = Context(session=session, spec=workload.spec(), emit=records.append, clock=lambda: 42)  # type: ignore[arg-type]
+    ctx = Context(session=session, spec=workload.spec(), journal=Journal(lambda: 42, records.append))  # type: ignore[arg-type]
     await workload.check(ctx)
     return records
 

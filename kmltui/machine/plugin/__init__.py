@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import mmap
 import os
-import shlex
 import struct
-import subprocess
 from pathlib import Path
 
 from kmltui import paths
-from kmltui.images.errors import GuestError, MissingError
+from kmltui.images.compiler import COMMON_FLAGS, compile_c
+from kmltui.images.errors import GuestError
 from kmltui.images.store import hash_of
 
 SOURCE = Path(__file__).parent / "count.c"
-_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
+_FLAGS = ("-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
 
 _MAGIC = b"KMLCNT01"
 _MAX_VCPUS = 64
@@ -45,21 +44,14 @@ COMMAND_LINE = "norandmaps softlockup_panic=1"
 def build() -> Path:
     """The compiled plugin, made once for each version of its source and kept in the cache.
 
-    Raises :class:`GuestError` with the compiler's messages, :class:`MissingError` where there is no compiler.
+    Raises what :func:`compile_c` raises.
     """
-    key = hash_of(SOURCE.read_bytes(), _FLAGS)
+    key = hash_of(SOURCE.read_bytes(), (*COMMON_FLAGS, *_FLAGS))
     built = paths.cache_dir() / "plugin" / f"count-{key}.so"
     if built.exists():
         return built
-    built.parent.mkdir(parents=True, exist_ok=True)
     fresh = built.with_suffix(f".{os.getpid()}.tmp")
-    argv = ["gcc", *_FLAGS, "-o", str(fresh), str(SOURCE)]
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise MissingError("gcc is not on this machine: it compiles the plugin that counts instructions") from None
-    if done.returncode != 0:
-        raise GuestError(f"the plugin does not compile ({shlex.join(argv)}):\n{done.stderr.strip()}")
+    compile_c([SOURCE], fresh, _FLAGS)
     fresh.rename(built)
     return built
 
