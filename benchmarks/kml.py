@@ -26,8 +26,10 @@ from kmltui.images.progress import Progress
 from kmltui.images.spec import make_spec
 from kmltui.machine import plugin
 from kmltui.model import Arm, Record, SessionSpec
-from kmltui.runner.bench import Bench
-from kmltui.runner.run import Plan
+from kmltui.runner.bench import InTurn
+from kmltui.runner.plan import Bench, Plan
+from kmltui.runner.run import Run
+from kmltui.runner.work import SessionSource, Work
 from kmltui.sessions.exact import ExactGuestSession
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
@@ -101,7 +103,11 @@ NONE = "no-module"
 ARMS: dict[str, Arm] = {NONE: "stock", "stock": "stock", "stock-idt": "stock+idt", "kml": "kml"}
 
 
-async def work(image: Image, name: str, loops: int, options: dict[str, str]) -> Summary:
+def create(spec: SessionSpec, _period_ns: int) -> ExactGuestSession:
+    return (NoModule if spec.name == NONE else ExactGuestSession)(spec)
+
+
+async def repeat(image: Image, name: str, loops: int, options: dict[str, str]) -> Summary:
     """An exact bench of a workload in all of :data:`ARMS`."""
     specs = [
         SessionSpec(name=session, arm=arm, image=image.name, exact=True, accel="tcg") for session, arm in ARMS.items()
@@ -111,13 +117,11 @@ async def work(image: Image, name: str, loops: int, options: dict[str, str]) -> 
             workload=workloads.get(name).spec(loops=loops, options=options),
             sessions=specs,
             out=Path(directory) / "bench.kmlrec",
-            pairs=PAIRS,
+            how=Bench(PAIRS),
         )
         records: list[Record] = []
-        bench = Bench(
-            plan, [records.append], lambda spec, ns: (NoModule if spec.name == NONE else ExactGuestSession)(spec, ns)
-        )
-        outcome = await bench.execute()
+        work = Work(plan, workloads.get(name), SessionSource(create=create))
+        outcome = await Run(plan, InTurn(work, PAIRS), [records.append]).execute()
     if outcome.status != "done":
         raise SystemExit(f"{name}: {outcome.reason}")
     return summarise(records)
@@ -171,7 +175,7 @@ def main() -> None:
         image = ensure_image(make_spec(kernel=kernel), progress)
         report(f"Linux {image.manifest.kernel_release}", asyncio.run(measure(image, program)))
         for name, loops, settings in WORK:
-            report_work(name, asyncio.run(work(image, name, loops, settings)))
+            report_work(name, asyncio.run(repeat(image, name, loops, settings)))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ Arm = Literal["stock", "stock+libc", "stock+idt", "kml"]
 
 RunStatus = Literal["done", "failed", "stopped"]
 
+RunKind = Literal["run", "bench", "monitor"]
+"""A workload in all sessions at once; again and again, one session at a time; or none, only watching."""
+
 ClockKind = Literal["wall", "instructions"]
 """What a session's clock counts: the host's time, or the session's own instructions, of which 10⁹ are a second."""
 
@@ -111,6 +114,8 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"
     host: dict[str, str] = field(default_factory=dict)
     """The machine that ran the run: cpu, cores, memory_bytes, kernel, os, python, qemu."""
     title: str = ""
+    kind: RunKind | None = None
+    """Absent from recordings that are older than this field."""
 
 
 class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="environment"):

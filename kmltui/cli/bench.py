@@ -104,10 +104,10 @@ def bench(
     plan = runs.make_plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options)
     if reason := common.no_guest_reason():
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more", MISSING)
-    from kmltui.runner.launch import Order
+    from kmltui.runner.plan import Bench
 
-    order = Order(plan=dataclasses.replace(plan, pairs=count))
-    return starting.start(order, headless=headless, watch=None if detach else screen.watch_run)
+    plan = dataclasses.replace(plan, how=Bench(count))
+    return starting.start(plan, headless=headless, watch=None if detach else screen.watch_run)
 
 
 def _compare(first: str, second: str, format: Format, out: Path | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from kmltui.cli import common, screen, starting
 from kmltui.cli.common import RUN_FAILED, fail
 
 if TYPE_CHECKING:
-    from kmltui.runner.run import Plan
+    from kmltui.runner.plan import Plan
     from kmltui.sessions.mysql import Login
 
 Flag = Parameter(negative="")
@@ -64,21 +65,21 @@ def monitor(
     detach:
         Start it in the background, print its name and return; the recording is kept.
     """
-    from kmltui.runner.launch import Order
+    from kmltui.runner.plan import Monitor
 
     login = _login(mysql, mysql_password_file, mysql_defaults_file)
     plan = _plan(login, duration=duration, sample_rate=sample_rate, out=out, name=name, title=title)
     if login is not None:
-        login = _checked(login, ask=not headless)
+        plan = dataclasses.replace(plan, how=Monitor(_checked(login, ask=not headless)))
     watch = None if detach else screen.watch_passing_run if out is None else screen.watch_run
-    return starting.start(Order(plan=plan, monitor=True, login=login), headless=headless, watch=watch)
+    return starting.start(plan, headless=headless, watch=watch)
 
 
 def _plan(
     login: Login | None, *, duration: str, sample_rate: float, out: Path | None, name: str | None, title: str
 ) -> Plan:
     from kmltui.runner import monitor as runner
-    from kmltui.runner.run import run_name
+    from kmltui.runner import registry
 
     common.check_run_options(sample_rate, name, out)
     length = common.positive_seconds(duration, "--duration")
@@ -86,7 +87,7 @@ def _plan(
         fail(f"--duration {duration}: must be at most 7 days; the recording grows as long as it lasts")
     return runner.plan(
         login,
-        name=name or run_name(runner.WORKLOAD),
+        name=name or registry.new_name(runner.WORKLOAD),
         duration_s=length,
         sample_period_ns=round(1e9 / sample_rate),
         out=out,

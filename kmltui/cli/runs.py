@@ -14,7 +14,7 @@ from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
 
 if TYPE_CHECKING:
     from kmltui.model import SessionSpec, WorkloadSpec
-    from kmltui.runner.run import Plan
+    from kmltui.runner.plan import Plan
 
 Flag = Parameter(negative="")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -40,9 +40,9 @@ def demo(*, loops: int = DEMO_LOOPS) -> int:
     if on_terminal():
         return run(workload="demo", loops=loops)
     from kmltui.cli.view import report
-    from kmltui.runner.run import run_name
+    from kmltui.runner import registry
 
-    name = run_name("demo")
+    name = registry.new_name("demo")
     status = run(workload="demo", loops=loops, name=name, headless=True)
     report(name)
     return status
@@ -114,9 +114,7 @@ def run(
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
-    from kmltui.runner.launch import Order
-
-    return starting.start(Order(plan=plan), headless=headless, watch=None if detach else screen.watch_run)
+    return starting.start(plan, headless=headless, watch=None if detach else screen.watch_run)
 
 
 def workloads(name: str | None = None, *, as_json: Json = False) -> int:
@@ -173,14 +171,15 @@ def make_plan(
     options: dict[str, str],
 ) -> Plan:
     """The arguments as a plan; everything that can be wrong with them is found here, before anything is started."""
-    from kmltui.runner.run import Plan, run_name
+    from kmltui.runner import registry
+    from kmltui.runner.plan import Plan
 
     common.check_run_options(sample_rate, name, out)
     spec = _workload_spec(command, workload, loops, duration, options)
     return Plan(
         workload=spec,
         sessions=sessions,
-        name=name or run_name(spec.name),
+        name=name or registry.new_name(spec.name),
         out=out,
         sample_period_ns=round(1e9 / sample_rate),
         title=title,

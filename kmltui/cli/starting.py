@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal
 
 if TYPE_CHECKING:
-    from kmltui.runner.launch import Order
+    from kmltui.runner.plan import Plan
     from kmltui.runner.registry import RunEntry
 
 
-def start(order: Order, *, headless: bool, watch: Callable[[RunEntry], int] | None) -> int:
-    """Do what ``order`` says.
+def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None) -> int:
+    """Do what ``plan`` says.
 
     Headless, or without a terminal to show it on: here and now. Else in a process of its own, which is watched; with
     ``watch`` None its name is printed and it is left alone.
     """
     if headless or (watch is not None and not on_terminal()):
-        return _here(order)
+        return _here(plan)
     from kmltui.runner.launch import LaunchError, launch
 
     try:
         # The screen needs the main thread for itself, so the loop that starts the run ends first.
-        entry = asyncio.run(launch(order))
+        entry = asyncio.run(launch(plan))
     except LaunchError as error:
         fail(str(error), error.status or RUN_FAILED)
     if watch is not None:
@@ -36,14 +36,14 @@ def start(order: Order, *, headless: bool, watch: Callable[[RunEntry], int] | No
     return DONE
 
 
-def _here(order: Order) -> int:
+def _here(plan: Plan) -> int:
     from kmltui.recording import RecordingError
-    from kmltui.runner.launch import refusal, succeeded
+    from kmltui.runner.launch import make_run, refusal, succeeded
 
-    run = order.run(sys.stderr)
+    run = make_run(plan, sys.stderr)
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
         fail(refusal(run.path, error), RUN_FAILED)
     print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
-    return DONE if succeeded(outcome, order) else RUN_FAILED
+    return DONE if succeeded(outcome, plan) else RUN_FAILED

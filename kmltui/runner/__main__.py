@@ -6,19 +6,19 @@ import asyncio
 import sys
 
 from kmltui.recording import RecordingError
-from kmltui.runner.launch import decode, refusal, succeeded
+from kmltui.runner.launch import decode, make_run, refusal, succeeded
 
 
 def main() -> int:
     """Do the run; the exit status is 0 if it did what it was to do."""
-    order = decode(sys.stdin.buffer.read())
-    run = order.run(sys.stderr)
+    plan = decode(sys.stdin.buffer.read())
+    run = make_run(plan, sys.stderr)
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
         print(refusal(run.path, error), file=sys.stderr)
         return 1
-    return 0 if succeeded(outcome, order) else 1
+    return 0 if succeeded(outcome, plan) else 1
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bench: the sessions do the workload again and again, in turn, so that what disturbs them disturbs all alike.
 
 All sessions are booted once and stay up; only one of them works at a time. The first repetition of each is a warm-up.
@@ -12,10 +13,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kmltui import workloads
 from kmltui.model import Repeat
-from kmltui.runner.run import BOUNDARY_SETTLE_S, Run
-from kmltui.runner.server import Server
+from kmltui.runner.work import Work, Workplace
+from kmltui.sessions.journal import Journal
 from kmltui.workloads.calibration import measure_tick_bias
 
 
@@ -57,38 +57,43 @@ class Turns:
         self._over[turn.order].set()
 
 
-class Bench(Run):
-    """A run whose sessions take turns."""
+@dataclass(frozen=True)
+class InTurn:
+    """A workload in turn: a warm-up of each session, then ``pairs`` repetitions of each."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._turns = Turns(schedule([spec.name for spec in self.plan.sessions], self.plan.pairs))
+    work: Work
+    pairs: int
 
-    async def _drive(
-        self,
-        workload: workloads.Workload,
-        context: workloads.Context,
-        barrier: asyncio.Barrier,
-        server: Server | None = None,
-    ) -> None:
-        spec = context.session.spec
-        self._state(spec, "ready", "waiting for its turn")
-        await barrier.wait()
-        for turn in self._turns.of(spec.name):
-            async with self._turns.take(turn):
-                if turn.pair == 0 and spec.kind == "guest" and not spec.exact:
-                    self._state(spec, "loading", "measuring how wrong its split of CPU time is")
-                    await measure_tick_bias(context)
-                what = f"pair {turn.pair} of {self.plan.pairs}" if turn.pair else "warm-up"
-                self._state(spec, "running", what)
-                await workload.prepare(context)
-                await asyncio.sleep(BOUNDARY_SETTLE_S)
-                self._repeat(turn, "begin")
-                await self._measure(workload, context, server)
-                self._repeat(turn, "end")
-                self._state(spec, "ready", f"{what} is done")
-        await workload.check(context)
+    async def perform(self, journal: Journal) -> None:
+        specs = self.work.plan.sessions
+        turns = Turns(schedule([spec.name for spec in specs], self.pairs))
+        barrier = asyncio.Barrier(len(specs))
 
-    def _repeat(self, turn: Turn, event: Literal["begin", "end"]) -> None:
-        t_ns = self.journal.now()
-        self.journal.emit(Repeat(t_ns=t_ns, session=turn.session, pair=turn.pair, event=event, order=turn.order))
+        async def drive(place: Workplace) -> None:
+            place.state("ready", "waiting for its turn")
+            await barrier.wait()
+            for turn in turns.of(place.spec.name):
+                async with turns.take(turn):
+                    await self._repetition(place, turn)
+            await place.check()
+
+        await self.work.everywhere(journal, drive)
+
+    async def _repetition(self, place: Workplace, turn: Turn) -> None:
+        spec, context = place.spec, place.context
+        if turn.pair == 0 and spec.kind == "guest" and not spec.exact:
+            place.state("loading", "measuring how wrong its split of CPU time is")
+            await measure_tick_bias(context)
+        what = f"pair {turn.pair} of {self.pairs}" if turn.pair else "warm-up"
+        place.state("running", what)
+        await place.prepare()
+        await place.settle()
+        self._boundary(context.journal, turn, "begin")
+        await place.measure()
+        self._boundary(context.journal, turn, "end")
+        place.state("ready", f"{what} is done")
+
+    @staticmethod
+    def _boundary(journal: Journal, turn: Turn, event: Literal["begin", "end"]) -> None:
+        t_ns = journal.now()
+        journal.emit(Repeat(t_ns=t_ns, session=turn.session, pair=turn.pair, event=event, order=turn.order))

@@ -18,28 +18,17 @@ import msgspec
 
 from kmltui.recording import RecordingError
 from kmltui.runner import control, registry
-from kmltui.runner.bench import Bench
-from kmltui.runner.monitor import Monitor
+from kmltui.runner.activity import activity_for
 from kmltui.runner.narrator import Narrator
-from kmltui.runner.run import Listener, Outcome, Plan, Run
-from kmltui.sessions.mysql import Login
+from kmltui.runner.plan import Monitor, Plan
+from kmltui.runner.run import Outcome, Run
 
 START_LIMIT_S = 20.0
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A run to be done. ``monitor``: watch this machine, and the server behind ``login`` if there is one."""
-
-    plan: Plan
-    monitor: bool = False
-    login: Login | None = None
-
-    def run(self, out: TextIO) -> Run:
-        """The run itself, not yet begun, telling about itself on ``out``."""
-        listeners: list[Listener] = [Narrator(out).hear]
-        if self.monitor:
-            return Monitor(self.plan, listeners, login=self.login)
-        return Bench(self.plan, listeners) if self.plan.pairs else Run(self.plan, listeners)
+def make_run(plan: Plan, out: TextIO) -> Run:
+    """The run itself, not yet begun, telling about itself on ``out``."""
+    return Run(plan, activity_for(plan), [Narrator(out).hear])
 
 
 class LaunchError(Exception):
@@ -50,29 +39,29 @@ class LaunchError(Exception):
         self.status = status
 
 
-def encode(order: Order) -> bytes:
-    """The order as JSON; paths become absolute, since the runner may live elsewhere."""
+def encode(plan: Plan) -> bytes:
+    """The plan as JSON; paths become absolute, since the runner may live elsewhere."""
 
     def hook(value: Any) -> str:
         if isinstance(value, Path):
             return str(value.absolute())
-        raise NotImplementedError(f"{type(value)} in an order")
+        raise NotImplementedError(f"{type(value)} in a plan")
 
-    return msgspec.json.encode(order, enc_hook=hook)
-
-
-def decode(data: bytes) -> Order:
-    """The order that :func:`encode` wrote. Raises msgspec.MsgspecError."""
-    return msgspec.json.decode(data, type=Order, dec_hook=lambda kind, value: kind(value))
+    return msgspec.json.encode(plan, enc_hook=hook)
 
 
-async def launch(order: Order) -> registry.RunEntry:
+def decode(data: bytes) -> Plan:
+    """The plan that :func:`encode` wrote. Raises msgspec.MsgspecError."""
+    return msgspec.json.decode(data, type=Plan, dec_hook=lambda kind, value: kind(value))
+
+
+async def launch(plan: Plan) -> registry.RunEntry:
     """Start the run detached; return once its recording has begun.
 
     Raises:
         LaunchError: it did not come that far.
     """
-    name = order.plan.name
+    name = plan.name
     path = registry.log_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as log:
@@ -86,7 +75,7 @@ async def launch(order: Order) -> registry.RunEntry:
     # Detached: the process is not awaited, so asyncio's subprocesses would only be in the way.
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-        stdin.write(encode(order))
+        stdin.write(encode(plan))
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         status = process.poll()
@@ -114,6 +103,6 @@ def refusal(path: Path, error: OSError | RecordingError) -> str:
     return str(error) if isinstance(error, RecordingError) else f"{error.filename or path}: {error.strerror or error}"
 
 
-def succeeded(outcome: Outcome, order: Order) -> bool:
+def succeeded(outcome: Outcome, plan: Plan) -> bool:
     """Whether a run did what it was to do: a workload is done, while watching ends well by being stopped, too."""
-    return outcome.status == "done" or (order.monitor and outcome.status == "stopped")
+    return outcome.status == "done" or (isinstance(plan.how, Monitor) and outcome.status == "stopped")

@@ -1,19 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A run without a workload: this host, and a server that is there already, watched and recorded."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kmltui.model import SessionSpec, WorkloadSpec
 from kmltui.runner.follow import Follower
-from kmltui.runner.run import Plan, Run
+from kmltui.runner.lifecycle import live
+from kmltui.runner.plan import Monitor, Plan
 from kmltui.sessions import host
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.local import LocalSession
 from kmltui.sessions.mysql import Login
-from kmltui.sessions.protocol import Session
 
 WORKLOAD = "monitor"
 MAX_DURATION_S = 7 * 86_400.0
@@ -38,6 +40,7 @@ def plan(
             name=WORKLOAD, duration_s=duration_s, options={"mysql": login.where} if login is not None else {}
         ),
         sessions=[local],
+        how=Monitor(login),
         name=name,
         out=out,
         sample_period_ns=sample_period_ns,
@@ -45,32 +48,28 @@ def plan(
     )
 
 
-@dataclass
-class Monitor(Run):
-    """Ends when its time is over or when it is stopped; both are an end in order."""
+@dataclass(frozen=True)
+class Watching:
+    """Watches this machine until the plan's time is over or it is cancelled; both are an end in order."""
 
-    login: Login | None = field(default=None, repr=False)
+    plan: Plan
+    login: Login | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.make_session = self._session
+    async def perform(self, journal: Journal) -> None:
+        (spec,) = self.plan.sessions
+        session = LocalSession(spec, self.plan.sample_period_ns, programs=False, whole_host=self.login is None)
 
-    def _session(self, spec: SessionSpec, sample_period_ns: int) -> Session:
-        return LocalSession(spec, sample_period_ns, programs=False, whole_host=self.login is None)
+        async def watch(session: LocalSession) -> None:
+            journal.state(spec.name, "running")
+            await session.sample("start")
+            try:
+                async with asyncio.timeout(self.plan.workload.duration_s):
+                    if self.login is None:
+                        await asyncio.Event().wait()
+                    else:
+                        await Follower(session, self.login, journal).follow()
+            except TimeoutError:
+                pass  # as long as it was to last
+            await session.sample("end")
 
-    async def _prepare(self) -> None:
-        """Nothing is started, so no image is needed."""
-
-    async def _work(self, session: Session, barrier: asyncio.Barrier) -> None:
-        assert isinstance(session, LocalSession)
-        self._state(session.spec, "running")
-        await session.sample("start")
-        try:
-            async with asyncio.timeout(self.plan.workload.duration_s):
-                if self.login is None:
-                    await asyncio.Event().wait()
-                else:
-                    await Follower(session, self.login, self.journal).follow()
-        except TimeoutError:
-            pass  # as long as it was to last
-        await session.sample("end")
+        await live(session, journal, watch)

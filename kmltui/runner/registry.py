@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -146,3 +147,13 @@ def choose(name: str, known: Iterable[str]) -> str:
     if matches:
         raise LookupError(f"{name}: fits several runs: {', '.join(matches[:5])}")
     raise LookupError(f"{name}: no such run; 'kmltui ls' lists them")
+
+
+def new_name(workload: str) -> str:
+    """A name for a run that begins now: sorts by time, reads well, unique on this machine."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{workload}"
+    taken = {entry.name for entry in entries()}
+    name, number = stem, 2
+    while name in taken or (paths.runs_dir() / f"{name}.kmlrec").exists():
+        name, number = f"{stem}-{number}", number + 1
+    return name

@@ -17,7 +17,9 @@ from kmltui.counters.syscalls import NUMBERS
 from kmltui.model import End, Environment, Log, Proof, Sample, SessionSpec, State, Status, WorkloadSpec
 from kmltui.recording import Reader
 from kmltui.runner import monitor
-from kmltui.runner.run import Plan, Run
+from kmltui.runner.activity import activity_for
+from kmltui.runner.plan import Plan
+from kmltui.runner.run import Run
 from kmltui.runner.server import Server
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.local import LocalSession
@@ -176,7 +178,7 @@ async def test_the_same_workload_gives_the_same_results_in_two_local_sessions(im
         name="two",
         out=tmp_path / "two.kmlrec",
     )
-    outcome = await Run(plan).execute()
+    outcome = await Run(plan, activity_for(plan)).execute()
     assert (outcome.status, outcome.reason) == ("done", "")
     with Reader.open(outcome.recording) as reader:
         records = list(reader.records())
@@ -251,7 +253,7 @@ async def existing(here, tmp_path, monkeypatch):
 def watching(login, path):
     plan = monitor.plan(login, name=path.stem, duration_s=300, sample_period_ns=200_000_000, out=path)
     records = []
-    run = monitor.Monitor(plan, [records.append], login=login)
+    run = Run(plan, activity_for(plan), [records.append])
     return run, records, asyncio.create_task(run.execute())
 
 

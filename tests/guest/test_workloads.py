@@ -19,8 +19,9 @@ from kmltui.figures.summary import Summary, summarise
 from kmltui.images.image import Image
 from kmltui.machine import plugin
 from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, Sample, SessionSpec
-from kmltui.runner.bench import Bench
-from kmltui.runner.run import Plan, Run
+from kmltui.runner.activity import activity_for
+from kmltui.runner.plan import Bench, Once, Plan
+from kmltui.runner.run import Run
 from kmltui.sessions.exact import ExactGuestSession
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command
@@ -69,10 +70,10 @@ def do(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             workload=workloads.get(name).spec(**spec),
             sessions=[SessionSpec(name=arm, arm=arm, image=image.name, exact=exact, accel=accel) for arm in arms],
             out=tmp_path / f"{name}.kmlrec",
-            pairs=pairs,
+            how=Bench(pairs) if pairs else Once(),
         )
         records: list[Record] = []
-        outcome = await (Bench if pairs else Run)(plan, [records.append]).execute()
+        outcome = await Run(plan, activity_for(plan), [records.append]).execute()
         assert outcome.status == "done", outcome.reason
         return Done(records)
 

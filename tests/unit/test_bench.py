@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ from kmltui.model import (
 )
 from kmltui.recording import Reader
 from kmltui.report import render
-from kmltui.runner.bench import Bench, schedule
-from kmltui.runner.run import Plan, Run
+from kmltui.runner.bench import InTurn, schedule
+from kmltui.runner.plan import Bench, Plan
+from kmltui.runner.run import Run
+from kmltui.runner.work import SessionSource, Work
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
 
@@ -92,33 +95,30 @@ class Counted(workloads.Workload):
 
 @pytest.fixture
 def workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
-    workload = Counted()
-
-    async def nothing(run: Run) -> None: ...
-
     monkeypatch.setenv("KMLTUI_HOME", str(tmp_path))
-    monkeypatch.setattr(workloads, "get", lambda name: workload)
-    monkeypatch.setattr(Run, "_prepare", nothing)
-    monkeypatch.setattr("kmltui.runner.bench.BOUNDARY_SETTLE_S", 0.0)
-    return workload
+    return Counted()
 
 
-def bench(tmp_path: Path, pairs: int) -> Bench:
+async def no_image_needed(sessions: Sequence[SessionSpec], journal: Journal) -> None: ...
+
+
+def bench(tmp_path: Path, workload: Counted, pairs: int) -> Run:
     plan = Plan(
         workload=WorkloadSpec(name="counted"),
         sessions=[SessionSpec(name="stock", kind="local"), SessionSpec(name="kml", kind="local", arm="kml")],
         name="b1",
         out=tmp_path / "b1.kmlrec",
-        pairs=pairs,
+        how=Bench(pairs),
     )
-    return Bench(plan, [], FakeSession)  # type: ignore[arg-type]
+    source = SessionSource(no_image_needed, FakeSession)  # type: ignore[arg-type]
+    return Run(plan, InTurn(Work(plan, workload, source, settle_s=0.0), pairs))
 
 
 class TestBench:
     async def test_sessions_take_turns_and_each_repetition_is_bracketed(
         self, tmp_path: Path, workload: Counted
     ) -> None:
-        run = bench(tmp_path, 2)
+        run = bench(tmp_path, workload, 2)
         assert (await run.execute()).status == "done"
         runs = [line for line in workload.story if line.startswith("run")]
         assert runs == ["run stock", "run kml", "run stock", "run kml", "run kml", "run stock"]
@@ -134,12 +134,12 @@ class TestBench:
             assert own == ["begin", "start", "end", "end"] * 3
 
     async def test_what_is_prepared_is_prepared_for_every_repetition(self, tmp_path: Path, workload: Counted) -> None:
-        await bench(tmp_path, 1).execute()
+        await bench(tmp_path, workload, 1).execute()
         assert workload.story.count("prepare kml") == 2
 
     async def test_a_failure_in_one_session_ends_the_bench(self, tmp_path: Path, workload: Counted) -> None:
         workload.fail_at = 5
-        outcome = await asyncio.wait_for(bench(tmp_path, 10).execute(), 20)
+        outcome = await asyncio.wait_for(bench(tmp_path, workload, 10).execute(), 20)
         assert outcome.status == "failed" and "it went wrong" in outcome.reason
 
 

@@ -14,7 +14,7 @@ from kmltui.cli import common
 from kmltui.model import End, Header, SessionSpec, State, WorkloadSpec
 from kmltui.recording import Writer
 from kmltui.runner import launch
-from kmltui.runner.run import Plan
+from kmltui.runner.plan import Bench, Monitor, Once, Plan
 from kmltui.sessions.mysql import Address, Login
 
 
@@ -163,14 +163,14 @@ def test_times_are_read_as_people_write_them(text, expected):
     assert common.seconds(text) == expected
 
 
-def test_a_detached_run_gets_the_same_order(tmp_path):
+def test_a_detached_run_gets_the_same_plan(tmp_path):
     """What the runner's own process is told goes through JSON: nothing may be lost, passwords included."""
     specs = [SessionSpec(name="stock"), SessionSpec(name="kml", arm="kml", vcpus=4, image="bookworm/6.12")]
     spec = WorkloadSpec(name="wisconsin", loops=7, options={"net_buffer_length": "1024"}, phases=["create"])
-    plan = Plan(workload=spec, sessions=specs, name="n1", out=tmp_path / "x.kmlrec", title="-- a \n title")
-    login = Login(Address(user="me"), b"s3\xffcret")
-    order = launch.Order(plan=plan, monitor=True, login=login)
-    assert launch.decode(launch.encode(order)) == order
+    for how in (Once(), Bench(12), Monitor(), Monitor(Login(Address(user="me"), b"s3\xffcret"))):
+        out = tmp_path / "x.kmlrec"
+        plan = Plan(workload=spec, sessions=specs, how=how, name="n1", out=out, title="-- a \n title")
+        assert launch.decode(launch.encode(plan)) == plan
 
 
 def run_python(code):

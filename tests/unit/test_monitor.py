@@ -8,7 +8,9 @@ import pytest
 from kmltui.model import Environment, Log, Sample, State, Status
 from kmltui.recording import Reader
 from kmltui.runner import follow, monitor
-from kmltui.runner.launch import Order, decode, encode
+from kmltui.runner.activity import activity_for
+from kmltui.runner.launch import decode, encode
+from kmltui.runner.run import Run
 from kmltui.sessions.mysql import Address, Login
 
 
@@ -76,7 +78,7 @@ def world(tmp_path, monkeypatch):
             login, name="m1", duration_s=duration_s, sample_period_ns=50_000_000, out=tmp_path / "m1.kmlrec"
         )
         records = []
-        return monitor.Monitor(plan, [records.append], login=login), records
+        return Run(plan, activity_for(plan), [records.append]), records
 
     return make
 
@@ -100,7 +102,7 @@ async def test_without_a_server_the_host_alone_is_watched_until_the_time_is_over
     assert of(records, Sample)[0].cpus
     assert not of(records, Status)
     with Reader.open(run.path) as reader:
-        assert reader.header.workload.name == "monitor"
+        assert reader.header.kind == "monitor"
         assert [spec.kind for spec in reader.header.sessions] == ["local"]
 
 
@@ -173,7 +175,7 @@ async def test_a_refused_login_does_not_end_what_is_watched_already(world):
     await task
 
 
-def test_an_order_with_a_login_survives_the_way_to_the_runner(tmp_path):
+def test_a_plan_with_a_login_survives_the_way_to_the_runner(tmp_path):
     login = Login(Address("app", "h", 3307), bytes(range(256)))
     plan = monitor.plan(login, name="m", duration_s=5, sample_period_ns=10, out=tmp_path / "o.kmlrec", title="t")
-    assert decode(encode(Order(plan=plan, monitor=True, login=login))) == Order(plan=plan, monitor=True, login=login)
+    assert decode(encode(plan)) == plan

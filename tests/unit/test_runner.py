@@ -11,7 +11,10 @@ from kmltui import workloads
 from kmltui.model import End, Log, Mark, Sample, SessionSpec, State, WorkloadSpec
 from kmltui.recording import Reader
 from kmltui.runner import control, registry
-from kmltui.runner.run import Plan, Run
+from kmltui.runner.plan import Plan
+from kmltui.runner.run import Run
+from kmltui.runner.side_by_side import SideBySide
+from kmltui.runner.work import SessionSource, Work
 from kmltui.sessions.protocol import SessionError
 
 
@@ -62,26 +65,29 @@ class Probe(workloads.Workload):
             raise self.error
 
 
-async def no_image_needed(run):
+async def no_image_needed(sessions, journal):
     pass
 
 
 class World:
     """A run of :class:`Probe` on two fake sessions."""
 
-    def __init__(self, tmp_path, monkeypatch):
+    def __init__(self, tmp_path):
         self.workload = Probe()
         self.sessions = {}
         self.records = []
-        monkeypatch.setattr(workloads, "get", lambda name: self.workload)
-        monkeypatch.setattr(Run, "_prepare", no_image_needed)
         plan = Plan(
             workload=WorkloadSpec(name="probe"),
             sessions=[SessionSpec(name="stock", kind="local"), SessionSpec(name="kml", kind="local", arm="kml")],
             name="r1",
             out=tmp_path / "r1.kmlrec",
         )
-        self.run = Run(plan, [self.records.append], self.make)
+
+        def create(spec, period_ns):
+            return self.make(spec, period_ns)
+
+        work = Work(plan, self.workload, SessionSource(no_image_needed, create))
+        self.run = Run(plan, SideBySide(work), [self.records.append])
 
     def make(self, spec, period_ns):
         self.sessions[spec.name] = FakeSession(spec, period_ns)
@@ -103,7 +109,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setenv("KMLTUI_HOME", str(tmp_path))
 
     async def make():
-        return World(tmp_path, monkeypatch)
+        return World(tmp_path)
 
     return make
 
@@ -135,7 +141,7 @@ async def test_no_session_begins_before_every_session_is_ready(world):
             session.start = late
         return session
 
-    w.run.make_session = delayed
+    w.make = delayed
     task = asyncio.create_task(w.run.execute())
     await asyncio.sleep(0.6)
     assert w.workload.begun == 0

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a run does while it is recorded: one small object for each kind of run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kmltui import workloads
+from kmltui.runner.bench import InTurn
+from kmltui.runner.monitor import Watching
+from kmltui.runner.plan import Bench, Monitor, Once, Plan
+from kmltui.runner.side_by_side import SideBySide
+from kmltui.runner.work import Work
+from kmltui.sessions.journal import Journal
+
+
+class Activity(Protocol):
+    """The part of a run between its first record and its last."""
+
+    async def perform(self, journal: Journal) -> None:
+        """Bring the sessions up, work in them, stop them; on return or when cancelled nothing of them is left.
+
+        Raises:
+            SessionError, WorkloadError: a session or the work in it failed; the message says which and why.
+        """
+        ...
+
+
+def activity_for(plan: Plan) -> Activity:
+    """The activity that ``plan`` asks for. Raises :class:`UsageError` if there is no such workload."""
+    match plan.how:
+        case Monitor(login=login):
+            return Watching(plan, login)
+        case Bench(pairs=pairs):
+            return InTurn(Work(plan, workloads.get(plan.workload.name)), pairs)
+        case Once():
+            return SideBySide(Work(plan, workloads.get(plan.workload.name)))
