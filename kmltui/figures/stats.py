@@ -1,29 +1,39 @@
-"""What may be concluded from repeated runs: paired intervals, outliers, how many pairs it takes, the error of ticks.
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What repeated runs allow us to conclude: paired intervals, outliers, the number of pairs it takes, the error of ticks.
 
-All functions are pure and deterministic: the bootstrap draws from a generator with a fixed seed, so the same runs give
-the same interval wherever it is computed.
+Everything here is a pure function of its arguments. The interval is Student's t on the logarithm of each pair's ratio:
+what a pair of runs shares (a slow spell of the machine) cancels in the ratio, and run times scatter by factors rather
+than by sums. ``benchmarks/coverage.py`` measures how often it holds the truth.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, median, stdev
+from functools import lru_cache
+from statistics import NormalDist, fmean
 
 CONFIDENCE = 0.95
-RESAMPLES = 10_000
 MIN_PAIRS = 3
-"""With fewer pairs there is no interval: a bootstrap of two values knows only those two."""
+"""With fewer pairs there is no interval: two values say next to nothing about their own spread."""
+
+MIN_PAIRS_FOR_OUTLIERS = 5
+"""With fewer, one value that is far from the others cannot be told from ordinary scatter."""
 
 TICK_BIAS = "system share of a loop of reads"
 """Name of the measure that tells how far off the kernel's ticks are: ``exact`` and ``by ticks``, in per cent."""
 
-_SEED = 20_050_501
+ALPHA = 0.05
+"""A difference is shown where its p-value is smaller: exactly where the 95 % interval does not hold zero."""
+
 _NORMAL = NormalDist()
-_OUTLIER_SCORE = 3.5
+_OUTLIER_ALPHA = 0.001
+"""How often Grubbs' test may name an outlier among normally distributed values. So low because run times are not: with
+delays that only ever lengthen a run it is then 4 % of benches of twenty pairs."""
 _POWER = 0.8
+_MOST_PAIRS = 1_000_000
+_TINY = 1e-300
 
 Pair = tuple[float, float]
 
@@ -50,106 +60,177 @@ class Comparison:
     """Mean of B − A, in the figure's unit."""
     difference_interval: Interval | None
     saved: float | None
-    """``None`` where A's mean is 0."""
+    """1 less the geometric mean of the pairs' ratios B/A, where all values are positive; otherwise 1 less the ratio of
+    the means. ``None`` where A's mean is 0."""
     saved_interval: Interval | None
-    shown: bool
-    """Whether a difference is shown: there is an interval, and zero lies outside it."""
-    pairs_needed: int | None
-    """Pairs that would show a difference of this size with a probability of 80 %; ``None`` where it is zero."""
-    outliers: tuple[int, ...]
-    """Indices of pairs whose difference is far from the others'. They are part of every figure above."""
+    """``None`` with fewer than :data:`MIN_PAIRS` pairs, and where a value is not positive."""
+    p: float | None
+    """Two-sided p-value of "no difference", by the same t-test as the interval; ``None`` with too few pairs."""
+    values: tuple[float, ...] = ()
+    """What the t-test was made of: the pairs' log ratios, or their differences where a value is not positive. Empty
+    where the runs do not come in pairs."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether this difference, looked at alone, is shown: there is an interval, and zero lies outside it."""
+        return self.p is not None and self.p < ALPHA
+
+    @property
+    def pairs_needed(self) -> int | None:
+        """Pairs that would show a difference of this size with a probability of 80 %; see :func:`pairs_needed`."""
+        return pairs_needed(self.values)
+
+    @property
+    def outliers(self) -> tuple[int, ...]:
+        """Indices of pairs that are far from the others. They are part of every figure above."""
+        return outliers(self.values)
 
 
-def compare(a: Sequence[float], b: Sequence[float], resamples: int = RESAMPLES) -> Comparison:
+def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     """Compare paired runs: ``a[i]`` and ``b[i]`` are the same figure of the two arms in pair ``i``.
 
     Raises ``ValueError`` if there are no pairs or the lengths differ.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"runs come in pairs: {len(a)} of one arm and {len(b)} of the other")
-    pairs = list(zip(a, b, strict=True))
-    differences = [right - left for left, right in pairs]
     mean_a, mean_b = fmean(a), fmean(b)
-    has_ratio = mean_a != 0 and all(left > 0 for left in a)
-    draws = _resampled(pairs, resamples)
-    difference_interval = _interval(pairs, draws, _difference)
-    saved_interval = _interval(pairs, draws, _saved) if has_ratio else None
-    deciding = saved_interval or difference_interval
+    differences = [right - left for left, right in zip(a, b, strict=True)]
+    positive = min(*a, *b) > 0
+    values = [math.log(right / left) for left, right in zip(a, b, strict=True)] if positive else differences
+    interval = mean_interval(values)
     return Comparison(
-        pairs=len(pairs),
+        pairs=len(a),
         mean_a=mean_a,
         mean_b=mean_b,
         difference=mean_b - mean_a,
-        difference_interval=difference_interval,
-        saved=1 - mean_b / mean_a if mean_a != 0 else None,
-        saved_interval=saved_interval,
-        shown=deciding is not None and 0.0 not in deciding,
-        pairs_needed=pairs_needed(differences),
-        outliers=outliers(differences),
+        difference_interval=mean_interval(differences),
+        saved=-math.expm1(fmean(values)) if positive else 1 - mean_b / mean_a if mean_a else None,
+        saved_interval=_saved_interval(interval) if positive else None,
+        p=_p_value(values),
+        values=tuple(values),
     )
 
 
-def compare_independent(a: Sequence[float], b: Sequence[float], resamples: int = RESAMPLES) -> Comparison:
-    """Compare runs that do not come in pairs, e.g. those of two recordings: each side is resampled by itself.
+def compare_independent(a: Sequence[float], b: Sequence[float]) -> Comparison:
+    """Compare runs that do not come in pairs, e.g. those of two recordings: Welch's t-test on their logarithms.
 
-    ``outliers`` and ``pairs_needed`` have no meaning here and are empty. Raises ``ValueError`` if a side is empty.
+    Raises ``ValueError`` if a side is empty.
     """
     if not a or not b:
         raise ValueError("both sides need at least one run")
     mean_a, mean_b = fmean(a), fmean(b)
-    has_ratio = all(value > 0 for value in a)
-    interval = saved_interval = None
-    if min(len(a), len(b)) >= MIN_PAIRS:
-        rng = random.Random(_SEED)
-        means = [(fmean(rng.choices(a, k=len(a))), fmean(rng.choices(b, k=len(b)))) for _ in range(resamples)]
-        tail = _tail(min(len(a), len(b)))
-        interval = _quantiles(sorted(right - left for left, right in means), tail, 1 - tail)
-        if has_ratio:
-            saved_interval = _quantiles(sorted(1 - right / left for left, right in means), tail, 1 - tail)
-    deciding = saved_interval or interval
+    positive = min(*a, *b) > 0
+    difference = _welch(a, b)
+    ratio = _welch([math.log(value) for value in a], [math.log(value) for value in b]) if positive else None
+    deciding = ratio or difference
+    saved = 1 - mean_b / mean_a if mean_a else None
+    if positive:
+        saved = -math.expm1(fmean(map(math.log, b)) - fmean(map(math.log, a)))
     return Comparison(
         pairs=min(len(a), len(b)),
         mean_a=mean_a,
         mean_b=mean_b,
         difference=mean_b - mean_a,
-        difference_interval=interval,
-        saved=1 - mean_b / mean_a if mean_a != 0 else None,
-        saved_interval=saved_interval,
-        shown=deciding is not None and 0.0 not in deciding,
-        pairs_needed=None,
-        outliers=(),
+        difference_interval=difference[0] if difference else None,
+        saved=saved,
+        saved_interval=_saved_interval(ratio[0]) if ratio else None,
+        p=deciding[1] if deciding else None,
     )
 
 
-def pairs_needed(differences: Sequence[float]) -> int | None:
-    """How many pairs would show a mean difference of this size with a probability of 80 %.
-
-    The usual estimate for paired means, ``((z_0.975 + z_0.8) · s / d)²``; at least :data:`MIN_PAIRS`. ``None`` with
-    fewer than two pairs and where the mean difference is zero, which no number of pairs would show.
-    """
-    if len(differences) < 2:
+def mean_interval(values: Sequence[float]) -> Interval | None:
+    """The 95 % interval of the values' mean, by Student's t. ``None`` with fewer than :data:`MIN_PAIRS` values."""
+    if len(values) < MIN_PAIRS:
         return None
-    mean = fmean(differences)
+    mean = fmean(values)
+    half = t_quantile(0.5 + CONFIDENCE / 2, len(values) - 1) * _scatter(values) / math.sqrt(len(values))
+    return Interval(mean - half, mean + half)
+
+
+def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, Interval | None]:
+    """The geometric mean of the pairs' ratios A/B, and its 95 % interval; all values must be positive."""
+    logs = [math.log(left / right) for left, right in zip(a, b, strict=True)]
+    interval = mean_interval(logs)
+    bounds = Interval(math.exp(interval.low), math.exp(interval.high)) if interval else None
+    return math.exp(fmean(logs)), bounds
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p-values corrected for their number (Holm 1979): compare each with 0.05, and all together err in 5 %."""
+    corrected: dict[str, float] = {}
+    floor = 0.0
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        floor = max(floor, min(1.0, (len(p_values) - rank) * p))
+        corrected[name] = floor
+    return corrected
+
+
+def pairs_needed(values: Sequence[float]) -> int | None:
+    """How many pairs would show the mean of ``values`` to differ from zero with a probability of 80 %.
+
+    ``values`` are the pairs' differences or log ratios. The least number, at least :data:`MIN_PAIRS`, for which the
+    t-test has that power if mean and scatter are those of ``values``. ``None`` with fewer than two values, where the
+    mean is zero, and where it would take more than a million.
+    """
+    if len(values) < 2:
+        return None
+    mean, scatter = fmean(values), _scatter(values)
     if mean == 0:
         return None
+    if scatter == 0:
+        return MIN_PAIRS
+    effect = abs(mean) / scatter
+    # The normal approximation is a pair or three too low; from there on, up to the first that is enough.
     z = _NORMAL.inv_cdf(0.5 + CONFIDENCE / 2) + _NORMAL.inv_cdf(_POWER)
-    needed = (z * stdev(differences) / mean) ** 2
-    return max(MIN_PAIRS, math.ceil(needed)) if math.isfinite(needed) else None
+    guess = (z / effect) ** 2
+    if not guess < _MOST_PAIRS:
+        return None
+    count = max(MIN_PAIRS, math.floor(guess))
+    while t_test_power(effect, count) < _POWER:
+        count += 1
+    return count
+
+
+def t_test_power(effect: float, count: int) -> float:
+    """How often the two-sided t-test of ``count`` values at 5 % finds a mean of ``effect`` standard deviations.
+
+    The mean over the distribution of the estimated standard deviation s (ν s² is chi-squared): given s, the test
+    succeeds where the mean's z-score is beyond ±t·s.
+    """
+    nu = count - 1
+    critical = t_quantile(0.5 + CONFIDENCE / 2, nu)
+    shift = effect * math.sqrt(count)
+
+    def density(s: float) -> float:
+        return math.exp((nu - 1) * math.log(s) - nu * s * s / 2 + log_scale)
+
+    log_scale = math.log(2) + nu / 2 * math.log(nu / 2) - math.lgamma(nu / 2)
+    width = min(1.0, 6 / math.sqrt(2 * nu))
+    low, high = max(1e-9, 1 - width), 1 + max(width, 4 / math.sqrt(nu))
+    steps = 200
+    total = 0.0
+    for index in range(steps):  # midpoints
+        s = low + (index + 0.5) * (high - low) / steps
+        found = _NORMAL.cdf(shift - critical * s) + _NORMAL.cdf(-shift - critical * s)
+        total += density(s) * found
+    return min(1.0, total * (high - low) / steps)
 
 
 def outliers(values: Sequence[float]) -> tuple[int, ...]:
-    """Indices of values far from the median: modified z-score (Iglewicz and Hoaglin) above 3.5.
+    """The index of the value that is too far from the others to be one of them, if there is one: Grubbs' test.
 
-    Where more than half of the values are equal, the mean absolute deviation stands in for the median one.
+    None with fewer than :data:`MIN_PAIRS_FOR_OUTLIERS` values.
     """
-    if len(values) < MIN_PAIRS:
+    count = len(values)
+    if count < MIN_PAIRS_FOR_OUTLIERS:
         return ()
-    middle = median(values)
-    deviations = [abs(value - middle) for value in values]
-    scale = 1.4826 * median(deviations) or 1.2533 * fmean(deviations)
-    if scale == 0:
+    mean, scatter = fmean(values), _scatter(values)
+    if scatter <= 1e-12 * max(map(abs, values)):  # equal but for rounding
         return ()
-    return tuple(index for index, deviation in enumerate(deviations) if deviation / scale > _OUTLIER_SCORE)
+    farthest = max(range(count), key=lambda index: abs(values[index] - mean))
+    t_squared = t_quantile(1 - _OUTLIER_ALPHA / (2 * count), count - 2) ** 2
+    critical = (count - 1) / math.sqrt(count) * math.sqrt(t_squared / (count - 2 + t_squared))
+    return (farthest,) if abs(values[farthest] - mean) / scatter > critical else ()
 
 
 def spread(values: Sequence[float]) -> float:
@@ -178,78 +259,82 @@ def tick_difference_shown(a: Pair, b: Pair, tick_hz: int = 250) -> bool:
     return abs(a[1] - b[1]) > error
 
 
-# The bootstrap ----------------------------------------------------------------------------------------------------
+# Student's t -------------------------------------------------------------------------------------------------------
 
 
-def _difference(mean_a: float, mean_b: float) -> float:
-    return mean_b - mean_a
+def _saved_interval(log_ratio: Interval | None) -> Interval | None:
+    """What is saved, from the interval of the log ratio: the lesser ratio saves more."""
+    return Interval(-math.expm1(log_ratio.high), -math.expm1(log_ratio.low)) if log_ratio else None
 
 
-def _saved(mean_a: float, mean_b: float) -> float:
-    return 1 - mean_b / mean_a
+def _scatter(values: Sequence[float]) -> float:
+    """The standard deviation of a sample (by two passes; that of ``statistics`` is exact, and a hundred times slower)."""
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def _resampled(pairs: Sequence[Pair], resamples: int) -> list[Pair]:
-    """The means of A and B in each resample; pairs are drawn whole, so what they share cancels."""
-    if len(pairs) < MIN_PAIRS:
-        return []
-    rng = random.Random(_SEED)
-    count = len(pairs)
-    drawn = []
-    for _ in range(resamples):
-        sum_a = sum_b = 0.0
-        for left, right in rng.choices(pairs, k=count):
-            sum_a += left
-            sum_b += right
-        drawn.append((sum_a / count, sum_b / count))
-    return drawn
-
-
-def _interval(
-    pairs: Sequence[Pair], draws: Sequence[Pair], statistic: Callable[[float, float], float]
-) -> Interval | None:
-    """The bias-corrected and accelerated interval (Efron 1987), widened for few pairs (see :func:`_tail`)."""
-    if not draws:
+def _p_value(values: Sequence[float]) -> float | None:
+    """Two-sided, of a mean of zero."""
+    if len(values) < MIN_PAIRS:
         return None
-    values = sorted(statistic(*draw) for draw in draws)
-    if values[0] == values[-1]:
-        return Interval(values[0], values[0])
-    sum_a, sum_b = math.fsum(a for a, _ in pairs), math.fsum(b for _, b in pairs)
-    count = len(pairs)
-    observed = statistic(sum_a / count, sum_b / count)
-    below = sum(value < observed for value in values) + sum(value == observed for value in values) / 2
-    bias = _NORMAL.inv_cdf(min(max(below, 0.5), len(values) - 0.5) / len(values))
-    left_out = [statistic((sum_a - a) / (count - 1), (sum_b - b) / (count - 1)) for a, b in pairs]
-    centre = fmean(left_out)
-    cubes = math.fsum((centre - value) ** 3 for value in left_out)
-    squares = math.fsum((centre - value) ** 2 for value in left_out)
-    acceleration = cubes / (6 * squares**1.5) if squares > 0 else 0.0
-
-    def adjusted(probability: float) -> float:
-        shifted = bias + _NORMAL.inv_cdf(probability)
-        return _NORMAL.cdf(bias + shifted / (1 - acceleration * shifted))
-
-    tail = _tail(count)
-    return _quantiles(values, adjusted(tail), adjusted(1 - tail))
+    return _two_sided(fmean(values), _scatter(values) / math.sqrt(len(values)), len(values) - 1)
 
 
-def _tail(count: int) -> float:
-    """The probability to cut off at each end of the bootstrap distribution of ``count`` values.
-
-    The bootstrap of a mean is too narrow by √((n − 1) / n) and knows no heavier tails for few values; using the
-    quantile of Student's t in place of the normal one makes up for both (Hesterberg 2015, expanded percentiles).
-    """
-    z = _NORMAL.inv_cdf(0.5 + CONFIDENCE / 2)
-    nu = count - 1
-    t = (
-        z
-        + (z**3 + z) / (4 * nu)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * nu**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * nu**3)
-    )
-    return _NORMAL.cdf(-t * math.sqrt(count / nu))
+def _two_sided(mean: float, error: float, nu: float) -> float:
+    if error == 0:
+        return 0.0 if mean else 1.0
+    return 2 * (1 - t_cdf(abs(mean / error), nu))
 
 
-def _quantiles(ordered: Sequence[float], low: float, high: float) -> Interval:
-    last = len(ordered) - 1
-    return Interval(ordered[round(low * last)], ordered[round(high * last)])
+def _welch(a: Sequence[float], b: Sequence[float]) -> tuple[Interval, float] | None:
+    """The interval of mean(b) − mean(a) and its p-value, without assuming that both scatter alike."""
+    if min(len(a), len(b)) < MIN_PAIRS:
+        return None
+    difference = fmean(b) - fmean(a)
+    parts = [_scatter(side) ** 2 / len(side) for side in (a, b)]
+    error = math.sqrt(sum(parts))
+    if error == 0:
+        return Interval(difference, difference), 0.0 if difference else 1.0
+    nu = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a, b), strict=True))
+    half = t_quantile(0.5 + CONFIDENCE / 2, nu) * error
+    return Interval(difference - half, difference + half), _two_sided(difference, error, nu)
+
+
+def t_cdf(t: float, nu: float) -> float:
+    """The distribution function of Student's t with ``nu`` degrees of freedom, which need not be whole."""
+    tail = _incomplete_beta(nu / 2, 0.5, nu / (nu + t * t)) / 2
+    return 1 - tail if t > 0 else tail
+
+
+@lru_cache(1024)
+def t_quantile(probability: float, nu: float) -> float:
+    """The value that Student's t with ``nu`` degrees of freedom stays below with ``probability`` (0.5 to 1)."""
+    low, high = 0.0, 1.0
+    while t_cdf(high, nu) < probability:
+        low, high = high, 2 * high
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if t_cdf(middle, nu) < probability else (low, middle)
+    return high
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularised incomplete beta function, by its continued fraction (DLMF 8.17.22), evaluated as Lentz does."""
+    if not 0 < x < 1:
+        return min(max(x, 0.0), 1.0)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(b, a, 1 - x)
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    fraction, c, d = 1.0, 1.0, 0.0
+    for step in range(1, 1000):
+        m, odd = divmod(step, 2)
+        top = -(a + m) * (a + b + m) if odd else m * (b - m)
+        term = top * x / ((a + step - 1) * (a + step))
+        d = 1 / ((1 + term * d) or _TINY)
+        c = (1 + term / c) or _TINY
+        fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front / (a * fraction)

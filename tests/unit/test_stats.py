@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Statistics of repeated runs."""
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from kmltui.figures.stats import (
     Interval,
     compare,
     compare_independent,
+    holm,
     outliers,
     pairs_needed,
     spread,
+    t_cdf,
+    t_quantile,
     tick_difference_shown,
     tick_error_s,
 )
@@ -84,38 +88,31 @@ class TestCompare:
         with pytest.raises(ValueError, match="pairs"):
             compare([], [])
 
-    def test_the_interval_covers_the_truth_about_as_often_as_it_says(self) -> None:
-        covered = 0
-        for seed in range(300):
-            a, b = noisy_pairs(seed, effect=0.02, noise=0.01)
-            interval = compare(a, b, resamples=600).saved_interval
-            assert interval is not None
-            covered += 0.02 in interval
-        assert 0.91 <= covered / 300 <= 0.985
-
-    @settings(max_examples=40, deadline=None)
-    @given(pairs)
-    def test_the_same_runs_give_the_same_interval(self, runs: list[tuple[float, float]]) -> None:
-        a, b = [left for left, _ in runs], [right for _, right in runs]
-        assert compare(a, b, resamples=200) == compare(a, b, resamples=200)
-
     @settings(max_examples=60, deadline=None)
     @given(pairs)
-    def test_the_interval_lies_within_what_was_seen(self, runs: list[tuple[float, float]]) -> None:
-        a, b = [left for left, _ in runs], [right for _, right in runs]
-        interval = compare(a, b, resamples=200).difference_interval
-        differences = [right - left for left, right in runs]
-        slack = 1e-9 * max(map(abs, [*a, *b]))
-        assert interval is not None
-        assert min(differences) - slack <= interval.low <= interval.high <= max(differences) + slack
+    def test_the_interval_holds_the_estimate(self, runs: list[tuple[float, float]]) -> None:
+        result = compare([left for left, _ in runs], [right for _, right in runs])
+        interval = result.saved_interval
+        assert interval is not None and result.saved is not None
+        slack = 1e-9 * max(1.0, abs(interval.low))
+        assert interval.low - slack <= result.saved <= interval.high + slack
+        assert result.shown == (0.0 not in interval)
 
     @settings(max_examples=60, deadline=None)
     @given(pairs, st.floats(min_value=0.001, max_value=1000))
     def test_the_unit_does_not_matter(self, runs: list[tuple[float, float]], factor: float) -> None:
         a, b = [left for left, _ in runs], [right for _, right in runs]
-        plain = compare(a, b, resamples=200)
-        scaled = compare([factor * v for v in a], [factor * v for v in b], resamples=200)
-        assert plain.saved == pytest.approx(scaled.saved, abs=1e-9)
+        plain = compare(a, b)
+        scaled = compare([factor * v for v in a], [factor * v for v in b])
+        assert plain.saved == pytest.approx(scaled.saved, abs=1e-9, rel=1e-9)
+
+    def test_a_pair_that_was_slow_as_a_whole_weighs_no_more_than_the_others(self) -> None:
+        assert compare([10, 10, 1000], [9, 9, 900]).saved_interval == compare([10, 10, 10], [9, 9, 9]).saved_interval
+
+    def test_a_count_of_zero_is_compared_by_differences(self) -> None:
+        result = compare([10, 11, 12, 13], [0, 0, 0, 0])
+        assert result.saved == 1 and result.saved_interval is None
+        assert result.difference_interval is not None and result.shown
 
 
 class TestIndependent:
@@ -131,11 +128,70 @@ class TestIndependent:
         assert not result.shown and result.saved == 0.5
 
 
+def simulated(shape: str, rng: random.Random) -> float:
+    """One run's time of mean about 1, as the noise of a machine has it."""
+    match shape:
+        case "normal":
+            return 1 + rng.gauss(0, 0.02)
+        case "skewed":
+            return 1 + 0.02 * rng.expovariate(1)
+        case _:  # Student's t with three degrees of freedom
+            return max(0.1, 1 + 0.02 * rng.gauss(0, 1) / math.sqrt(rng.gammavariate(1.5, 2) / 3))
+
+
+@pytest.mark.parametrize("count", [3, 5, 10, 20])
+@pytest.mark.parametrize("shape", ["normal", "skewed", "heavy-tailed"])
+def test_the_interval_holds_the_truth_as_often_as_it_says(shape: str, count: int) -> None:
+    # The seed is fixed; of 1,500 benches the share is uncertain by 1.1 points. benchmarks/coverage.py has the figures.
+    rng = random.Random(20)
+    held = shown = 0
+    for _ in range(1500):
+        a = [100 * simulated(shape, rng) for _ in range(count)]
+        b = [97 * simulated(shape, rng) for _ in range(count)]
+        interval = compare(a, b).saved_interval
+        assert interval is not None
+        held += 0.03 in interval
+        shown += compare(a, [value / 0.97 for value in b]).shown
+    assert 0.935 <= held / 1500 <= 0.98
+    assert shown / 1500 <= 0.065
+
+
+class TestStudentsT:
+    @pytest.mark.parametrize(
+        ("nu", "quantile"), [(1, 12.7062), (2, 4.30265), (4, 2.77645), (9, 2.26216), (19, 2.09302), (1e6, 1.95997)]
+    )
+    def test_the_quantiles_of_tables(self, nu: float, quantile: float) -> None:
+        assert t_quantile(0.975, nu) == pytest.approx(quantile, rel=1e-5)
+        assert t_cdf(quantile, nu) == pytest.approx(0.975, abs=1e-6)
+        assert t_cdf(-quantile, nu) == pytest.approx(0.025, abs=1e-6)
+
+
+class TestHolm:
+    def test_the_least_is_multiplied_by_their_number_the_next_by_one_less(self) -> None:
+        assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+
+    def test_none_is_more_than_certain(self) -> None:
+        assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
+
+    def test_one_alone_needs_no_correction(self) -> None:
+        assert holm({"a": 0.049}) == {"a": 0.049}
+
+
 class TestPairsNeeded:
-    def test_a_known_case(self) -> None:
-        # d = 1, s = 2: ((1.95996 + 0.84162) * 2) ** 2 = 31.4
-        differences = [1 + 2 * math.sqrt(9 / 10) * sign for sign in (1, -1)] * 5
-        assert pairs_needed(differences) == 32
+    @pytest.mark.parametrize(("effect", "count"), [(0.5, 34), (1.0, 10), (0.2, 199)])
+    def test_the_numbers_of_tables_for_the_paired_t_test(self, effect: float, count: int) -> None:
+        scatter = [math.sqrt(9 / 10) * sign for sign in (1, -1)] * 5
+        assert pairs_needed([effect + value for value in scatter]) == count
+
+    def test_they_have_the_power_that_was_asked_for(self) -> None:
+        # At few pairs the next lower number would be too few: there the power is higher than 80 %.
+        rng = random.Random(4)
+        needed = pairs_needed([0.5 + math.sqrt(9 / 10) * sign for sign in (1, -1)] * 5)
+        assert needed is not None
+        shown = sum(
+            compare([1.0] * needed, [math.exp(rng.gauss(0.5, 1)) for _ in range(needed)]).shown for _ in range(1500)
+        )
+        assert 0.77 <= shown / 1500 <= 0.84
 
     def test_a_clear_difference_needs_the_least(self) -> None:
         assert pairs_needed([5, 5.01, 4.99]) == 3
@@ -144,17 +200,25 @@ class TestPairsNeeded:
         noise = [0.3, -0.2, 0.1, -0.25, 0.05]
         assert (pairs_needed([0.1 + n for n in noise]) or 0) > (pairs_needed([1 + n for n in noise]) or 0)
 
+    def test_what_would_never_be_shown_has_no_number(self) -> None:
+        assert pairs_needed([1, -1, 1, -1]) is None
+        assert pairs_needed([1 + 1e-6, -1, 1, -1]) is None
+
 
 class TestOutliers:
-    def test_one_value_that_differs_among_equal_ones(self) -> None:
-        assert outliers([5, 5, 5, 5, 5, 5, 5, 5, 9]) == (8,)
+    def test_one_value_that_differs_among_nearly_equal_ones(self) -> None:
+        assert outliers([5, 5.1, 4.9, 5, 5.05, 4.95, 5, 5, 9]) == (8,)
 
     def test_none_among_equal_values(self) -> None:
-        assert outliers([5, 5, 5]) == ()
+        assert outliers([5, 5, 5, 5, 5]) == ()
+
+    def test_none_among_so_few_that_it_cannot_be_told(self) -> None:
+        assert outliers([5, 5, 5, 500]) == ()
 
     def test_ordinary_noise_has_none(self) -> None:
         rng = random.Random(3)
-        assert outliers([rng.gauss(0, 1) for _ in range(10)]) == ()
+        named = sum(bool(outliers([rng.gauss(0, 1) for _ in range(10)])) for _ in range(1000))
+        assert named <= 10
 
 
 class TestTicks:
