@@ -5,8 +5,8 @@
     python benchmarks/coverage.py [--benches 20000] [--seed 1]
 
 Each simulated bench has a known saving. For every shape of noise and number of pairs the table says how often the 95 %
-interval held it, how often a difference was "shown" where there was none, how often an outlier was named although all runs
-come from one distribution, and how often the number of pairs that pairs_needed() asks for shows the difference.
+interval held it, how often a difference was "shown" where there was none, and how often an outlier was named although
+all runs come from one distribution. Last, how often as many pairs as pairs_needed() asks for show the difference.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def main() -> None:
     rng = random.Random(options.seed)
     benches = options.benches
 
-    print(f"{benches:,} simulated benches a line; each figure is uncertain by {100 * 1.96 * math.sqrt(0.05 * 0.95 / benches):.2f} points\n")
+    uncertain = 196 * math.sqrt(0.05 * 0.95 / benches)
+    print(f"{benches:,} simulated benches a line; each figure is uncertain by {uncertain:.1f} points\n")
     print(f"{'noise':<14}{'pairs':>6}{'95 % held':>12}{'false shown':>13}{'false outlier':>15}")
     for name, noise in NOISES.items():
         for pairs in PAIRS:

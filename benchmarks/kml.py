@@ -20,7 +20,8 @@ from pathlib import Path
 
 from kmltui import workloads
 from kmltui.build.builder import ensure_image
-from kmltui.figures.summary import Summary, summarise
+from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
 from kmltui.images.image import Image
 from kmltui.images.progress import Progress
 from kmltui.images.spec import make_spec

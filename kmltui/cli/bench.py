@@ -111,7 +111,7 @@ def bench(
 
 
 def _compare(first: str, second: str, format: Format, out: Path | None) -> int:
-    from kmltui.figures.summary import summarise
+    from kmltui.figures.summarise import summarise
     from kmltui.figures.versus import compare_recordings
     from kmltui.recording import Reader, RecordingError
     from kmltui.report import render_versus

@@ -62,7 +62,7 @@ def report(
     as_json:
         The same as ``--format json``.
     """
-    from kmltui.figures.summary import summarise
+    from kmltui.figures.summarise import summarise
     from kmltui.report import render
 
     if as_json and format not in (None, "json"):

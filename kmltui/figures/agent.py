@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Taking the monitor's own system calls out of what it measured.
 
 The module counts every system call of the session, the agent's among them; the agent tells how many it has made, all

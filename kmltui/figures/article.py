@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The figures of the article, beside which every report puts a run's own.
 
 Source: Toshiyuki Maeda, "Kernel Korner – Kernel Mode Linux for AMD64", Tables 1 and 2. The article gives no number of

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Two sessions side by side: every figure that can be compared, what was saved, and whether that is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -19,15 +20,21 @@ class Comparison(Struct):
     """Of several runs, the mean."""
     compared: float
     saved: float | None
-    """The fraction that the compared one needs less (of a rate: has less); negative when it is more."""
+    """The fraction that the compared one needs less (of a rate: has less); negative when it is more. Of several pairs,
+    1 less the geometric mean of their ratios."""
     interval: tuple[float, float] | None = None
-    """95 % bootstrap interval of ``saved``, from pairs of runs."""
+    """95 % interval of ``saved`` taken by itself, from pairs of runs: Student's t on the log ratios."""
+    p: float | None = None
+    """p-value of "no difference"; of all but the primary figure, corrected for the number of figures (Holm)."""
     shown: bool | None = None
-    """Whether the interval excludes zero; None where a single run gives none."""
+    """Whether a difference is shown: ``p`` is below 0.05, and no tick's error covers the difference. None where there
+    are too few pairs for an interval."""
+    primary: bool = False
+    """The one figure that the run is judged by, fixed before it: see :func:`primary_figure`."""
     pairs_needed: int | None = None
-    """About how many pairs it takes to show a difference of this size."""
+    """Of the primary figure: about how many pairs it takes to show a difference of this size."""
     outliers: list[int] | None = None
-    """Pairs whose difference is far from the others'; they are part of every figure."""
+    """Of the primary figure: pairs that are far from the others; they are part of every figure."""
     tick_sampled: bool = False
     """The kernel's ticks split user from system time, and are biased around system calls."""
     within_tick_error: bool = False
@@ -94,11 +101,16 @@ FIGURES: tuple[Figure, ...] = (
 
 
 def compare(
-    baseline: Sequence[Figures], compared: Sequence[Figures], per_query: bool, tick_hz: int = 250
+    baseline: Sequence[Figures],
+    compared: Sequence[Figures],
+    per_query: bool,
+    tick_hz: int = 250,
+    primary: str = "cpu_s.total",
 ) -> dict[str, Comparison]:
     """Compare two sessions by pairs of runs, ``baseline[i]`` with ``compared[i]``; a single run is one pair.
 
     With ``per_query``, for workloads bounded by time, what grows with the work is divided by the queries done.
+    ``shown`` is left to :func:`decide`, which has to know all comparisons of the run.
     """
     found = {}
     for figure in FIGURES:
@@ -115,13 +127,40 @@ def compare(
             compared=result.mean_b,
             saved=result.saved,
             interval=(interval.low, interval.high) if interval else None,
-            shown=result.shown if result.difference_interval else None,
-            pairs_needed=result.pairs_needed,
-            outliers=list(result.outliers) if result.difference_interval else None,
+            p=result.p,
+            primary=figure.key == primary,
+            pairs_needed=result.pairs_needed if figure.key == primary else None,
+            outliers=list(result.outliers) if figure.key == primary and result.p is not None else None,
             tick_sampled=figure.tick_sampled,
         )
     _mark_tick_error(found, baseline, compared, tick_hz)
     return found
+
+
+def primary_figure(exact: bool) -> str:
+    """Key of the figure that a run is judged by, known before it begins: total CPU time; in exact mode, instructions.
+
+    Whoever looks at twenty figures finds one in twenty that differs by chance: the verdict rests on this one.
+    """
+    return "instructions.total" if exact else "cpu_s.total"
+
+
+def decide(comparisons: Mapping[str, Mapping[str, Comparison]], compared: str) -> None:
+    """Set ``shown`` in all of them, by session and figure: the primary figure of session ``compared`` by itself, all
+    others corrected for their number."""
+    others = {}
+    for session, found in comparisons.items():
+        for key, comparison in found.items():
+            if comparison.p is None:
+                continue
+            if session == compared and comparison.primary:
+                comparison.shown = comparison.p < stats.ALPHA
+            else:
+                others[session, key] = comparison
+    corrected = stats.holm({place: found.p for place, found in others.items() if found.p is not None})
+    for place, comparison in others.items():
+        comparison.p = corrected[place]
+        comparison.shown = comparison.p < stats.ALPHA and not comparison.within_tick_error
 
 
 def _mark_tick_error(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the sessions ran on: the article's Table 1 for this run."""
 
 from __future__ import annotations

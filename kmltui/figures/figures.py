@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What one session did in one measured interval: the figures of a report.
 
 An interval lies between the sample marked ``start``, taken right before the workload's client begins, and the one
@@ -17,7 +18,7 @@ from kmltui.counters import syscalls
 from kmltui.counters.proc import USER_HZ
 from kmltui.figures.agent import without_agent
 from kmltui.live.latencies import Latencies
-from kmltui.model import GroupCpu, Phase, Progress, Sample, Status
+from kmltui.model import GroupCpu, Measure, Phase, Progress, Sample, Status
 
 SERVER, CLIENT = "server", "client"
 
@@ -179,6 +180,8 @@ class Interval:
     """The highest load average of the host that a sample told."""
     khz: int | None = None
     """The lowest frequency."""
+    measures: dict[str, Measure] = field(default_factory=dict)
+    """What the workload measured itself, by name."""
 
 
 def figures(interval: Interval, statements: list[str], agent_counted: bool = True) -> Figures:

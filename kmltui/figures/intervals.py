@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Finding the measured intervals of a run in its records, in one pass and bounded memory."""
 
 from __future__ import annotations
@@ -6,10 +7,11 @@ from dataclasses import dataclass, field
 
 from kmltui.figures.figures import Interval
 from kmltui.live.latencies import Latencies
-from kmltui.model import Latency, Phase, Progress, Record, Repeat, Sample, Status
+from kmltui.model import Latency, Measure, Phase, Progress, Record, Repeat, Sample, Status
 
 _MOST_STATEMENTS = 1000
 _MOST_BOUNDARIES = 10_000
+_MOST_MEASURES = 1000
 
 
 @dataclass
@@ -54,6 +56,10 @@ class Intervals:
                     interval.instructions.append(record)
             case Latency():
                 self._latency(self._session(record.session), record)
+            case Measure():
+                interval = self._session(record.session).open
+                if interval is not None and len(interval.measures) < _MOST_MEASURES:
+                    interval.measures[record.name] = record
             case Repeat():
                 session = self._session(record.session)
                 session.pair = record.pair if record.event == "begin" else None

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The mean of the figures of several runs."""
 
 from __future__ import annotations

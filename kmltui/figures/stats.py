@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What repeated runs allow us to conclude: paired intervals, outliers, the number of pairs it takes, the error of ticks.
+"""What repeated runs show: paired intervals, outliers, the number of pairs it takes, the error of ticks.
 
 Everything here is a pure function of its arguments. The interval is Student's t on the logarithm of each pair's ratio:
 what a pair of runs shares (a slow spell of the machine) cancels in the ratio, and run times scatter by factors rather
@@ -9,10 +9,11 @@ than by sums. ``benchmarks/coverage.py`` measures how often it holds the truth.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean
+from typing import TypeVar
 
 CONFIDENCE = 0.95
 MIN_PAIRS = 3
@@ -36,6 +37,7 @@ _MOST_PAIRS = 1_000_000
 _TINY = 1e-300
 
 Pair = tuple[float, float]
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,9 @@ def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, Inter
     return math.exp(fmean(logs)), bounds
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
     """p-values corrected for their number (Holm 1979): compare each with 0.05, and all together err in 5 %."""
-    corrected: dict[str, float] = {}
+    corrected: dict[Key, float] = {}
     floor = 0.0
     for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         floor = max(floor, min(1.0, (len(p_values) - rank) * p))
@@ -233,12 +235,6 @@ def outliers(values: Sequence[float]) -> tuple[int, ...]:
     return (farthest,) if abs(values[farthest] - mean) / scatter > critical else ()
 
 
-def spread(values: Sequence[float]) -> float:
-    """Largest minus smallest value as a fraction of the mean: how well a figure that should be exact repeats."""
-    mean = fmean(values)
-    return (max(values) - min(values)) / abs(mean) if mean else 0.0
-
-
 def tick_error_s(user_s: float, system_s: float, tick_hz: int = 250) -> float:
     """Half the width of the 95 % interval of a user or system time that was sampled at the kernel's tick, seconds.
 
@@ -268,7 +264,7 @@ def _saved_interval(log_ratio: Interval | None) -> Interval | None:
 
 
 def _scatter(values: Sequence[float]) -> float:
-    """The standard deviation of a sample (by two passes; that of ``statistics`` is exact, and a hundred times slower)."""
+    """The standard deviation of a sample. (That of ``statistics`` is exact, and many times slower.)"""
     mean = fmean(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
@@ -283,7 +279,7 @@ def _p_value(values: Sequence[float]) -> float | None:
 def _two_sided(mean: float, error: float, nu: float) -> float:
     if error == 0:
         return 0.0 if mean else 1.0
-    return 2 * (1 - t_cdf(abs(mean / error), nu))
+    return 2 * t_cdf(-abs(mean / error), nu)
 
 
 def _welch(a: Sequence[float], b: Sequence[float]) -> tuple[Interval, float] | None:

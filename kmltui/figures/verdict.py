@@ -1,32 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a run shows, in one sentence for people; as honest about what it does not show."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from kmltui.figures.compare import Comparison
+from kmltui.figures.judging import INSTRUCTION_CLOCK_ERROR, LEAST_RUN_SHARE, is_difference
+from kmltui.figures.summary import SessionFigures, Summary
 
-if TYPE_CHECKING:
-    from kmltui.figures.compare import Comparison
-    from kmltui.figures.summary import Summary
+INSTRUCTION_CLOCK = "1 s = 10⁹ instructions"
+LEAST_DIRECT_SHARE = 0.5
+"""A KML session or program of which less is direct ran in ring 3, or nearly so: its figures are not KML's."""
 
 _NAMES = {"stock": "stock Linux", "kml": "KML", "stock+libc": "the rewritten libc", "stock+idt": "the redirected IDT"}
+_LEAST_CHANGE = 0.0005
 
 
 def verdict(summary: Summary) -> str:
     """The sentence. It begins with what forbids a conclusion, if anything does."""
     return (
-        _alone(summary)
-        or _unfinished(summary)
+        _unfinished(summary)
         or _unsound(summary)
+        or not_direct(summary)
+        or _alone(summary)
         or _compared(summary)
-        or _measured(summary)
-        or _rate(summary, summary.comparisons.get(summary.compared or "", {}))
+        or _timed(summary)
+        or _rate(summary)
         or "This run holds nothing that could be compared."
+    )
+
+
+def clock_name(summary: Summary) -> str:
+    """The clock that all times of the run are by, in words."""
+    match summary.clock:
+        case "instructions":
+            return f"by instructions, {INSTRUCTION_CLOCK}"
+        case "wall":
+            return "by the wall clock" + (" of an emulator" if summary.emulated else "")
+        case _:
+            return "by clocks that differ between the sessions"
+
+
+def no_verdict_on_time(summary: Summary) -> str | None:
+    """Why times of this run prove nothing, if so; exact counts are untouched by it."""
+    if summary.clock is None:
+        return "the sessions' clocks differ: a second of one is not a second of the other"
+    if summary.clock == "instructions":
+        return None
+    if summary.emulated:
+        return (
+            "it ran under software emulation (TCG) by the wall clock, whose times are the emulator's and the host's:"
+            " even the sign of a difference is chance"
+        )
+    waited = {
+        name: 1 - session.contention.run_share
+        for name, session in summary.sessions.items()
+        if session.contention is not None and session.contention.run_share < LEAST_RUN_SHARE
+    }
+    if waited:
+        shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in waited.items())
+        loads = [s.contention.load for s in summary.sessions.values() if s.contention is not None]
+        return (
+            f"the host was busy (load {max(loads):.1f}): of the time they could run, vCPUs waited for a CPU: {shares}"
+        )
+    return None
+
+
+def not_direct(summary: Summary) -> str | None:
+    """That a session meant to be KML's made few or no direct calls, where that is so: its figures are not KML's."""
+    for name, session in summary.sessions.items():
+        if session.arm != "kml" or session.direct_share is None or session.syscalls is None:
+            continue
+        # One that times traps beside direct calls makes both on purpose.
+        least = 0.0 if any("direct" in found for found in session.measures.values()) else LEAST_DIRECT_SHARE
+        if session.syscalls.direct and session.direct_share >= least:
+            continue
+        calls = session.syscalls.trap + session.syscalls.direct
+        if session.syscalls.direct == 0:
+            return (
+                f"{name} ran in ring 3: none of its {calls:,} system calls was direct. Its figures are not KML's, and"
+                " nothing is concluded about KML."
+            )
+        return (
+            f"{name} ran mostly in ring 3: only {share(session)} of its {calls:,} system calls were direct. Its figures"
+            " are not KML's, and nothing is concluded about KML."
+        )
+    return None
+
+
+def share(session: SessionFigures) -> str:
+    """Of its calls the direct ones, in per cent; never all of them where one was not, nor none where one was."""
+    percent = 100 * (session.direct_share or 0.0)
+    digits = 1
+    while digits < 6 and 0 < percent < 100 and float(f"{percent:.{digits}f}") in (0.0, 100.0):
+        digits += 1
+    return f"{percent:.{digits}f} %"
+
+
+def subject(summary: Summary, name: str | None) -> str:
+    """A session as the subject of a sentence; by its own name where another session has the same arm."""
+    arms = [session.arm for session in summary.sessions.values()]
+    session = summary.sessions.get(name or "")
+    if session is None or arms.count(session.arm) > 1:
+        return name or ""
+    return _NAMES.get(name or "", name or "")
+
+
+def is_control(summary: Summary) -> bool:
+    """Whether both sides of the comparison have the same arm: there is no difference to find."""
+    pair = [summary.sessions.get(name or "") for name in (summary.baseline, summary.compared)]
+    return all(session is not None and session.kind == "guest" for session in pair) and (
+        len({session.arm for session in pair if session is not None}) == 1
     )
 
 
 def _alone(summary: Summary) -> str | None:
     """A single session has nothing beside it."""
-    if len(summary.sessions) != 1 or summary.run.status == "failed":
+    if len(summary.sessions) != 1:
         return None
     name, session = next(iter(summary.sessions.items()))
     facts = []
@@ -38,30 +127,29 @@ def _alone(summary: Summary) -> str | None:
     if session.cpu_s is not None:
         facts.append(f"{session.cpu_s.total:,.2f} CPU seconds")
     what = f": {', '.join(facts)}" if facts else ""
-    return f"One session was recorded, {_name(name)}{what}; there is nothing beside it to compare."
+    return f"One session was recorded, {subject(summary, name)}{what}; there is nothing beside it to compare."
 
 
-def _measured(summary: Summary) -> str | None:
+def _timed(summary: Summary) -> str | None:
     """A workload that times single calls itself: what a direct call takes of what a trap takes."""
-    baseline, compared = (summary.sessions.get(name or "") for name in (summary.baseline, summary.compared))
-    if baseline is None or compared is None or not baseline.measures:
+    calls = summary.timed_calls
+    if not calls:
         return None
-    ratios = {}
-    for name, found in baseline.measures.items():
-        trap, direct = found.get("trap"), compared.measures.get(name, {}).get("direct")
-        if trap and direct:
-            ratios[name] = trap / direct
-    if not ratios:
-        return None
-    first = next(iter(ratios))
-    unit = baseline.measures[first]["unit"]
-    trap, direct = baseline.measures[first]["trap"], compared.measures[first]["direct"]
-    slower = sum(ratio < 1 for ratio in ratios.values())
+    first = calls[0]
+    ratios = [call.ratio for call in calls]
+    slower = sum(call.slower for call in calls)
     also = f", {slower} of them slower" if slower else ""
+    interval = f" ({first.interval[0]:.2f} to {first.interval[1]:.2f})" if first.interval else ""
+    if first.unit == "instructions":
+        times, note = "as many", ""
+        took = f"{first.name} took {first.direct:,.0f} instructions by direct call and {first.trap:,.0f} by trap"
+    else:
+        times, unit = "as fast", first.unit
+        took = f"{first.name} took {first.direct:,.0f} {unit} by direct call and {first.trap:,.0f} {unit} by trap"
+        note = "; it ran under software emulation (TCG), where a ratio of times is not the hardware's"
     return (
-        f"{first} took {direct:,.0f} {unit} by direct call and {trap:,.0f} {unit} by trap, {ratios[first]:.1f} times as"
-        f" fast; over all {len(ratios)} calls that were timed, between {min(ratios.values()):.2f} and"
-        f" {max(ratios.values()):.2f} times{also}{_emulated(summary)}."
+        f"{took}, {first.ratio:.1f} times {times}{interval}; over all {len(calls)} calls that were timed, between"
+        f" {min(ratios):.2f} and {max(ratios):.2f} times{also}{note if summary.emulated else ''}."
     )
 
 
@@ -70,6 +158,8 @@ def _unfinished(summary: Summary) -> str | None:
     run = summary.run
     if run.status == "failed":
         return f"The run failed and shows nothing: {_first_line(run.reason) or 'no reason was recorded'}."
+    if len(summary.sessions) == 1:
+        return None  # nothing is compared, and what there is is told
     if run.status == "stopped":
         reason = _first_line(run.reason)
         why = f" ({reason})" if reason else ""
@@ -89,7 +179,9 @@ def _first_line(text: str) -> str:
 
 
 def _unsound(summary: Summary) -> str | None:
-    """Why the figures of a complete run must not be compared, or cannot be."""
+    """Why the figures of a complete run must not be compared."""
+    if len(summary.sessions) == 1:
+        return None
     if summary.checksums is not None and not summary.checksums.equal:
         which = ", ".join(summary.checksums.differing[:3])
         return f"The sessions computed different results ({which}): their figures must not be compared."
@@ -107,83 +199,129 @@ def _unsound(summary: Summary) -> str | None:
 
 def _compared(summary: Summary) -> str | None:
     found = summary.comparisons.get(summary.compared or "", {})
-    exact = found.get("instructions.total")
+    if summary.exact and (instructions := found.get("instructions.total")) is not None:
+        return _exact(summary, instructions, found)
     total = found.get("cpu_s.total")
-    if exact is not None:
-        return _exact(summary, exact, found)
     if total is None or total.saved is None:
         return None
     amounts = _amounts(total, "CPU seconds")
+    if (barred := no_verdict_on_time(summary)) is not None:
+        who, other = subject(summary, summary.compared), subject(summary, summary.baseline)
+        return f"No verdict on time for {who} and {other} ({amounts}): {barred}.{_exact_calls(summary)}"
+    clock = f", {INSTRUCTION_CLOCK}" if summary.clock == "instructions" else ""
+    return _cpu_time(summary, total, total.saved, f"{amounts}{clock}")
+
+
+def _cpu_time(summary: Summary, total: Comparison, saved: float, amounts: str) -> str:
+    who, other = subject(summary, summary.compared), subject(summary, summary.baseline)
+    if total.interval is not None and not total.shown:
+        return _not_shown(summary, total, amounts)
+    if is_control(summary):
+        return _control(saved, "CPU time", who, other, amounts)
     what = "CPU time a query" if summary.per_query else "CPU time"
-    change = _change(total.saved, what)
-    subject, other = _name(summary.compared), _name(summary.baseline)
     than = other if summary.per_query else f"{other} for the same work"
-    if total.interval is not None:
-        return _with_interval(summary, total, f"{change} than {than}", amounts)
-    if abs(total.saved) < 0.0005:
-        sentence = f"{subject} used as much {what} as {than} ({amounts})"
-    else:
-        sentence = f"{subject} used {change} than {than} ({amounts})"
-    return f"{sentence}; one run each, so how much of it is chance is not known{_emulated(summary)}."
+    used = f"{who} used {_change(saved, what)} than {than}"
+    if abs(saved) < _LEAST_CHANGE:
+        used = f"{who} used as much {what} as {than}"
+    if total.interval is None:
+        return f"{used} ({amounts}); {_few(summary, saved)}."
+    low, high = sorted(bound if saved > 0 else -bound for bound in total.interval)
+    return f"{used} ({amounts}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %, {_pairs(summary)})."
 
 
-def _with_interval(summary: Summary, total: Comparison, change: str, amounts: str) -> str:
+def _few(summary: Summary, saved: float) -> str:
+    """What one or two pairs leave open."""
+    runs = summary.run.pairs or 1
+    if summary.clock == "instructions":
+        how = "one run each" if runs == 1 else f"{runs} pairs of runs"
+        error = 100 * INSTRUCTION_CLOCK_ERROR
+        if is_difference(saved, None, summary.clock):
+            return f"{how}, by a clock that repeats to about {error:.1f} points"
+        return f"{how}, and no more than the {error:.1f} points to which this clock repeats"
+    if runs == 1:
+        return "one run each, so how much of it is chance is not known"
+    return f"{runs} pairs of runs, too few for an interval, so how much of it is chance is not known"
+
+
+def _not_shown(summary: Summary, total: Comparison, amounts: str) -> str:
     assert total.interval is not None
     low, high = (100 * bound for bound in total.interval)
-    subject = _name(summary.compared)
-    pairs = f"{summary.run.pairs} pairs of runs"
-    if total.shown:
-        ends = (low, high) if total.saved and total.saved > 0 else (-high, -low)
-        interval = f"95 % interval {ends[0]:.1f} to {ends[1]:.1f} %"
-        return f"{subject} used {change} ({amounts}; {interval}, {pairs}){_emulated(summary)}."
     count = total.pairs_needed
-    needed = f"; to show a difference of this size it would take about {count} pairs" if count else ""
+    needed = f"; to show a difference of this size it would take about {count:,} pairs" if count else ""
+    control = " Both are the same arm: this is what was to be expected." if is_control(summary) else ""
     return (
-        f"No difference in CPU time is shown between {subject} and {_name(summary.baseline)}:"
-        f" saved {100 * (total.saved or 0):.1f} %, 95 % interval {low:.1f} to {high:.1f} %, {pairs}"
-        f" ({amounts}){needed}{_emulated(summary)}."
+        f"No difference in CPU time is shown between {subject(summary, summary.compared)} and"
+        f" {subject(summary, summary.baseline)}: saved {100 * (total.saved or 0):.1f} %, 95 % interval {low:.1f} to"
+        f" {high:.1f} %, {_pairs(summary)} ({amounts}){needed if not control else ''}.{control}"
+    )
+
+
+def _control(saved: float, what: str, who: str, other: str, amounts: str) -> str:
+    """Two sessions of the same arm that differ all the same, or for which there is no interval."""
+    return (
+        f"{who} and {other} are the same arm: the {abs(100 * saved):.2f} % by which they differ in {what} ({amounts})"
+        " are what chance does to this set-up, and no difference between arms."
     )
 
 
 def _exact(summary: Summary, total: Comparison, found: dict[str, Comparison]) -> str:
     """Instruction counts: exact, so that a single pair decides."""
-    subject, other = _name(summary.compared), _name(summary.baseline)
+    who, other = subject(summary, summary.compared), subject(summary, summary.baseline)
     parts = []
     for part, label in (("user", "user code"), ("system", "kernel")):
         split = found.get(f"instructions.{part}")
         if split is not None and split.saved is not None:
-            parts.append(f"{label} {_signed(-split.saved)}")
+            parts.append(f"{label} {_change(split.saved, '', 'fewer').rstrip()}")
     split_text = f" ({', '.join(parts)})" if parts else ""
     saved = total.saved or 0.0
     work = " a query" if summary.per_query else " for the same work"
     if total.interval is not None and not total.shown:
         low, high = (100 * bound for bound in total.interval)
+        control = " Both are the same arm: this is what was to be expected." if is_control(summary) else ""
         return (
-            f"No difference in instructions is shown between {subject} and {other}{work}: saved {100 * saved:.2f} %,"
-            f" 95 % interval {low:.2f} to {high:.2f} %, {summary.run.pairs} pairs of runs{split_text}; each run is"
-            " counted exactly, but they differ from one another by more."
+            f"No difference in instructions is shown between {who} and {other}{work}: saved {100 * saved:.2f} %,"
+            f" 95 % interval {low:.2f} to {high:.2f} %, {_pairs(summary)}{split_text}; each run is"
+            f" counted exactly, but they differ from one another by more.{control}"
         )
-    spread = ""
+    if is_control(summary):
+        return _control(saved, "instructions", who, other, "each counted exactly")
+    runs = summary.run.pairs or 1
     if total.interval is not None:
         low, high = sorted(bound if saved >= 0 else -bound for bound in total.interval)
-        spread = f" (95 % interval {100 * low:.2f} to {100 * high:.2f} %, {summary.run.pairs} pairs of runs)"
+        spread = f" (95 % interval {100 * low:.2f} to {100 * high:.2f} %, {_pairs(summary)})"
+    else:
+        how = "one run each" if runs == 1 else f"{runs} pairs of runs"
+        spread = f" ({how}: no interval can be given)"
     return (
-        f"{subject} executed {abs(100 * saved):.2f} % {'fewer' if saved >= 0 else 'more'} instructions than"
+        f"{who} executed {abs(100 * saved):.2f} % {'fewer' if saved >= 0 else 'more'} instructions than"
         f" {other}{work}{split_text}, counted exactly{spread}; what that is in time depends on what a trap costs the"
         " processor."
     )
 
 
-def _rate(summary: Summary, found: dict[str, Comparison]) -> str | None:
+def _exact_calls(summary: Summary) -> str:
+    """What is certain whatever the clock: how many traps there were and how many are gone."""
+    session = summary.sessions.get(summary.compared or "")
+    if session is None or session.syscalls is None or not session.direct_share:
+        return ""
+    calls = session.syscalls.trap + session.syscalls.direct
+    return f" What is exact: {session.syscalls.direct:,} of its {calls:,} system calls ({share(session)}) made no trap."
+
+
+def _rate(summary: Summary) -> str | None:
     """Where no CPU time of server and client is known, the throughput or the duration has to do."""
+    found = summary.comparisons.get(summary.compared or "", {})
     for key, what in (("queries_per_s", "queries a second"), ("duration_s", "time")):
         part = found.get(key)
-        if part is not None and part.saved is not None:
-            change = _change(part.saved, what, "fewer" if key == "queries_per_s" else "less", "more")
-            return (
-                f"{_name(summary.compared)}: {change} than {_name(summary.baseline)}; CPU time was not measured"
-                f"{_emulated(summary)}."
-            )
+        if part is None or part.saved is None:
+            continue
+        who, other = subject(summary, summary.compared), subject(summary, summary.baseline)
+        if (barred := no_verdict_on_time(summary)) is not None:
+            return f"No verdict on time for {who} and {other}: {barred}.{_exact_calls(summary)}"
+        if part.interval is not None and not part.shown:
+            return f"No difference in {what} is shown between {who} and {other}; CPU time was not measured."
+        change = _change(part.saved, what, "fewer" if key == "queries_per_s" else "less", "more")
+        return f"{who}: {change} than {other}; CPU time was not measured."
     return None
 
 
@@ -191,21 +329,11 @@ def _change(saved: float, what: str, less: str = "less", more: str = "more") -> 
     return f"{abs(100 * saved):.1f} % {less if saved >= 0 else more} {what}"
 
 
-def _signed(fraction: float) -> str:
-    return f"{100 * fraction:+.1f} %"
+def _pairs(summary: Summary) -> str:
+    return f"{summary.run.pairs} pairs of runs"
 
 
 def _amounts(total: Comparison, unit: str) -> str:
     if total.unit != "s":
         return f"{1e6 * total.baseline:.1f} to {1e6 * total.compared:.1f} us a query, server and client together"
     return f"{total.baseline:.2f} to {total.compared:.2f} {unit}, server and client together"
-
-
-def _emulated(summary: Summary) -> str:
-    if not summary.emulated:
-        return ""
-    return "; it ran under software emulation (TCG), where a ratio of times is not the hardware's"
-
-
-def _name(session: str | None) -> str:
-    return _NAMES.get(session or "", session or "")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Two recordings against each other: another kernel, another machine, KVM against emulation.
 
 What differs in the environment comes first, since any of it may be the reason for what differs in the figures.
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from kmltui.figures import stats
-from kmltui.figures.compare import FIGURES
+from kmltui.figures.compare import FIGURES, primary_figure
 from kmltui.figures.figures import Figures
 from kmltui.figures.summary import Fractions, RunFacts, Summary
 
@@ -33,7 +34,9 @@ class Change(Struct):
     right: float
     change: float | None
     interval: tuple[float, float] | None
-    """95 % bootstrap interval of the change; null where a recording has too few runs."""
+    """95 % interval of the change by itself (Welch's t on the logarithms); null where a recording has too few runs."""
+    p: float | None
+    """p-value of "no change"; of all but the primary figure, corrected for their number (Holm)."""
     shown: bool | None
     tick_sampled: bool
 
@@ -59,6 +62,7 @@ def compare_recordings(left: Summary, right: Summary) -> Versus:
     same_work = _work(left) == _work(right)
     names = [name for name in left.sessions if name in right.sessions]
     sessions = {name: _changes(left, right, name, same_work) for name in names}
+    _decide(sessions, primary_figure(left.exact and right.exact))
     result = Versus(
         left=left.run,
         right=right.run,
@@ -130,11 +134,23 @@ def _changes(left: Summary, right: Summary, session: str, same_work: bool) -> li
                 right=found.mean_b,
                 change=None if found.saved is None else -found.saved,
                 interval=(-bounds.high, -bounds.low) if bounds else None,
-                shown=found.shown if found.difference_interval else None,
+                p=found.p,
+                shown=None,
                 tick_sampled=figure.tick_sampled,
             )
         )
     return changes
+
+
+def _decide(sessions: dict[str, list[Change]], primary: str) -> None:
+    """What is shown: the primary figure of each session by itself, all others corrected for their number."""
+    tested = {(name, change.figure): change for name, changes in sessions.items() for change in changes}
+    others = {place: change.p for place, change in tested.items() if change.p is not None and place[1] != primary}
+    corrected = stats.holm(others)
+    for place, change in tested.items():
+        if change.p is not None:
+            change.p = corrected.get(place, change.p)
+            change.shown = change.p < stats.ALPHA
 
 
 def _verdict(versus: Versus) -> str:

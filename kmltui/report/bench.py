@@ -66,15 +66,17 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
                 numbers.percent(change, signed=True),
                 numbers.interval(turned),
                 shown,
-                numbers.count(comparison.pairs_needed) if comparison.shown is False else "",
+                numbers.count(comparison.pairs_needed) if comparison.primary and not comparison.shown else "",
             ]
         )
     headers = ["", printable(summary.baseline or ""), printable(summary.compared or ""), "change"]
     if not any(comparison.interval for comparison in found.values()):
         return Table(headers, [row[: len(headers)] for row in rows])
     notes = [
-        "Interval: paired bootstrap, bias-corrected, 95 %. A difference is shown where it does not hold zero. Pairs"
-        " needed: an estimate of how many would show a difference of this size.",
+        "Interval: 95 %, each figure by itself (Student's t on the pairs' log ratios). The run is judged by one figure,"
+        f" fixed before it: {_LABELS.get(summary.primary, summary.primary)}. What is shown of all others is corrected"
+        " for their number (Holm), and never within the error of the kernel's ticks. Pairs needed: how many would show"
+        " a difference of this size in four of five benches.",
     ]
     outliers = sorted({index for comparison in found.values() for index in comparison.outliers or []})
     if outliers:

@@ -15,7 +15,8 @@ from hdrh.histogram import HdrHistogram
 from kmltui import workloads
 from kmltui.counters.kml import parse_kml_counters
 from kmltui.figures.stats import spread
-from kmltui.figures.summary import Summary, summarise
+from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
 from kmltui.images.image import Image
 from kmltui.machine import plugin
 from kmltui.model import Arm, Latency, Log, Measure, Phase, Proof, Record, Sample, SessionSpec

@@ -10,7 +10,7 @@ import pytest
 
 from kmltui import workloads
 from kmltui.figures.stats import TICK_BIAS
-from kmltui.figures.summary import summarise
+from kmltui.figures.summarise import summarise
 from kmltui.model import (
     GroupCpu,
     Header,

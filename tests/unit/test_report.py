@@ -12,7 +12,7 @@ from recording_samples import HEADER, a_run, records
 from run_samples import bench, two_sessions
 
 from kmltui.figures.stats import TICK_BIAS
-from kmltui.figures.summary import summarise
+from kmltui.figures.summarise import summarise
 from kmltui.model import (
     End,
     Environment,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from kmltui import paths
-from kmltui.figures.summary import Summary, summarise
+from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
 from kmltui.recording import Reader
 from kmltui.report import render
 

@@ -14,7 +14,8 @@ from run_samples import bench, sample, two_sessions
 from kmltui.counters.syscalls import NUMBERS
 from kmltui.figures import article
 from kmltui.figures.agent import without_agent
-from kmltui.figures.summary import Summary, summarise
+from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
 from kmltui.model import (
     AgentCost,
     Contention,
@@ -23,12 +24,14 @@ from kmltui.model import (
     Gap,
     GroupCpu,
     Header,
+    KmlCounters,
     Latency,
     Measure,
     Phase,
     Progress,
     Proof,
     Record,
+    Repeat,
     Sample,
     SessionSpec,
     Status,
@@ -297,7 +300,7 @@ class TestVerdict:
         ]
         summary = summarise([HEADER, *run, End(t_ns=9, status="done")])
         assert summary.exact
-        assert "executed 20.00 % fewer instructions" in summary.verdict and "kernel -60.0 %" in summary.verdict
+        assert "executed 20.00 % fewer instructions" in summary.verdict and "kernel 60.0 % fewer" in summary.verdict
 
     def test_any_program_s_cpu_time_is_compared(self) -> None:
         run = [record for record in two_sessions(90) if not isinstance(record, Progress | Status)]
@@ -415,3 +418,166 @@ class TestRobustness:
 
 def test_the_article_s_own_savings() -> None:
     assert [round(100 * value, 1) for value in article.SAVED] == [3.3, 1.0, 13.7]
+
+
+class TestWhatIsShown:
+    def test_the_run_is_judged_by_one_figure_and_the_others_are_corrected_for_their_number(self) -> None:
+        records = []
+        for record in bench(10):
+            if isinstance(record, Sample) and record.session == "kml" and record.mark == "end":
+                uneven = 1 + len(records) % 3  # ms, in the same proportion in both groups
+                groups = {
+                    name: GroupCpu(cpu.usage_us + uneven * 1000 * weight, cpu.user_us, cpu.system_us)
+                    for (name, cpu), weight in zip(record.groups.items(), (2, 1), strict=True)
+                }
+                records.append(msgspec.structs.replace(record, groups=groups))
+            else:
+                records.append(record)
+        found = summarise(records).comparisons["kml"]
+        assert [key for key, part in found.items() if part.primary] == ["cpu_s.total"]
+        assert all(part.pairs_needed is None for part in found.values() if not part.primary)
+        server, total = found["server.total"], found["cpu_s.total"]
+        assert server.p is not None and total.p is not None
+        # The same ratios, so the same p-value before the correction.
+        assert server.saved == pytest.approx(total.saved) and server.p > 2 * total.p > 0
+
+    def test_a_control_is_not_called_a_difference(self) -> None:
+        records = bench(6, kml=1.0, noise=0.01)
+        summary = summarise(as_control(records))
+        assert summary.verdict.startswith("No difference in CPU time is shown between stock2 and stock")
+        assert "same arm" in summary.verdict
+        single = summarise(as_control(two_sessions(93)))
+        assert "what chance does" in single.verdict and "KML" not in single.verdict
+
+    def test_nothing_is_shown_within_the_error_of_the_ticks(self) -> None:
+        # 0.08 s of system time a run: some twenty ticks, which are uncertain by a third.
+        run = summarise(bench(10, kml=0.97, noise=0.0))
+        system = run.comparisons["kml"]["server.system"]
+        assert system.interval is not None and 0.0 not in (system.interval[0], system.interval[1])
+        assert system.within_tick_error and system.shown is False
+
+    def test_two_pairs_say_that_they_are_too_few(self) -> None:
+        assert "2 pairs of runs, too few for an interval" in summarise(bench(2)).verdict
+        assert "one run each" not in summarise(bench(2)).verdict
+
+
+class TestTimeThatMeansNothing:
+    def test_under_the_wall_clock_of_an_emulator_there_is_no_verdict_on_time(self) -> None:
+        run = two_sessions(90)
+        run[1] = Environment(t_ns=1, session="stock", facts={"accelerator": "TCG (software emulation)"})
+        verdict = summarise(run).verdict
+        assert verdict.startswith("No verdict on time for KML and stock Linux")
+        assert "less CPU time" not in verdict and "made no trap" in verdict
+
+    def test_by_the_instruction_clock_there_is(self) -> None:
+        run = emulated_by_instructions(two_sessions(90))
+        verdict = summarise(run).verdict
+        assert "KML used 10.0 % less CPU time" in verdict and "1 s = 10⁹ instructions" in verdict
+        assert "no more than the 0.3 points" in summarise(emulated_by_instructions(two_sessions(99.8))).verdict
+
+    def test_a_busy_host_is_named_instead_of_a_verdict(self) -> None:
+        run: list[Record] = [
+            msgspec.structs.replace(
+                record, contention=Contention(run_ns=record.mono_ns * 9 // 10, wait_ns=record.mono_ns // 10, load=3.5)
+            )
+            if isinstance(record, Sample)
+            else record
+            for record in two_sessions(90)
+        ]
+        verdict = summarise(run).verdict
+        assert "the host was busy (load 3.5)" in verdict and "kml 10 %" in verdict and "less CPU" not in verdict
+        assert "less CPU time" in summarise(emulated_by_instructions(run)).verdict, (
+            "the instruction clock does not wait"
+        )
+
+
+class TestRingThree:
+    def trapped(self, direct: int) -> list[Record]:
+        """The KML session with so many of its 100,000 calls direct."""
+        nr = NUMBERS["recvfrom"]
+        return [
+            msgspec.structs.replace(
+                r, kml=KmlCounters(trap_nr={nr: 100_000 - direct}, direct_nr={nr: direct} if direct else {})
+            )
+            if isinstance(r, Sample) and r.session == "kml" and r.mark == "end"
+            else msgspec.structs.replace(r, kml=KmlCounters(trap_nr={nr: 0}))
+            if isinstance(r, Sample) and r.session == "kml" and r.mark == "start"
+            else r
+            for r in two_sessions(90)
+        ]
+
+    def test_it_is_the_first_thing_said_and_kml_is_not_judged(self) -> None:
+        summary = summarise(self.trapped(0))
+        assert summary.verdict.startswith("kml ran in ring 3: none of its 100,000 system calls was direct.")
+        assert "less CPU time" not in summary.verdict and summary.sessions["kml"].direct_share == 0
+        assert summarise(self.trapped(40_000)).verdict.startswith("kml ran mostly in ring 3: only 40.0 % of")
+
+    def test_most_direct_is_kml(self) -> None:
+        summary = summarise(self.trapped(60_000))
+        assert "KML used" in summary.verdict and summary.sessions["kml"].direct_share == pytest.approx(0.6)
+
+
+def as_control(records: list[Record]) -> list[Record]:
+    """The same run with two sessions of one arm."""
+    renamed = [
+        msgspec.structs.replace(record, session="stock2") if getattr(record, "session", "") == "kml" else record
+        for record in records
+    ]
+    header = records[0]
+    assert isinstance(header, Header)
+    sessions = [SessionSpec(name="stock", arm="stock"), SessionSpec(name="stock2", arm="stock")]
+    return [msgspec.structs.replace(header, sessions=sessions), *renamed[1:]]
+
+
+def emulated_by_instructions(records: list[Record]) -> list[Record]:
+    facts = {"accelerator": "TCG (software emulation)", "clock": "instructions"}
+    up = [Environment(t_ns=1, session=name, facts=facts) for name in ("stock", "kml")]
+    rest = [record for record in records[1:] if not isinstance(record, Environment)]
+    return [records[0], *up, *rest]
+
+
+class TestMeasuresOfABench:
+    def test_they_are_means_over_the_pairs_with_an_interval(self) -> None:
+        records = []
+        for record in bench(3):
+            records.append(record)
+            if isinstance(record, Sample) and record.mark == "start":
+                pair = next(r.pair for r in reversed(records) if isinstance(r, Repeat))
+                trap, direct = 400.0 + 10 * pair, 100.0 + pair
+                values = {"trap": trap} if record.session == "stock" else {"trap": trap + 20, "direct": direct}
+                records.append(
+                    Measure(t_ns=record.t_ns, session=record.session, name="getppid", unit="ns", values=values)
+                )
+        summary = summarise(records)
+        assert summary.sessions["stock"].measures["getppid"] == {"unit": "ns", "trap": 420.0}
+        assert summary.sessions["kml"].measures["getppid"]["direct"] == 102.0
+        (call,) = summary.timed_calls
+        assert (call.trap, call.direct) == (420.0, 102.0) and call.ratio == pytest.approx(420 / 102, rel=1e-3)
+        assert call.interval is not None and 3.9 < call.interval[0] < call.ratio < call.interval[1] < 4.4
+
+    def test_a_nanosecond_of_the_instruction_clock_is_called_an_instruction(self) -> None:
+        run = emulated_by_instructions(two_sessions())
+        run[1:1] = [
+            Measure(t_ns=1, session="stock", name="getppid", unit="ns", values={"trap": 400.0}),
+            Measure(t_ns=1, session="kml", name="getppid", unit="ns", values={"direct": 100.0}),
+        ]
+        summary = summarise(run)
+        assert summary.timed_calls[0].unit == "instructions"
+        assert summary.sessions["kml"].measures["getppid"]["unit"] == "instructions"
+
+
+def test_in_exact_mode_what_is_saved_are_the_counted_instructions() -> None:
+    run = [
+        Sample(
+            t_ns=at,
+            session=name,
+            mono_ns=at,
+            mark=mark,
+            groups={"client": GroupCpu(1000 * at, 900 * at, 100 * at)},
+            instructions={"0": (1000 * at, kernel * at)},
+        )
+        for name, kernel in (("stock", 500), ("kml", 200))
+        for at, mark in ((1, "start"), (3, "end"))
+    ]
+    saved = contract(summarise([HEADER, *run, End(t_ns=9, status="done")]))["saved"]
+    assert saved == {"total": pytest.approx(0.2), "user": 0.0, "system": pytest.approx(0.6)}

@@ -8,7 +8,8 @@ import pytest
 from recording_samples import HEADER
 from run_samples import bench, two_sessions
 
-from kmltui.figures.summary import Summary, summarise
+from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
 from kmltui.figures.versus import compare_recordings
 from kmltui.model import Environment, Header, Record, WorkloadSpec
 from kmltui.report import FORMATS, render_versus

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bench as it goes on: the means over its pairs so far, and intervals that narrow as pairs come in."""
 
 from __future__ import annotations
@@ -6,10 +7,8 @@ from functools import lru_cache
 
 from kmltui.figures.stats import Comparison, compare
 from kmltui.live.views import SessionView, Snapshot
+from kmltui.tui.draw import judging
 from kmltui.tui.text import ABSENT, Line, Span, percent, seconds
-
-_RESAMPLES = 1000
-"""Enough to watch; the report takes more."""
 
 Figures = tuple[float, ...]
 
@@ -29,8 +28,11 @@ def title(snapshot: Snapshot, left: SessionView, right: SessionView) -> str:
     return f"CPU seconds, mean of {done} pair{'' if done == 1 else 's'}{now}"
 
 
-def row(field: str, left: SessionView, right: SessionView) -> Line:
-    """Means, change and its 95 % interval; an interval that holds zero is no difference shown."""
+def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView) -> Line:
+    """Means, what is saved and its 95 % interval.
+
+    Only the total, which the bench is judged by, is called a difference or none, and only where its report would do so.
+    """
     numbers = pairs(left, right)
     head: Span = (f" {field:<7}", "strong" if field == "total" else "text")
     if not numbers:
@@ -38,25 +40,23 @@ def row(field: str, left: SessionView, right: SessionView) -> Line:
     by_pair = [dict(session.runs) for session in (left, right)]
     a, b = (tuple(float(getattr(runs[number], field)) for number in numbers) for runs in by_pair)
     found = _compared(a, b)
-    role = "muted" if not found.shown else "good" if (found.saved or 0) > 0 else "bad"
-    change = percent(-found.saved) if found.saved is not None else ABSENT
+    judged = field == "total" and found.p is not None and judging.times(snapshot)
+    role = "muted" if not (judged and found.shown) else "good" if (found.saved or 0) > 0 else "bad"
     return (
         head,
         (f"{seconds(found.mean_a):>10}", "stock"),
         (f"{seconds(found.mean_b):>10}", "kml"),
-        (f"{change:>10}", role),
-        (f"  {_interval(found)}", "muted"),
+        (f"{percent(found.saved) if found.saved is not None else ABSENT:>10}", role),
+        (f"  {_interval(found)}{': no difference shown' if judged and not found.shown else ''}", "muted"),
     )
 
 
 @lru_cache(64)
 def _compared(a: Figures, b: Figures) -> Comparison:
-    return compare(a, b, _RESAMPLES)
+    return compare(a, b)
 
 
 def _interval(found: Comparison) -> str:
-    """The change's interval, the lesser end first."""
     if found.saved_interval is None:
-        return "one pair has no interval"
-    ends = f"{percent(-found.saved_interval.high)} to {percent(-found.saved_interval.low)}"
-    return ends if found.shown else f"{ends}: no difference shown"
+        return "no interval with fewer than three pairs" if found.p is None else ABSENT
+    return f"{percent(found.saved_interval.low)} to {percent(found.saved_interval.high)}"

@@ -49,8 +49,8 @@ def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     names = [f"{printable(session.name)[:9]:>10}" for session in pair]
     if snapshot.repeats:
         rows = [_rule(snapshot, bench.title(snapshot, *pair), layout, glyphs)]
-        rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}  95 % interval", "muted"),))
-        rows += [bench.row(field, *pair) for field in ("total", "user", "system")]
+        rows.append(((f" {'':<7}{names[0]}{names[1]}{'saved':>10}  95 % interval", "muted"),))
+        rows += [bench.row(field, snapshot, *pair) for field in ("total", "user", "system")]
         return [fit(row, layout.width) for row in [*rows, *[()] * (layout.table + 1 - len(rows))]]
     work = equal_work(*pair)
     rows = [_rule(snapshot, _title(work), layout, glyphs)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from kmltui.figures.summary import summarise
+from kmltui.figures.summarise import summarise
 from kmltui.recording import told
 from kmltui.report import render
 from kmltui.report.text import WIDTH
