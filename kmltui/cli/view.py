@@ -108,7 +108,7 @@ def export(
                 asciicast(reader, write, size=common.columns_rows(size), speed=speed, progress=shown)
             return DONE
         if format == "html":
-            from kmltui.figures.summary import summarise
+            from kmltui.figures.summarise import summarise
             from kmltui.report import playable
 
             summary = summarise(waiting.records(reader, "reading"))

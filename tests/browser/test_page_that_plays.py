@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from kmltui import paths
-from kmltui.figures.summary import summarise
+from kmltui.figures.summarise import summarise
 from kmltui.model import (
     End,
     Header,
