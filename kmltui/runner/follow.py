@@ -1,18 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An existing server, followed from outside: its counters, its process, and its coming and going."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import Any
-
-import pymysql
 
 from kmltui.counters import select_status
 from kmltui.model import LogLevel, Status
+from kmltui.sessions.apart import apart
 from kmltui.sessions.journal import Journal
+from kmltui.sessions.link import Link
 from kmltui.sessions.local import LocalSession
-from kmltui.sessions.mysql import Login, MysqlError, is_local, server_pid
+from kmltui.sessions.mysql import Login, MysqlError, Peer, find_peer
 from kmltui.sessions.protocol import SessionError
 
 PERIOD_S = 1.0
@@ -22,6 +21,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 _CONNECT_QUERIES = 1
 """What logging in costs on the server's own count of questions: SET NAMES."""
 
+_MAX_VERSION = 200
+"""Of what a server says of itself (characters)."""
+
 
 class Follower:
     """Follows one server until cancelled. A server that is gone is a gap in the figures, never the run's end."""
@@ -30,7 +32,7 @@ class Follower:
         self._session = session
         self._login = login
         self._journal = journal
-        self._connection: pymysql.Connection[Any] | None = None
+        self._link: Link | None = None
         self._own: dict[str, int] = {"Questions": 0, "Queries": 0, "Com_select": 0}
         self._sent = 0
         self._pid: int | None = None
@@ -54,61 +56,72 @@ class Follower:
             self._disconnect()
 
     async def _poll(self) -> None:
-        if self._connection is None:
-            self._connection = await asyncio.to_thread(self._login.connect)
+        if self._link is None:
+            self._link = await apart(self._login.connect)
             self._count(_CONNECT_QUERIES)
-            await self._meet(self._connection)
-        rows = await self._query("SHOW GLOBAL STATUS")
-        counters = select_status((row[0], row[1]) for row in rows)
+            await self._meet(self._link)
+        rows = await self._ask(self._link, "SHOW GLOBAL STATUS")
+        counters = select_status((name, value) for name, value in rows)
         # The answer's own rows are counted when it has been sent.
         self._own["Rows_sent"] = self._sent
         self._sent += len(rows)
         name, t_ns = self._session.spec.name, self._journal.now()
         self._journal.emit(Status(t_ns=t_ns, session=name, counters=counters, own=dict(self._own)))
 
-    async def _meet(self, connection: pymysql.Connection[Any]) -> None:
+    async def _meet(self, link: Link) -> None:
         """A server that was not there before: which it is, and which process of this machine."""
-        self._count(1)
-        self._own["Com_select"] += 1
-        self._sent += 1
-        version = (await self._query("SELECT VERSION(), @@version_comment", counted=False))[0]
-        facts = {"mariadb": f"{version[0]} ({version[1]})", "mysql": self._login.where}
         try:
-            local, pid = is_local(connection), await asyncio.to_thread(server_pid, connection)
+            version = await self._version(link)
+            peer = await apart(find_peer, link)
         except OSError as error:  # gone again already
             raise self._login.explain(error) from None
-        if not local:
+        if not peer.local:
             self._session.hide_host()
-            facts["server"] = "on another machine: its CPU time and system calls cannot be seen from here"
-        elif pid is None:
-            facts["server"] = "its process cannot be found from here: its CPU time and system calls are not counted"
-        else:
-            try:
-                if pid != self._pid:
-                    await self._session.watch("server", pid)
-                self._pid = pid
-                facts["server"] = f"process {pid}"
-            except SessionError as error:
-                facts["server"] = str(error)
+        facts = {"mariadb": version[:_MAX_VERSION], "mysql": self._login.where, "server": await self._watched(peer)}
         self._session.add_facts(facts)
         if self._lost:
             self._lost = False
             self._log("the server is back: " + facts["mariadb"], "info")
             self._state("")
 
-    async def _query(self, statement: str, *, counted: bool = True) -> list[tuple[Any, ...]]:
-        connection = self._connection
-        assert connection is not None
-        if counted:
-            self._count(1)
-
-        def run() -> list[tuple[Any, ...]]:
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-                return list(cursor.fetchall())
-
+    async def _version(self, link: Link) -> str:
+        """What the server calls itself: asked, or as in its greeting where it does not answer that."""
         try:
-            return await asyncio.to_thread(run)
+            ((version, comment),) = (await self._ask(link, "SELECT VERSION(), @@version_comment"))[:1]
+        except MysqlError:
+            if not link.open:
+                raise
+            return link.server_version
+        self._own["Com_select"] += 1
+        self._sent += 1
+        return f"{version} ({comment})"
+
+    async def _watched(self, peer: Peer) -> str:
+        """Watch the server's process, where it is one of this machine that can be seen; returns what is the case."""
+        if not peer.local:
+            return "on another machine: its CPU time and system calls cannot be seen from here"
+        if peer.pid is None:
+            return "its process cannot be found from here: its CPU time and system calls are not counted"
+        if not peer.is_server:
+            return (
+                f"reached through {peer.program} (process {peer.pid}), which is no MySQL or MariaDB server: CPU time "
+                "and system calls of the server itself cannot be seen from here"
+            )
+        try:
+            if peer.pid != self._pid:
+                await self._session.watch("server", peer.pid)
+            self._pid = peer.pid
+        except SessionError as error:
+            return str(error)
+        return f"{peer.program}, process {peer.pid}"
+
+    async def _ask(self, link: Link, statement: str) -> list[tuple[str, ...]]:
+        self._count(1)
+        try:
+            return await apart(link.ask, statement, 2)
+        except asyncio.CancelledError:
+            link.abort()  # it may be in the middle of an answer that never ends
+            raise
         except Exception as error:  # a connection that breaks in the middle of an answer has many ways to fail
             raise self._login.explain(error) from None
 
@@ -117,10 +130,9 @@ class Follower:
         self._own["Queries"] += queries
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(pymysql.MySQLError, OSError):
-                self._connection.close()
-            self._connection = None
+        if self._link is not None:
+            self._link.close()
+            self._link = None
 
     def _say_lost(self, error: MysqlError) -> None:
         if not self._lost:

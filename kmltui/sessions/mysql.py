@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An existing MySQL or MariaDB server: how to write its address, how to log in, and what its refusals mean.
 
 The address is a URL without a password (``mysql://user@host:port``, ``mysql:///path/to/socket``). The password comes
@@ -7,11 +8,12 @@ recording or the text of an error.
 
 from __future__ import annotations
 
-import configparser
+import codecs
 import getpass
 import os
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,16 +23,20 @@ from urllib.parse import quote, unquote, urlsplit
 
 import psutil
 import pymysql
+from pymysql.constants import CR
+
+from kmltui.printable import printable
+from kmltui.sessions.link import Link, LinkError, open_link
+from kmltui.sessions.optionfile import OptionFileError, read_settings
+from kmltui.sessions.tls import Tls, TlsError, tls_of
 
 DEFAULT_PORT = 3306
-CONNECT_LIMIT_S = 5
 _USUAL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
 _EXAMPLES = "mysql://USER@HOST:PORT or mysql:///PATH/TO/SOCKET"
-_HIDDEN = re.compile(r"^((?:[^:/]*://)?[^:/\[]*:)(?!//|\d{0,5}(/|$)).+$")
-"""What follows a colon and is no port may be a password."""
-
 _ACCESS_DENIED = {1044, 1045, 1698}
 _MAX_PASSWORD_BYTES = 4096
+_MAX_WORDS = 300
+"""Of a server's own message (characters)."""
 
 
 class MysqlError(Exception):
@@ -60,7 +66,7 @@ class Address:
         user = quote(self.user, safe="") + "@" if self.user else ""
         if self.socket:
             return f"mysql://{user}{quote(self.socket)}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{quote(self.host, safe=':')}]" if ":" in self.host else self.host
         return f"mysql://{user}{host}" + (f":{self.port}" if self.port else "")
 
 
@@ -74,12 +80,12 @@ def parse_dsn(text: str) -> Address:
             f"mysql://{login.partition(':')[0]}:…: a password in an argument can be read by everybody on this machine; "
             "leave it out and use --mysql-password-file, MYSQL_PWD, an option file or the prompt"
         )
-    shown = repr(_HIDDEN.sub(r"\1…", text))
+    shown = repr(printable(_shown(text)))
     if not separator or scheme not in ("mysql", "mariadb"):
         raise DsnError(f"{shown}: is not the address of a MySQL server; write {_EXAMPLES}")
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port
+        host, port = unquote(parts.hostname or ""), parts.port
     except ValueError:
         host, port = "", 0
     if port == 0:
@@ -87,8 +93,11 @@ def parse_dsn(text: str) -> Address:
     if parts.query or parts.fragment:
         raise DsnError(f"{shown}: nothing may follow the address, '?' and '#' included; write {_EXAMPLES}")
     path, user = unquote(parts.path), unquote(parts.username or "")
+    if not (host + path + user).isprintable():
+        raise DsnError(f"{shown}: no user, host or socket has such characters in its name; write {_EXAMPLES}")
     if host and "/" in path.strip("/"):
-        raise DsnError(f"{shown}: for a socket write three slashes: mysql:///{host}{path}")
+        login, beginning = f"{quote(user, safe='')}@" if user else "", "" if host == "localhost" else f"/{host}"
+        raise DsnError(f"{shown}: for a socket write no host before its path: mysql://{login}{beginning}{path}")
     if host and path.strip("/"):
         raise DsnError(f"{shown}: a server is watched, not the database {path.strip('/')!r}; leave that out")
     if not host and port:
@@ -98,14 +107,23 @@ def parse_dsn(text: str) -> Address:
     return Address(user, host, port or 0) if host else Address(user, socket=path)
 
 
+def _shown(text: str) -> str:
+    """``text`` without what may be a password: what follows a question mark, a hash, or a colon and is no port."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not re.fullmatch(r"[\w.+-]*", scheme):
+        scheme, separator, rest = "", "", text
+    kept = re.match(r"(?:\[[^\]?#@]*\]|[^:?#\[])*(?::\d{1,5}(?=[/?#]|$)[^:?#]*)?", rest)
+    assert kept is not None  # it matches the empty text
+    return f"{scheme}{separator}{kept[0]}" + ("…" if kept[0] != rest else "")
+
+
 @dataclass(frozen=True)
 class Login:
     """Everything that is needed to log in. Its representation shows no password."""
 
     address: Address
     password: bytes = field(default=b"", repr=False)
-    tls: dict[str, str] = field(default_factory=dict)
-    """``ssl_ca``, ``ssl_cert``, ``ssl_key``: files. Without any, TLS is used where the server offers it, unchecked."""
+    tls: Tls = field(default_factory=Tls)
 
     @property
     def where(self) -> str:
@@ -113,38 +131,39 @@ class Login:
         somewhere = self.address.host or self.address.socket
         return str(self.address if somewhere else replace(self.address, host="localhost", port=DEFAULT_PORT))
 
-    def connect(self) -> pymysql.Connection[Any]:
+    def connect(self) -> Link:
         """Log in. Blocks for a few seconds at most. Raises :class:`MysqlError`."""
         address = self.address
         try:
-            return pymysql.connect(
-                user=address.user or None,
+            return open_link(
+                user=address.user,
                 password=self.password,
-                host=address.host or None,
+                host=address.host,
                 port=address.port or DEFAULT_PORT,
-                unix_socket=address.socket or None,
-                ssl_ca=self.tls.get("ssl_ca"),
-                ssl_cert=self.tls.get("ssl_cert"),
-                ssl_key=self.tls.get("ssl_key"),
-                ssl_verify_cert="ssl_ca" in self.tls or None,
-                connect_timeout=CONNECT_LIMIT_S,
-                read_timeout=CONNECT_LIMIT_S,
-                write_timeout=CONNECT_LIMIT_S,
-                autocommit=None,
-                program_name="kmltui",
+                unix_socket=address.socket,
+                tls=self.tls,
             )
         except Exception as error:
             # 'from None': the frames below hold the password in local variables.
             raise self.explain(error) from None
 
     def explain(self, error: Exception) -> MysqlError:
-        """What an error of PyMySQL's means. It takes answers apart unseen, so anything can come of a wrong one."""
+        """What an error of a :class:`Link`'s means. PyMySQL takes answers apart unseen, so anything can come of one."""
+        where = self.where
+        cause: BaseException = getattr(error, "original_exception", None) or error
+        if isinstance(cause, LinkError | TlsError):
+            return MysqlError(f"{where}: {printable(str(cause))}")
+        if isinstance(cause, ssl.SSLError):
+            return MysqlError(f"{where}: {_tls_trouble(cause)}")
         foreign = isinstance(error, pymysql.InternalError) and "sequence number" in str(error)
-        if foreign or not isinstance(error, (pymysql.MySQLError, OSError, UnicodeError, RuntimeError)):
-            return MysqlError(f"{self.where}: what answers there does not speak as a MySQL server does")
+        if foreign or not isinstance(error, (pymysql.MySQLError, OSError, RuntimeError)):
+            return MysqlError(f"{where}: what answers there does not speak as a MySQL server does")
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        words = str(error.args[1]) if len(error.args) > 1 else str(error)
-        where, words = self.where, words or "it gave no reason"
+        words = printable(str(error.args[1]) if len(error.args) > 1 else str(error))[:_MAX_WORDS] or "it gave no reason"
+        if isinstance(cause, OSError):
+            what = "socket" if self.address.socket else "port"
+            words = printable(cause.strerror or str(cause))
+            return MysqlError(f"{where}: cannot be reached: {words}; is the server running, and is this its {what}?")
         if code in _ACCESS_DENIED:
             used = "with a password" if self.password else "without a password from here"
             return MysqlError(
@@ -152,33 +171,19 @@ class Login:
                 "password by --mysql-password-file, MYSQL_PWD, an option file or the prompt",
                 denied=True,
             )
-        if code == 2003 or isinstance(error, OSError):
-            what = "socket" if self.address.socket else "port"
-            return MysqlError(f"{where}: cannot be reached: {words}; is the server running, and is this its {what}?")
+        if code == CR.CR_SSL_CONNECTION_ERROR:
+            words = "the server offers no TLS, and the option file asks for it (ssl, ssl-mode)"
         return MysqlError(f"{where}: {words}")
 
 
-def read_option_file(path: Path) -> dict[str, str]:
-    """The ``[client]`` group of an option file, names with underscores. Raises :class:`MysqlError`.
-
-    As the server's own clients read it, save that ``!include`` lines are passed over; no line is ever quoted.
-    """
-    parser = configparser.RawConfigParser(allow_no_value=True, strict=False)
-    try:
-        with path.open(encoding="utf-8") as stream:
-            parser.read_file(stream)
-    except OSError as error:
-        raise MysqlError(f"{path}: cannot be read: {error.strerror}") from None
-    except (configparser.Error, UnicodeDecodeError) as error:
-        line = getattr(error, "lineno", None)
-        raise MysqlError(f"{path}: is not an option file" + (f" (line {line})" if line else "")) from None
-    if not parser.has_section("client"):
-        return {}
-    return {name.replace("-", "_"): _unquoted(value) for name, value in parser.items("client") if value is not None}
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+def _tls_trouble(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate is not accepted: {error.verify_message}; did the authority in ssl-ca sign it, "
+            "and does it hold the name by which the server is reached here?"
+        )
+    reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+    return f"there is no agreement with the server on TLS: {printable(reason)} (tls-version, ssl-cipher, ssl-cert)"
 
 
 def read_password(path: Path) -> bytes:
@@ -190,7 +195,8 @@ def read_password(path: Path) -> bytes:
         raise MysqlError(f"{path}: the password cannot be read: {error.strerror}") from None
     if len(text) > _MAX_PASSWORD_BYTES:
         raise MysqlError(f"{path}: is longer than a password; the file's first line is the password")
-    return text.split(b"\n", 1)[0].rstrip(b"\r")
+    # An editor's mark at the beginning of a text in UTF-8 is no part of a password.
+    return text.removeprefix(codecs.BOM_UTF8).split(b"\n", 1)[0].rstrip(b"\r")
 
 
 def find_login(
@@ -207,69 +213,112 @@ def find_login(
     own = Path("~/.my.cnf").expanduser()
     if option_file is None and own.is_file():
         option_file = own
-    options = read_option_file(option_file) if option_file is not None else {}
-    tls: dict[str, str] = {name: options[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in options}
+    try:
+        options = read_settings(option_file) if option_file is not None else {}
+        tls = tls_of(options)
+    except OSError as error:
+        raise MysqlError(f"{error.filename or option_file}: cannot be read: {error.strerror}") from None
+    except OptionFileError as error:
+        raise MysqlError(printable(str(error))) from None
+    except TlsError as error:
+        raise MysqlError(f"{option_file}: {error}") from None
     if password_file is not None:
         password = read_password(password_file)
     elif "MYSQL_PWD" in environment:
         password = os.fsencode(environment["MYSQL_PWD"])
     else:
-        password = options.get("password", "").encode()
+        password = options.get("password", b"")
     return Login(_filled_in(address, options, option_file), password, tls)
 
 
-def _filled_in(address: Address, options: Mapping[str, str], source: Path | None) -> Address:
+def _filled_in(address: Address, options: Mapping[str, bytes], source: Path | None) -> Address:
     """What an address leaves open, from the option file; where that says nothing, the usual socket of this machine."""
-    user = address.user or options.get("user", "")
+    text = {name: _decoded(options.get(name, b"")) for name in ("user", "host", "socket", "port", "protocol")}
+    for name, value in text.items():
+        if not value.isprintable():
+            raise MysqlError(f"{source}: {name} has characters that no {name} has")
+    user = address.user or text["user"]
     if address.host or address.socket:
         return replace(address, user=user)
-    host, path, port = options.get("host", ""), options.get("socket", ""), options.get("port", "")
-    if port and not (port.isdecimal() and 0 < int(port) < 65536):
+    host, path, port = text["host"], text["socket"], text["port"]
+    if port and not (port.isdecimal() and len(port) < 6 and int(port) < 65536):
         raise MysqlError(f"{source}: the port is not a number from 1 to 65535")
-    if path and host in ("", "localhost"):
+    number = int(port or 0)  # 0 is the usual one, for the clients, too
+    by_network = text["protocol"].upper() == "TCP"
+    if path and host in ("", "localhost") and not by_network:
         return Address(user, socket=path)
-    if host or port:
-        return Address(user, host or "localhost", int(port or 0))
+    if host or number:
+        return Address(user, host or "localhost", number)
     usual = next((path for path in _USUAL_SOCKETS if Path(path).is_socket()), "")
-    return Address(user, socket=usual) if usual else Address(user)
+    return Address(user, socket=usual) if usual and not by_network else Address(user)
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def ask_password(address: Address) -> bytes:
-    """Prompt on the terminal, without echo."""
-    return os.fsencode(getpass.getpass(f"Password for {address}: "))
+    """Prompt on the terminal, without echo. Raises KeyboardInterrupt where the user gives none: Ctrl-C, Ctrl-D."""
+    try:
+        return os.fsencode(getpass.getpass(f"Password for {address}: "))
+    except EOFError:
+        raise KeyboardInterrupt from None
 
 
-def server_pid(connection: pymysql.Connection[Any]) -> int | None:
-    """The process behind a connection, where it is one of this machine that can be seen from here."""
+@dataclass(frozen=True)
+class Peer:
+    """What is at the other end of a connection, as far as it can be seen from here."""
+
+    local: bool
+    """On this machine; what it speaks for may still run elsewhere."""
+    pid: int | None = None
+    program: str = ""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is the server itself, and not what passes on to one (a tunnel, a proxy, a container's port)."""
+        return self.program.startswith(("mysqld", "mariadbd"))
+
+
+def find_peer(link: Link) -> Peer:
+    """The process at the other end of a connection. Raises OSError: the connection is gone."""
     # The one thing that is needed and not offered: whom the socket is connected to.
-    link: socket.socket | None = getattr(connection, "_sock", None)
-    if link is None:
-        return None
-    if link.family == socket.AF_UNIX:
-        pid, _, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    wire: socket.socket | None = getattr(link, "_sock", None)
+    if wire is None:
+        raise ConnectionError("the connection is closed")
+    if wire.family == socket.AF_UNIX:
+        pid, _, _ = struct.unpack("3i", wire.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
         # 0: in another pid namespace. 1: the init system opened the socket on the server's behalf.
-        return pid if pid > 1 else None
-    return _listener(*link.getpeername()[:2])
+        return _peer(pid) if pid > 1 else Peer(local=True)
+    ours, theirs = wire.getsockname()[:2], wire.getpeername()[:2]
+    if not (theirs[0].startswith("127.") or theirs[0] in ("::1", ours[0])):
+        return Peer(local=False)
+    pid = _owner(theirs, ours)
+    return _peer(pid) if pid else Peer(local=True)
 
 
-def is_local(connection: pymysql.Connection[Any]) -> bool:
-    """Whether the server answers from this machine (which may still be from a container or through a tunnel)."""
-    link: socket.socket | None = getattr(connection, "_sock", None)
-    if link is None or link.family == socket.AF_UNIX:
-        return link is not None
-    peer: str = link.getpeername()[0]
-    return peer.startswith("127.") or peer in ("::1", link.getsockname()[0])
+def _peer(pid: int) -> Peer:
+    try:
+        return Peer(local=True, pid=pid, program=psutil.Process(pid).name())
+    except psutil.Error:
+        return Peer(local=True)
 
 
-def _listener(host: str, port: int) -> int | None:
-    """The process of this machine that has the other end of a TCP connection, if we may see whose it is."""
+def _owner(local: tuple[str, int], remote: tuple[str, int]) -> int | None:
+    """The process of this machine that has the socket with these two addresses, if we may see whose it is."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
         return None
     for entry in connections:
-        if entry.status != psutil.CONN_LISTEN or not entry.laddr or entry.laddr.port != port or not entry.pid:
-            continue
-        if entry.laddr.ip in (host, "0.0.0.0", "::", f"::ffff:{host}"):
+        if entry.pid and entry.laddr and entry.raddr and (_plain(entry.laddr), _plain(entry.raddr)) == (local, remote):
             return int(entry.pid)
     return None
+
+
+def _plain(address: Any) -> tuple[str, int]:
+    """An IPv4 address in IPv6's clothes is one all the same."""
+    return address.ip.removeprefix("::ffff:"), address.port

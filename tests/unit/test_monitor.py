@@ -1,6 +1,7 @@
 """Watching without a workload: the run's life, and a server that comes and goes."""
 
 import asyncio
+import os
 
 import pymysql
 import pytest
@@ -11,29 +12,7 @@ from kmltui.runner import follow, monitor
 from kmltui.runner.activity import activity_for
 from kmltui.runner.launch import decode, encode
 from kmltui.runner.run import Run
-from kmltui.sessions.mysql import Address, Login
-
-
-class Cursor:
-    def __init__(self, server):
-        self.server = server
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def execute(self, statement):
-        if self.server.down:
-            raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
-        self.server.questions += 1
-        self.statement = statement
-
-    def fetchall(self):
-        if "VERSION" in self.statement:
-            return [("11.4-test", "a server for tests")]
-        return [("Questions", str(self.server.questions)), ("Uptime", "5"), ("Variable_text", "x")]
+from kmltui.sessions.mysql import Address, Login, Peer
 
 
 class Server:
@@ -42,10 +21,13 @@ class Server:
     login = Login(Address("app", "db.test"), b"geheim")
     where = login.where
     explain = login.explain
+    open = True
+    server_version = "5.5.5-greeting"
 
     def __init__(self):
         self.down = False
         self.denied = False
+        self.mute = False
         self.questions = 100
         self.logins = 0
 
@@ -58,8 +40,15 @@ class Server:
         self.questions += 1
         return self
 
-    def cursor(self):
-        return Cursor(self)
+    def ask(self, statement, columns):
+        if self.down:
+            raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
+        self.questions += 1
+        if "VERSION" in statement:
+            if self.mute:
+                raise pymysql.ProgrammingError(1064, "You have an error in your SQL syntax")
+            return [("11.4-test", "a server for tests")]
+        return [("Questions", str(self.questions)), ("Uptime", "5"), ("Variable_text", "x")]
 
     def close(self):
         pass
@@ -70,8 +59,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setenv("KMLTUI_HOME", str(tmp_path))
     monkeypatch.setattr(follow, "PERIOD_S", 0.02)
     monkeypatch.setattr(follow, "FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(follow, "is_local", lambda connection: True)
-    monkeypatch.setattr(follow, "server_pid", lambda connection: None)
+    monkeypatch.setattr(follow, "find_peer", lambda link: Peer(local=True))
 
     def make(login=None, duration_s=60.0):
         plan = monitor.plan(
@@ -151,7 +139,7 @@ async def test_a_server_that_goes_and_comes_back_is_a_gap_and_said_once(world):
 
 
 async def test_a_server_on_another_machine_does_not_show_this_ones_cpus(world, monkeypatch):
-    monkeypatch.setattr(follow, "is_local", lambda connection: False)
+    monkeypatch.setattr(follow, "find_peer", lambda link: Peer(local=False))
     server = Server()
     run, records = world(server)
     task = asyncio.create_task(run.execute())
@@ -160,6 +148,30 @@ async def test_a_server_on_another_machine_does_not_show_this_ones_cpus(world, m
     run.request_stop()
     await task
     assert "another machine" in of(records, Environment)[-1].facts["server"]
+
+
+async def test_what_is_no_server_is_named_and_not_counted_as_one(world, monkeypatch):
+    monkeypatch.setattr(follow, "find_peer", lambda link: Peer(local=True, pid=os.getpid(), program="ssh"))
+    run, records = world(Server())
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+    await until(lambda: len(of(records, Sample)) > 2)
+    run.request_stop()
+    await task
+    fact = of(records, Environment)[-1].facts["server"]
+    assert fact.startswith(f"reached through ssh (process {os.getpid()}), which is no MySQL or MariaDB server")
+    assert not any(sample.groups for sample in of(records, Sample))
+
+
+async def test_a_server_that_does_not_tell_its_version_is_known_by_its_greeting(world):
+    server = Server()
+    server.mute = True
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+    run.request_stop()
+    await task
+    assert of(records, Environment)[-1].facts["mariadb"] == "5.5.5-greeting"
 
 
 async def test_a_refused_login_does_not_end_what_is_watched_already(world):

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pymysql
@@ -9,6 +11,7 @@ import pytest
 
 from kmltui.sessions import mysql
 from kmltui.sessions.mysql import Address, DsnError, Login, MysqlError, find_login, parse_dsn
+from kmltui.sessions.tls import Tls
 
 
 @pytest.mark.parametrize(
@@ -17,6 +20,7 @@ from kmltui.sessions.mysql import Address, DsnError, Login, MysqlError, find_log
         ("mysql://app@db.example:3307", Address("app", "db.example", 3307)),
         ("mariadb://db.example", Address("", "db.example")),
         ("mysql://[::1]:3306", Address("", "::1", 3306)),
+        ("mysql://[fe80::1%25lo]", Address("", "fe80::1%lo")),
         ("mysql://a%40b@h", Address("a@b", "h")),
         ("mysql:///run/mysqld/mysqld.sock", Address(socket="/run/mysqld/mysqld.sock")),
         ("mysql://app@/run/m.sock", Address("app", socket="/run/m.sock")),
@@ -40,7 +44,10 @@ def test_addresses_are_read_and_written_back(text, address):
         ("mysql://h:70000", "port"),
         ("mysql://:3306", "no host"),
         ("mysql://h/shop", "not the database 'shop'"),
-        ("mysql://run/mysqld/mysqld.sock", "three slashes: mysql:///run/mysqld/mysqld.sock"),
+        ("mysql://run/mysqld/mysqld.sock", "its path: mysql:///run/mysqld/mysqld.sock"),
+        ("mysql://u@localhost/tmp/x.sock", "its path: mysql://u@/tmp/x.sock"),
+        ("mysql://a%0Ab@h", "such characters"),
+        ("mysql://%1b31m@h", "such characters"),
         ("mysql://h?ssl=1", "'?'"),
         ("mysql://h/#x", "'#'"),
     ],
@@ -62,6 +69,15 @@ def test_a_wrong_address_says_what_is_wrong_with_it(text, words):
         "mysql://app:geheim",
         "app:geheim@h",
         "postgres://app:geheim@h",
+        "mysql//app:geheim@h",
+        "mysql:app:geheim@h",
+        "mysql:geheim://h",
+        "mysql://h?password=geheim",
+        "mysql://h:3306?password=geheim",
+        "mysql://h/shop?password=geheim",
+        "mysql://h#geheim",
+        "mysql://[::1]:geheim",
+        "mysql://app:3306/geheim@h",
     ],
 )
 def test_a_password_in_an_address_is_refused_and_never_repeated(text):
@@ -83,11 +99,11 @@ def test_the_password_comes_from_the_file_then_the_environment(tmp_path, monkeyp
 def test_the_option_file_of_the_user_is_read_if_it_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     own, named = tmp_path / ".my.cnf", tmp_path / "other.cnf"
-    own.write_text("[mysqld]\nuser=no\n[client]\nuser=own\n!includedir /nowhere\npassword = 'a #b'\nsocket=/s\n")
+    own.write_text("[mysqld]\nuser=no\n[client]\nuser=own\n!include /nowhere\npassword = 'a #b'\nsocket=/s\n")
     named.write_text('[client]\nuser=named\npassword="c"\nhost=h\nport=3307\nssl-ca=/ca.pem\nquick\n')
     assert find_login(Address(), environment={}) == Login(Address("own", socket="/s"), b"a #b")
     login = find_login(Address(), option_file=named, environment={})
-    assert login == Login(Address("named", "h", 3307), b"c", {"ssl_ca": "/ca.pem"})
+    assert login == Login(Address("named", "h", 3307), b"c", Tls("verify-ca", ca="/ca.pem"))
 
 
 def test_what_the_address_says_wins_over_the_option_file(tmp_path):
@@ -112,7 +128,7 @@ def test_an_address_without_a_server_means_the_one_of_this_machine(tmp_path, mon
     ("contents", "words"),
     [
         (None, "cannot be read"),
-        ("password=geheim\n", "not an option file"),
+        ("password=geheim\n", "before the first .group"),
         ("[client]\npassword=geheim\nport=many\n", "port"),
     ],
 )
@@ -140,7 +156,7 @@ def test_no_representation_or_error_shows_the_password(monkeypatch):
     def refuse(**options):
         raise pymysql.OperationalError(1045, "Access denied for user 'app'@'h' (using password: YES)")
 
-    monkeypatch.setattr(pymysql, "connect", refuse)
+    monkeypatch.setattr(mysql, "open_link", refuse)
     with pytest.raises(MysqlError, match="refused the login with a password") as error:
         login.connect()
     assert error.value.denied
@@ -178,9 +194,9 @@ def test_what_is_no_mysql_server_is_said_to_be_none(answer):
     assert "geheim" not in str(error.value)
 
 
-class Connection:
-    def __init__(self, link):
-        self._sock = link
+class Wired:
+    def __init__(self, wire):
+        self._sock = wire
 
 
 def test_the_process_behind_a_unix_socket_is_the_one_that_listens(tmp_path):
@@ -188,16 +204,43 @@ def test_the_process_behind_a_unix_socket_is_the_one_that_listens(tmp_path):
         server.bind(str(tmp_path / "s"))
         server.listen()
         client.connect(str(tmp_path / "s"))
-        assert mysql.server_pid(Connection(client)) == os.getpid()
-        assert mysql.is_local(Connection(client))
+        peer = mysql.find_peer(Wired(client))
+        assert peer.local and peer.pid == os.getpid() and not peer.is_server
 
 
-def test_the_process_behind_a_port_is_the_one_that_listens():
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-        assert mysql.server_pid(Connection(client)) == os.getpid()
-        assert mysql.is_local(Connection(client))
+def test_the_process_behind_a_port_is_the_one_that_answers_and_not_one_that_listens_there_too(tmp_path):
+    other = "import socket, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); "
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        # It listens on every address; ours, which is more exact, gets the connections.
+        other += f"s.bind(('', {server.getsockname()[1]})); s.listen(); print(flush=True); time.sleep(60)"
+        with subprocess.Popen([sys.executable, "-c", other], stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline()
+            try:
+                with socket.create_connection(server.getsockname()) as client, server.accept()[0]:
+                    peer = mysql.find_peer(Wired(client))
+            finally:
+                process.kill()
+    assert peer.local and peer.pid == os.getpid()
 
 
-def test_a_closed_connection_has_no_process():
-    assert mysql.server_pid(Connection(None)) is None
-    assert not mysql.is_local(Connection(None))
+@pytest.mark.parametrize(
+    ("program", "is_server"),
+    [
+        ("mysqld", True),
+        ("mariadbd", True),
+        ("mysqld-debug", True),
+        ("docker-proxy", False),
+        ("ssh", False),
+        ("", False),
+    ],
+)
+def test_what_passes_on_to_a_server_is_none(program, is_server):
+    assert mysql.Peer(local=True, pid=1, program=program).is_server == is_server
+
+
+def test_a_closed_connection_has_no_other_end():
+    with pytest.raises(OSError, match="closed"):
+        mysql.find_peer(Wired(None))
