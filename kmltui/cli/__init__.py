@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from kmltui import __version__
-from kmltui.cli import bench, common, guest, monitor, runs, setup, view
+from kmltui.cli import bench, common, estimating, guest, monitor, runs, setup, view
 from kmltui.cli.common import DONE, WRONG_USAGE, Failure
 
 app = App(
@@ -36,6 +36,7 @@ _RUNS: tuple[Callable[..., int], ...] = (
 _RECORDINGS: tuple[Callable[..., int], ...] = (
     view.replay,
     view.report,
+    estimating.estimate,
     view.export,
     view.cut,
     view.rename,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from kmltui.cli.common import DONE, MISSING, print_json
+
+if TYPE_CHECKING:
+    from kmltui.build.doctor import Check
 
 
 def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
@@ -20,7 +23,7 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
     from kmltui.build import doctor as checks
     from kmltui.sessions import hostkml
 
-    results = [*checks.check_all(), hostkml.check()]
+    results = [*checks.check_all(), hostkml.check(), _trap_cost()]
     if as_json:
         print_json(results)
     else:
@@ -30,3 +33,35 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
             if check.remedy:
                 print(f"{'':<8} {'':<{width}}  → {check.remedy}")
     return MISSING if any(check.status == "missing" for check in results) else DONE
+
+
+def _trap_cost() -> Check:
+    """What a trap costs this processor: nothing is wrong where it cannot be told."""
+    from kmltui.build.doctor import Check
+    from kmltui.figures.estimate import page_table_isolation
+    from kmltui.machine import trapcost
+    from kmltui.runner import registry
+    from kmltui.sessions import host
+
+    if any(entry.alive for entry in registry.entries()):
+        return Check("trap", "note", "what a trap costs is not timed while a run is going on")
+    own = host.facts()
+    virtual = "virtual" in own.get("accelerator", "")
+    try:
+        cost = trapcost.measure(own.get("cpu", ""), own.get("mitigations", ""), virtual)
+    except trapcost.TimingError as error:
+        return Check("trap", "note", f"what a trap costs here cannot be told: {error}")
+    isolation = page_table_isolation(cost.mitigations)
+    active = [
+        f"{name}: {what.strip()}"
+        for name, _, what in (line.partition(":") for line in cost.mitigations.splitlines())
+        if what.strip() not in ("Not affected", "")
+    ]
+    return Check(
+        "trap",
+        "ok",
+        f"the least system call takes {cost.ns.low:.0f} ns ({cost.cycles.low:.0f} cycles of the time-stamp counter) at"
+        f" best, {cost.ns.high:.0f} ns ({cost.cycles.high:.0f}) in the median; a function call {cost.call_ns:.1f} ns;"
+        f" page-table isolation {'unknown' if isolation is None else 'on' if isolation else 'off'};"
+        f" {'a virtual machine' if virtual else 'not virtualised'}; mitigations: {'; '.join(active) or 'none'}",
+    )

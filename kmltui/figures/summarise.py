@@ -14,6 +14,7 @@ from kmltui.figures.calls import timed_calls, true_unit
 from kmltui.figures.charts import charts
 from kmltui.figures.compare import compare, decide, primary_figure
 from kmltui.figures.environment import environment, tick_hz
+from kmltui.figures.estimate import estimate
 from kmltui.figures.figures import CpuSeconds, Figures, figures, merged_latency
 from kmltui.figures.intervals import Intervals, Repetition
 from kmltui.figures.judging import any_emulated, common_clock, own_ways
@@ -130,6 +131,7 @@ class _Fold:
         if is_bench:
             summary.pairs = self._pairs(runs)
             summary.run.pairs = len(summary.pairs)
+        summary.estimate = estimate(summary)
         summary.verdict = verdict(summary)
         return summary
 

@@ -107,6 +107,33 @@ class Bounds(Struct):
     system: tuple[float, float] | None
 
 
+class Range(Struct, frozen=True):
+    """From ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+
+
+class Estimate(Struct, kw_only=True):
+    """What the traps that a run did without would cost on a real processor; see :mod:`kmltui.figures.estimate`."""
+
+    trap_ns: Range
+    """What a trap costs it: the least and the median of many timed batches."""
+    calls_per_query: float | None
+    """Calls without a trap; None where nothing counts queries."""
+    saved: Range | None
+    """Bounds of the fraction of CPU time saved; None where the CPU time on that processor cannot be known."""
+    likely: Range | None
+    """The same with the likely cost of a direct call."""
+    saved_us: Range
+    """Bounds of the CPU time saved, microseconds a query (or, where nothing counts queries, in all)."""
+    native_us: Range | None
+    """The CPU time of a query on that processor, microseconds, or of all the work."""
+    assumed: str
+    processor: str
+    mitigations: str
+
+
 class Checksums(Struct):
     """Whether the sessions' results were the same."""
 
@@ -146,6 +173,8 @@ class Summary(Struct, kw_only=True):
     """How Wisconsin's client reads: ``article`` or ``buffered``; None for other workloads."""
     emulated: bool = False
     """A session ran under software emulation: a ratio of times is not the hardware's."""
+    estimate: Estimate | None = None
+    """What was saved would be on the recording machine's processor; None where that cannot be known."""
     checksums: Checksums | None = None
     verdict: str = ""
     charts: list[Chart] = field(default_factory=list)

@@ -48,7 +48,9 @@ def environment_table(summary: Summary) -> Table:
     rows += [[printable(key.replace("_", " ")), _value(environment, key), ""] for key in dict.fromkeys(others)]
     rows.append(["workload", _workload(summary), article.ENVIRONMENT["workload"]])
     host = environment["host"]
-    rows += [[f"host {printable(key.removesuffix('_bytes'))}", _plain(key, host[key]), ""] for key in host]
+    for key in host:
+        value = _mitigations(host[key]) if key == "mitigations" else _plain(key, host[key])
+        rows.append([f"host {printable(key.removesuffix('_bytes').replace('_', ' '))}", value, ""])
     run = summary.run
     rows.append(["kmltui", printable(run.kmltui), ""])
     rows.append(["run", printable(" ".join(filter(None, (run.name, run.started)))), ""])

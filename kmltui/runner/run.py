@@ -16,6 +16,7 @@ from typing import TypeVar
 import psutil
 
 from kmltui import __version__, paths
+from kmltui.machine import trapcost
 from kmltui.model import (
     FINAL_STATES,
     End,
@@ -31,6 +32,7 @@ from kmltui.runner import registry
 from kmltui.runner.activity import Activity
 from kmltui.runner.control import ControlServer
 from kmltui.runner.plan import Plan
+from kmltui.sessions import host
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
 from kmltui.workloads import WorkloadError
@@ -66,6 +68,18 @@ def host_facts() -> dict[str, str]:
         "os": _os_name(),
         "python": platform.python_version(),
     }
+
+
+def trap_facts() -> dict[str, str]:
+    """What a trap costs this machine's processor; empty where that cannot be timed, or another run is going on."""
+    if any(entry.alive for entry in registry.entries()):
+        return {}
+    own = host.facts()
+    try:
+        cost = trapcost.measure(own.get("cpu", ""), own.get("mitigations", ""), "virtual" in own.get("accelerator", ""))
+    except trapcost.TimingError:
+        return {}
+    return cost.facts()
 
 
 def _os_name() -> str:
@@ -129,7 +143,7 @@ class Run:
             workload=self.plan.workload,
             sessions=list(self.plan.sessions),
             sample_period_ns=self.plan.sample_period_ns,
-            host=host_facts(),
+            host=host_facts() | trap_facts(),
             title=self.plan.title,
             kind=self.plan.how.kind,
         )

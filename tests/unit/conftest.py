@@ -7,6 +7,12 @@ import pytest
 from rewrite_support import Rewritten, make_rewritten
 
 
+@pytest.fixture(autouse=True)
+def untimed_traps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of tests do not compile and run the program that times a trap."""
+    monkeypatch.setattr("kmltui.runner.run.trap_facts", lambda: {})
+
+
 @pytest.fixture(scope="session")
 def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rewritten]:
     """This machine's own C library and loader, rewritten, with a compiler for programs that use them."""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``kmltui estimate``: what a run's calls would save on this machine's processor, from a run outside of any guest."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from kmltui.cli import common, screen, starting, waiting
+from kmltui.cli.common import DONE, RUN_FAILED, fail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kmltui.figures.estimate import TrapCost
+    from kmltui.figures.summary import Summary
+    from kmltui.model import Header, WorkloadSpec
+
+
+def estimate(
+    which: str | None = None, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
+) -> int:
+    """Estimate what a run's direct calls would save on this machine's own processor. An estimate, not a measurement.
+
+    Times what a trap costs here and runs the same workload on this machine itself, outside of any guest, for its CPU
+    time. The number of calls comes from the run. That other run is recorded, too.
+
+    Parameters
+    ----------
+    which:
+        A run's name or a recording of this machine's (default: the newest run).
+    as_json:
+        Print the estimate as JSON.
+    """
+    from kmltui.figures.estimate import estimate as made
+    from kmltui.figures.estimate import native_seconds, notes, sentence
+
+    path = common.find_recording(which)
+    header, summary = _read(path)
+    summary.environment["host"] |= _cost(path, header).facts()
+    if made(summary) is None:
+        fail(f"{path}: nothing can be estimated from it. {summary.verdict}")
+    _, local = _read(_run_here(header.workload))
+    native = native_seconds(local)
+    if native is None:
+        fail(f"the run on this machine gave no CPU time: {local.verdict}", RUN_FAILED)
+    found = made(summary, native)
+    assert found is not None
+    if as_json:
+        common.print_json(found)
+    else:
+        print("\n".join([sentence(found), *(f"  {note}" for note in notes(found))]))
+    return DONE
+
+
+def _read(path: Path) -> tuple[Header, Summary]:
+    from kmltui.figures.summarise import summarise
+
+    with screen.opened(path) as reader:
+        return reader.header, summarise(waiting.records(reader, "reading"))
+
+
+def _cost(path: Path, header: Header) -> TrapCost:
+    """Of a trap on this processor, which has to be the one that the run was recorded on."""
+    from kmltui.machine import trapcost
+    from kmltui.runner import registry
+    from kmltui.sessions import host
+
+    own = host.facts()
+    recorded, here = header.host.get("cpu", ""), own.get("cpu", "")
+    if recorded and here and recorded != here:
+        fail(f"{path}: was recorded on another processor ({recorded}); this one is {here}")
+    if busy := [entry.name for entry in registry.entries() if entry.alive]:
+        fail(f"a run is going on ({busy[0]}), and what a trap costs is timed on a quiet machine only")
+    try:
+        return trapcost.measure(here, own.get("mitigations", ""), "virtual" in own.get("accelerator", ""))
+    except trapcost.TimingError as error:
+        fail(f"what a trap costs here cannot be told: {error}", common.MISSING)
+
+
+def _run_here(workload: WorkloadSpec) -> Path:
+    """Run the workload on this machine itself; returns the recording."""
+    from msgspec.structs import replace
+
+    from kmltui import paths
+    from kmltui.model import SessionSpec
+    from kmltui.runner import registry
+    from kmltui.runner.plan import Plan
+
+    if workload.name == "demo":  # what it measures is Wisconsin; the rest of it is for the eyes
+        workload = replace(workload, name="wisconsin")
+    name = registry.new_name("native")
+    plan = Plan(
+        workload=workload,
+        sessions=[SessionSpec(name="local", kind="local")],
+        name=name,
+        title=f"{workload.name} on this machine itself, for an estimate",
+    )
+    print("running the same work on this machine itself", file=sys.stderr)
+    if starting.start(plan, headless=True, watch=None) != DONE:
+        fail("the run on this machine did not come to its end", RUN_FAILED)
+    return paths.runs_dir() / f"{name}.kmlrec"

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An estimate, not a measurement: what the traps of a run would cost on a processor whose trap has been timed.
+
+    saved = calls made directly × (a trap − a direct call) / CPU time of the same work on that processor
+
+Counts are exact under emulation, too; times are not. So the calls come from the run, what a trap costs comes from a
+timing of the recording machine's own processor, and the rest are assumptions, named below, that make the bounds wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from kmltui.figures.summary import Estimate, Range, SessionFigures, Summary
+from kmltui.figures.verdict import not_direct
+
+DIRECT_CALL_NS = Range(15.0, 60.0)
+"""Assumed: what the same system call costs as a function call in ring 0, on a processor of today."""
+
+LIKELY_DIRECT_CALL_NS = 30.0
+
+INSTRUCTIONS_PER_CYCLE = Range(0.7, 2.0)
+"""Assumed of a database and its client, where their CPU time on the processor has not been measured."""
+
+COUNTING_NS = 150.0
+"""At most: what counting a system call by a tracepoint adds to it, while it is counted."""
+
+
+class TrapCost(Struct, frozen=True):
+    """What a trap costs a processor: a null system call, by the least and by the median of many batches."""
+
+    ns: Range
+    cycles: Range
+    """Of the time-stamp counter."""
+    call_ns: float
+    """A call of an empty function."""
+    processor: str
+    mitigations: str
+    """What the kernel does against the processor's vulnerabilities, a line each."""
+    virtual: bool
+    """The machine is a virtual one itself."""
+
+    @property
+    def ghz(self) -> float:
+        """The frequency of the time-stamp counter, near to what the processor is sold with."""
+        return self.cycles.low / self.ns.low
+
+    def facts(self) -> dict[str, str]:
+        """As texts for a recording's header; :func:`trap_cost` reads them again."""
+        return {
+            "trap_ns": f"{self.ns.low:.1f} to {self.ns.high:.1f}",
+            "trap_cycles": f"{self.cycles.low:.0f} to {self.cycles.high:.0f}",
+            "call_ns": f"{self.call_ns:.2f}",
+            "mitigations": self.mitigations,
+            "virtual": "yes" if self.virtual else "no",
+        }
+
+
+def trap_cost(host: Mapping[str, str]) -> TrapCost | None:
+    """The recording machine's, from its header; None where it was not timed."""
+    try:
+        ns, cycles = (_range(host[key]) for key in ("trap_ns", "trap_cycles"))
+        call_ns = float(host["call_ns"])
+    except (KeyError, ValueError):
+        return None
+    if not (0 < ns.low <= ns.high < 1e6 and 0 < cycles.low <= cycles.high < 1e7):
+        return None
+    virtual = host.get("virtual") == "yes"
+    return TrapCost(ns, cycles, call_ns, host.get("cpu", ""), host.get("mitigations", ""), virtual)
+
+
+def _range(text: str) -> Range:
+    low, _, high = text.partition(" to ")
+    return Range(float(low), float(high))
+
+
+def page_table_isolation(mitigations: str) -> bool | None:
+    """Whether each trap changes the page tables; None where the kernel does not tell."""
+    line = next((line for line in mitigations.splitlines() if line.startswith("meltdown:")), None)
+    return None if line is None else "PTI" in line
+
+
+def saved_by_a_call(cost: TrapCost) -> tuple[Range, Range]:
+    """Nanoseconds that one direct call saves: the likely range, and the bounds. Neither is below 0."""
+    likely = Range(*(max(0.0, ns - LIKELY_DIRECT_CALL_NS) for ns in (cost.ns.low, cost.ns.high)))
+    bounds = Range(max(0.0, cost.ns.low - DIRECT_CALL_NS.high), max(0.0, cost.ns.high - DIRECT_CALL_NS.low))
+    return likely, bounds
+
+
+def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None:
+    """What the run's calls would save on the processor of the machine that recorded it; None where it cannot be known.
+
+    ``native_s`` is the CPU time of the same work on that processor, measured outside of any guest: see
+    :func:`native_seconds`.
+    """
+    cost = trap_cost(summary.environment["host"])
+    session = _whose(summary)
+    if cost is None or session is None or session.syscalls is None or not summary.run.complete:
+        return None
+    is_kml = session.arm == "kml" and session.kind == "guest"
+    calls = session.syscalls.direct if is_kml else session.syscalls.trap
+    if not calls or (is_kml and not_direct(summary)):
+        return None
+    units = session.queries or 1
+    native = native_s or _native(summary, session, cost, calls / units)
+    likely_ns, bounds_ns = saved_by_a_call(cost)
+    a_unit = calls / units
+    return Estimate(
+        trap_ns=cost.ns,
+        calls_per_query=calls / session.queries if session.queries else None,
+        saved=_fraction(a_unit, bounds_ns, native) if native else None,
+        likely=_fraction(a_unit, likely_ns, native) if native else None,
+        saved_us=Range(a_unit * bounds_ns.low / 1e3, a_unit * bounds_ns.high / 1e3),
+        native_us=Range(native.low * 1e6, native.high * 1e6) if native else None,
+        assumed=_assumed(summary, native_s),
+        processor=cost.processor,
+        mitigations=cost.mitigations,
+    )
+
+
+def native_seconds(local: Summary) -> Range | None:
+    """CPU seconds a query, or of the whole work, of a run on the processor itself: a single local session's.
+
+    None where it is not complete, or its CPU time is not known.
+    """
+    session = next(iter(local.sessions.values()))
+    if not session.complete or session.cpu_s is None or session.cpu_s.total <= 0:
+        return None
+    units = session.queries or 1
+    return _uncounted(session.cpu_s.total / units, (session.syscalls.trap if session.syscalls else 0) / units)
+
+
+def _uncounted(seconds: float, calls: float) -> Range:
+    """CPU time without that of counting its calls by a tracepoint, which was part of it."""
+    return Range(max(seconds / 2, seconds - calls * COUNTING_NS / 1e9), seconds)
+
+
+def sentence(estimate: Estimate) -> str:
+    """The one line, apart from all that was measured."""
+    where = (
+        f"on the recording machine's processor ({estimate.processor})" if estimate.processor else "on this processor"
+    )
+    calls = (
+        "" if estimate.calls_per_query is None else f"{estimate.calls_per_query:,.0f} calls a query without a trap of "
+    )
+    trap = f"{estimate.trap_ns.low:.0f} to {estimate.trap_ns.high:.0f} ns"
+    if estimate.saved is None or estimate.likely is None:
+        unit = "" if estimate.calls_per_query is None else " a query"
+        saved = f"{_round(estimate.saved_us.low)} to {_round(estimate.saved_us.high)} us of CPU time{unit}"
+        return f"Estimate, not measured: {where} {saved}: {calls or 'a trap takes '}{trap}."
+    likely = f"{100 * estimate.likely.low:.1f} to {100 * estimate.likely.high:.1f} %"
+    bounds = f"{100 * estimate.saved.low:.1f} to {100 * estimate.saved.high:.1f}"
+    return f"Estimate, not measured: {where} {likely} of CPU time ({bounds}): {calls or 'a trap takes '}{trap}."
+
+
+def notes(estimate: Estimate) -> list[str]:
+    """What the line rests on."""
+    found = [f"Assumed: {estimate.assumed}."]
+    if estimate.native_us is not None:
+        unit = "of all the work" if estimate.calls_per_query is None else "a query"
+        low, high = estimate.native_us.low, estimate.native_us.high
+        amount = f"{_round(low)} us" if low == high else f"{_round(low)} to {_round(high)} us"
+        found.append(f"CPU time {unit} there: {amount}.")
+    active = [
+        line for line in estimate.mitigations.splitlines() if line.partition(":")[2].strip() not in ("Not affected", "")
+    ]
+    isolation = page_table_isolation(estimate.mitigations)
+    if isolation is not None:
+        found.append(f"Page-table isolation is {'on' if isolation else 'off'} there.")
+    if active:
+        found.append(f"Mitigations there: {'; '.join(active)}.")
+    return found
+
+
+def _round(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _fraction(calls: float, saved_ns: Range, native_s: Range) -> Range:
+    return Range(
+        min(1.0, calls * saved_ns.low / 1e9 / native_s.high), min(1.0, calls * saved_ns.high / 1e9 / native_s.low)
+    )
+
+
+def _whose(summary: Summary) -> SessionFigures | None:
+    """The session whose calls are meant: KML's, or, of a server that is watched alone, its own."""
+    if summary.compared is not None:
+        return summary.sessions.get(summary.compared)
+    session = next(iter(summary.sessions.values()), None)
+    if session is None or len(summary.sessions) > 1 or session.kind != "local":
+        return None
+    # Those of the whole host have nothing to do with the CPU time of some of its processes.
+    return session if "of the session's processes" in session.calls_source else None
+
+
+def _native(summary: Summary, session: SessionFigures, cost: TrapCost, calls: float) -> Range | None:
+    """CPU seconds of a query, or of the whole work, on the processor without KML."""
+    baseline = summary.sessions.get(summary.baseline or "", session)
+    units = baseline.queries or 1
+    if summary.exact and baseline.instructions is not None:
+        return _from_instructions(baseline.instructions.total / units, cost)
+    if baseline.cpu_s is None or baseline.cpu_s.total <= 0:
+        return None
+    seconds = baseline.cpu_s.total / units
+    if baseline.clock == "instructions":
+        return _from_instructions(seconds * 1e9, cost)
+    if baseline.kind == "local":
+        return _uncounted(seconds, calls)
+    # Under KVM a guest's CPU time is the processor's own; under emulation by the wall clock it is nobody's.
+    return None if summary.emulated else Range(seconds, seconds)
+
+
+def _from_instructions(instructions: float, cost: TrapCost) -> Range:
+    cycles_s = instructions / (cost.ghz * 1e9)
+    return Range(cycles_s / INSTRUCTIONS_PER_CYCLE.high, cycles_s / INSTRUCTIONS_PER_CYCLE.low)
+
+
+def _assumed(summary: Summary, native_s: Range | None) -> str:
+    low, high = DIRECT_CALL_NS.low, DIRECT_CALL_NS.high
+    direct = f"a direct call takes about {LIKELY_DIRECT_CALL_NS:.0f} ns ({low:.0f} to {high:.0f})"
+    if native_s is None and (summary.exact or summary.clock == "instructions"):
+        ipc = INSTRUCTIONS_PER_CYCLE
+        return f"{direct}; the work runs at {ipc.low} to {ipc.high} instructions a cycle"
+    return direct
