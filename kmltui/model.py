@@ -50,10 +50,32 @@ RunStatus = Literal["done", "failed", "stopped"]
 RunKind = Literal["run", "bench", "monitor"]
 """A workload in all sessions at once; again and again, one session at a time; or none, only watching."""
 
+START, END = "start", "end"
+"""The marks of the samples between which a session is measured."""
+
+_PHASE = "phase:"
+
+
+def phase_mark(name: str) -> str:
+    """The mark of the sample that is taken when the phase ``name`` begins."""
+    return _PHASE + name
+
+
+def marked_phase(mark: str) -> str | None:
+    """The name of the phase whose beginning ``mark`` marks; None for any other mark."""
+    return mark.removeprefix(_PHASE) if mark.startswith(_PHASE) else None
+
+
+SERVER, CLIENT = "server", "client"
+"""The two groups of processes whose CPU time is told apart: the names of their cgroups."""
+
+MONITOR = "monitor"
+"""The name of the workload of a run that has none."""
+
 ClockKind = Literal["wall", "instructions"]
 """What a session's clock counts: the host's time, or the session's own instructions, of which 10⁹ are a second."""
 
-LogSource = Literal["console", "server", "client", "runner", "agent"]
+LogSource = Literal["console", "server", "client", "runner"]
 """Who wrote a line of a Log record."""
 
 LogLevel = Literal["info", "warning", "error"]
@@ -98,6 +120,12 @@ class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Names of the phases in the order in which they run."""
     statements: list[str] = field(default_factory=list)
     """Short titles of the workload's statements; statement *n* of a record is ``statements[n - 1]``."""
+    timing_phases: list[str] = field(default_factory=list)
+    """Phases that time system calls one by one: their Measures have the values ``trap`` and ``direct``."""
+    article: bool = False
+    """It is the article's benchmark: the figures of its Table 2 may stand beside this run's."""
+    keeps_output: bool = False
+    """What the client prints belongs to the result: nobody else reads it."""
 
 
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"):
@@ -115,7 +143,8 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"
     """The machine that ran the run: cpu, cores, memory_bytes, kernel, os, python, qemu."""
     title: str = ""
     kind: RunKind | None = None
-    """Absent from recordings that are older than this field."""
+    """None only as written by older versions; a reader fills it in. (Of a bench that is as old it says ``run``; the
+    Repeat records tell.)"""
 
 
 class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="environment"):
@@ -194,7 +223,8 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"
     session: str
     mono_ns: int
     mark: str = ""
-    """Empty for a periodic sample; else the boundary it was taken at: ``start``, ``end``, ``phase:NAME``."""
+    """Empty for a periodic sample; else the boundary it was taken at: :data:`START`, :data:`END`, that of
+    :func:`phase_mark`, or ``boot``."""
     cpus: dict[int, CpuTicks] = field(default_factory=dict)
     interrupts: int | None = None
     context_switches: int | None = None
@@ -278,6 +308,24 @@ class Log(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
     level: LogLevel = "info"
 
 
+class TrapSite(Struct, frozen=True, array_like=True):
+    """A place in a file at which calls entered the kernel by a trap."""
+
+    file: str
+    """Path of the file in the session, or a build-id; empty if its process had ended before the list was read."""
+    offset: int
+    """Place in the file of the ``syscall`` instruction, or just behind it, as a trapped instruction pointer is."""
+    count: int
+
+
+class TrapSites(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="trap-sites"):
+    """Where the session's attached programs had trapped until now, the most frequent places first."""
+
+    t_ns: int
+    session: str
+    sites: list[TrapSite]
+
+
 class Proof(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="proof"):
     """A claim about a session that was checked from inside, e.g. the code segment read in a running process."""
 
@@ -292,14 +340,14 @@ class Proof(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="proof"):
 
 
 class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="measure"):
-    """A figure that the workload itself measured, e.g. one row of the ``syscalls`` demonstration."""
+    """A figure that the workload itself measured, e.g. what one system call costs."""
 
     t_ns: int
     session: str
     name: str
     unit: str
     values: dict[str, float]
-    """For ``syscalls``: ``trap`` and ``direct``; a figure a session cannot provide is left out."""
+    """By name, in a phase of timing ``trap`` and ``direct``; a figure a session cannot provide is left out."""
 
 
 class Mark(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="mark"):
@@ -347,6 +395,7 @@ Record = (
     | Latency
     | State
     | Log
+    | TrapSites
     | Proof
     | Measure
     | Mark

@@ -78,6 +78,7 @@ def monitor(
 def _plan(
     login: Login | None, *, duration: str, sample_rate: float, out: Path | None, name: str | None, title: str
 ) -> Plan:
+    from kmltui.model import MONITOR
     from kmltui.runner import monitor as runner
     from kmltui.runner import registry
 
@@ -87,7 +88,7 @@ def _plan(
         fail(f"--duration {duration}: must be at most 7 days; the recording grows as long as it lasts")
     return runner.plan(
         login,
-        name=name or registry.new_name(runner.WORKLOAD),
+        name=name or registry.new_name(MONITOR),
         duration_s=length,
         sample_period_ns=round(1e9 / sample_rate),
         out=out,

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from kmltui.figures import stats
 from kmltui.figures.figures import CpuSeconds, Figures, Instructions
+from kmltui.model import CLIENT, SERVER
 
 
 class Comparison(Struct):
@@ -78,8 +79,8 @@ def _calls(figures: Figures) -> float | None:
 
 _PARTS: dict[str, Callable[[Figures], CpuSeconds | Instructions | None]] = {
     "cpu_s": lambda figures: figures.cpu_s,
-    "server": lambda figures: figures.server,
-    "client": lambda figures: figures.client,
+    SERVER: lambda figures: figures.server,
+    CLIENT: lambda figures: figures.client,
 }
 
 FIGURES: tuple[Figure, ...] = (

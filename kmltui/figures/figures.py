@@ -18,9 +18,7 @@ from kmltui.counters import syscalls
 from kmltui.counters.proc import USER_HZ
 from kmltui.figures.agent import without_agent
 from kmltui.live.latencies import Latencies
-from kmltui.model import GroupCpu, Measure, Phase, Progress, Sample, Status
-
-SERVER, CLIENT = "server", "client"
+from kmltui.model import CLIENT, SERVER, GroupCpu, Measure, Phase, Progress, Sample, Status, marked_phase
 
 
 class CpuSeconds(Struct):
@@ -162,7 +160,7 @@ class Interval:
     """The sample marked ``end``; of an interval that was cut off, the last one."""
     complete: bool = False
     boundaries: list[Sample] = field(default_factory=list)
-    """The samples marked ``phase:NAME``."""
+    """The samples taken when phases began."""
     samples: int = 1
     """Samples taken after ``start``, up to ``end``: each one cost system calls."""
     marked: int = 1
@@ -402,7 +400,7 @@ def _phases(interval: Interval) -> list[PhaseFigures] | None:
     phases: dict[str, PhaseFigures] = {}
     queries = _queries_by_phase(interval)
     for begin, end in pairwise([*interval.boundaries, interval.end]):
-        name = begin.mark.removeprefix("phase:")
+        name = marked_phase(begin.mark) or ""
         part = _phase(name, begin, end)
         if name in phases:
             part = _add(phases[name], part)
@@ -439,7 +437,7 @@ def _add(a: PhaseFigures, b: PhaseFigures) -> PhaseFigures:
 
 def _queries_by_phase(interval: Interval) -> dict[str, int]:
     """Each phase's share of the client's count, which is reported as a phase begins; absent if one comes again."""
-    names = [sample.mark.removeprefix("phase:") for sample in interval.boundaries]
+    names = [marked_phase(sample.mark) or "" for sample in interval.boundaries]
     if len(set(names)) != len(names):
         return {}
     if interval.progress is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kmltui.figures.figures import Interval
 from kmltui.live.latencies import Latencies
-from kmltui.model import Latency, Measure, Phase, Progress, Record, Repeat, Sample, Status
+from kmltui.model import END, START, Latency, Measure, Phase, Progress, Record, Repeat, Sample, Status, marked_phase
 
 _MOST_STATEMENTS = 1000
 _MOST_BOUNDARIES = 10_000
@@ -79,7 +79,7 @@ class Intervals:
         return self._sessions.setdefault(name, _Session())
 
     def _sample(self, session: _Session, sample: Sample) -> None:
-        if sample.mark == "start":
+        if sample.mark == START:
             session.open = Interval(sample, sample, status_before=session.status, samples=0, marked=0)
             _note_host(session.open, sample)
             return
@@ -94,9 +94,9 @@ class Intervals:
         interval.samples += 1
         interval.marked += bool(sample.mark)
         _note_host(interval, sample)
-        if sample.mark.startswith("phase:") and len(interval.boundaries) < _MOST_BOUNDARIES:
+        if marked_phase(sample.mark) is not None and len(interval.boundaries) < _MOST_BOUNDARIES:
             interval.boundaries.append(sample)
-        if sample.mark == "end":
+        if sample.mark == END:
             interval.complete = True
             session.repetitions.append(Repetition(interval, session.pair, session.order))
             session.open = None

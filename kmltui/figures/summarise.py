@@ -64,8 +64,6 @@ class _Fold:
         self._states: dict[str, State] = {}
         self._proofs: dict[str, list[Proof]] = {}
         self._measures: dict[str, dict[str, Measure]] = {}
-        # Only of a program that the user chose: a benchmark's client prints nothing that is not in the figures.
-        self._is_command = "command" in header.workload.options
         self._output: dict[str, list[str]] = {}
         self._biases: dict[str, TickBias] = {}
         self._marks: list[Mark] = []
@@ -92,7 +90,7 @@ class _Fold:
                 measures[record.name] = record
             case Mark() if len(self._marks) < _MOST:
                 self._marks.append(record)
-            case Log(source="client") if self._is_command:
+            case Log(source="client") if self._header.workload.keeps_output:
                 if len(output := self._output.setdefault(record.session, [])) < _MOST_OUTPUT:
                     output.append(record.text[:1000])
             case Log() if record.level != "info" and len(self._warnings) < _MOST_WARNINGS:
@@ -120,7 +118,6 @@ class _Fold:
             sessions=sessions,
             per_query=self._header.workload.duration_s is not None or _own_ways(sessions),
             clock=common_clock(self._header.sessions, facts),
-            client=self._client(),
             emulated=any_emulated(facts.values()),
             checksums=_checksums([self._proofs.get(name, []) for name in sessions]),
             charts=charts(view, ticks),
@@ -162,12 +159,6 @@ class _Fold:
             ],
             gaps=[(gap.t_ns / 1e9, gap.lost_bytes, gap.reason) for gap in self._gaps],
         )
-
-    def _client(self) -> str | None:
-        options = self._header.workload.options
-        # Before there was a choice, Wisconsin's client read as today's library does.
-        was_buffered = "buffered" if self._header.workload.name in ("wisconsin", "demo") else None
-        return options.get("client", was_buffered)
 
     def _figures(self, name: str, run: Repetition) -> Figures:
         is_guest = any(spec.name == name and spec.kind == "guest" for spec in self._header.sessions)

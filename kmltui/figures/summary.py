@@ -169,8 +169,6 @@ class Summary(Struct, kw_only=True):
     """Instructions were counted: the verdict rests on them."""
     clock: ClockKind | None = None
     """What a second is in every session; None: not the same in all of them."""
-    client: str | None = None
-    """How Wisconsin's client reads: ``article`` or ``buffered``; None for other workloads."""
     emulated: bool = False
     """A session ran under software emulation: a ratio of times is not the hardware's."""
     estimate: Estimate | None = None

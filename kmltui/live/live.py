@@ -17,6 +17,8 @@ from kmltui.live.latencies import Latencies
 from kmltui.live.usage import Usage, calls_between, cpus_between, point_of, seconds, together
 from kmltui.live.views import LatencyView, PhaseView, Seconds, SessionView, Snapshot
 from kmltui.model import (
+    END,
+    START,
     End,
     Environment,
     Gap,
@@ -34,13 +36,11 @@ from kmltui.model import (
     SessionSpec,
     State,
     Status,
+    TrapSites,
 )
 
 RATE_WINDOW_NS = 2_000_000_000
 """Rates are over the last two seconds: a tick is 10 ms, and a shorter window would show the ticks' noise."""
-
-MONITOR = "monitor"
-"""The workload of a run that has none: a server is watched that other clients use."""
 
 _PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 
@@ -53,7 +53,7 @@ class LiveState:
         self.t_ns = 0
         self.partial = False
         """Records were left out; see :meth:`leave_out`."""
-        watched = header.workload.name == MONITOR
+        watched = header.kind == "monitor"
         self._sessions = {spec.name: _Session(spec, watched) for spec in header.sessions}
         self._marks: deque[Mark] = deque(maxlen=1000)
         self._gaps: deque[Gap] = deque(maxlen=1000)
@@ -64,8 +64,8 @@ class LiveState:
 
     def add(self, record: Record) -> None:
         """Take the next record. One of a session that the header does not name is left out."""
-        if isinstance(record, Header) or (isinstance(record, Log) and record.source == "agent"):
-            return  # the agent's lines are lists for programs (where calls have trapped), not for people
+        if isinstance(record, Header | TrapSites):
+            return
         self.t_ns = max(self.t_ns, record.t_ns)
         match record:
             case Mark():
@@ -234,10 +234,10 @@ class _Session:
             self.base = None
         if self.base is None and not self.ended:
             self.base = Usage(sample)
-        if sample.mark == "start":
+        if sample.mark == START:
             self.base = Usage(sample)
             self.started, self.ended = True, False
-        elif sample.mark == "end" and self.base is not None:
+        elif sample.mark == END and self.base is not None:
             used = Usage(sample).minus(self.base)
             self.closed = self.closed.plus(used) if self.started else self.closed
             if self.pair and used.groups:
@@ -251,7 +251,7 @@ class _Session:
         if offset := self._offset:
             point = (point[0], *(a + b for a, b in zip(point[1:], offset[1:], strict=True)))
         self.samples.append(point)
-        if sample.mark == "start" or self.begin is None:
+        if sample.mark == START or self.begin is None:
             self.begin = point
 
     def _status(self, status: Status) -> None:
@@ -356,8 +356,8 @@ class _Session:
 
     @property
     def header_has_interval(self) -> bool:
-        """Whether the session is one that marks a measured interval; a host that is merely watched does not."""
-        return self.spec.kind == "guest"
+        """Whether the session marks a measured interval; one that is merely watched counts from its first sample."""
+        return not self.watched
 
     def _query_rate(self) -> float | None:
         """Queries per second: the server's count without the sampler's own."""

@@ -7,7 +7,7 @@ import struct
 
 from kmltui.counters import parse_cpu_stat, parse_kml_counters, parse_proc_stat
 from kmltui.images.errors import GuestError
-from kmltui.model import AgentCost, Sample
+from kmltui.model import CLIENT, SERVER, AgentCost, Sample
 
 _HEADER = struct.Struct("<IIQQQQI")
 _SIZE = struct.Struct("<I")
@@ -15,7 +15,7 @@ _MAGIC = 0x534C4D4B
 _SAMPLE_MAX = 1 << 20
 _MARK_MAX = 255
 
-FILES = ("stat", "server", "client", "kml")
+FILES = ("stat", SERVER, CLIENT, "kml")
 """What a sample holds, in the agent's order: /proc/stat, cpu.stat of two cgroups, /proc/kml/counters."""
 
 
@@ -47,7 +47,7 @@ def decode(frame: bytes, session: str, t_ns: int) -> Sample:
         cpus=stat.cpus,
         interrupts=stat.interrupts,
         context_switches=stat.context_switches,
-        groups={name: parse_cpu_stat(texts[name]) for name in ("server", "client") if texts[name]},
+        groups={name: parse_cpu_stat(texts[name]) for name in (SERVER, CLIENT) if texts[name]},
         kml=parse_kml_counters(texts["kml"]) if texts["kml"] else None,
         agent=AgentCost(cpu_ns, calls),
     )

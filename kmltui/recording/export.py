@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from kmltui.model import Header, Progress, Record, Sample
+from kmltui.model import CLIENT, SERVER, Header, Progress, Record, Sample
 
 _USER_HZ = 100
-_GROUPS = ("server", "client")
+_GROUPS = (SERVER, CLIENT)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

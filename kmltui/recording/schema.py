@@ -9,6 +9,7 @@ import msgspec
 
 from kmltui import model
 from kmltui.model import Header
+from kmltui.recording import older
 from kmltui.recording.shapes import encodable
 
 Timed = (
@@ -20,6 +21,7 @@ Timed = (
     | model.Latency
     | model.State
     | model.Log
+    | model.TrapSites
     | model.Proof
     | model.Measure
     | model.Mark
@@ -42,6 +44,7 @@ def to_builtins(record: Timed) -> dict[str, Any]:
 
 def from_builtins(value: dict[str, Any]) -> Timed | None:
     """The record, or None if its type is unknown here or its fields are not what this version expects."""
+    value = older.current_record(value)
     cls = _TYPES.get(value["type"])
     if cls is None:
         return None
@@ -81,7 +84,7 @@ def encode_header(header: Header) -> bytes:
 def decode_header(payload: bytes) -> Header | None:
     """The header record of a HEADER frame, or None if it is not one that this version understands."""
     try:
-        return msgspec.json.decode(payload, type=_HeaderFrame).header
+        return older.current_header(msgspec.json.decode(payload, type=_HeaderFrame).header)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 

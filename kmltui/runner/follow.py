@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 
 from kmltui.counters import select_status
-from kmltui.model import LogLevel, Status
+from kmltui.model import SERVER, LogLevel, Status
 from kmltui.sessions.apart import apart
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.link import Link
@@ -109,7 +109,7 @@ class Follower:
             )
         try:
             if peer.pid != self._pid:
-                await self._session.watch("server", peer.pid)
+                await self._session.watch(SERVER, peer.pid)
             self._pid = peer.pid
         except SessionError as error:
             return str(error)

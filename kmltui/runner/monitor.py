@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmltui.model import SessionSpec, WorkloadSpec
+from kmltui.model import END, MONITOR, START, SessionSpec, WorkloadSpec
 from kmltui.runner.follow import Follower
 from kmltui.runner.lifecycle import live
 from kmltui.runner.plan import Monitor, Plan
@@ -17,7 +17,6 @@ from kmltui.sessions.journal import Journal
 from kmltui.sessions.local import LocalSession
 from kmltui.sessions.mysql import Login
 
-WORKLOAD = "monitor"
 MAX_DURATION_S = 7 * 86_400.0
 
 
@@ -37,7 +36,7 @@ def plan(
         local = SessionSpec(name="local-kml", kind="local-kml", arm="kml", vcpus=cpus)
     return Plan(
         workload=WorkloadSpec(
-            name=WORKLOAD, duration_s=duration_s, options={"mysql": login.where} if login is not None else {}
+            name=MONITOR, duration_s=duration_s, options={"mysql": login.where} if login is not None else {}
         ),
         sessions=[local],
         how=Monitor(login),
@@ -61,7 +60,7 @@ class Watching:
 
         async def watch(session: LocalSession) -> None:
             journal.state(spec.name, "running")
-            await session.sample("start")
+            await session.sample(START)
             try:
                 async with asyncio.timeout(self.plan.workload.duration_s):
                     if self.login is None:
@@ -70,6 +69,6 @@ class Watching:
                         await Follower(session, self.login, journal).follow()
             except TimeoutError:
                 pass  # as long as it was to last
-            await session.sample("end")
+            await session.sample(END)
 
         await live(session, journal, watch)

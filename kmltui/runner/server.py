@@ -17,7 +17,7 @@ from typing import Any
 import pymysql
 
 from kmltui.counters import select_status
-from kmltui.model import LogLevel, Status
+from kmltui.model import SERVER, LogLevel, Status
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, Process, Session, SessionError
 
@@ -78,7 +78,7 @@ class Server:
         # On the host itself it has a socket in a private directory and nothing else.
         network = "--skip-networking" if isinstance(self._session.mysql_address(), str) else "--bind-address=0.0.0.0"
         argv = [PROGRAM, *_SETTINGS, network, *settings]
-        self._process = await self._session.spawn(Command(argv, group="server"))
+        self._process = await self._session.spawn(Command(argv, group=SERVER))
         self._tasks = [asyncio.create_task(self._follow_log()), asyncio.create_task(self._watch())]
         deadline = time.monotonic() + START_LIMIT_S
         while not self._died.done():

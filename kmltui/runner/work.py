@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from kmltui.model import Proof, Record, SessionSpec, SessionState
+from kmltui.model import END, START, Proof, Record, SessionSpec, SessionState
 from kmltui.runner import images
 from kmltui.runner.lifecycle import finish, live, until
 from kmltui.runner.plan import Plan
@@ -72,9 +72,9 @@ class Workplace:
         try:
             if server is not None:
                 await server.poll_status()
-            await session.sample("start")
+            await session.sample(START)
             await self._workload.run(self.context)
-            await session.sample("end")
+            await session.sample(END)
             await record_traps(session, self.context.journal)
             if server is not None:
                 await server.poll_status()

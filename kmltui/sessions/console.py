@@ -14,12 +14,10 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequenc
 from contextlib import asynccontextmanager
 
 from kmltui.machine.channel import GuestProcess, SpawnFlag
-from kmltui.model import Log, Record, SessionSpec
+from kmltui.model import CLIENT, Log, Record, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, SessionError
-
-_GROUP = "client"
 
 
 @asynccontextmanager
@@ -103,7 +101,7 @@ async def run_shell(spec: SessionSpec) -> int:
         env = {"TERM": os.environ.get("TERM", "vt100")}
         process = await session.channel.spawn(
             ["/bin/sh", "-l"],
-            group=_GROUP,
+            group=CLIENT,
             env=env,
             directory="/root",
             flags=SpawnFlag.TERMINAL | SpawnFlag.ELEVATED,

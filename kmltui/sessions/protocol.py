@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from kmltui.model import SessionSpec
+from kmltui.model import CLIENT, SessionSpec
 from kmltui.sessions.journal import Journal
 
 ErrorState = Literal["failed", "panicked", "server-died", "hung"]
@@ -34,7 +34,7 @@ class Command:
     """A program to start in a session."""
 
     argv: Sequence[str]
-    group: str = "client"
+    group: str = CLIENT
     """The cgroup that it runs in."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment that every program of the session has."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from kmltui.model import Latency, Measure, Phase, Progress, Proof
+from kmltui.model import Latency, Measure, Phase, Progress, Proof, phase_mark
 from kmltui.sessions.protocol import Process, SessionError
 from kmltui.workloads.declaration import Context, CountsInstructions, WorkloadError
 
@@ -182,7 +182,7 @@ class ClientOutput:
         match message:
             case PhaseMessage(name=name, event="begin"):
                 emit(Phase(t_ns=t_ns, session=session, name=name, event="begin", mono_ns=message.mono_ns))
-                await self._ctx.session.sample(f"phase:{name}")
+                await self._ctx.session.sample(phase_mark(name))
                 await process.write(b"go\n")
             case PhaseMessage(name=name):
                 counts = self._ctx.session

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from kmltui.model import Measure, Phase, Progress, Proof, WorkloadSpec
+from kmltui.model import Measure, Phase, Progress, Proof, WorkloadSpec, phase_mark
 from kmltui.sessions.protocol import Command
 from kmltui.workloads.declaration import Context, UsageError, Workload
 from kmltui.workloads.localprogram import find_local, is_local
@@ -27,6 +27,7 @@ class AnyProgram(Workload):
     bound = "loops"
     default_loops = 1
     phases = (PHASE,)
+    keeps_output = True
 
     def spec(
         self,
@@ -56,7 +57,7 @@ class AnyProgram(Workload):
             argv[0], environment = local.path, local.environment
         loops = ctx.spec.loops or 1
         self._phase(ctx, "begin")
-        await ctx.session.sample(f"phase:{PHASE}")
+        await ctx.session.sample(phase_mark(PHASE))
         began = time.monotonic()
         statuses = []
         for loop in range(1, loops + 1):

@@ -111,6 +111,12 @@ class Workload(ABC):
     default_duration_s: ClassVar[float | None] = None
     phases: ClassVar[tuple[str, ...]] = ()
     statements: ClassVar[tuple[str, ...]] = ()
+    timing_phases: ClassVar[tuple[str, ...]] = ()
+    """Phases that time system calls one by one: the screen shows their Measures meanwhile."""
+    article: ClassVar[bool] = False
+    """Whether it is the article's benchmark, so that the article's figures may stand beside a run's."""
+    keeps_output: ClassVar[bool] = False
+    """Whether the report shows what the client printed."""
 
     def spec(
         self,
@@ -133,6 +139,9 @@ class Workload(ABC):
             options=self._options(options or {}),
             phases=list(self.phases),
             statements=list(self.statements),
+            timing_phases=list(self.timing_phases),
+            article=self.article,
+            keeps_output=self.keeps_output,
         )
 
     def _bounds(self, loops: int | None, duration_s: float | None) -> tuple[int | None, float | None]:
@@ -173,7 +182,7 @@ class Workload(ABC):
     async def run(self, ctx: Context) -> None:
         """Run it to its end in the session, emitting Phase, Progress, Latency, Measure and Proof records.
 
-        Takes a sample marked ``phase:NAME`` when a phase begins. May be cancelled at any moment. Raises
+        Takes a sample with the mark of :func:`phase_mark` when a phase begins. May be cancelled at any moment. Raises
         :class:`WorkloadError` on a wrong result, and what the session raises.
         """
 

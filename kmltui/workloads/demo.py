@@ -9,6 +9,7 @@ import dataclasses
 
 from msgspec.structs import replace
 
+from kmltui.model import START
 from kmltui.workloads.declaration import Context
 from kmltui.workloads.syscalls import Syscalls
 from kmltui.workloads.wisconsin import Wisconsin
@@ -32,6 +33,7 @@ class Demo(Wisconsin):
         for option in Wisconsin.options
     )
     phases = (*Syscalls.phases, *Wisconsin.phases)
+    timing_phases = Syscalls.timing_phases
 
     async def run(self, ctx: Context) -> None:
         calls = replace(ctx.spec, loops=None, duration_s=CALLS_S)
@@ -40,7 +42,7 @@ class Demo(Wisconsin):
         unrecorded = dataclasses.replace(ctx.journal, emit=lambda _: None)
         warm_up = replace(ctx.spec, loops=WARM_UP_LOOPS, duration_s=None)
         await super().run(dataclasses.replace(ctx, spec=warm_up, journal=unrecorded))
-        await ctx.session.sample("start")
+        await ctx.session.sample(START)
         await super().run(ctx)
 
 

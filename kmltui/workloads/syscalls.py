@@ -19,6 +19,7 @@ class Syscalls(Workload):
     bound = "either"
     default_duration_s = 20.0
     phases = ("calls",)
+    timing_phases = phases
 
     async def run(self, ctx: Context) -> None:
         spec = ctx.spec

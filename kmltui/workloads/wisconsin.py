@@ -39,6 +39,7 @@ class Wisconsin(Workload):
     )
     bound = "either"
     default_loops = 100
+    article = True
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "engine",

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from kmltui.counters import parse_trap_sites
 from kmltui.images.image import Image
 from kmltui.images.info import site_report
-from kmltui.kml.rewrite import Hit, parse_hits
+from kmltui.model import TrapSite
 from kmltui.runner.server import Server
 from kmltui.sessions.journal import Journal
 
@@ -46,9 +47,9 @@ async def counted(guest: Guest, name: str) -> int:
     return sum(sum(map(int, row[2 if name in KEYED else 1 :])) for row in rows)
 
 
-async def hits(guest: Guest) -> list[Hit]:
+async def hits(guest: Guest) -> list[TrapSite]:
     """Where attached processes have trapped, so far."""
-    return parse_hits(await guest.check("cat /proc/kml/sites", elevated=False))
+    return parse_trap_sites(await guest.check("cat /proc/kml/sites", elevated=False))
 
 
 async def put(guest: Guest, compiled: Path, name: str) -> str:

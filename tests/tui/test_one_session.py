@@ -6,6 +6,7 @@ import pytest
 from tui_support import MemorySource
 
 from kmltui.model import (
+    MONITOR,
     CpuTicks,
     GroupCpu,
     Header,
@@ -55,7 +56,7 @@ def monitor(seconds: int = 10, *, remote: bool = False, counted: bool = True) ->
 def drawn(page: Page, records: list[Record], size: tuple[int, int] = (100, 30)) -> str:
     source = MemorySource(records, live=True)
     spec = SessionSpec(name="local", kind="local", vcpus=2)
-    source.header = Header(run="m", workload=WorkloadSpec(name="monitor"), sessions=[spec])
+    source.header = Header(run="m", workload=WorkloadSpec(name=MONITOR), sessions=[spec], kind="monitor")
     player = Player(source)
     player.tick(0)
     lines = page.draw(player.tick(S), Canvas(*size, UNICODE, call_name))

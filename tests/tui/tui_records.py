@@ -63,7 +63,13 @@ FACTS = {
 
 def header(cpus: int = 2, **options: object) -> Header:
     workload = WorkloadSpec(
-        name="wisconsin", loops=1000, options={"engine": "myisam"}, phases=PHASES, statements=STATEMENTS
+        name="wisconsin",
+        loops=1000,
+        options={"engine": "myisam"},
+        phases=PHASES,
+        statements=STATEMENTS,
+        timing_phases=["calls"],
+        article=True,
     )
     return Header(
         run="20261123-171200-wisconsin",

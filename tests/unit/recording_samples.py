@@ -33,6 +33,7 @@ HEADER = Header(
     run="20261123-171200-wisconsin",
     workload=WorkloadSpec(name="wisconsin", loops=100, phases=["create", "select"], statements=["1 row"]),
     sessions=[SessionSpec(name="stock"), SessionSpec(name="kml", arm="kml")],
+    kind="run",
 )
 
 int64 = st.integers(-(1 << 63), (1 << 63) - 1)

@@ -14,7 +14,18 @@ from kmltui.live.history import History
 from kmltui.live.latencies import Latencies
 from kmltui.live.live import LiveState
 from kmltui.live.views import CPU_US, MONO, TRAP, equal_work
-from kmltui.model import CpuTicks, GroupCpu, Header, KmlCounters, Progress, Sample, SessionSpec, State, WorkloadSpec
+from kmltui.model import (
+    CpuTicks,
+    GroupCpu,
+    Header,
+    KmlCounters,
+    Progress,
+    RunKind,
+    Sample,
+    SessionSpec,
+    State,
+    WorkloadSpec,
+)
 
 S = 1_000_000_000
 
@@ -141,8 +152,8 @@ class TestBounds:
 class TestLeavingOut:
     """A state of which records were left out between landmarks and the last minute tells what is right, or nothing."""
 
-    def state(self, before: list[Sample], after: list[Sample], kind: str = "guest") -> LiveState:
-        state = LiveState(Header(workload=WorkloadSpec(name="x"), sessions=[SessionSpec(name="stock", kind=kind)]))
+    def state(self, before: list[Sample], after: list[Sample], kind: RunKind = "run") -> LiveState:
+        state = LiveState(Header(workload=WorkloadSpec(name="x"), sessions=[SessionSpec(name="stock")], kind=kind))
         state.extend(before)
         state.leave_out()
         state.extend(after)
@@ -167,7 +178,7 @@ class TestLeavingOut:
         view = self.state(before, [sample(9_000 + t, n=5_000 + t) for t in (0, 1, 2)]).snapshot().sessions[0]
         assert view.trap_rate == 11
 
-    @pytest.mark.parametrize("kind", ["guest", "local"])
+    @pytest.mark.parametrize("kind", ["run", "monitor"])
     def test_without_a_sample_after_the_gap_there_is_no_total(self, kind: str) -> None:
         view = self.state([sample(1, n=5), sample(2, mark="start", n=10)], [], kind).snapshot().sessions[0]
         assert (view.trap, view.cpu, view.groups, view.calls, view.last_sample_ns) == (None, None, (), (), None)
@@ -175,9 +186,9 @@ class TestLeavingOut:
 
     def test_what_is_watched_needs_its_first_sample(self) -> None:
         later = [sample(9_000 + t, n=5_000 + t) for t in range(4)]
-        known = self.state([sample(1, n=5)], later, "local").snapshot().sessions[0]
+        known = self.state([sample(1, n=5)], later, "monitor").snapshot().sessions[0]
         assert known.trap == (5_003 - 5) * 11 and known.groups
-        unknown = self.state([], later, "local").snapshot().sessions[0]
+        unknown = self.state([], later, "monitor").snapshot().sessions[0]
         assert (unknown.trap, unknown.cpu, unknown.groups, unknown.begin) == (None, None, (), None)
         assert unknown.trap_rate == 11
 

@@ -1,13 +1,14 @@
 """What the screen knows of a server that is only watched."""
 
 from kmltui.live.live import LiveState
-from kmltui.model import Header, Sample, SessionSpec, State, Status, WorkloadSpec
+from kmltui.model import GroupCpu, Header, Sample, SessionSpec, State, Status, WorkloadSpec
 
 SECOND = 1_000_000_000
 
 
-def state(workload="monitor"):
-    return LiveState(Header(workload=WorkloadSpec(name=workload), sessions=[SessionSpec(name="local", kind="local")]))
+def state(kind="monitor"):
+    session = SessionSpec(name="local", kind="local")
+    return LiveState(Header(workload=WorkloadSpec(name="any"), sessions=[session], kind=kind))
 
 
 def status(second, queries, own=0, **counters):
@@ -50,7 +51,7 @@ def test_a_server_that_is_gone_has_no_figures_but_the_reason():
 
 
 def test_a_workload_of_our_own_is_counted_by_its_client_alone():
-    live = state("wisconsin")
+    live = state("run")
     live.extend([status(1, 100), status(2, 150)])
     assert len(live.snapshot().sessions[0].work) == 0
 
@@ -63,3 +64,12 @@ def test_reads_and_writes_are_all_that_is_known_without_a_counter():
     assert view.io_rate == 20
     live.add(sample(3))
     assert live.snapshot().sessions[0].io_rate is None
+
+
+def test_a_local_session_that_is_to_run_a_workload_shows_no_totals_before_it_begins():
+    live = state(kind="run")
+    live.extend([Sample(t_ns=t, session="local", mono_ns=t, groups={"server": GroupCpu(t, t, 0)}) for t in (1, 2)])
+    assert live.snapshot().sessions[0].groups == ()
+    watched = state()
+    watched.extend([Sample(t_ns=t, session="local", mono_ns=t, groups={"server": GroupCpu(t, t, 0)}) for t in (1, 2)])
+    assert watched.snapshot().sessions[0].groups != ()

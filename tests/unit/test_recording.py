@@ -397,7 +397,9 @@ class TestOtherVersions:
         path.write_bytes(data)
         with Reader.open(path) as reader:
             assert reader.version == 0x63
-            assert reader.header == Header(workload=WorkloadSpec(name="w"), sessions=[SessionSpec(name="a")])
+            assert reader.header == Header(
+                workload=WorkloadSpec(name="w"), sessions=[SessionSpec(name="a")], kind="run"
+            )
             assert list(reader.records())[1:] == [Mark(t_ns=5, note="known")]
 
     def test_a_newer_format_without_a_header_of_ours_says_that_it_is_newer(self, tmp_path: Path) -> None:

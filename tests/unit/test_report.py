@@ -127,7 +127,7 @@ class TestText:
         assert "reads and computing: kml 21 % instead of 50 %." in " ".join(render(summary).split())
 
     def test_what_a_program_printed_is_shown_once_where_it_is_the_same(self) -> None:
-        spec = WorkloadSpec(name="command", loops=1, options={"command": "sha256sum /bin/sh"})
+        spec = WorkloadSpec(name="command", loops=1, options={"command": "sha256sum /bin/sh"}, keeps_output=True)
         run = [Header(workload=spec, sessions=HEADER.sessions), *two_sessions()[1:]]
         lines = [Log(t_ns=1, session=s, source="client", text="a1b2  -") for s in ("stock", "kml")]
         assert render(summarise([*run, *lines])).count("a1b2  -") == 1

@@ -18,8 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rewrite_support import LIBC, LOADER, Rewritten, assemble, function
 
-from kmltui.kml.rewrite import Hit, SiteReport, parse_hits, rewrite_elf, rewrite_tree
+from kmltui.counters import parse_trap_sites
+from kmltui.kml.rewrite import SiteReport, rewrite_elf, rewrite_tree
 from kmltui.kml.rewrite.elf import Elf
+from kmltui.model import TrapSite
 
 Rows = tuple[int, int, list[dict[object, object]]]
 
@@ -189,9 +191,9 @@ def test_hits_are_told_by_site(rewritten: Rewritten) -> None:
     left = next(s for s in libc.sites if s.method == "left alone")
     assert libc.build_id
     hits = [
-        Hit(libc.build_id, left.offset + 2, 5),
-        Hit("/" + libc.path, left.offset, 2),
-        Hit("/usr/bin/other", 0x123, 9),
+        TrapSite(libc.build_id, left.offset + 2, 5),
+        TrapSite("/" + libc.path, left.offset, 2),
+        TrapSite("/usr/bin/other", 0x123, 9),
     ]
     told = rewritten.report.with_hits(hits)
     assert [(t.path, t.count, t.site) for t in told] == [("/usr/bin/other", 9, None), (libc.path, 7, left)]
@@ -201,7 +203,7 @@ def test_the_modules_list_of_traps_is_read(rewritten: Rewritten) -> None:
     libc = rewritten.file(LIBC)
     known = f"3 77 7f0012345678 /trusted/{libc.path} {libc.sites[0].offset + 2:x}\n"
     text = known + "4 78 1234 - 0\n1 79 1 /a\\040b 10\nlost 0\n"
-    hits = parse_hits(text)
+    hits = parse_trap_sites(text)
     assert [(h.file, h.count) for h in hits] == [(f"/trusted/{libc.path}", 3), ("", 4), ("/a b", 1)]
     assert (libc.path, libc.sites[0], 3) in [(t.path, t.site, t.count) for t in rewritten.report.with_hits(hits)]
 

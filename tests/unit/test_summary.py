@@ -17,6 +17,7 @@ from kmltui.figures.agent import without_agent
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.model import (
+    MONITOR,
     AgentCost,
     Contention,
     End,
@@ -168,7 +169,9 @@ class TestAgent:
         assert stock["agent_cpu_s"] == 0.009
 
     def test_outside_of_a_guest_it_is_not_counted_and_so_not_taken_out(self) -> None:
-        header = Header(workload=WorkloadSpec(name="monitor"), sessions=[SessionSpec(name="stock", kind="local")])
+        header = Header(
+            workload=WorkloadSpec(name=MONITOR), sessions=[SessionSpec(name="stock", kind="local")], kind="monitor"
+        )
         run = [
             sample("stock", 1, "start", agent=AgentCost(1, 10)),
             sample("stock", 3, "end", calls=900, agent=AgentCost(9, 60)),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from kmltui.kml.rewrite import Hit
-from kmltui.model import Record
+from kmltui.model import Record, TrapSite
 from kmltui.runner.traps import record_traps, recorded_traps
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Session, SessionError
 
 
@@ -23,13 +23,13 @@ def session(answer: bytes | Exception) -> Session:
 
 async def recorded(answer: bytes | Exception) -> list[Record]:
     records: list[Record] = []
-    await record_traps(session(answer), records.append, lambda: 7)
+    await record_traps(session(answer), Journal(lambda: 7, records.append))
     return records
 
 
 async def test_the_modules_list_survives_a_recording_most_frequent_first() -> None:
     records = await recorded(b"3 7 7f00 /usr/lib/libc.so.6 3c059\n12 8 7f00 - 0\nlost 0\n")
-    assert recorded_traps(records) == [Hit("", 0, 12), Hit("/usr/lib/libc.so.6", 0x3C059, 3)]
+    assert recorded_traps(records) == [TrapSite("", 0, 12), TrapSite("/usr/lib/libc.so.6", 0x3C059, 3)]
 
 
 async def test_sessions_without_a_list_record_nothing() -> None:

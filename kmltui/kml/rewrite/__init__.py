@@ -2,17 +2,15 @@
 """Finds the system-call instructions of ELF files and redirects them, on disk, to thunks that can enter the kernel
 without a trap. A rewritten file behaves as before wherever it runs; see `rewrite_tree`."""
 
-from kmltui.kml.rewrite.report import FileReport, Hit, Site, SiteHits, SiteReport, parse_hits
+from kmltui.kml.rewrite.report import FileReport, Site, SiteHits, SiteReport
 from kmltui.kml.rewrite.rewrite import Rewritten, rewrite_elf, rewrite_tree
 
 __all__ = [
     "FileReport",
-    "Hit",
     "Rewritten",
     "Site",
     "SiteHits",
     "SiteReport",
-    "parse_hits",
     "rewrite_elf",
     "rewrite_tree",
 ]

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct, field
+
+from kmltui.model import TrapSite
 
 Method = Literal["jump", "short jump", "moved", "left alone"]
 """How a site reaches its thunk: by a 5-byte jump; by a 2-byte jump to a 5-byte one nearby; by its whole function
@@ -41,34 +42,6 @@ class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why the file as a whole was left as it was."""
 
 
-class Hit(Struct, frozen=True):
-    """How often a run trapped at one place: `file` is a path in the image (or its copy below /trusted) or a build-id,
-    `offset` a place in that file, of the `syscall` instruction or behind it, as a trapped instruction pointer is.
-    """
-
-    file: str
-    offset: int
-    count: int
-
-
-_ESCAPE = re.compile(r"\\([0-7]{3})")
-
-
-def parse_hits(text: str) -> list[Hit]:
-    """The hits in the text of /proc/kml/sites; those of processes that have ended have no file.
-
-    ValueError if a line is of an unknown shape.
-    """
-    hits = []
-    for line in text.splitlines():
-        if line.startswith("lost "):
-            continue
-        count, _, _, path, offset = line.split(" ")
-        name = "" if path == "-" else _ESCAPE.sub(lambda m: chr(int(m[1], 8)), path)
-        hits.append(Hit(name, int(offset, 16), int(count)))
-    return hits
-
-
 class SiteHits(Struct, frozen=True):
     """A site and how often it trapped. `site` is None where the report knows of no site."""
 
@@ -91,7 +64,7 @@ class SiteReport(Struct, frozen=True, kw_only=True):
         """The sites that still trap, in the order of the files."""
         return [(f, s) for f in self.files for s in f.sites if s.method == "left alone"]
 
-    def with_hits(self, hits: Iterable[Hit]) -> list[SiteHits]:
+    def with_hits(self, hits: Iterable[TrapSite]) -> list[SiteHits]:
         """The traps of a run by site, most frequent first; hits at the same site are added up."""
         known: dict[tuple[str, int], tuple[FileReport, Site]] = {}
         for file in self.files:

@@ -10,14 +10,16 @@ from kmltui.printable import printable
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import ABSENT, Line, Span, line, short
 
-PHASE = "calls"
-"""The phase in which calls are timed one by one."""
-
 
 def names(snapshot: Snapshot) -> list[str]:
     """What is being timed, in its order; empty while something else goes on."""
-    timing = snapshot.workload.name == "syscalls" or any(
-        session.progress is not None and session.progress.phase == PHASE for session in snapshot.sessions
+    workload = snapshot.workload
+    timing = bool(workload.timing_phases) and (
+        set(workload.phases) <= set(workload.timing_phases)
+        or any(
+            session.progress is not None and session.progress.phase in workload.timing_phases
+            for session in snapshot.sessions
+        )
     )
     found = [measure.name for measure in snapshot.measures if "trap" in measure.values or "direct" in measure.values]
     return list(dict.fromkeys(found)) if timing else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kmltui.figures import article
 from kmltui.live.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
+from kmltui.model import CLIENT, SERVER
 from kmltui.printable import printable
 from kmltui.tui.draw import bars, bench
 from kmltui.tui.glyphs import Glyphs
@@ -54,11 +55,11 @@ def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
         return [fit(row, layout.width) for row in [*rows, *[()] * (layout.table + 1 - len(rows))]]
     work = equal_work(*pair)
     rows = [_rule(snapshot, _title(work), layout, glyphs)]
-    comparable = snapshot.workload.name in ("wisconsin", "demo")
+    comparable = snapshot.workload.article
     rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}{'article' if comparable else '':>10}", "muted"),))
     rows += [_row(field, work, comparable) for field in ("total", "user", "system")]
     if layout.groups:
-        rows += [_group(group, pair, work) for group in ("server", "client")]
+        rows += [_group(group, pair, work) for group in (SERVER, CLIENT)]
     room = layout.width - _TABLE - 2
     beside = _beside(pair, work, room, glyphs) if room >= 48 else _facts(pair, glyphs) if room >= _FACTS else []
     for index, extra in enumerate(beside[: len(rows) - 1], 1):
