@@ -5,6 +5,7 @@ A role (``user``, ``good``, ``muted``, …) names a meaning; the theme gives it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -51,19 +52,39 @@ def width(spans: Iterable[Span]) -> int:
     return sum(cell_len(text) for text, _ in spans)
 
 
+_NUMBER = re.compile(r"(?<!\S)[^\w\s]*\d\S*(?: (?:[kKMG]i?B?|B|%|[nµm]?s|vCPU)(?!\S))?")
+"""A word that begins with a digit, signs aside, and its unit."""
+
+
+def cropped(text: str, cells: int, *, more: bool = False) -> str:
+    """As much of ``text`` as there is room for. Dots stand for the rest; a number is there whole or not at all.
+
+    ``more``: something else is left out after it, so that it needs the dots even if it fits.
+    """
+    if not more and cell_len(text.rstrip()) <= cells:
+        return set_cell_size(text, min(cells, cell_len(text)))
+    kept = len(set_cell_size(text, max(cells - 1, 0)).rstrip())
+    for number in _NUMBER.finditer(text):
+        if number.start() < kept < number.end():
+            kept = number.start()
+    return text[:kept] + "…" if cells > 0 else ""
+
+
 def fit(spans: Line, cells: int) -> Line:
-    """Exactly ``cells`` wide: cropped or padded on the right."""
+    """Exactly ``cells`` wide: padded on the right, or :func:`cropped`."""
     result: list[Span] = []
     left = cells
-    for text, role in spans:
-        size = cell_len(text)
-        if size >= left:
-            if left > 0:
-                result.append((set_cell_size(text, left), role))
-            return tuple(result)
+    for index, (text, role) in enumerate(spans):
+        more = any(rest.strip() for rest, _ in spans[index + 1 :])
+        if cell_len(text) + more > left:
+            kept = cropped(text, left, more=more)
+            result.append((kept, role))
+            left -= cell_len(kept)
+            break
         result.append((text, role))
-        left -= size
-    result.append((" " * left, "text"))
+        left -= cell_len(text)
+    if left > 0:
+        result.append((" " * left, "text"))
     return tuple(result)
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from kmltui.figures.stats import Comparison, compare
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.tui.draw import judging
-from kmltui.tui.text import ABSENT, Line, Span, percent, seconds
+from kmltui.tui.text import ABSENT, Line, Span, percent, seconds, shorten
 
 Figures = tuple[float, ...]
 
@@ -28,8 +28,8 @@ def title(snapshot: Snapshot, left: SessionView, right: SessionView) -> str:
     return f"CPU seconds, mean of {done} pair{'' if done == 1 else 's'}{now}"
 
 
-def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView) -> Line:
-    """Means, what is saved and its 95 % interval.
+def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView, cells: int) -> Line:
+    """Means, what is saved and its 95 % interval, as much of it as fits into ``cells``.
 
     Only the total, which the bench is judged by, is called a difference or none, and only where its report would do so.
     """
@@ -42,13 +42,16 @@ def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView) -
     found = _compared(a, b)
     judged = field == "total" and found.p is not None and judging.times(snapshot)
     role = "muted" if not (judged and found.shown) else "good" if (found.saved or 0) > 0 else "bad"
-    return (
+    figures: Line = (
         head,
         (f"{seconds(found.mean_a):>10}", "stock"),
         (f"{seconds(found.mean_b):>10}", "kml"),
         (f"{percent(found.saved) if found.saved is not None else ABSENT:>10}", role),
-        (f"  {_interval(found)}{': no difference shown' if judged and not found.shown else ''}", "muted"),
     )
+    parts: list[Line] = [figures, ((f"  {_interval(found)}", "muted"),)]
+    if judged and not found.shown:
+        parts.append(((": no difference shown", "muted"),))
+    return shorten(parts, cells)
 
 
 @lru_cache(64)

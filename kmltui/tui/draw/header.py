@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
-
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw.cards import is_broken, state_word
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, clock, fit, line, shorten, size, spread, width
+from kmltui.tui.text import Line, clock, cropped, fit, line, plain, shorten, size, spread, width
 
 _SILENT_NS = 10_000_000_000
 """A live recording to which nothing comes for so long: it may have ended, with the run going on."""
@@ -18,7 +16,7 @@ _SILENT_NS = 10_000_000_000
 def draw(frame: Frame, cells: int, glyphs: Glyphs) -> Line:
     view = frame.view
     badge = _badge(frame, glyphs)
-    machine = _machine(view, glyphs)
+    machine = _machine(view, glyphs, cells)
     name: Line = ((" kmltui ", "title"), (f"{glyphs.dot} {printable(view.workload.name)} ", "strong"))
     parts: list[Line] = [badge]
     if frame.reading and frame.duration_ns:
@@ -32,7 +30,7 @@ def draw(frame: Frame, cells: int, glyphs: Glyphs) -> Line:
         parts.append(line((f" {glyphs.dot} {printable(view.header.title)}", "muted")))
     room = cells - width(name) - width(machine) - 1
     if room < width(badge):  # too narrow for both: the badge gives way to nothing, the name does
-        return spread(badge, machine, cells)
+        return spread(badge, _machine(view, glyphs, cells - width(badge) - 1), cells)
     return spread((*name, *shorten(parts, room)), machine, cells)
 
 
@@ -57,8 +55,8 @@ def _badge(frame: Frame, glyphs: Glyphs) -> Line:
     return ((f"{sign} {word} ", "mark"), (now, "strong"), (f" / {whole}{speed}", "muted"))
 
 
-def _machine(view: Snapshot, glyphs: Glyphs) -> Line:
-    """Accelerator, kernel, CPUs and mitigations: they decide what the figures mean."""
+def _machine(view: Snapshot, glyphs: Glyphs, cells: int) -> Line:
+    """Accelerator, kernel, CPUs and mitigations: they decide what the figures mean. As many as fit into ``cells``."""
     facts: list[dict[str, str]] = [dict(session.facts) for session in view.sessions]
     parts = [
         _common(facts, "accelerator", _short_accelerator),
@@ -66,8 +64,9 @@ def _machine(view: Snapshot, glyphs: Glyphs) -> Line:
         _vcpus(view),
         _common(facts, "mitigations", _mitigations),
     ]
-    text = f" {glyphs.dot} ".join(part for part in parts if part)
-    return ((f"{text} ", "muted"),)
+    fields: list[Line] = [((f"{part} ", "muted"),) for part in parts if part]
+    dotted = [field if index == 0 else ((f"{glyphs.dot} ", "muted"), *field) for index, field in enumerate(fields)]
+    return ((plain(shorten(dotted, cells)), "muted"),)
 
 
 def _common(facts: list[dict[str, str]], key: str, form: object) -> str:
@@ -109,7 +108,7 @@ def banner(frame: Frame, cells: int, glyphs: Glyphs) -> Line | None:
 
 
 def _ended_by_dots(text: str, cells: int) -> str:
-    return text if cell_len(text) <= cells else set_cell_size(text, cells - 2) + "… "
+    return f"{cropped(text, cells - 1)} "
 
 
 def _problem(frame: Frame) -> str:

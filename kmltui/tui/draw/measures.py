@@ -8,7 +8,7 @@ from kmltui.figures.article import GETPID
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import ABSENT, Line, Span, line, short
+from kmltui.tui.text import ABSENT, Line, Span, fit, line, short, shorten
 
 
 def names(snapshot: Snapshot) -> list[str]:
@@ -36,14 +36,14 @@ def draw(
     # Both sides leave the same room for figures, so that a length means the same on both.
     both = any("direct" in found for found in values.values())
     has_direct = any("direct" in found for found in own.values())
-    label = min(max(len(name) for name in shown), 22 if cells >= 50 else 12)
-    head: list[Span] = [(f"{printable(unit)} a call", "text"), ("  trap ", "muted"), (glyphs.full, "trap")]
+    label = min(max(len(name) for name in shown), 22 if cells >= 50 else min(12, cells - 19))
+    head: list[Line] = [((f"{printable(unit)} a call", "text"),), (("  trap ", "muted"), (glyphs.full, "trap"))]
     if has_direct:
-        head += [("  direct ", "muted"), (glyphs.second, "direct"), ("  ratio", "muted")]
-    result: list[Line] = [tuple(head)]
+        head += [(("  direct ", "muted"), (glyphs.second, "direct")), (("  ratio", "muted"),)]
+    result: list[Line] = [shorten(head, cells)]
     for name in shown[: rows - 1]:
         most = max((v for (_, other), found in values.items() if other == name for v in found.values()), default=0.0)
-        text: Line = ((f" {printable(name):<{label}.{label}}", "muted"),)
+        text: Line = fit(((f" {printable(name)}", "muted"),), label + 1)
         result.append((*text, *_row(own[name], most, (cells - label - 1, both), glyphs)))
     article = wrap(GETPID, cells - 1)
     if rows - len(result) > len(article):
@@ -60,11 +60,9 @@ def _row(values: dict[str, float], most: float, room: tuple[int, bool], glyphs: 
     numbers: list[Span] = [(f"{_number(trap):>8}", "trap" if direct is None else "muted")]
     if direct is not None:
         ratio = f" ×{trap / direct:.1f}" if trap and direct else ""
-        numbers += [
-            (f" {glyphs.arrow}", "faint"),
-            (f"{_number(direct):>7}", "direct"),
-            (f"{ratio:<6} ", "good" if trap and trap > direct else "bad"),
-        ]
+        numbers += [(f" {glyphs.arrow}", "faint"), (f"{_number(direct):>7}", "direct")]
+        if cells >= 24:
+            numbers.append((f"{ratio:<6} ", "good" if trap and trap > direct else "bad"))
     else:
         numbers.append((" " * (16 if both else 1), "text"))
     length = cells - (24 if both else 9)

@@ -30,6 +30,7 @@ from kmltui.tui.text import (
     Span,
     clock,
     count,
+    cropped,
     difference,
     fit,
     judged,
@@ -37,6 +38,7 @@ from kmltui.tui.text import (
     micros,
     rate,
     short,
+    shorten,
     spread,
     width,
 )
@@ -233,13 +235,15 @@ def _chart(drawing: Drawing, name: str, index: int, columns: Sequence[Sequence[C
     kind = CHARTS[name]
     scale = drawing.state.scale(name)
     most = 100.0 if name == "cpu" else scale.most if index else scale.cover(highest(*columns))
-    legend: list[Span] = [(kind.title, "text")]
+    legend: list[Line] = [((kind.title, "text"),)]
     if len(kind.roles) > 1 and layout.pane >= 50:
         for role, sign in zip(kind.roles, (glyphs.full, glyphs.second), strict=True):
-            legend += [("  ", "text"), (f"{sign} {role}", role)]
+            legend.append((("  ", "text"), (f"{sign} {role}", role)))
     start, end = clock(drawing.window.start_ns), clock(drawing.window.end_ns)
     axis: Line = ((f"{start}–{end}", "faint"), (f"  0–{count(most)}", "muted"))
-    head = spread(tuple(legend), axis, layout.pane)
+    if width(legend[0]) + 1 + width(axis) > layout.pane:
+        axis = axis[1:]
+    head = spread(shorten(legend, layout.pane - width(axis) - 2), axis, layout.pane)
     return [head, *chart(columns[index], most, (layout.pane, layout.chart_rows), kind.roles, glyphs)]
 
 
@@ -275,10 +279,13 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
     else:
         unit = "" if totals else "/s"
         head = [("trap ", "muted"), (trap + unit, "trap"), (" direct ", "muted"), (direct + unit, "direct")]
-    elevations: Line = ()
-    if wide and elevated is not None and (elevated or session.arm == "kml"):
-        elevations = (("elevations ", "muted"), (f"{write(elevated):>5}", "elevation"))
-    rows: list[Line] = [spread(tuple(head), elevations, cells) if elevations else tuple(head)]
+    rows: list[Line] = [tuple(head)]
+    if elevated is not None and (elevated or session.arm == "kml"):
+        for word in ("elevations", "elev."):
+            elevations: Line = ((f"{word} ", "muted"), (f"{write(elevated):>5}", "elevation"))
+            if width(head) + width(elevations) + 2 <= cells:
+                rows = [spread(tuple(head), elevations, cells)]
+                break
 
     calls = drawing.state.calls
     by_number = {call.nr: call for call in calls[index]}
@@ -295,7 +302,7 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
         bar = bars.stacked(
             (call.trap_rate, call.direct_rate), most, min(room, 44), glyphs, roles=("trap", "direct"), fine=False
         )
-        rows.append(((f" {names[nr]:<{label}.{label}} ", "muted"), number, *bar))
+        rows.append(((f" {cropped(names[nr], label):<{label}} ", "muted"), number, *bar))
     return rows + [()] * (layout.calls + 1 - len(rows))
 
 
@@ -323,9 +330,14 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     done = drawing.totals
     speed = _mean_rate(session) if done else session.query_rate
     before = None if other is None else _mean_rate(other) if done else other.query_rate
-    queries: list[Span] = [("queries/s ", "text"), (f"{rate(speed):>8}", "queries"), (" on average" * done, "muted")]
+    queries: list[Line] = [(("queries/s ", "text"), (f"{rate(speed):>8}", "queries"))]
+    if done:
+        queries.append(((" on average", "muted"),))
     change = judged(difference(before, speed), more_is_better=True) if other and _abreast(session, other) else None
-    rows = [spread(tuple(queries), (change,), cells) if change and change[0] != ABSENT else tuple(queries)]
+    if change and change[0] != ABSENT:
+        rows = [spread(shorten(queries, cells - width((change,)) - 1), (change,), cells)]
+    else:
+        rows = [shorten(queries, cells)]
     if progress is None and (session.server or session.state.detail):
         return rows + _server(session, layout)
     if layout.work >= 3:
@@ -336,10 +348,12 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     loops = f" {count(progress.loop)}/{count(progress.loops)}" if progress and progress.loops and progress.loop else ""
     fraction = progress.fraction if progress else None
     share = f" {fraction * 100:3.0f} %" if fraction is not None else ""
+    if 10 + len(loops) + len(share) > cells:
+        loops = ""  # the share says it, too
     room = cells - 10 - len(loops) - len(share)
     rows.append(
         (
-            (f"{printable(label):<10.10}", "text"),
+            (f"{cropped(printable(label), 10):<10}", "text"),
             *bars.progress(fraction, max(room, 0), glyphs, "stock" if other is None else "kml"),
             (loops, "muted"),
             (share, "text"),
@@ -358,11 +372,9 @@ def _server(session: SessionView, layout: Layout) -> list[Line]:
     for title, name in (("connections", "Threads_connected"), ("running", "Threads_running"), ("slow", "Slow_queries")):
         if name in figures:
             parts.append((title, count(figures[name])))
-    spans: list[Span] = []
-    for title, value in parts:
-        spans += [(f"{title} ", "muted"), (f"{value}  ", "text")]
+    fields: list[Line] = [((f"{title} ", "muted"), (f"{value}  ", "text")) for title, value in parts]
     up = figures.get("Uptime")
-    rows = [tuple(spans)]
+    rows = [shorten(fields, layout.pane + 2)]
     if layout.work >= 3:
         rows.append(line((f"up {clock(up * 1_000_000_000)}" if up is not None else "", "muted")))
     return rows

@@ -9,7 +9,21 @@ from kmltui.printable import printable
 from kmltui.tui.draw import bars, bench
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
-from kmltui.tui.text import ABSENT, Line, Span, difference, fit, judged, line, percent, seconds, short, spread, width
+from kmltui.tui.text import (
+    ABSENT,
+    Line,
+    Span,
+    cropped,
+    difference,
+    fit,
+    judged,
+    line,
+    percent,
+    seconds,
+    short,
+    spread,
+    width,
+)
 
 _TABLE = 50
 """Cells of the table; what is left of the width is for the bars."""
@@ -47,11 +61,11 @@ def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     pair = snapshot.pair
     if pair is None:
         return _alone(snapshot.sessions[0], layout, glyphs)
-    names = [f"{printable(session.name)[:9]:>10}" for session in pair]
+    names = [f"{cropped(printable(session.name), 9):>10}" for session in pair]
     if snapshot.repeats:
         rows = [_rule(snapshot, bench.title(snapshot, *pair), layout, glyphs)]
         rows.append(((f" {'':<7}{names[0]}{names[1]}{'saved':>10}  95 % interval", "muted"),))
-        rows += [bench.row(field, snapshot, *pair) for field in ("total", "user", "system")]
+        rows += [bench.row(field, snapshot, *pair, layout.width) for field in ("total", "user", "system")]
         return [fit(row, layout.width) for row in [*rows, *[()] * (layout.table + 1 - len(rows))]]
     work = equal_work(*pair)
     rows = [_rule(snapshot, _title(work), layout, glyphs)]
@@ -76,7 +90,7 @@ def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
     ]
     for group, used in session.groups:
         figures = "".join(f"{seconds(value, 1):>10}" for value in (used.total, used.user, used.system))
-        rows.append(((f" {printable(group)[:7]:<7}", "text"), (figures, "text")))
+        rows.append(((f" {cropped(printable(group), 7):<7}", "text"), (figures, "text")))
     if not session.groups:
         rows.append(line((f" {ABSENT}  of no process in particular", "muted")))
     rows += [()] * (layout.table + 1 - len(rows))
@@ -144,7 +158,7 @@ def _beside(pair: tuple[SessionView, SessionView], work: EqualWork | None, cells
     rows: list[Line] = [line((f"{'':<8}{glyphs.full} user  {glyphs.second} system", "faint"))]
     for session, side, role in zip(pair, (work.left, work.right), ("stock", "kml"), strict=True):
         bar = bars.stacked((side.user, side.system), most, room, glyphs, roles=("user", "system"))
-        rows.append(((f"{printable(session.name)[:7]:<8}", role), *bar))
+        rows.append(((f"{cropped(printable(session.name), 7):<8}", role), *bar))
     text, role = judged(difference(work.left.total, work.right.total), more_is_better=False)
     rows[2] = (*rows[2], (f"  {text}", role))
     facts = _facts(pair, glyphs)[1:]

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, fit, line
+from kmltui.tui.text import Line, cropped, fit, line
 
 
 @dataclass
@@ -134,17 +134,17 @@ class TablePage(ScrolledPage):
                 sign = canvas.glyphs.down if self.descending else canvas.glyphs.up
             text = f"{column.title}{sign}"
             text = f" {text:<{width - 1}}" if column.left else f"{text:>{width}}"
-            spans.append((text[:width], "strong" if index == self.sort else "muted"))
+            spans.append((cropped(text, width), "strong" if index == self.sort else "muted"))
             self._spans.append((x, x + width, index))
             x += width
         lines = [tuple(spans), line((canvas.glyphs.rule * canvas.width, "faint"))]
-        total = self.total(frame, canvas)
-        if self.filter:
-            total = (*self.filter_sign(), *total)
+        total = (*self.filter_sign(), *self.total(frame, canvas))
         return [total, *lines] if total else lines
 
     def filter_sign(self) -> Line:
-        """Before the total: of all else, the filter is what explains what is missing below."""
+        """Before the total: of all else, the filter is what explains what is missing below. Empty without a filter."""
+        if not self.filter:
+            return ()
         return ((" filter: ", "muted"), (self.filter, "warn"), ("  ", "muted"))
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
@@ -161,7 +161,8 @@ class TablePage(ScrolledPage):
                     spans += fit((("  ", "text"), *row.tail), width)
                     continue
                 text, role = row.cells[index]
-                spans.append((f" {text:<{width - 1}}"[:width] if column.left else f"{text:>{width}}"[:width], role))
+                text = cropped(text, width - 1)
+                spans.append((f" {text:<{width - 1}}" if column.left else f"{text:>{width}}", role))
             result.append(tuple(spans))
         if not result:
             result.append(line((" nothing to show" if not self.filter else " nothing matches the filter", "muted")))

@@ -9,7 +9,7 @@ from kmltui.printable import printable
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, count, difference, percent, rate, short, shorten, width
+from kmltui.tui.text import Line, count, cropped, difference, percent, rate, short, shorten, width
 
 _ROOMY = 110
 """Columns from which on two sessions' counts are shown to the last call."""
@@ -23,7 +23,7 @@ class CallsPage(TablePage):
     sort = 1
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
-        names = [printable(session.name)[:9] for session in frame.view.pair or frame.view.sessions[:1]]
+        names = [cropped(printable(session.name), 9) for session in frame.view.pair or frame.view.sessions[:1]]
         self.columns = _columns(names, canvas.width < _ROOMY)
         return super().head(frame, canvas)
 
@@ -54,7 +54,7 @@ class CallsPage(TablePage):
             ),
             (("    elevations/s  ", "muted"), (rate(b.elevation_rate), "elevation")),
         ]
-        return shorten(parts, canvas.width - (width(self.filter_sign()) if self.filter else 0))
+        return shorten(parts, canvas.width - width(self.filter_sign()))
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
         pair = frame.view.pair

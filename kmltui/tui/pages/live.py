@@ -9,7 +9,7 @@ from kmltui.tui.draw import panes, verdict
 from kmltui.tui.layout import Layout, plan
 from kmltui.tui.pages.base import Canvas, Page
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, clock, fit
+from kmltui.tui.text import Line, clock, cropped, fit
 
 WINDOWS_S = (30, 60, 120, 180, 300, 900, 3600)
 
@@ -65,7 +65,7 @@ def _log(frame: Frame, layout: Layout, canvas: Canvas) -> list[Line]:
         lines.append(
             (
                 (f" {clock(log.t_ns):>7} ", "faint"),
-                (f"{printable(log.session or 'runner'):<8.8}", "faint"),
+                (f"{cropped(printable(log.session or 'runner'), 7):<8}", "faint"),
                 (f"{log.source:<8}", "faint"),
                 (printable(log.text), role),
             )

@@ -9,7 +9,7 @@ from kmltui.printable import printable
 from kmltui.tui.draw.cards import state_word
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
-from kmltui.tui.text import Line, clock, line, size
+from kmltui.tui.text import Line, clock, cropped, line, size
 
 
 class LogPage(ScrolledPage):
@@ -50,7 +50,7 @@ class LogPage(ScrolledPage):
         return [
             (
                 (f" {clock(t_ns):>8} ", "muted"),
-                (f"{printable(session):<8.8} ", "muted"),
+                (f"{cropped(printable(session), 8):<8} ", "muted"),
                 (f"{source:<8} ", "muted"),
                 (printable(text), role),
             )

@@ -8,7 +8,7 @@ from kmltui.live.views import LatencyView
 from kmltui.printable import printable
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
-from kmltui.tui.text import ABSENT, Line, count, difference, judged, micros, rate
+from kmltui.tui.text import ABSENT, Line, count, cropped, difference, judged, micros, rate, short, shorten, width
 
 
 class QueriesPage(TablePage):
@@ -19,28 +19,29 @@ class QueriesPage(TablePage):
     descending = False
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
-        self.columns = _columns([printable(session.name)[:6] for session in frame.view.pair or ()])
+        self.columns = _columns([cropped(printable(session.name), 6) for session in frame.view.pair or ()])
         return super().head(frame, canvas)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
         pair = frame.view.pair
         if pair is None:
             alone = frame.view.sessions[0]
-            rows = (("    rows/s  ", "muted"), (rate(alone.row_rate), "text"))
+            rows: Line = (("    rows/s  ", "muted"), (rate(alone.row_rate), "text"))
             return ((" queries/s  ", "muted"), (rate(alone.query_rate), "text"), *rows)
         change = judged(difference(pair[0].query_rate, pair[1].query_rate), more_is_better=True)
-        return (
+        rates: Line = (
             (" queries/s  ", "muted"),
             (rate(pair[0].query_rate), "stock"),
             (f" {canvas.glyphs.arrow} ", "muted"),
             (rate(pair[1].query_rate), "kml"),
-            ("  ", "text"),
-            change,
+        )
+        totals: Line = (
             ("    in all  ", "muted"),
             (count(pair[0].queries), "stock"),
             (" / ", "muted"),
             (count(pair[1].queries), "kml"),
         )
+        return shorten([rates, (("  ", "text"), change), totals], canvas.width - width(self.filter_sign()))
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
         pair = frame.view.pair
@@ -90,7 +91,8 @@ def _title(number: int, titles: list[str]) -> str:
 def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None) -> Row:
     p50 = difference(a.p50_us if a else None, b.p50_us if b else None)
     p99 = difference(a.p99_us if a else None, b.p99_us if b else None)
-    of_a, of_b = (count(view.count) if view else ABSENT for view in (a, b))
+    many = max((view.count for view in (a, b) if view), default=0) > 999_999 and a and b and a.count != b.count
+    of_a, of_b = ((short if many else count)(view.count) if view else ABSENT for view in (a, b))
     queries = (a.count if a else 0) + (b.count if b else 0)
     values = (
         (a.p50_us if a else None, "stock"),

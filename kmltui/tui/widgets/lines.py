@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from kmltui.tui.text import ROLES, Line
+from kmltui.tui.text import ROLES, Line, fit
 
 
 class Lines(Widget):
@@ -56,9 +56,8 @@ class Lines(Widget):
         strip = self._strips.get(y)
         if strip is None:
             spans = self._lines[y] if y < len(self._lines) else ()
-            blank = self._style("text")
-            segments = [Segment(text, self._style(role)) for text, role in spans]
-            strip = Strip(segments).adjust_cell_length(self.size.width, blank)
+            spans = fit(spans, self.size.width)
+            strip = Strip([Segment(text, self._style(role)) for text, role in spans], self.size.width)
             self._strips[y] = strip
         return strip
 
