@@ -25,7 +25,6 @@ from kmltui.figures.summary import Summary
 from kmltui.images.image import Image
 from kmltui.images.progress import Progress
 from kmltui.images.spec import make_spec
-from kmltui.machine import plugin
 from kmltui.model import Arm, Record, SessionSpec
 from kmltui.runner.bench import InTurn
 from kmltui.runner.plan import Bench, Plan
@@ -70,8 +69,9 @@ async def figures(session: GuestSession, way: str) -> Figures:
 
 
 async def boot(image: Image, arm: str, program: bytes) -> GuestSession:
-    spec = SessionSpec(name=arm.replace("+", "-"), arm=arm, accel="tcg", image=image.name)  # type: ignore[arg-type]
-    session = GuestSession(spec, NO_SAMPLES_NS, qemu_arguments=plugin.QEMU_ARGUMENTS, accel_options="thread=single")
+    name = arm.replace("+", "-")
+    spec = SessionSpec(name=name, arm=arm, accel="tcg", clock="instructions", image=image.name)  # type: ignore[arg-type]
+    session = GuestSession(spec, NO_SAMPLES_NS)
     await session.start(Journal.begin(lambda record: None))
     await session.put(PROGRAM, program, 0o755)
     return session

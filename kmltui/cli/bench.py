@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from kmltui.cli import common, runs, screen, starting, waiting
 from kmltui.cli.common import DONE, MISSING, fail
+from kmltui.model import ClockKind
 
 Flag = Parameter(negative="")
 Format = Literal["text", "markdown", "json", "html"]
@@ -30,6 +31,7 @@ def bench(
     duration: Annotated[str | None, Parameter(alias="-t")] = None,
     cpus: int | None = None,
     accel: str = "auto",
+    clock: ClockKind | None = None,
     image: str = "",
     sample_rate: float = 2.0,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
@@ -56,7 +58,8 @@ def bench(
     pairs:
         Repetitions of each arm that count (default: 10, with --exact 3).
     arms:
-        What to compare, the baseline first: of stock, stock+libc, stock+idt, kml.
+        What to compare, the baseline first: of stock, stock+libc, stock+idt, kml. Twice the same one is a control:
+        its verdict must be that there is no difference.
     exact:
         Count instructions instead of time, user and kernel apart: emulated, one vCPU, hardly anything left to chance.
     loops:
@@ -64,9 +67,12 @@ def bench(
     duration:
         Run each repetition for this long instead, e.g. 90s or 5m.
     cpus:
-        Virtual CPUs of each session (default: 1, or 2 where this machine has 4 CPUs or more).
+        Virtual CPUs of each session (default: 1, or 2 under KVM where this machine has 4 CPUs or more).
     accel:
         auto, kvm or tcg; auto uses KVM where a guest really starts under it.
+    clock:
+        What a second of a session is: instructions (10⁹ of its own) or wall (the host's); default: instructions where
+        the sessions are emulated with one virtual CPU, else wall.
     image:
         The guest image, as ``kmltui guest info`` lists them.
     sample_rate:
@@ -95,9 +101,9 @@ def bench(
     count = pairs if pairs is not None else EXACT_PAIRS if exact else PAIRS
     if not 1 <= count <= MAX_PAIRS:
         fail(f"--pairs {count}: must be between 1 and {MAX_PAIRS}")
-    if exact and (cpus not in (None, 1) or accel == "kvm"):
-        fail("--exact counts the instructions of one emulated vCPU; leave out --cpus and --accel kvm")
-    specs = runs.session_specs(arms, None, None, 1 if exact else cpus, "tcg" if exact else accel, image)
+    if exact and (cpus not in (None, 1) or accel == "kvm" or clock == "wall"):
+        fail("--exact counts the instructions of one emulated vCPU; leave out --cpus, --accel kvm and --clock wall")
+    specs = runs.session_specs(arms, None, None, cpus, accel, "instructions" if exact else clock, image, "--arms")
     if len(specs) < 2:
         fail(f"--arms {arms}: a bench compares at least two arms, e.g. stock,kml")
     specs = [replace(spec, exact=exact) for spec in specs]

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, screen, starting
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
+from kmltui.model import ClockKind
 
 if TYPE_CHECKING:
     from kmltui.model import SessionSpec, WorkloadSpec
@@ -22,7 +23,7 @@ DEMO_LOOPS = 100
 """About half a minute of Wisconsin for two emulated guests on a small machine."""
 
 
-def demo(*, loops: int = DEMO_LOOPS) -> int:
+def demo(*, loops: int = DEMO_LOOPS, clock: ClockKind | None = None) -> int:
     """Everything from nothing: check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
 
     Without a terminal it does the same headless and ends with the report. Where no guest can run, it replays the
@@ -32,18 +33,21 @@ def demo(*, loops: int = DEMO_LOOPS) -> int:
     ----------
     loops:
         How often each of Wisconsin's selects is repeated.
+    clock:
+        What a second of a session is: instructions (10⁹ of its own) or wall (the host's); default: instructions where
+        the sessions are emulated with one virtual CPU, else wall.
     """
     reason = common.no_guest_reason()
     if reason is not None:
         print(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
         return screen.replay_or_report(common.find_recording(None, shipped=True))
     if on_terminal():
-        return run(workload="demo", loops=loops)
+        return run(workload="demo", loops=loops, clock=clock)
     from kmltui.cli.view import report
     from kmltui.runner import registry
 
     name = registry.new_name("demo")
-    status = run(workload="demo", loops=loops, name=name, headless=True)
+    status = run(workload="demo", loops=loops, clock=clock, name=name, headless=True)
     report(name)
     return status
 
@@ -58,6 +62,7 @@ def run(
     left: str | None = None,
     right: str | None = None,
     accel: str = "auto",
+    clock: ClockKind | None = None,
     image: str = "",
     sample_rate: float = 2.0,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
@@ -80,11 +85,12 @@ def run(
     loops:
         How often the workload repeats its statements (default: the workload's).
     duration:
-        Run for this long instead, e.g. 90s or 5m.
+        Run for this long instead, e.g. 90s or 5m, by the sessions' clock.
     cpus:
-        Virtual CPUs of each session (default: 1, or 2 where this machine has 4 CPUs or more).
+        Virtual CPUs of each session (default: 1, or 2 under KVM where this machine has 4 CPUs or more).
     sessions:
-        The arms to run side by side, of stock, stock+libc, stock+idt, kml (default: stock,kml).
+        The arms to run side by side, of stock, stock+libc, stock+idt, kml (default: stock,kml). Twice the same one
+        shows how far apart equal sessions are.
     left:
         Instead: the left session, e.g. ``stock,kernel=6.12,cpus=4`` or ``local`` (this machine itself). Settings:
         kernel, suite, image, cpus, memory, accel, name (default: stock).
@@ -92,6 +98,9 @@ def run(
         The right session, written in the same way (default: kml).
     accel:
         auto, kvm or tcg; auto uses KVM where a guest really starts under it.
+    clock:
+        What a second of a session is: instructions (10⁹ of its own) or wall (the host's); default: instructions where
+        the sessions are emulated with one virtual CPU, else wall.
     image:
         The guest image, as ``kmltui guest info`` lists them (default: the one for this machine).
     sample_rate:
@@ -109,7 +118,7 @@ def run(
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
-    specs = session_specs(sessions, left, right, cpus, accel, image)
+    specs = session_specs(sessions, left, right, cpus, accel, clock, image)
     plan = make_plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options)
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
@@ -206,10 +215,15 @@ def _workload_spec(
 
 
 def session_specs(
-    arms: str | None, left: str | None, right: str | None, cpus: int | None, accel: str, image: str
+    arms: str | None,
+    left: str | None,
+    right: str | None,
+    cpus: int | None,
+    accel: str,
+    clock: ClockKind | None,
+    image: str,
+    arms_option: str = "--sessions",
 ) -> list[SessionSpec]:
-    import psutil
-
     from kmltui.cli import sessions
     from kmltui.model import SessionSpec
 
@@ -217,15 +231,28 @@ def session_specs(
         fail(f"--accel {accel!r}: must be auto, kvm or tcg")
     if image:
         sessions.check_image(image, "--image")
-    vcpus = cpus if cpus is not None else 2 if (psutil.cpu_count() or 1) >= 4 else 1
+    vcpus = cpus if cpus is not None else 1 if clock == "instructions" else _default_vcpus(accel)
     if not 1 <= vcpus <= 64:
         fail(f"--cpus {vcpus}: must be between 1 and 64")
     defaults = SessionSpec(name="", vcpus=vcpus, accel=accel, image=image)  # type: ignore[arg-type]
     if left is None and right is None:
-        return sessions.arms("stock,kml" if arms is None else arms, defaults)
-    if arms is not None:
+        specs = sessions.arms("stock,kml" if arms is None else arms, defaults, arms_option)
+    elif arms is not None:
         fail("give either --sessions or --left and --right, not both")
-    return sessions.pair(left, right, defaults)
+    else:
+        specs = sessions.pair(left, right, defaults)
+    return sessions.with_clock(specs, clock)
+
+
+def _default_vcpus(accel: str) -> int:
+    """Where guests are emulated, one each: only then their clock can count their instructions."""
+    import psutil
+
+    from kmltui.machine.accel import surely_emulated
+
+    if (psutil.cpu_count() or 1) < 4 or surely_emulated(accel):  # type: ignore[arg-type]
+        return 1
+    return 2
 
 
 def watch(

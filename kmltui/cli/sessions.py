@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from kmltui.cli.common import fail
-from kmltui.model import Arm, SessionSpec
+from kmltui.model import Arm, ClockKind, SessionSpec
 
 ARMS: tuple[str, ...] = typing.get_args(Arm)
 _GUEST_KEYS = ("kernel", "suite", "image", "cpus", "memory", "accel", "name")
@@ -27,15 +27,37 @@ _UNITS = {"": 1 << 20, "M": 1 << 20, "G": 1 << 30}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,39}")
 
 
-def arms(text: str, defaults: SessionSpec) -> list[SessionSpec]:
-    """The sessions of ``--sessions``: several arms of one set-up. Raises Failure."""
-    names = [arm.strip() for arm in text.split(",") if arm.strip()]
-    for arm in names:
+def arms(text: str, defaults: SessionSpec, option: str) -> list[SessionSpec]:
+    """The sessions of ``--sessions`` or ``--arms``: arms of one set-up, also the same one twice. Raises Failure."""
+    found = [arm.strip() for arm in text.split(",") if arm.strip()]
+    for arm in found:
         if arm not in ARMS:
-            fail(f"--sessions: {arm!r} is not an arm; there are {', '.join(ARMS)}")
-    if not names or len(set(names)) != len(names):
-        fail(f"--sessions {text!r}: name each arm once, e.g. stock,kml")
-    return [replace(defaults, name=arm, arm=arm) for arm in names]
+            fail(f"{option}: {arm!r} is not an arm; there are {', '.join(ARMS)}")
+    if not found:
+        fail(f"{option} {text!r}: name at least one arm, e.g. stock,kml")
+    return named([replace(defaults, arm=arm) for arm in found])
+
+
+def with_clock(specs: Sequence[SessionSpec], clock: ClockKind | None) -> list[SessionSpec]:
+    """The sessions with the clock that is asked for, or with the default one. Raises Failure.
+
+    By default it counts instructions where all of the sessions are emulated with one vCPU; whether they are is known
+    when they start, and under KVM the clock is then the wall's. One run, one clock: times by different ones cannot be
+    compared.
+    """
+    unfit = [
+        f"{spec.name} is " + ("this machine itself" if spec.kind != "guest" else f"to have {spec.vcpus} CPUs")
+        for spec in specs
+        if spec.kind != "guest" or spec.vcpus != 1
+    ]
+    unfit += [f"{spec.name} is to run under KVM" for spec in specs if spec.accel == "kvm"]
+    if clock == "instructions":
+        if unfit:
+            fail(f"--clock instructions: counts those of emulated guests with one CPU, and {unfit[0]}")
+        return [replace(spec, clock=clock, accel="tcg") for spec in specs]
+    if clock is None and not unfit and len({spec.accel for spec in specs}) == 1:
+        return [replace(spec, clock="instructions") for spec in specs]
+    return list(specs)
 
 
 def pair(left: str | None, right: str | None, defaults: SessionSpec) -> list[SessionSpec]:

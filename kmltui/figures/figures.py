@@ -182,10 +182,13 @@ class Interval:
     """What the workload measured itself, by name."""
 
 
-def figures(interval: Interval, statements: list[str], agent_counted: bool = True) -> Figures:
+def figures(
+    interval: Interval, statements: list[str], agent_counted: bool = True, samples_asked_for: bool = False
+) -> Figures:
     """The figures of an interval; ``statements`` are the titles of the workload's statements.
 
     ``agent_counted``: the monitor's agent runs in the session, and its system calls are among those counted.
+    ``samples_asked_for``: all of its samples were taken on demand, not only the marked ones.
     """
     start, end = interval.start, interval.end
     duration_s = (end.mono_ns - start.mono_ns) / 1e9
@@ -200,7 +203,7 @@ def figures(interval: Interval, statements: list[str], agent_counted: bool = Tru
         server=groups[SERVER],
         client=groups[CLIENT],
         per_cpu=_per_cpu(start, end),
-        syscalls=_calls(interval, agent_counted),
+        syscalls=_calls(interval, agent_counted, interval.samples if samples_asked_for else interval.marked),
         io_calls=_io_calls(start, end),
         interrupts=_difference(start.interrupts, end.interrupts),
         context_switches=_difference(start.context_switches, end.context_switches),
@@ -296,7 +299,7 @@ def _per_cpu(start: Sample, end: Sample) -> list[CpuTime] | None:
     return times or None
 
 
-def _calls(interval: Interval, agent_counted: bool) -> CallCounts | None:
+def _calls(interval: Interval, agent_counted: bool, on_demand: int) -> CallCounts | None:
     before, after = interval.start.kml, interval.end.kml
     if before is None or after is None:
         return None
@@ -305,7 +308,7 @@ def _calls(interval: Interval, agent_counted: bool) -> CallCounts | None:
     agent = None
     if agent_counted and interval.start.agent and interval.end.agent:
         agent = interval.end.agent.syscalls - interval.start.agent.syscalls
-        trap = without_agent(trap, agent, interval.samples, interval.marked)
+        trap = without_agent(trap, agent, interval.samples, on_demand)
     by_name = {
         syscalls.name(nr): CallCount(trap.get(nr, 0), direct.get(nr, 0))
         for nr in trap.keys() | direct.keys()

@@ -71,6 +71,7 @@ class _Fold:
         self._warnings: list[Log] = []
         self._end: End | None = None
         self._last_ns = 0
+        self._facts: dict[str, dict[str, str]] = {}
 
     def add(self, record: Record) -> None:
         if isinstance(record, Header):
@@ -105,6 +106,7 @@ class _Fold:
     def summary(self) -> Summary:
         view = self._live.snapshot()
         facts = {session.name: dict(session.facts) for session in view.sessions}
+        self._facts = facts
         ticks = tick_hz(facts)
         runs = {spec.name: self._intervals.of(spec.name) for spec in self._header.sessions}
         sessions = {
@@ -161,8 +163,13 @@ class _Fold:
         )
 
     def _figures(self, name: str, run: Repetition) -> Figures:
-        is_guest = any(spec.name == name and spec.kind == "guest" for spec in self._header.sessions)
-        return figures(run.interval, self._header.workload.statements, agent_counted=is_guest)
+        spec = next(spec for spec in self._header.sessions if spec.name == name)
+        return figures(
+            run.interval,
+            self._header.workload.statements,
+            agent_counted=spec.kind == "guest",
+            samples_asked_for=session_clock(spec, self._facts.get(name, {})) == "instructions",
+        )
 
     def _session(
         self, name: str, repetitions: Sequence[Repetition], facts: Mapping[str, str], ticks: int

@@ -56,6 +56,14 @@ def _remember(answer: _Answer) -> None:
     temporary.replace(path)
 
 
+def surely_emulated(wanted: Literal["auto", "kvm", "tcg"]) -> bool:
+    """Whether :func:`choose` will say ``tcg``, as far as that is known without starting a guest."""
+    if wanted != "auto":
+        return wanted == "tcg"
+    known = remembered()
+    return not os.access("/dev/kvm", os.R_OK | os.W_OK) or (known is not None and not known[0])
+
+
 async def choose(wanted: Literal["auto", "kvm", "tcg"], kernel: Path, initrd: Path) -> Accelerator:
     """The accelerator to use. ``kvm`` wanted but not working: :class:`GuestError`; ``auto``: emulation then."""
     if wanted == "tcg":

@@ -65,8 +65,8 @@ class Agent:
         await self._send(f"period {period_ns}")
 
     async def ask(self, mark: str) -> None:
-        """Ask for a sample with ``mark`` (not empty, one line, at most 255 bytes) at once."""
-        if not mark or "\n" in mark or len(mark.encode()) > _MARK_MAX:
+        """Ask for a sample with ``mark`` (one line, at most 255 bytes; empty for a periodic one) at once."""
+        if "\n" in mark or len(mark.encode()) > _MARK_MAX:
             raise ValueError(f"{mark!r} cannot mark a sample")
         await self._send(f"sample {mark}")
 

@@ -28,6 +28,7 @@ from qemu.qmp import QMPClient, QMPError
 
 from kmltui.images.errors import GuestError, MissingError
 from kmltui.machine import deathsig, tsc
+from kmltui.model import ClockKind
 
 PROGRAM = "qemu-system-x86_64"
 Accelerator = Literal["kvm", "tcg"]
@@ -39,7 +40,17 @@ _CPU: dict[Accelerator, str] = {
     # Hosts differ in whether KVM can set that register of the guest's. KML refuses processors that have VMX.
     "kvm": "host,-smep,-smap,-vmx,-la57,-arch-capabilities",
 }
-_ACCEL_OPTIONS: dict[Accelerator, str] = {"tcg": "thread=multi", "kvm": ""}
+
+INSTRUCTION_CLOCK = (
+    # The guest's clock counts instructions (one is 1 ns), also the clock that it boots with and then keeps.
+    "-icount", "shift=0", "-rtc", "base=utc,clock=vm",
+    # Its random numbers are always the same.
+    "-seed", "1",
+    # What it writes to a port of ours is taken at once. (The guest's driver spins until it is taken; by another thread
+    # of QEMU that would be when the host has time for it.)
+    "-global", "virtio-serial-pci.ioeventfd=off",
+)  # fmt: skip
+"""What makes an emulated guest's time its own instructions. It can have one vCPU only."""
 
 COMMAND_LINE = (
     "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic "
@@ -68,9 +79,8 @@ class VmConfig(Struct, frozen=True, kw_only=True):
     vcpus: int = 1
     memory_bytes: int = 1 << 30
     accel: Accelerator = "tcg"
+    clock: ClockKind = "wall"
     arguments: Sequence[str] = ()
-    accel_options: str = ""
-    """Options of QEMU's ``-accel``, instead of the usual ones."""
     append: str = ""
 
     @property
@@ -82,7 +92,7 @@ class VmConfig(Struct, frozen=True, kw_only=True):
         """The rate of the guest's time-stamp counter, where the kernel would have to guess it."""
         if self.accel != "tcg":
             return ""
-        khz = tsc.ICOUNT_KHZ if "-icount" in self.arguments else tsc.host_khz()
+        khz = tsc.ICOUNT_KHZ if self.clock == "instructions" else tsc.host_khz()
         return f"tsc_early_khz={khz}" if khz else ""
 
 
@@ -122,6 +132,12 @@ class Vm:
         assert self._process is not None, "the machine has not been started"
         return self._process.pid
 
+    async def vcpu_threads(self) -> set[int]:
+        """The ids of the threads that run its vCPUs; under the clock of instructions one thread runs them all."""
+        answer = await self.execute("query-cpus-fast")
+        assert isinstance(answer, list)
+        return {int(vcpu["thread-id"]) for vcpu in answer}
+
     async def start(self) -> None:
         """Start QEMU and the guest's kernel. Raises :class:`GuestError` if QEMU does not come up."""
         qemu_version()
@@ -159,8 +175,10 @@ class Vm:
 
     def _arguments(self, fds: dict[str, int]) -> list[str]:
         config = self.config
-        options = config.accel_options or _ACCEL_OPTIONS[config.accel]
-        accel = f"{config.accel},{options}" if options else config.accel
+        by_instructions = config.clock == "instructions"
+        # A clock that counts instructions needs all vCPUs to take turns in one thread.
+        threads = "single" if by_instructions else "multi"
+        accel = f"tcg,thread={threads}" if config.accel == "tcg" else config.accel
         return [
             "-name", f"kmltui-{config.name}",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S",
@@ -178,6 +196,7 @@ class Vm:
             # Port 0: the host's kernel chooses a free one, so two runs cannot ask for the same.
             "-netdev", "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-10.0.2.15:3306",
             "-device", "virtio-net-pci,netdev=net,romfile=",
+            *(INSTRUCTION_CLOCK if by_instructions else ()),
             *config.arguments,
         ]  # fmt: skip
 

@@ -20,7 +20,7 @@ _INTERVAL_S = 0.1
 _TRIES = 50
 
 ICOUNT_KHZ = 1_000_000
-"""With ``-icount shift=0`` an instruction is a nanosecond, and the counter counts those."""
+"""Where an instruction is a nanosecond (``-icount shift=0``), the counter counts those."""
 
 
 @cache

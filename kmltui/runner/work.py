@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from kmltui.model import END, START, Proof, Record, SessionSpec, SessionState
+from kmltui.model import END, START, Proof, Record, SessionSpec, SessionState, session_clock
 from kmltui.runner import images
 from kmltui.runner.lifecycle import finish, live, until
 from kmltui.runner.plan import Plan
@@ -66,8 +66,8 @@ class Workplace:
     async def measure(self) -> None:
         """The measured part: the workload, between a sample marked ``start`` and one marked ``end``."""
         session, server = self.context.session, self._server
-        # Where instructions are counted, a question to the server would be counted, too.
-        follow = server is not None and not self.spec.exact
+        # Where instructions are the time, a question to the server takes some of it, and how many are asked is chance.
+        follow = server is not None and session_clock(session.spec, {}) == "wall"
         follower = asyncio.create_task(server.follow_status()) if server is not None and follow else None
         try:
             if server is not None:

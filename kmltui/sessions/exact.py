@@ -29,14 +29,12 @@ class ExactGuestSession(GuestSession):
 
     def __init__(self, spec: SessionSpec) -> None:
         """Raises :class:`SessionError` for a session that cannot be exact."""
-        if spec.vcpus != 1:
-            raise SessionError(f"{spec.name}: instructions are counted on one vCPU, not on {spec.vcpus}")
         if spec.accel == "kvm":
             raise SessionError(f"{spec.name}: under KVM nothing counts instructions; leave out --accel kvm")
         self._directory = Path(tempfile.mkdtemp(prefix="kmltui-count-"))
         self._file = self._directory / "counters"
         try:
-            arguments = [*plugin.QEMU_ARGUMENTS, "-rtc", plugin.RTC, *plugin.arguments(plugin.build(), self._file)]
+            arguments = ["-rtc", plugin.RTC, *plugin.arguments(plugin.build(), self._file)]
         except GuestError as error:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise SessionError(f"{spec.name}: {error}") from error
@@ -44,7 +42,6 @@ class ExactGuestSession(GuestSession):
             msgspec.structs.replace(spec, accel="tcg"),
             _AT_BOUNDARIES_ONLY,
             qemu_arguments=arguments,
-            accel_options="thread=single",
             append=plugin.COMMAND_LINE,
         )
         self._counters: plugin.Counters | None = None

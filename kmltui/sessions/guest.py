@@ -7,6 +7,8 @@ import contextlib
 from collections import defaultdict, deque
 from collections.abc import Sequence
 
+import msgspec
+
 from kmltui.counters import CounterError
 from kmltui.images import store
 from kmltui.images.errors import GuestError
@@ -16,8 +18,9 @@ from kmltui.machine import environment
 from kmltui.machine.accel import choose
 from kmltui.machine.agent import Agent, decode
 from kmltui.machine.channel import Channel, GuestGone, GuestProcess, SpawnFlag
+from kmltui.machine.contention import ContentionFiles
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig
-from kmltui.model import Environment, SessionSpec
+from kmltui.model import Environment, SessionSpec, session_clock
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, ErrorState, SessionError
 
@@ -43,7 +46,8 @@ def _telling(console: list[str]) -> list[str]:
 class GuestSession:
     """One guest, which samples itself every ``sample_period_ns``; 0: on demand only, and nobody notices that it hangs.
 
-    ``qemu_arguments`` and ``accel_options`` go to QEMU as they are (plugins, ``-icount``).
+    Where its clock counts its instructions, those periods are the host's nevertheless: a sample is asked for from here.
+    ``qemu_arguments`` go to QEMU as they are, ``append`` goes to the kernel's command line.
     """
 
     def __init__(
@@ -52,18 +56,21 @@ class GuestSession:
         sample_period_ns: int = 500_000_000,
         *,
         qemu_arguments: Sequence[str] = (),
-        accel_options: str = "",
         append: str = "",
     ) -> None:
+        """Raises :class:`SessionError` for a clock that the session cannot have."""
+        if spec.vcpus != 1 and session_clock(spec, {}) == "instructions":
+            raise SessionError(f"{spec.name}: instructions are counted on one vCPU, not on {spec.vcpus}")
         self.spec = spec
+        """Its ``clock`` is the one asked for until the session has started, then the one it has."""
         self._period_ns = sample_period_ns
         self._qemu_arguments = qemu_arguments
-        self._accel_options = accel_options
         self._append = append
         self._journal = Journal.begin(lambda _record: None)
         self._vm: Vm | None = None
         self._channel: Channel | None = None
         self._agent: Agent | None = None
+        self._host: ContentionFiles | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
         self._heard = asyncio.Event()
@@ -87,9 +94,12 @@ class GuestSession:
         image = await asyncio.to_thread(find_image, parse_spec(self.spec.image))
         with store.in_use():
             accel = await choose(self.spec.accel, image.kernel, image.initrd)
+            if accel == "kvm":  # where nothing counts instructions
+                self.spec = msgspec.structs.replace(self.spec, clock="wall")
             self._state(f"starting QEMU with {'KVM' if accel == 'kvm' else 'software emulation (TCG)'}")
             self._vm = Vm(self._config(image, accel), self._console)
             await self._vm.start()
+            self._host = ContentionFiles(self._vm.pid, await self._vm.vcpu_threads())
             self._tasks.append(asyncio.create_task(self._watch_vm(self._vm)))
             self._state("waiting for the guest's kernel")
             self._channel = Channel(*self._vm.control)
@@ -100,12 +110,23 @@ class GuestSession:
             raise GuestError(f"the guest came up with the arm {report.get('arm')}")
         facts = await environment.read(self._channel)
         facts |= environment.known(image, accel, self.spec, report)
+        facts["clock"] = session_clock(self.spec, {})
         self._journal.emit(Environment(t_ns=self._journal.now(), session=self.spec.name, facts=facts))
         self._agent = Agent(*self._vm.agent)
         self._tasks.append(asyncio.create_task(self._follow_agent(self._agent)))
         await self.sample("boot")
-        await self._agent.set_period(self._period_ns)
+        if session_clock(self.spec, {}) == "instructions":
+            self._tasks.append(asyncio.create_task(self._ask_for_samples(self._agent)))
+        else:
+            await self._agent.set_period(self._period_ns)
         self._tasks.append(asyncio.create_task(self._watch_silence()))
+
+    async def _ask_for_samples(self, agent: Agent) -> None:
+        """One each period of the host's clock; the guest's own runs at whatever speed it is emulated."""
+        with contextlib.suppress(OSError):  # the guest is gone; the watcher of its QEMU knows why
+            while self._period_ns:
+                await asyncio.sleep(self._period_ns / 1e9)
+                await agent.ask("")
 
     def _config(self, image: Image, accel: Accelerator) -> VmConfig:
         return VmConfig(
@@ -117,7 +138,7 @@ class GuestSession:
             memory_bytes=self.spec.memory_bytes,
             accel=accel,
             arguments=self._qemu_arguments,
-            accel_options=self._accel_options,
+            clock=session_clock(self.spec, {}),
             append=self._append,
         )
 
@@ -176,6 +197,8 @@ class GuestSession:
             while True:
                 frame = await agent.receive()
                 sample = decode(frame, self.spec.name, self._journal.now())
+                if self._host is not None:
+                    sample = msgspec.structs.replace(sample, contention=self._host.read())
                 self._heard.set()
                 self._journal.emit(sample)
                 if sample.mark and self._waiting[sample.mark]:

@@ -84,7 +84,7 @@ async def test_a_stream_that_ends_in_a_sample() -> None:
         await received(frame()[:-3])
 
 
-@pytest.mark.parametrize("mark", ["", "two\nlines", "x" * 256])
+@pytest.mark.parametrize("mark", ["two\nlines", "x" * 256])
 async def test_marks_that_no_sample_can_have(mark: str) -> None:
     with pytest.raises(ValueError):
         await Agent(None, None).ask(mark)  # type: ignore[arg-type]

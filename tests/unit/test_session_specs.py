@@ -73,3 +73,43 @@ def test_a_wrong_session_says_what_is_wrong_with_it(text, words):
     with pytest.raises(Failure, match="--left") as error:
         sessions.pair(text, None, DEFAULTS)
     assert words in str(error.value)
+
+
+def clocks(left, right, asked=None, **defaults):
+    specs = sessions.pair(left, right, SessionSpec(name="", **defaults))
+    return {spec.name: (spec.clock, spec.accel) for spec in sessions.with_clock(specs, asked)}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "defaults", "clock"),
+    [
+        ("stock", "kml", {}, "instructions"),
+        ("stock", "kml", {"accel": "tcg"}, "instructions"),
+        ("stock", "kml", {"accel": "kvm"}, "wall"),
+        ("stock", "kml", {"vcpus": 2}, "wall"),
+        ("stock", "kml,cpus=2", {}, "wall"),
+        ("local", "kml", {}, "wall"),
+        ("kml,accel=tcg", "kml,accel=kvm,name=b", {}, "wall"),
+        ("kml,accel=tcg", "kml,name=b", {}, "wall"),
+    ],
+)
+def test_by_default_all_sessions_of_a_run_have_one_clock(left, right, defaults, clock):
+    assert {found for found, _ in clocks(left, right, **defaults).values()} == {clock}
+
+
+def test_a_clock_that_is_asked_for_decides_how_a_session_is_run():
+    assert set(clocks("stock", "kml", "instructions").values()) == {("instructions", "tcg")}
+    assert set(clocks("stock", "kml", "wall").values()) == {("wall", "auto")}
+
+
+@pytest.mark.parametrize(
+    ("left", "why"), [("stock,cpus=2", "2 CPUs"), ("stock,accel=kvm", "KVM"), ("local", "this machine itself")]
+)
+def test_who_cannot_count_instructions_says_why(left, why):
+    with pytest.raises(Failure, match=why):
+        clocks(left, "kml", "instructions")
+
+
+def test_the_same_arm_twice_is_a_control():
+    names = [spec.name for spec in sessions.arms("stock,stock", DEFAULTS, "--arms")]
+    assert names == ["stock", "stock-2"]

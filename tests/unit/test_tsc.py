@@ -25,7 +25,7 @@ def test_emulated_guests_are_told_and_all_the_same():
 
 
 def test_counted_instructions_are_nanoseconds():
-    assert "tsc_early_khz=1000000 " in config(arguments=("-icount", "shift=0")).command_line
+    assert "tsc_early_khz=1000000 " in config(clock="instructions").command_line
 
 
 def test_a_guest_under_kvm_knows_by_itself():

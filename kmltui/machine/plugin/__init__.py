@@ -29,13 +29,8 @@ _RECORD_BYTES = _MAX_VCPUS * 16
 Instructions = dict[int, tuple[int, int]]
 """User and kernel instructions executed since the guest was started, by vCPU."""
 
-QEMU_ARGUMENTS = ("-icount", "shift=0", "-seed", "1", "-global", "virtio-serial-pci.ioeventfd=off")
-"""What makes a guest repeatable: its clock counts instructions (one is 1 ns), its random numbers are always the same,
-and what it writes to a port of ours is taken at once. (The guest's driver spins until it is taken; by another thread of
-QEMU that would be when the host has time for it.) The arguments of the plugin itself come from :func:`arguments`."""
-
 RTC = "base=2020-01-01,clock=vm"
-"""The clock it boots with, instead of the host's."""
+"""The date it boots with, in every run the same."""
 
 COMMAND_LINE = "norandmaps softlockup_panic=1"
 """No randomised addresses. And as no samples at a fixed rate tell that it lives, a kernel that hangs is to say so."""
