@@ -56,8 +56,8 @@ def compile_program() -> bytes:
 
 
 async def run(session: GuestSession, *argv: str) -> str:
-    """The output of a program that must succeed. Nothing of it is elevated but what is below /trusted."""
-    process = await session.spawn(Command(argv, elevated=False))
+    """The output of a program that must succeed."""
+    process = await session.spawn(Command(argv))
     lines = [text async for _stream, text in process.lines()]
     if status := await process.wait():
         raise SystemExit(f"{' '.join(argv)}: status {status}\n" + "\n".join(lines))

@@ -6,6 +6,7 @@ and our own sources are hashed. Newer packages are looked for only when asked to
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.build.tree import unpack, unpack_all
 from kmltui.images import compiler, store
 from kmltui.images.errors import GuestError, ImageError
+from kmltui.images.extract import BUSYBOX as SHELL
 from kmltui.images.image import Image
 from kmltui.images.package import Package
 from kmltui.images.progress import Report, Step, silent, step
@@ -95,8 +97,7 @@ def _keys(parts: _Parts) -> dict[str, str]:
     rewritten = hash_of(base, hash_of_files(layers.rewriter_dir()))
     makers = (here / "programs.py", here / "declared.py", Path(compiler.__file__))
     ours = (source_dir(), *makers, *sorted(WORKLOADS.glob("*.c")))
-    shell = [package for package in parts.packages if package.name == BUSYBOX]
-    kml = hash_of(kernel_key, shell, packing, hash_of_files(*ours, *layers.module_sources()))
+    kml = hash_of(kernel_key, packing, hash_of_files(*ours, *layers.module_sources()))
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
     tables = [WORKLOADS / name for name in datadir.TABLES]
     data = hash_of(server, packing, hash_of_files(here / "datadir.py", *tables))
@@ -216,8 +217,16 @@ class _Build:
             with step("unpacking the programs", self.report) as current:
                 packages = [package for package in parts.packages if package.name != BUSYBOX]
                 unpack_all(self._files(packages), self.work / "base", current)
+                self._add_shell(parts, self.work / "base")
                 self._keep(self.work / "base", home)
         return home
+
+    def _add_shell(self, parts: _Parts, tree: Path) -> None:
+        """The static busybox apart from the programs, since the package of the dynamic one may be among them."""
+        package = next(package for package in parts.packages if package.name == BUSYBOX)
+        unpack(self.debs / package.file_name, self.work / "busybox")
+        (tree / SHELL).parent.mkdir()
+        shutil.move(self.work / "busybox/usr/bin/busybox", tree / SHELL)
 
     def _kernel_tree(self, parts: _Parts, keys: dict[str, str]) -> Path:
         home = store.root() / "trees" / f"kernel-{keys['kernel']}"
@@ -256,12 +265,9 @@ class _Build:
         (self.work / "sites.json").rename(output)
 
     def _kml(self, parts: _Parts, kernel_tree: Path, output: Path, current: Step) -> None:
-        busybox = next(package for package in parts.packages if package.name == BUSYBOX)
-        unpack(self.debs / busybox.file_name, self.work / "busybox")
         work = self.work / "kml-work"
         work.mkdir()
-        program = self.work / "busybox/usr/bin/busybox"
-        layers.write_kml(busybox=program, kernel=kernel_tree, work=work, output=output, step=current)
+        layers.write_kml(kernel=kernel_tree, work=work, output=output, step=current)
 
     def _data(self, made: dict[str, Layer], output: Path, current: Step) -> None:
         """Made by the server itself, in a guest that has no data yet."""

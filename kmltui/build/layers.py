@@ -18,7 +18,7 @@ from kmltui.build.cpio import CpioWriter
 from kmltui.build.declared import declared_programs
 from kmltui.build.kernel import build_module
 from kmltui.build.programs import build_programs
-from kmltui.build.tree import files, is_dynamic_program
+from kmltui.build.tree import files
 from kmltui.images.errors import ImageError
 from kmltui.images.progress import Step
 
@@ -37,7 +37,7 @@ _FILES = {
 
 
 def write_base(tree: Path, output: Path, step: Step) -> None:
-    """The unpacked packages, each dynamically linked program a second time below ``/trusted``, and a few files."""
+    """The unpacked packages, and a few files that they expect."""
     with output.open("wb") as stream:
         archive = CpioWriter(stream)
         for directory in _DIRECTORIES:
@@ -47,30 +47,18 @@ def write_base(tree: Path, output: Path, step: Step) -> None:
         for name, text in _FILES.items():
             archive.data(name, text.encode())
         entries = list(files(tree))
-        programs = {name for name, path in entries if name.startswith("usr/") and is_dynamic_program(path)}
         for number, (name, path) in enumerate(entries):
             if number % 64 == 0:
                 step.at(number / len(entries))
             if name in _FILES:
                 continue
             if path.is_symlink():
-                target = str(path.readlink())
-                archive.symlink(name, target)
-                # python3 → python3.11: the program's other names lead to its copy, too.
-                if path.parent.joinpath(target).exists() and _within(name, target) in programs:
-                    archive.symlink(f"trusted/{name}", target)
+                archive.symlink(name, str(path.readlink()))
             elif path.is_dir():
                 archive.directory(name)
             else:
-                archive.file(name, path, *([f"trusted/{name}"] if name in programs else []))
-        for name in ("bin", "sbin"):
-            archive.symlink(f"trusted/{name}", f"usr/{name}")
+                archive.file(name, path)
         archive.close()
-
-
-def _within(name: str, target: str) -> str:
-    """The path that a relative link ``name`` → ``target`` in the same directory means; empty for any other link."""
-    return "" if "/" in target else f"{name.rpartition('/')[0]}/{target}"
 
 
 def module_sources() -> list[Path]:
@@ -104,8 +92,8 @@ def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:
         archive.close()
 
 
-def write_kml(*, busybox: Path, kernel: Path, work: Path, output: Path, step: Step) -> None:
-    """What makes the packages a guest: init, agent, shell, drivers, KML's module, the programs of workloads.
+def write_kml(*, kernel: Path, work: Path, output: Path, step: Step) -> None:
+    """What makes the packages a guest: init, drivers, KML's module, the programs of workloads.
 
     ``kernel`` is an unpacked kernel with its headers (:mod:`kmltui.build.kernel`), ``work`` an empty directory.
     """
@@ -126,8 +114,7 @@ def write_kml(*, busybox: Path, kernel: Path, work: Path, output: Path, step: St
             archive.file(place, program, mode=0o755)
         # Not rewritten: a program of a workload may want to trap.
         for name, path in declared.items():
-            archive.file(name, path, *([f"trusted/{name}"] if is_dynamic_program(path) else []))
-        archive.file("kmltui/busybox", busybox, mode=0o755)
+            archive.file(name, path)
         boot = kernel / "boot"
         names = (boot / "drivers").read_text().split()
         for name in names:

@@ -9,8 +9,7 @@ from kmltui.images.compiler import compile_c
 
 _STATIC = ("-static", "-Os", "-s")
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c")),
-    "agent": ("kmltui/agent", ("agent.c", "port_open.c")),
+    "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c", "agent.c")),
 }
 """The guest's own: where each lies in the guest, and its sources."""
 

@@ -112,19 +112,3 @@ def files(tree: Path) -> Iterator[tuple[str, Path]]:
             yield str(path.relative_to(tree)), path
         if not names and not entries:
             yield str(here.relative_to(tree)), here
-
-
-def is_dynamic_program(path: Path) -> bool:
-    """Whether ``path`` is an executable ELF file that names an interpreter (ld.so)."""
-    if path.is_symlink() or not path.is_file() or not path.stat().st_mode & 0o100:
-        return False
-    with path.open("rb") as stream:
-        head = stream.read(64)
-        if head[:6] != b"\x7fELF\x02\x01" or len(head) < 64:
-            return False
-        offset = int.from_bytes(head[32:40], "little")
-        size, count = int.from_bytes(head[54:56], "little"), int.from_bytes(head[56:58], "little")
-        stream.seek(offset)
-        table = stream.read(size * count)
-    interpreter = 3  # PT_INTERP
-    return any(int.from_bytes(table[i : i + 4], "little") == interpreter for i in range(0, len(table), size))

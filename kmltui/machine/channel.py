@@ -43,7 +43,6 @@ class SpawnFlag(IntFlag):
     NONE = 0
     STDIN = 1
     TERMINAL = 2
-    ELEVATED = 4
 
 
 class GuestGone(GuestError, ConnectionError):

@@ -91,8 +91,8 @@ def _feed(process: GuestProcess, descriptor: int) -> None:
 async def run_shell(spec: SessionSpec) -> int:
     """Boot a guest and give its shell this terminal until it exits; returns its exit status.
 
-    Programs are found below /trusted first, so in a session of arm ``kml`` they run in ring 0. Raises
-    :class:`SessionError`, also when standard input is no terminal.
+    In a session of arm ``kml`` the shell and what it starts run in ring 0. Raises :class:`SessionError`, also when
+    standard input is no terminal.
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         raise SessionError("a shell needs a terminal; for a single command there is `kmltui guest exec -- COMMAND`")
@@ -104,7 +104,7 @@ async def run_shell(spec: SessionSpec) -> int:
             group=CLIENT,
             env=env,
             directory="/root",
-            flags=SpawnFlag.TERMINAL | SpawnFlag.ELEVATED,
+            flags=SpawnFlag.TERMINAL,
             window=(rows, columns),
         )
         loop = asyncio.get_running_loop()

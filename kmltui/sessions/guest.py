@@ -254,11 +254,7 @@ class GuestSession:
 
     async def spawn(self, command: Command) -> GuestProcess:
         argv = command.argv
-        flags = SpawnFlag.NONE
-        if command.stdin:
-            flags |= SpawnFlag.STDIN
-        if command.elevated:
-            flags |= SpawnFlag.ELEVATED
+        flags = SpawnFlag.STDIN if command.stdin else SpawnFlag.NONE
         try:
             return await self.channel.spawn(argv, group=command.group, env=command.env, flags=flags)
         except GuestGone:

@@ -132,7 +132,7 @@ class LocalSession:
             raise self._error(str(error)) from error
 
     async def spawn(self, command: Command) -> LocalProcess:
-        """Start a program of the guest image. It runs in ring 3, whatever ``command.elevated`` says."""
+        """Start a program of the guest image. It runs in ring 3."""
         program = command.argv[0]
         sampler, private = self._live(), await self._root()
         ours, theirs = socket.socketpair()

@@ -40,8 +40,6 @@ class Command:
     """Added to the environment that every program of the session has."""
     stdin: bool = False
     """Whether it can be fed by :meth:`Process.write`; otherwise its standard input is empty."""
-    elevated: bool = True
-    """Whether it runs in ring 0 where the session's arm is ``kml``."""
 
 
 class Process(Protocol):

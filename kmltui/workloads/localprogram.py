@@ -13,13 +13,14 @@ from pathlib import Path
 
 from kmltui.workloads.declaration import Context, UsageError, WorkloadError
 
-DIRECTORY = "/trusted/local"
+PROGRAMS, LIBRARIES = "/usr/local/bin", "/usr/local/lib"
+"""Where the files of this machine are put in a session."""
 _ELF64_X86 = b"\x7fELF\x02\x01\x01"
 _MACHINE_X86_64 = 62
 _SESSIONS_OWN = re.compile(
     r"^(linux-vdso|ld-linux-x86-64|libc|libm|libmvec|libpthread|libdl|librt|libresolv|libutil|libanl|libBrokenLocale)\.so"
 )
-_IMAGE = ("/usr/", "/bin/", "/sbin/", "/trusted/")
+_IMAGE = ("/usr/", "/bin/", "/sbin/")
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,18 @@ class LocalProgram:
     @property
     def path(self) -> str:
         """Where it is in the session."""
-        return f"{DIRECTORY}/{self.program.name}"
+        return f"{PROGRAMS}/{self.program.name}"
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"LD_LIBRARY_PATH": f"{DIRECTORY}/lib"} if self.libraries else {}
+        return {"LD_LIBRARY_PATH": LIBRARIES} if self.libraries else {}
 
     async def put(self, ctx: Context) -> None:
         """Copy everything into the session, with rewritten system calls where the session's other files have them."""
         from kmltui.kml.rewrite import rewrite_elf  # noqa: PLC0415  (a disassembler, which no other workload needs)
 
         rewritten = ctx.session.spec.arm in ("kml", "stock+libc")
-        targets = {self.path: self.program} | {f"{DIRECTORY}/lib/{lib.name}": lib for lib in self.libraries}
+        targets = {self.path: self.program} | {f"{LIBRARIES}/{lib.name}": lib for lib in self.libraries}
         for target, source in targets.items():
             try:
                 data = source.read_bytes()

@@ -44,7 +44,6 @@ def command(stressors: Sequence[str], seconds: int) -> list[str]:
     """
     words = [word for name in stressors for word in (f"--{name}", "1")]
     options = ["--timeout", f"{seconds}s", "--oomable", "--no-rand-seed"]
-    # By its name, so that it is found below /trusted.
     return ["/bin/sh", "-c", 'cd /tmp && exec stress-ng "$@"', "sh", *words, *options]
 
 

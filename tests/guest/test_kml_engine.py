@@ -9,18 +9,21 @@ import asyncio
 import re
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from kmltui.counters.kml import parse_kml_counters
 from kmltui.images import store
+from kmltui.images.image import Image
 from kmltui.machine.channel import GuestGone
 from kmltui.model import KmlCounters
 from kmltui.sessions.protocol import SessionError
 
-from .conftest import Boot, Guest
+from .conftest import Boot, Guest, start_guest
 
 SOURCES = Path(__file__).parent / "programs"
 LIBRARY = Path(str(resources.files("kmltui.kml"))) / "libkmlkernel"
@@ -178,17 +181,36 @@ TRICKS = {
 }
 
 
+@pytest_asyncio.fixture(scope="class", loop_scope="session")
+async def strict(image: Image) -> AsyncIterator[Guest]:
+    """A guest whose module was loaded anew, with its own rule about who is trusted."""
+    guest = await start_guest(image, "kml", period_ns=10**12)
+    await sh(guest, "rmmod kml && insmod /kml/kml.ko arm=kml")
+    yield guest
+    alarms = await guest.new_alarms()
+    await guest.session.stop()
+    assert not alarms, "the kernel complained:\n" + "\n".join(alarms)
+
+
 class TestTrust:
     @pytest.mark.parametrize("trick", TRICKS)
     async def test_only_the_real_file_below_trusted_is_trusted(
-        self, kml: Guest, programs: dict[str, bytes], trick: str
+        self, strict: Guest, programs: dict[str, bytes], trick: str
     ) -> None:
         script, expected = TRICKS[trick]
-        await install(kml, programs, "attached")
-        await kml.session.put("/tmp/trick/plain", programs["attached"], 0o755)
+        await install(strict, programs, "attached")
+        await strict.session.put("/tmp/trick/plain", programs["attached"], 0o755)
         names = {"trusted": f"{WHERE}/attached", "plain": "/tmp/trick/plain", "where": f"{WHERE}/tricks"}
         command = "mkdir -p {where}; cd /tmp/trick; " + script + "; cd /; rm -rf {where} /tmp/trick"
-        assert f"ring {expected}" in await sh(kml, command.format(**names))
+        assert f"ring {expected}" in await sh(strict, command.format(**names))
+
+    async def test_whoever_executes_it_where_all_are_trusted(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        await install(kml, programs, "attached")
+        program = f"{WHERE}/attached"
+        assert "ring 0" in await kml.check([program, "drop"])
+        assert "ring 0" in await kml.check([program, "as-nobody", program])
+        await kml.session.put("/tmp/plain", programs["attached"], 0o777)
+        assert "ring 3" in await kml.check(["/tmp/plain"]), "what others can write to is still nobody's to trust"
 
     async def test_the_kernel_entry_is_closed_to_others(self, kml: Guest, programs: dict[str, bytes]) -> None:
         entry = await address_of(kml, "kml_direct_entry")

@@ -141,7 +141,7 @@ class TestServer:
         server = Server(guest.session, Journal.begin(guest.records.append))
         await server.start()
         direct, rewinds, before = await counted(guest, "direct"), await counted(guest, "rewind"), await hits(guest)
-        client = "/trusted/usr/bin/mariadb --no-defaults -uroot -S /run/mysqld/mysqld.sock"
+        client = "/usr/bin/mariadb --no-defaults -uroot -S /run/mysqld/mysqld.sock"
         await guest.session.put("/tmp/queries", b"select 1;\n" * 2000)
         await guest.check(f"{client} </tmp/queries >/dev/null", elevated=False, limit_s=300)
         direct, rewinds = await counted(guest, "direct") - direct, await counted(guest, "rewind") - rewinds
@@ -160,7 +160,7 @@ class TestMemoryPressure:
             "mkdir -p /tmp/cg && mount -t cgroup2 none /tmp/cg 2>/dev/null; cd /tmp/cg || exit 9\n"
             "echo +memory > cgroup.subtree_control; mkdir -p small && echo 40M > small/memory.max || exit 9\n"
             "echo $$ > small/cgroup.procs\n"
-            "exec /trusted/usr/bin/perl -e 'my @a; push @a, \"x\" x 1000000 while 1'\n"
+            "exec /usr/bin/perl -e 'my @a; push @a, \"x\" x 1000000 while 1'\n"
         )
         result = await kml.run(script)
         if result.status == 9:

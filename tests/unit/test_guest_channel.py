@@ -80,11 +80,11 @@ async def test_a_program_is_described_in_one_frame(ends: tuple[Channel, Player])
     await channel.hello()
     task = asyncio.create_task(
         channel.spawn(
-            ["a", "b c"], group="server", env={"X": "1"}, directory="/tmp", flags=SpawnFlag.ELEVATED, window=(3, 4)
+            ["a", "b c"], group="server", env={"X": "1"}, directory="/tmp", flags=SpawnFlag.TERMINAL, window=(3, 4)
         )
     )
     _, number, payload = await player.receive()
-    assert struct.unpack_from("<BBHHHH", payload) == (4, 0, 3, 4, 2, 1)
+    assert struct.unpack_from("<BBHHHH", payload) == (2, 0, 3, 4, 2, 1)
     assert payload[10:].split(b"\0") == [b"server", b"/tmp", b"a", b"b c", b"X=1", b""]
     player.send(FrameType.STARTED, number, struct.pack("<I", 7))
     assert (await task).pid == 7

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kmltui.build.tree import files, is_dynamic_program, unpack, unpack_all
+from kmltui.build.tree import files, unpack, unpack_all
 from kmltui.images.errors import ImageError
 from kmltui.images.progress import Step, silent
 
@@ -76,14 +76,3 @@ def test_a_damaged_package_is_named(tmp_path: Path) -> None:
     deb.write_bytes(deb.read_bytes()[:-60])
     with pytest.raises(ImageError, match=r"broken\.deb.*delete it"):
         unpack(deb, tmp_path)
-
-
-def test_programs_with_an_interpreter_are_told_from_others(tmp_path: Path) -> None:
-    write(tmp_path / "script", "#!/bin/sh\n", 0o755)
-    write(tmp_path / "short", "\x7fELF", 0o755)
-    assert is_dynamic_program(Path("/bin/ls").resolve())
-    assert not is_dynamic_program(tmp_path / "script")
-    assert not is_dynamic_program(tmp_path / "short")
-    assert not is_dynamic_program(tmp_path)
-    libc = next(Path("/lib/x86_64-linux-gnu").glob("libz.so.1.*"), None)
-    assert libc is None or not is_dynamic_program(libc)

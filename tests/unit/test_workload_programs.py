@@ -69,9 +69,9 @@ class TestCommand:
         )  # fmt: skip
         assert [path.name for path in find_local(str(program)).libraries] == ["libanswer.so"]
         _, session = await run("command", [], command=[str(program), "--flag"])
-        assert session.argv == ["/trusted/local/ask", "--flag"]
-        assert session.files["/trusted/local/ask"] == program.read_bytes()
-        assert session.files["/trusted/local/lib/libanswer.so"] == library.read_bytes()
+        assert session.argv == ["/usr/local/bin/ask", "--flag"]
+        assert session.files["/usr/local/bin/ask"] == program.read_bytes()
+        assert session.files["/usr/local/lib/libanswer.so"] == library.read_bytes()
 
     @needs_gcc
     def test_a_missing_library_is_named(self, tmp_path: Path) -> None:

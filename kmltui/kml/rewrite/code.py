@@ -9,9 +9,11 @@ counts as one.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import capstone
@@ -111,6 +113,10 @@ class Function:
         """The position in `instructions` of the one that starts at an address."""
         return {instruction.address: i for i, instruction in enumerate(self.instructions)}
 
+    def position(self, address: int) -> int:
+        """The position in `instructions` of the last one that starts at or below an address, which is in the function."""
+        return bisect_right(self.instructions, address, key=attrgetter("address")) - 1
+
     @cached_property
     def whole(self) -> bool:
         return any(i.end >= self.end for i in reversed(self.instructions))
@@ -185,13 +191,21 @@ class Code:
         code = self.elf.read(instruction.address, instruction.size)
         return next(self._full.disasm(code, instruction.address, 1))
 
+    def absolute_fields(self, instruction: Instruction) -> tuple[int, ...]:
+        """Where its displacement and its immediate value stand, of those that it has and that are not relative to it."""
+        if instruction.target is not None:
+            return ()
+        detail = self.detail(instruction)
+        fields = (detail.imm_offset,) if _rip_relative(detail) else (detail.disp_offset, detail.imm_offset)
+        return tuple(instruction.address + at for at in fields if at)
+
     def copied(self, instruction: Instruction, address: int) -> bytes | None:
         """The instruction's bytes for execution at `address` with the same effect; None if that cannot be."""
         detail = self.detail(instruction)
         if instruction.mnemonic in _NOT_COPIED or _FLOW & set(detail.groups):
             return None
         code = bytearray(detail.bytes)
-        if any(o.type == x86.X86_OP_MEM and o.mem.base in (x86.X86_REG_RIP, x86.X86_REG_EIP) for o in detail.operands):
+        if _rip_relative(detail):
             if detail.disp_size != 4:
                 return None
             at = detail.disp_offset
@@ -228,3 +242,7 @@ class Code:
                     break
                 at = instruction.end
         return True
+
+
+def _rip_relative(detail: Any) -> bool:
+    return any(o.type == x86.X86_OP_MEM and o.mem.base in (x86.X86_REG_RIP, x86.X86_REG_EIP) for o in detail.operands)

@@ -273,17 +273,22 @@ class Elf:
     @property
     def build_id(self) -> str | None:
         for s in self.segments:
-            if s.type != SegmentType.NOTE:
-                continue
-            position, end, align = s.offset, s.offset + s.filesz, max(s.align, 4)
-            while position + _NOTE.size <= end:
-                namesz, descsz, kind = _NOTE.unpack_from(self.data, position)
-                name = position + _NOTE.size
-                desc = name + -(-namesz // align) * align
-                if kind == _NT_GNU_BUILD_ID and self.data[name : name + namesz] == b"GNU\0":
-                    return self.data[desc : desc + descsz].hex()
-                position = desc + -(-descsz // align) * align
+            if s.type == SegmentType.NOTE:
+                for kind, name, desc in self.notes(s, s.align):
+                    if kind == _NT_GNU_BUILD_ID and name == b"GNU\0":
+                        return desc.hex()
         return None
+
+    def notes(self, segment: Segment, align: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """(type, name, description) of every note of a segment. Descriptions and notes begin at multiples of `align`,
+        at least 4, from the segment's beginning."""
+        data, align, position = self.data[segment.offset : segment.offset + segment.filesz], max(align, 4), 0
+        while position + _NOTE.size <= len(data):
+            namesz, descsz, kind = _NOTE.unpack_from(data, position)
+            name = position + _NOTE.size
+            desc = -(-(name + namesz) // align) * align
+            yield kind, data[name : name + namesz], data[desc : desc + descsz]
+            position = -(-(desc + descsz) // align) * align
 
     def function_symbols(self) -> Iterator[Symbol]:
         """Every defined symbol of the symbol tables that lies in code."""

@@ -4,7 +4,9 @@
 The program headers stay where they are, right behind the ELF header, because many readers expect them there: strip
 and objcopy, the kernel when it notes build-ids, ld.so for itself. The new segment's header takes the place of
 PT_GNU_PROPERTY, which repeats what a PT_NOTE says; in files without one the notes behind the headers move up to where
-the symbols' hash table is (and their table, if that is not enough), which moves into the new segment.
+the symbols' hash table is (and their table, if that is not enough), which moves into the new segment. Static programs
+have no PT_GNU_EH_FRAME: they register .eh_frame with the unwinder, which looks for that header only at an address that
+nobody has registered. They get one, for their thunks, in the place of a PT_NOTE that is joined with the next.
 
 Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that
 is: a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out that rest as zeroed
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from kmltui.kml.rewrite.elf import (
     PAGE,
@@ -57,13 +59,17 @@ class Tables:
 class Appended:
     """A copy of `elf` that grows a segment: patch it, then close it with what to add."""
 
-    def __init__(self, elf: Elf) -> None:
+    def __init__(self, elf: Elf, *, unwinding: bool) -> None:
+        """`unwinding`: there will be tables."""
         self._elf = elf
         self._out = bytearray(elf.data)
         self._segments = [replace(s) for s in elf.segments]
         self._sections = [replace(s) for s in elf.sections]
         self._address = _up(elf.end)
         self._moved = self._make_room()
+        if unwinding and not any(s.type == SegmentType.GNU_EH_FRAME for s in self._segments):
+            self._join_notes()
+            self._segments.append(Segment(SegmentType.GNU_EH_FRAME, Flag.R, 0, 0, 0, 0, 0, 4))
         self._free = self._address + _up(sum(_up(s.size, 8) for s in self._moved), 64)
 
     def patch(self, address: int, code: bytes) -> None:
@@ -135,6 +141,19 @@ class Appended:
         if first >= room + PHDR_SIZE:
             return []
         return self._shift_notes(room)
+
+    def _join_notes(self) -> None:
+        """Make one segment of two of notes, one right behind the other: room for a program header."""
+        notes = sorted((s for s in self._segments if s.type == SegmentType.NOTE), key=lambda s: s.vaddr)
+        for first, second in pairwise(notes):
+            # A reader goes by the alignment of the segment, which must then not matter to the first's notes.
+            alike = list(self._elf.notes(first, first.align)) == list(self._elf.notes(first, second.align))
+            if first.vaddr + first.filesz == second.vaddr and first.filesz % max(second.align, 4) == 0 and alike:
+                first.filesz = first.memsz = first.filesz + second.filesz
+                first.align = second.align
+                self._segments.remove(second)
+                return
+        raise ElfError("there is no room for a program header of its unwinding table")
 
     def _shift_notes(self, start: int) -> list[Section]:
         """Move the notes that stand at `start` up by a program header, over the tables behind them."""

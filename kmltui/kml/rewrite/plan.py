@@ -125,7 +125,7 @@ class Planner:
             plan.reason = "signal return: unwinders recognise its bytes"
         elif not self.code.flags_dead(behind):
             plan.reason = "the flags may be used behind it"
-        elif any(a.kind in (Kind.ADDRESS, Kind.RELOCATION) for a in self.targets.at(behind)):
+        elif any(a.kind in (Kind.ADDRESS, Kind.RELOCATION, Kind.WORD) for a in self.targets.at(behind)):
             self._plan_move(plan, function)
         elif self.targets.takes_addresses(function):
             plan.reason = "an address within its function is taken"

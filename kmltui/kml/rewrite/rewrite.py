@@ -65,7 +65,7 @@ def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
 
 def _build(planner: Planner, plans: list[Plan]) -> bytes:
     elf, frames = planner.elf, planner.code.frames
-    appended = Appended(elf)
+    appended = Appended(elf, unwinding=frames.eh_frame is not None)
     for address, room in appended.places():
         thunks = Thunks(planner.code, address)
         if elf.starts_programs:

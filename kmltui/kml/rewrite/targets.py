@@ -9,7 +9,7 @@ collected for the neighbourhoods that matter, from the whole file, and always ra
 * 8-bit relative jumps: those of every decoded function in reach; in loose bytes, every byte that could begin one
   and leads to the beginning of an instruction;
 * addresses taken: every RIP-relative `lea`, again at every byte; every word that the loader relocates; in files
-  at fixed addresses every 4 bytes of the file that read as the address;
+  at fixed addresses every operand, and every 4 bytes of data, that read as the address;
 * jump tables: any 32-bit words behind any address that is taken, as long as they lead into code relative to it,
   unless that is the middle of an instruction;
 * symbols, function starts of the unwinding table, landing pads of exception tables.
@@ -42,12 +42,14 @@ _SHORT = frozenset({*range(0x70, 0x80), *range(0xE0, 0xE4), 0xEB})
 _REL32 = struct.Struct("<i")
 _TABLE_LIMIT = 4096
 _MOST_PREFIXES = 4
+_UNWINDING = frozenset({".eh_frame", ".eh_frame_hdr", ".gcc_except_table"})
 
 
 class Kind(StrEnum):
     BRANCH = "branch"
     ADDRESS = "address taken"
     RELOCATION = "relocated word"
+    WORD = "number that reads as the address"
     TABLE = "jump table"
     SYMBOL = "symbol"
     EXPORT = "exported symbol"
@@ -86,19 +88,29 @@ class Targets:
         return any(a in self.arrivals for a in range(start + 1, end))
 
     def takes_addresses(self, function: Function) -> bool:
-        """Whether anybody takes an address in the function's middle, to compute where to jump or to compare with."""
-        kinds = (Kind.ADDRESS, Kind.RELOCATION)
-        inner = range(function.start + 1, function.end)
-        return any(a.kind in kinds for address in inner if address in self.arrivals for a in self.at(address))
+        """Whether anybody takes an address in the function's middle, to compute where to jump or to compare with.
+
+        A number among data is no beginning of a computation: it is where to jump, if anything.
+        """
+        inner = (a for a in range(function.start + 1, function.end) if a in self.arrivals and a in function.index)
+        return any(self._taken(arrival) for address in inner for arrival in self.at(address))
+
+    def _taken(self, arrival: Arrival) -> bool:
+        if arrival.kind is Kind.WORD:
+            return self.code.elf.in_text(arrival.source)
+        return arrival.kind in (Kind.ADDRESS, Kind.RELOCATION)
 
     def out_of_step(self, function: Function) -> bool:
         """Whether anything arrives between the instructions of the function as decoded: then the decoding is wrong.
 
         glibc's signal return is described from one byte before its first instruction on. A jump past the lock prefix
-        of an instruction is not meant: code that knows that it has a single thread does that.
+        of an instruction is not meant: code that knows that it has a single thread does that. Nor are mere numbers: some
+        read as any address.
         """
         return any(
-            a not in function.index and not self._past_lock(function, a)
+            a not in function.index
+            and any(arrival.kind is not Kind.WORD for arrival in self.at(a))
+            and not self._past_lock(function, a)
             for a in range(function.start, function.end)
             if a in self.arrivals
         )
@@ -237,8 +249,22 @@ class Targets:
             raise UnwindError("a program at fixed addresses with more than 16 MiB of code")
         for top in range(low >> 16, (high >> 16) + 1):
             pattern = struct.pack("<H", top)
-            position = elf.data.find(pattern)
-            while position >= 0:
-                if position >= 2:
-                    self._add(struct.unpack_from("<I", elf.data, position - 2)[0], Kind.ADDRESS, -1)
-                position = elf.data.find(pattern, position + 1)
+            for segment in elf.loads:
+                end = segment.offset + segment.filesz
+                position = elf.data.find(pattern, segment.offset + 2, end)
+                while position >= 0:
+                    place = position - 2 - segment.offset + segment.vaddr
+                    value = struct.unpack_from("<I", elf.data, position - 2)[0]
+                    if value >> _BUCKET in self._buckets and self._may_be_address(place):
+                        self._add(value, Kind.WORD, place)
+                    position = elf.data.find(pattern, position + 1, end)
+
+    def _may_be_address(self, place: int) -> bool:
+        """Whether the program may use the 4 bytes at `place` as an address: not if they are unwinding information, nor
+        any but the operand of an instruction."""
+        if any(s.addr <= place < s.addr + s.size for s in self.code.elf.sections if s.name in _UNWINDING):
+            return False
+        function = self.code.function(place)
+        if function is None or not function.whole or place >= function.end:
+            return True
+        return place in self.code.absolute_fields(function.instructions[function.position(place)])

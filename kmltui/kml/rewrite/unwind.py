@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kmltui.kml.rewrite.elf import MALFORMED, Elf, SegmentType
+from kmltui.kml.rewrite.elf import MALFORMED, SHF_ALLOC, Elf, SegmentType
 
 _PCREL, _DATAREL, _OMIT = 0x10, 0x30, 0xFF
 _ULEB, _UDATA2, _UDATA4, _UDATA8, _SLEB, _SDATA2, _SDATA4, _SDATA8 = 1, 2, 3, 4, 9, 10, 11, 12
@@ -108,7 +108,8 @@ class Fde:
 
 
 class Frames:
-    """The file's functions as its .eh_frame_hdr lists them, sorted; `starts` are the first addresses."""
+    """The file's functions as its .eh_frame_hdr lists them, or .eh_frame where there is no such list, as in static
+    programs; sorted. `starts` are the first addresses."""
 
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
@@ -118,8 +119,12 @@ class Frames:
         header = next((s for s in elf.segments if s.type == SegmentType.GNU_EH_FRAME), None)
         self.header = header
         self.eh_frame: int | None = None
+        section = next((s for s in elf.sections if s.name == ".eh_frame" and s.flags & SHF_ALLOC), None)
         if header is not None:
             self._read_header(header.vaddr, header.filesz)
+        elif section is not None:
+            self.eh_frame = section.addr
+            self._read_section(section.addr, section.size)
         self.starts = [start for start, _ in self.entries]
 
     def _read_header(self, address: int, size: int) -> None:
@@ -133,6 +138,21 @@ class Frames:
         self.entries = [(start + address, fde + address) for start, fde in struct.iter_unpack("<ii", table)]
         if any(a > b for (a, _), (b, _) in zip(self.entries, self.entries[1:], strict=False)):
             raise UnwindError("the table of .eh_frame_hdr is not sorted")
+
+    def _read_section(self, address: int, size: int) -> None:
+        """The entries of an .eh_frame without a list, up to the end mark, as an unwinder of the program's own goes."""
+        end = address + size
+        try:
+            while address < end and self._elf.read(address, 4) != bytes(4):
+                cursor, data = self._record(address)
+                if back := cursor.fixed("<I"):
+                    start = cursor.pointer(self._cie(address + 4 - back).pointer_encoding)
+                    if start is not None:
+                        self.entries.append((start, address))
+                address += len(data)
+        except MALFORMED as error:
+            raise UnwindError(f"malformed unwinding information: {error}") from error
+        self.entries.sort()
 
     def at(self, address: int) -> Fde | None:
         """The entry that covers `address`."""

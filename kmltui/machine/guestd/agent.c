@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * agent: reads the guest's counters at a fixed rate and sends them to the host as they are.
+ * The agent, a process of its own: reads the guest's counters at a fixed rate and sends them to the host as they are.
  *
  * It keeps its files open and reads each with pread(); parsing is the host's work. It runs at a real-time priority
  * so that samples are on time when every CPU is busy, and it tells its own cost with every sample: CPU time, and the
@@ -184,7 +184,7 @@ static void stay_alive(void)
 		close(fd);
 }
 
-int main(void)
+int agent(void)
 {
 	struct sched_param priority = { .sched_priority = 50 };
 	uint64_t period_ns = 0, next_ns = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * From the kernel's first process to a guest that is ready: file systems, drivers, KML, network, cgroups, agent.
- * Both sessions do exactly the same but for the arm.
+ * Every session does exactly the same but for the arm.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -125,17 +126,9 @@ static void load_drivers(void)
 		load_module(path, "");
 }
 
-static void put_link(const char *from, const char *to, bool only_if_there)
-{
-	if (unlink(to) && errno == ENOENT && only_if_there)
-		return;
-	if (link(from, to))
-		problem("link %s: %s", to, strerror(errno));
-}
-
 /*
- * Puts the files below /kml/rewritten in the place of the originals, and of their copies below /trusted. Nothing
- * dynamically linked has run yet, so every process of this guest uses the rewritten ones.
+ * Puts the files below /kml/rewritten in the place of the originals. Nothing dynamically linked has run yet, so every
+ * process of this guest uses the rewritten ones.
  */
 static void use_rewritten(const char *directory)
 {
@@ -146,7 +139,7 @@ static void use_rewritten(const char *directory)
 	if (!listing)
 		return;
 	while ((entry = readdir(listing))) {
-		char path[PATH_MAX], copy[PATH_MAX + 16];
+		char path[PATH_MAX];
 
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
@@ -155,9 +148,8 @@ static void use_rewritten(const char *directory)
 			use_rewritten(path);
 			continue;
 		}
-		snprintf(copy, sizeof(copy), "/trusted%s", path + prefix);
-		put_link(path, path + prefix, false);
-		put_link(path, copy, true);
+		if (rename(path, path + prefix))
+			problem("rename to %s: %s", path + prefix, strerror(errno));
 		replaced++;
 	}
 	closedir(listing);
@@ -173,7 +165,8 @@ static void start_kml(void)
 		problem("kml: the image has no module");
 		return;
 	}
-	snprintf(options, sizeof(options), "arm=%s", arm);
+	/* A guest is one trust domain: what is in its image was put there by whoever runs it. */
+	snprintf(options, sizeof(options), "arm=%s trust=all", arm);
 	load_module("/kml/kml.ko", options);
 }
 
@@ -239,11 +232,38 @@ static void set_up_shell(void)
 		problem("busybox --install: status %d", status);
 }
 
+/*
+ * The first file system becomes a mount like any other, since pivot_root() refuses to leave the kernel's own; and all
+ * of it is /trusted, so that every program of the image may run in ring 0, by whatever path it is executed.
+ */
+static void mount_root(void)
+{
+	chmod("/", 0755);	/* the kernel's is open to all, as /tmp is */
+	mkdir("/trusted", 0755);
+	if (mount("/", "/trusted", NULL, MS_BIND, NULL) || chdir("/trusted") || mount(".", "/", NULL, MS_MOVE, NULL) ||
+	    chroot(".") || chdir("/"))
+		die("the root directory cannot be mounted");
+	if (mount("/", "/trusted", NULL, MS_BIND, NULL))
+		die("/trusted cannot be mounted");
+}
+
+/* A fork without an exec: no program is executed that could be trusted, so the witness is in ring 3 in every arm. */
+static void start_agent(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_NAME, "agent");
+		_exit(agent());
+	}
+	if (pid < 0)
+		problem("agent: %s", strerror(errno));
+}
+
 void boot(void)
 {
-	static const char *const agent[] = { "/kmltui/agent", NULL };
-
 	umask(022);
+	mount_root();
 	mount_at("devtmpfs", "/dev", NULL);
 	mount_at("proc", "/proc", NULL);
 	mount_at("sysfs", "/sys", NULL);
@@ -261,6 +281,5 @@ void boot(void)
 	start_kml();
 	start_network();
 	set_up_shell();
-	if (start(agent) < 0)
-		problem("agent: %s", strerror(errno));
+	start_agent();
 }

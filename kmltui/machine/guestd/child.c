@@ -15,7 +15,7 @@
 #include "guestd.h"
 
 #define ARGUMENTS_MAX 1024
-#define SEARCH "/usr/sbin:/usr/bin"
+#define SEARCH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 struct child {
 	bool used;
@@ -190,7 +190,7 @@ static bool parse(const struct frame *frame, struct request *request)
 		return false;
 	at += 2 + sizeof(numbers);
 
-	request->envp[settings++] = "PATH=/trusted/usr/sbin:/trusted/usr/bin:/usr/sbin:/usr/bin";
+	request->envp[settings++] = "PATH=" SEARCH;
 	request->envp[settings++] = "HOME=/root";
 	for (int i = 0; i < 2 + numbers[2] + numbers[3]; i++) {
 		size_t length = at < end ? strnlen((const char *)at, end - at) : 0;
@@ -212,28 +212,18 @@ static bool parse(const struct frame *frame, struct request *request)
 	return true;
 }
 
-/* An elevated program is run from below /trusted; what has no copy there (a script, a static program) as it is. */
-static bool resolve(const struct request *request, char *path, size_t size)
+static bool resolve(const char *name, char *path, size_t size)
 {
-	static const char *const prefixes[] = { "/trusted", "" };
-	const char *name = request->argv[0];
+	char list[] = SEARCH, *save;
 
-	for (int i = request->flags & ELEVATED ? 0 : 1; i < 2; i++) {
-		char list[] = SEARCH, *save, *directory;
-
-		if (strchr(name, '/')) {
-			if (i == 0 && name[0] != '/')
-				continue;
-			snprintf(path, size, "%s%s", prefixes[i], name);
-			if (!access(path, X_OK))
-				return true;
-			continue;
-		}
-		for (directory = strtok_r(list, ":", &save); directory; directory = strtok_r(NULL, ":", &save)) {
-			snprintf(path, size, "%s%s/%s", prefixes[i], directory, name);
-			if (!access(path, X_OK))
-				return true;
-		}
+	if (strchr(name, '/')) {
+		snprintf(path, size, "%s", name);
+		return !access(path, X_OK);
+	}
+	for (char *directory = strtok_r(list, ":", &save); directory; directory = strtok_r(NULL, ":", &save)) {
+		snprintf(path, size, "%s/%s", directory, name);
+		if (!access(path, X_OK))
+			return true;
 	}
 	return false;
 }
@@ -332,7 +322,7 @@ static int start(struct child *child, const struct request *request)
 	char path[512];
 	int ends[3], report[2], error = 0;
 
-	if (!resolve(request, path, sizeof(path)))
+	if (!resolve(request->argv[0], path, sizeof(path)))
 		return ENOENT;
 	if (pipe2(report, O_CLOEXEC))
 		return errno;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * guestd: the guest's process 1. It brings the guest up (boot.c), then does what the host asks for over one
- * virtio-serial port: starts programs (child.c), moves files (file.c), powers off.
+ * guestd: the guest's process 1. It brings the guest up (boot.c) and starts the agent (agent.c), then does what the
+ * host asks for over one virtio-serial port: starts programs (child.c), moves files (file.c), powers off.
  *
  * The port carries frames (port.c), little-endian, each a header of 12 bytes and a payload of at most FRAME_MAX:
  *
@@ -51,7 +51,6 @@ enum frame_type {
 enum spawn_flag {
 	WITH_STDIN = 1,		/* else standard input is /dev/null */
 	WITH_TERMINAL = 2,	/* a pseudo-terminal instead of pipes; all output is STDOUT */
-	ELEVATED = 4,		/* run the copy below /trusted where there is one */
 };
 
 struct frame {
@@ -64,6 +63,9 @@ void boot(void);
 void boot_report(char *text, size_t size);
 void die(const char *what) __attribute__((noreturn));
 void power_off(void) __attribute__((noreturn));
+
+/* agent.c */
+int agent(void);	/* its exit status */
 
 /* port_open.c */
 int port_open(const char *name);
