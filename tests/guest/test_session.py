@@ -107,10 +107,8 @@ class TestPrograms:
             assert path.startswith("/usr/bin/python3")
 
     async def test_the_root_directory_can_be_exchanged(self, stock: Guest) -> None:
-        script = (
-            "mkdir /tmp/new && mount -t tmpfs new /tmp/new && mkdir /tmp/new/old && pivot_root /tmp/new /tmp/new/old"
-        )
-        assert await stock.check(f"unshare -m sh -c '{script} && /old/kmltui/busybox ls /'") == "old\n"
+        script = "mkdir new; mount -t tmpfs new new; mkdir new/old; pivot_root new new/old; /old/kmltui/busybox ls /"
+        assert await stock.check(f"cd /tmp; unshare -m sh -ec '{script}'") == "old\n"
 
 
 class TestFiles:

@@ -114,7 +114,7 @@ class Function:
         return {instruction.address: i for i, instruction in enumerate(self.instructions)}
 
     def position(self, address: int) -> int:
-        """The position in `instructions` of the last one that starts at or below an address, which is in the function."""
+        """The position in `instructions` of the last one that starts at or below an address of the function."""
         return bisect_right(self.instructions, address, key=attrgetter("address")) - 1
 
     @cached_property
@@ -192,7 +192,7 @@ class Code:
         return next(self._full.disasm(code, instruction.address, 1))
 
     def absolute_fields(self, instruction: Instruction) -> tuple[int, ...]:
-        """Where its displacement and its immediate value stand, of those that it has and that are not relative to it."""
+        """Where its displacement and its immediate value stand, those of them that are not relative to it."""
         if instruction.target is not None:
             return ()
         detail = self.detail(instruction)

@@ -28,6 +28,7 @@ from kmltui.kml.rewrite.code import Code, Function, Instruction
 from kmltui.kml.rewrite.elf import Elf, FileType, Symbol
 from kmltui.kml.rewrite.report import Method
 from kmltui.kml.rewrite.targets import Kind, Targets
+from kmltui.kml.rewrite.unwind import rules_at
 
 JUMP_SIZE = 5
 SHORT_JUMP_SIZE = 2
@@ -100,7 +101,7 @@ class Planner:
         holes = _Holes(self, plans)
         for plan in plans:
             if plan.method == "short jump":
-                plan.hole = holes.take(plan.start + SHORT_JUMP_SIZE)
+                plan.hole = holes.take(plan)
                 if plan.hole is None:
                     plan.method = "left alone"
                     plan.reason = "too few bytes before it can move, and no room for a jump is in reach"
@@ -238,8 +239,9 @@ class _Holes:
             if plan.method == "jump" and plan.address - plan.start >= 2 * JUMP_SIZE:
                 self._free[plan.start + JUMP_SIZE] = plan.address
 
-    def take(self, origin: int) -> int | None:
-        """5 bytes that an 8-bit jump which ends at `origin` can reach; they are not given out again."""
+    def take(self, plan: Plan) -> int | None:
+        """5 bytes that an 8-bit jump at the beginning of `plan` can reach; they are not given out again."""
+        origin = plan.start + SHORT_JUMP_SIZE
         low, high = origin - 128, origin + 127
         for function in self._planner.code.functions_in(low, high):
             if function.start not in self._searched:
@@ -247,7 +249,7 @@ class _Holes:
                 self._search(function)
         for start, end in self._free.items():
             at = max(start, low)
-            if at + JUMP_SIZE <= end and at <= high:
+            if at + JUMP_SIZE <= end and at <= high and self._unwinds(plan, at):
                 del self._free[start]
                 if at - start >= JUMP_SIZE:
                     self._free[start] = at
@@ -255,6 +257,13 @@ class _Holes:
                     self._free[at + JUMP_SIZE] = end
                 return at
         return None
+
+    def _unwinds(self, plan: Plan, at: int) -> bool:
+        """Whether a jump at `at` can be unwound as `plan` can: nothing describes it yet, or it is described alike."""
+        fde = self._planner.code.frames.at(at)
+        return fde is None or (
+            plan.function is not None and rules_at(fde, at) == rules_at(plan.function.fde, plan.start)
+        )
 
     def _search(self, function: Function) -> None:
         """The padding behind an instruction that nothing runs on from, with no arrival at any of its bytes."""

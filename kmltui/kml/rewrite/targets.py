@@ -104,8 +104,8 @@ class Targets:
         """Whether anything arrives between the instructions of the function as decoded: then the decoding is wrong.
 
         glibc's signal return is described from one byte before its first instruction on. A jump past the lock prefix
-        of an instruction is not meant: code that knows that it has a single thread does that. Nor are mere numbers: some
-        read as any address.
+        of an instruction is not meant: code that knows that it has a single thread does that. Nor are mere numbers, of
+        which some read as any address.
         """
         return any(
             a not in function.index

@@ -96,6 +96,9 @@ class Thunks:
             else:
                 self.replace(plan.start, plan.address, short_jump(plan.start, plan.hole))
                 self._holes.append((plan.hole, jump(plan.hole, start)))
+                if plan.function and self.code.frames.at(plan.hole) is None:
+                    rules = [(plan.hole, plan.start)]
+                    self.frames.append(copied_frame(plan.function.fde, plan.hole, plan.hole + JUMP_SIZE, rules))
         if plan.function:
             self.frames.append(copied_frame(plan.function.fde, start, described, pairs))
 

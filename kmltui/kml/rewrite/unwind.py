@@ -330,6 +330,11 @@ def _rules(fde: Fde) -> Iterator[tuple[int, bytes]]:
             yield address, fde.instructions[start : cursor.position]
 
 
+def rules_at(fde: Fde, address: int) -> tuple[Cie, bytes]:
+    """What unwinding from `address` goes by: equal for places that are unwound in the same way."""
+    return fde.cie, b"".join(code for begin, code in _rules(fde) if begin <= address)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """An entry to write: the code it is for, its CIE but for length, id and how addresses are encoded, its rules."""

@@ -15,7 +15,7 @@
 #include "guestd.h"
 
 #define ARGUMENTS_MAX 1024
-#define SEARCH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+#define SEARCH "/usr/local/bin:/usr/sbin:/usr/bin"
 
 struct child {
 	bool used;
