@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal
@@ -45,5 +46,21 @@ def _here(plan: Plan) -> int:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
         fail(refusal(run.path, error), RUN_FAILED)
+    _print_card(outcome.recording)
     print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
     return DONE if succeeded(outcome, plan) else RUN_FAILED
+
+
+def _print_card(path: Path) -> None:
+    """What the run came to, in a few lines; the report says the rest."""
+    from kmltui.figures.summarise import summarise
+    from kmltui.recording import Reader, RecordingError
+    from kmltui.report import card_text
+
+    try:
+        with Reader.open(path) as reader:
+            text = card_text(summarise(reader.records()))
+    except (RecordingError, ValueError):
+        return  # its own message is what counts
+    if text:
+        print(f"\n{text}", file=sys.stderr)

@@ -19,6 +19,7 @@ from kmltui.figures.figures import CpuSeconds, Figures, figures, merged_latency
 from kmltui.figures.intervals import Intervals, Repetition
 from kmltui.figures.judging import any_emulated, common_clock, own_ways
 from kmltui.figures.means import mean
+from kmltui.figures.repeat import repeat_command
 from kmltui.figures.summary import Bounds, Checksums, Fractions, RunFacts, SessionFigures, Summary, TickBias
 from kmltui.figures.verdict import verdict
 from kmltui.live.live import LiveState
@@ -130,6 +131,7 @@ class _Fold:
         if is_bench:
             summary.pairs = self._pairs(runs)
             summary.run.pairs = len(summary.pairs)
+        summary.run.command = repeat_command(self._header, summary.run.pairs)
         summary.estimate = estimate(summary)
         summary.verdict = verdict(summary)
         return summary
@@ -152,6 +154,7 @@ class _Fold:
             status=end.status if end else None,
             reason=end.reason if end else "",
             complete=bool(sessions) and all(session.complete for session in sessions.values()),
+            article=header.workload.article,
             kmltui=header.kmltui_version,
             newer=header.format_version > FORMAT_VERSION,
             sample_period_s=header.sample_period_ns / 1e9,

@@ -36,8 +36,12 @@ class RunFacts(Struct, kw_only=True):
     reason: str = ""
     complete: bool = False
     """Every session has completed the workload."""
+    article: bool = False
+    """It was the article's benchmark: its figures may stand beside this run's."""
     pairs: int | None = None
     """Of a bench: how many pairs were measured, the warm-up not counted."""
+    command: str = ""
+    """What repeats the run; empty where nothing was run but watched."""
     kmltui: str = ""
     newer: bool = False
     """Made by a newer kmltui, whose records may say more than this one understands."""

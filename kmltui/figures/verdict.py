@@ -18,8 +18,7 @@ _LEAST_CHANGE = 0.0005
 def verdict(summary: Summary) -> str:
     """The sentence. It begins with what forbids a conclusion, if anything does."""
     return (
-        _unfinished(summary)
-        or _unsound(summary)
+        nothing_concluded(summary)
         or not_direct(summary)
         or _alone(summary)
         or _compared(summary)
@@ -27,6 +26,11 @@ def verdict(summary: Summary) -> str:
         or _rate(summary)
         or "This run holds nothing that could be compared."
     )
+
+
+def nothing_concluded(summary: Summary) -> str | None:
+    """Why the sessions' figures must not be compared: the run did not come to its end, or a check failed."""
+    return _unfinished(summary) or _unsound(summary)
 
 
 def clock_name(summary: Summary) -> str:

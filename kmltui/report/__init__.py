@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reports of a run: text for terminals, Markdown, JSON for programs, one HTML file."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from typing import Literal
 
 from kmltui.figures.summary import Summary
 from kmltui.report import html, json, markdown, text
-from kmltui.report.document import document
+from kmltui.report.document import document, facts
 from kmltui.report.versus import render_versus
 
 Format = Literal["text", "markdown", "json", "html"]
@@ -28,4 +29,10 @@ def render(summary: Summary, format: str = "text", width: int = text.WIDTH) -> s
     raise ValueError(f"{format}: is not a format of reports; there are {', '.join(FORMATS)}")
 
 
-__all__ = ["FORMATS", "Format", "render", "render_versus"]
+def card_text(summary: Summary, width: int = text.WIDTH) -> str:
+    """The end card alone, as text; empty where there is nothing to say."""
+    lines = list(facts(summary, warnings=True))
+    return text.render(lines, width) if lines else ""
+
+
+__all__ = ["FORMATS", "Format", "card_text", "render", "render_versus"]

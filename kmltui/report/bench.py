@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report of repeated runs: every figure with its interval, where a difference comes from, and every raw pair."""
 
 from __future__ import annotations
@@ -53,9 +54,6 @@ def sections(summary: Summary) -> Iterator[Block]:
 def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
     rows = []
     for key, comparison in found.items():
-        change = None if comparison.saved is None else -comparison.saved
-        bounds = comparison.interval
-        turned = None if bounds is None else (-bounds[1], -bounds[0])
         shown = ABSENT if comparison.shown is None else "yes" if comparison.shown else "no"
         unit = "" if comparison.unit in ("1/s", "calls", "instructions") else f", {comparison.unit}"
         rows.append(
@@ -63,13 +61,13 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
                 f"{_LABELS.get(key, key)}{unit}",
                 numbers.rate(comparison.baseline),
                 numbers.rate(comparison.compared),
-                numbers.percent(change, signed=True),
-                numbers.interval(turned),
+                numbers.saved(key, comparison.saved),
+                numbers.saved_interval(key, comparison.interval),
                 shown,
                 numbers.count(comparison.pairs_needed) if comparison.primary and not comparison.shown else "",
             ]
         )
-    headers = ["", printable(summary.baseline or ""), printable(summary.compared or ""), "change"]
+    headers = ["", printable(summary.baseline or ""), printable(summary.compared or ""), "saved"]
     if not any(comparison.interval for comparison in found.values()):
         return Table(headers, [row[: len(headers)] for row in rows])
     notes = [
@@ -91,20 +89,17 @@ def _arms(summary: Summary) -> Iterator[Block]:
     if len(arms) < 2:
         return
     rows = []
-    changes: dict[str, float] = {}
+    saved: dict[str, float] = {}
     for name, found in summary.comparisons.items():
         total = found.get("instructions.total") or found.get("cpu_s.total")
         if total is None or total.saved is None:
             continue
-        changes[arms[name]] = -total.saved
-        turned = None if total.interval is None else (-total.interval[1], -total.interval[0])
+        saved[arms[name]] = total.saved
         meaning = f": {_ARMS[arms[name]]}" if arms[name] in _ARMS else ""
-        rows.append(
-            [f"{printable(name)}{meaning}", numbers.percent(-total.saved, signed=True), numbers.interval(turned)]
-        )
-    if changes.keys() >= _ARMS.keys():
-        alone = changes["kml"] - changes["stock+libc"] - changes["stock+idt"]
-        rows.append(["direct calls alone: the last less the two before it", numbers.percent(alone, signed=True), ""])
+        rows.append([f"{printable(name)}{meaning}", numbers.percent(total.saved), numbers.interval(total.interval)])
+    if saved.keys() >= _ARMS.keys():
+        alone = saved["kml"] - saved["stock+libc"] - saved["stock+idt"]
+        rows.append(["direct calls alone: the last less the two before it", numbers.percent(alone), ""])
     if not rows:
         return
     what = "instructions" if summary.exact else "CPU time"

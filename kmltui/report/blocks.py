@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A report as blocks that every format can show: headings, paragraphs, lists, tables, charts.
 
 Texts are plain; a renderer escapes them for its format. What comes from a guest was made printable before.
@@ -25,6 +26,13 @@ class Paragraph:
     text: str
     important: bool = False
     """The verdict, a warning: shown so that it cannot be missed."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A few facts that are to be taken in at a glance: what each is about, the fact, and what qualifies it."""
+
+    rows: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -60,4 +68,4 @@ class Picture:
     chart: Chart | Dots | Bars
 
 
-Block = Heading | Paragraph | Bullets | Lines | Table | Picture
+Block = Heading | Paragraph | Facts | Bullets | Lines | Table | Picture

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report's further tables: what was done, system calls, CPUs, phases, statements, proofs, marks."""
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ def _headers(summary: Summary) -> list[str]:
 
 
 def _changes(summary: Summary, *keys: str) -> list[str]:
-    """How the compared session differs in a figure: a signed change, the way a rate is read."""
+    """What the compared session saved of a figure."""
     if summary.compared is None:
         return []
     found = summary.comparisons.get(summary.compared, {})
-    saved = next((found[key].saved for key in keys if key in found), None)
-    return [numbers.percent(None if saved is None else -saved, signed=True)]
+    return [next((numbers.saved(key, found[key].saved) for key in keys if key in found), ABSENT)]
 
 
 def _latency(field: str) -> Callable[[SessionFigures], str]:
@@ -77,7 +77,7 @@ def work(summary: Summary) -> Iterator[Block]:
             rows.append([label, *values, *change])
     if rows:
         yield Heading("Work and time")
-        yield Table(["", *_headers(summary), *(["change"] if summary.compared else [])], rows)
+        yield Table(["", *_headers(summary), *(["saved"] if summary.compared else [])], rows)
 
 
 def system_calls(summary: Summary) -> Iterator[Block]:
@@ -234,21 +234,31 @@ def measures(summary: Summary) -> Iterator[Block]:
     )
     if not columns:
         return
-    first, last = next(iter(columns)), list(columns)[-1]
+    first = next(iter(columns))
+    has_intervals = any(call.interval for call in summary.timed_calls)
     names = list(dict.fromkeys(name for session in summary.sessions.values() for name in session.measures))
+    timed = {call.name: call for call in summary.timed_calls}
     rows = []
     shares: dict[tuple[str, str], list[float | None]] = {column: [] for column in columns}
     for measure in names:
         found = {name: session.measures.get(measure, {}) for name, session in summary.sessions.items()}
         unit = next(known["unit"] for known in found.values() if known)
         values = {(name, key): found[name].get(key) for name, key in columns}
-        before, after = values[first], values[last]
-        ratio = f"{before / after:.2f}" if before and after else ABSENT
-        rows.append([f"{printable(measure)}, {printable(unit)}", *map(numbers.rate, values.values()), ratio])
+        before = values[first]
+        ratio = [ABSENT] * (2 if has_intervals else 1)
+        if (call := timed.get(measure)) is not None:
+            ratio[0] = f"{call.ratio:.2f}"
+            if call.interval is not None:
+                ratio[1] = f"{call.interval[0]:.2f} to {call.interval[1]:.2f}"
+        rows.append([f"{printable(measure)}, {printable(unit)}", *map(numbers.rate, values.values()), *ratio])
         for column, value in values.items():
             shares[column].append(None if value is None or not before else max(0.0, 100 * value / before))
     headers = ["", *(f"{printable(name)} {printable(key)}" for name, key in columns), "ratio"]
-    notes = [f"Ratio: {headers[1]} to {headers[-2]}; above 1 the latter is faster."]
+    headers += ["95 % interval"] if has_intervals else []
+    sides = (printable(summary.baseline or ""), printable(summary.compared or ""))
+    notes = [f"Ratio: a trap in {sides[0]} to a direct call in {sides[1]}; above 1 the direct call takes less."]
+    if (summary.run.pairs or 1) > 1:
+        notes.append(f"Means of {numbers.pairs(summary.run.pairs)}.")
     if any(name.startswith("getp") for name in names):
         notes.append(article.GETPID)
     yield Heading("Measured by the workload")

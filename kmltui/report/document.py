@@ -1,16 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report's content: which sections there are, what their tables hold, what must be said beside a figure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kmltui.figures import article
+from kmltui.figures import article, estimate
+from kmltui.figures.card import card
 from kmltui.figures.figures import CpuSeconds
 from kmltui.figures.summary import Summary
+from kmltui.figures.verdict import INSTRUCTION_CLOCK, clock_name
 from kmltui.model import FINAL_STATES
 from kmltui.printable import printable
 from kmltui.report import bench, details, numbers
-from kmltui.report.blocks import Block, Bullets, Heading, Paragraph, Picture, Table
+from kmltui.report.blocks import Block, Bullets, Facts, Heading, Lines, Paragraph, Picture, Table
 from kmltui.report.environment import environment_table
 
 _TICKS = (
@@ -24,6 +27,7 @@ def document(summary: Summary) -> Iterator[Block]:
     """The whole report, from the verdict to the proofs."""
     yield Heading(_title(summary), 1)
     yield Paragraph(printable(summary.verdict), important=True)
+    yield from facts(summary)
     warnings = list(_warnings(summary))
     if warnings:
         yield Bullets(warnings)
@@ -32,6 +36,7 @@ def document(summary: Summary) -> Iterator[Block]:
     yield from _instructions(summary)
     yield from _cpu_time(summary)
     yield from bench.sections(summary)
+    yield from _estimate(summary)
     yield from details.work(summary)
     for chart in summary.charts:
         yield Picture(chart)
@@ -45,6 +50,16 @@ def document(summary: Summary) -> Iterator[Block]:
     yield environment_table(summary)
     yield from details.marks(summary)
     yield from details.warnings(summary)
+    if summary.run.command:
+        yield Heading("To run it again")
+        yield Lines(_shell_lines(printable(summary.run.command)))
+
+
+def facts(summary: Summary, *, warnings: bool = False) -> Iterator[Block]:
+    """The end card; with its ``warnings`` where no verdict stands above it that says the same."""
+    lines = [line for line in card(summary) if warnings or line.kind != "warning"]
+    if lines:
+        yield Facts([(printable(line.label), printable(line.text), printable(line.more)) for line in lines])
 
 
 def _title(summary: Summary) -> str:
@@ -61,16 +76,7 @@ def _title(summary: Summary) -> str:
 
 
 def _warnings(summary: Summary) -> Iterator[str]:
-    if any(session.instructions for session in summary.sessions.values()):
-        yield (
-            "The guests were emulated to count their instructions, and their clocks count instructions, too: a second"
-            " is a thousand million of them. Nothing here is a time on hardware."
-        )
-    elif summary.emulated:
-        yield (
-            "The guests ran under software emulation (TCG). CPU time there is the emulator's: how two sessions compare"
-            " is not how they would on hardware. Counts of system calls are exact all the same."
-        )
+    yield from _clock(summary)
     for name, session in summary.sessions.items():
         if session.arm == "kml" and session.ring == 3:
             yield f"{printable(name)}: not every process ran in ring 0, as its own reading of the code segment shows."
@@ -110,6 +116,27 @@ def _warnings(summary: Summary) -> Iterator[str]:
     yield from (printable(text) for _, where, text in summary.run.warnings if where == "runner")
 
 
+def _clock(summary: Summary) -> Iterator[str]:
+    """What a second is here, and what that is worth."""
+    if any(session.instructions for session in summary.sessions.values()):
+        yield (
+            "The guests were emulated to count their instructions, and their clocks count instructions, too:"
+            f" {INSTRUCTION_CLOCK}. Nothing here is a time on hardware."
+        )
+    elif summary.clock == "instructions":
+        yield (
+            f"The guests' clocks count instructions: {INSTRUCTION_CLOCK}. CPU time, latency and rates by that clock do"
+            " not depend on how busy the host was, and are no times on hardware."
+        )
+    elif summary.emulated:
+        yield (
+            "The guests ran under software emulation (TCG). CPU time there is the emulator's: how two sessions compare"
+            " is not how they would on hardware. Counts of system calls are exact all the same."
+        )
+    if summary.clock != "instructions" and len(summary.sessions) > 1:
+        yield f"All times are {clock_name(summary)}."
+
+
 def _cpu_time(summary: Summary) -> Iterator[Block]:
     """Table 2."""
     rows: list[list[str]] = []
@@ -121,8 +148,10 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
     parts = [(label, key) for label, key in parts if any(getattr(session, key) for session in sessions.values())]
     # One part alone is the whole.
     parts = parts if len(parts) > 2 else [(parts[-1][0], "cpu_s")]
-    # With more than two sessions the parts of each would bury the sums; they are among the differences below.
-    parts = parts if len(sessions) <= 2 else parts[:1]
+    # With more than two sessions the parts of each would bury the sums; they are among the differences below. The
+    # client's stay where the article's own figures are to be read beside them.
+    if len(sessions) > 2:
+        parts = [part for part in parts if part == parts[0] or (summary.run.article and part[1] == "client")]
     for label, key in parts:
         separators.add(len(rows))
         for name, session in sessions.items():
@@ -130,19 +159,45 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
             values = [cpu.total, cpu.user, cpu.system] if cpu else [None] * 3
             rows.append([f"{printable(name)}, {label}", *map(numbers.seconds, values)])
         rows += _saved_rows(summary, key)
-    separators.add(len(rows))
-    for name, row in (("article: Original Linux", article.STOCK), ("article: KML", article.KML)):
-        rows.append([name, *map(numbers.seconds, row)])
-    rows.append(["article: saved", *map(numbers.percent, article.SAVED)])
+    if summary.run.article:
+        separators.add(len(rows))
+        for name, row in (("Original Linux", article.STOCK), ("Kernel Mode Linux", article.KML)):
+            rows.append([f"the article's {name}", *map(numbers.seconds, row)])
+        rows.append(["saved in the article", *map(numbers.percent, article.SAVED)])
     runs = f", means of {numbers.pairs(summary.run.pairs)}" if (summary.run.pairs or 0) > 1 else ""
     yield Heading("Table 2: CPU time")
     yield Table(
         ["CPU seconds", "total", "user *", "system *"],
         rows,
         caption=f"{_work(summary)}{runs}",
-        notes=[_TICKS, *_tick_notes(summary), *_article_notes(summary)],
+        notes=[
+            f"Times {clock_name(summary)}.",
+            _TICKS,
+            *_tick_notes(summary),
+            *(_article_notes() if summary.run.article else ()),
+        ],
         separators=frozenset(separators - {0}),
     )
+
+
+def _shell_lines(command: str) -> list[str]:
+    """A command over several lines, each short enough for a terminal, that a shell takes as one."""
+    lines = [""]
+    for word in command.split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) > 70:
+            lines[-1] += " \\"
+            lines.append("  ")
+        lines[-1] += f" {word}" if lines[-1].strip() else word
+    return lines
+
+
+def _estimate(summary: Summary) -> Iterator[Block]:
+    """Apart from all that was measured."""
+    if summary.estimate is None:
+        return
+    yield Heading("Estimate for hardware")
+    yield Paragraph(printable(estimate.sentence(summary.estimate)))
+    yield Bullets([printable(note) for note in estimate.notes(summary.estimate)])
 
 
 def _instructions(summary: Summary) -> Iterator[Block]:
@@ -204,7 +259,7 @@ def _tick_notes(summary: Summary) -> Iterator[str]:
         yield "The difference in system time is smaller than the ticks' sampling error: it shows nothing."
 
 
-def _article_notes(summary: Summary) -> Iterator[str]:
+def _article_notes() -> Iterator[str]:
     yield (
         f"The article: {article.SOURCE}. Its figures: loop count {article.LOOPS:,}, very probably the client's CPU time"
         " alone, no number of runs and no spread given."

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Table 1: what the run ran on, beside the article's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report as one HTML file that needs nothing else: no script, no font, no network; light, dark and on paper."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from html import escape
 
 from kmltui.printable import printable
 from kmltui.report import svg
-from kmltui.report.blocks import Block, Bullets, Heading, Lines, Paragraph, Picture, Table
+from kmltui.report.blocks import Block, Bullets, Facts, Heading, Lines, Paragraph, Picture, Table
 
 STYLE = """
 :root {
@@ -25,6 +26,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 60rem; padding: 0 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .verdict { border-left: 4px solid var(--a); background: var(--band); padding: .7rem 1rem; font-size: 1.1rem; }
+.facts { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
+.facts dt { color: var(--faint); } .facts dd { margin: 0; } .more { color: var(--faint); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .3rem 0; }
 caption { text-align: left; color: var(--faint); padding-bottom: .2rem; }
@@ -69,6 +72,12 @@ def _block(block: Block) -> Iterator[str]:
             yield f"<h{level}>{escape(text)}</h{level}>"
         case Paragraph(text, important):
             yield f'<p class="verdict">{escape(text)}</p>' if important else f"<p>{escape(text)}</p>"
+        case Facts(rows):
+            yield '<dl class="facts">'
+            for name, fact, more in rows:
+                note = f' <span class="more">({escape(more)})</span>' if more else ""
+                yield f"<dt>{escape(name)}</dt><dd>{escape(fact)}{note}</dd>"
+            yield "</dl>"
         case Bullets(items):
             yield "<ul>"
             for item in items:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report for programs: one JSON object, described in docs/recording.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report as Markdown, with tables as GitHub and most others show them."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from kmltui.report.blocks import Block, Bullets, Heading, Lines, Paragraph, Picture, Table
+from kmltui.report.blocks import Block, Bullets, Facts, Heading, Lines, Paragraph, Picture, Table
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 _LINE_START = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
@@ -22,6 +23,9 @@ def _block(block: Block) -> Iterator[str]:
             yield f"{'#' * level} {_escape(text)}"
         case Paragraph(text, important):
             yield f"**{_escape(text)}**" if important else _escape_line(text)
+        case Facts(rows):
+            for name, fact, more in rows:
+                yield f"- **{_escape(name)}**: {_escape(fact)}{f' ({_escape(more)})' if more else ''}"
         case Bullets(items):
             for item in items:
                 yield f"- {_escape(item)}"

@@ -1,8 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Figures as people read them."""
 
 from __future__ import annotations
 
 from kmltui.report.blocks import ABSENT
+
+RATES = frozenset({"queries_per_s"})
+"""Figures of which more is better: nothing is saved of them."""
 
 
 def count(value: float | None) -> str:
@@ -30,6 +34,21 @@ def percent(fraction: float | None, signed: bool = False) -> str:
         return ABSENT
     value = _tenths(fraction)
     return f"{value:+.1f} %" if signed and value else f"{value:.1f} %"
+
+
+def saved(key: str, fraction: float | None) -> str:
+    """What is saved of a figure, in per cent; of a rate, of which more is better, in words: 3.1 % more"""
+    if key not in RATES or fraction is None:
+        return percent(fraction)
+    return f"{abs(_tenths(fraction)):.1f} % {'less' if fraction > 0 else 'more'}"
+
+
+def saved_interval(key: str, bounds: tuple[float, float] | None) -> str:
+    """Of :func:`saved`: 2.5 to 3.7 %"""
+    if key not in RATES or bounds is None:
+        return interval(bounds)
+    more = sorted((-bounds[0], -bounds[1]))
+    return f"{_tenths(more[0]):.1f} to {_tenths(more[1]):.1f} % more"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

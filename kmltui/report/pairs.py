@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The pairs of a bench as a picture: how much each saved, and the interval that all of them leave."""
 
 from __future__ import annotations

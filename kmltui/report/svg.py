@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Charts as SVG: lines over time on one scale, told apart by colour and by dashes, with a legend in words."""
 
 from __future__ import annotations

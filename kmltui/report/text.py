@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report as text of 80 columns."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from kmltui.report.blocks import Block, Bullets, Heading, Lines, Paragraph, Picture, Table
+from kmltui.report.blocks import Block, Bullets, Facts, Heading, Lines, Paragraph, Picture, Table
 
 WIDTH = 80
 
@@ -32,6 +33,12 @@ def _block(block: Block, width: int) -> Iterator[str]:
                 yield ("=" if level == 1 else "-") * _columns(line)
         case Paragraph(text):
             yield from _wrap(text, width)
+        case Facts(rows):
+            label = max(len(row[0]) for row in rows) + len(_GAP)
+            for name, fact, more in rows:
+                text = f"{fact} ({more})" if more else fact
+                indent = " " * label
+                yield from textwrap.wrap(text, width, initial_indent=f"{name:<{label}}", subsequent_indent=indent)
         case Bullets(items):
             for item in items:
                 yield from textwrap.wrap(item, width, initial_indent="- ", subsequent_indent="  ")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The comparison of two recordings as a report."""
 
 from __future__ import annotations

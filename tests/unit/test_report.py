@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,17 +106,43 @@ class TestText:
         assert not any(line != line.rstrip() for line in report.splitlines())
 
     def test_the_verdict_comes_first_and_both_tables_are_there(self) -> None:
-        summary = summarise(two_sessions())
+        header, *rest = two_sessions()
+        assert isinstance(header, Header)
+        workload = msgspec.structs.replace(header.workload, article=True)
+        summary = summarise([msgspec.structs.replace(header, workload=workload), *rest])
         report = render(summary)
         lines = report.splitlines()
         assert summary.verdict.startswith(lines[3])
         assert re.search(r"stock, server \+ client +150.00 +100.00 +50.00", report)
         assert re.search(r"kml, server \+ client +135.00 +90.00 +45.00", report)
         assert re.search(r"saved +10.0 % +10.0 % +10.0 %", report)
-        assert re.search(r"article: Original Linux +753.86 +611.78 +142.08", report)
-        assert re.search(r"article: KML +728.61 +605.95 +122.66", report)
-        assert re.search(r"article: saved +3.3 % +1.0 % +13.7 %", report)
+        assert re.search(r"the article's Original Linux +753.86 +611.78 +142.08", report)
+        assert re.search(r"the article's Kernel Mode Linux +728.61 +605.95 +122.66", report)
+        assert re.search(r"saved in the article +3.3 % +1.0 % +13.7 %", report)
+        # Like beside like: its rows are the client's.
+        assert report.index("kml, client") < report.index("the article's Original") < report.index("Work and time")
         assert "Opteron 850" in report and "MySQL 4.1.11" in report
+
+    def test_the_article_stands_beside_its_own_benchmark_only(self) -> None:
+        report = render(summarise(two_sessions()))
+        assert "753.86" not in report and "The article" not in report
+
+    def test_it_ends_with_the_command_that_repeats_the_run(self) -> None:
+        for run, command in (
+            (two_sessions(), "kmltui run --workload wisconsin --loops 100 --cpus 1"),
+            (bench(4), "kmltui bench --workload wisconsin --loops 10 --pairs 4 --cpus 1"),
+        ):
+            assert render(summarise(run)).rstrip().endswith(command)
+
+    def test_a_long_command_is_one_for_a_shell(self) -> None:
+        header, *rest = two_sessions()
+        assert isinstance(header, Header)
+        options = {"engine": "InnoDB", "net_buffer_length": "16384", "tables": "it's here"}
+        workload = msgspec.structs.replace(header.workload, options=options)
+        summary = summarise([msgspec.structs.replace(header, workload=workload), *rest])
+        shown = render(summary).rpartition("To run it again")[2].partition("\n")[2].partition("\n")[2]
+        assert shlex.split(shown.replace("\\\n", " ")) == shlex.split(summary.run.command)
+        assert all(len(line) <= 80 for line in shown.splitlines())
 
     def test_tick_sampled_figures_are_marked(self) -> None:
         report = render(summarise(two_sessions()))

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The end card: what a run came to, in at most five lines. The screen, the report and a headless run show this one.
+
+Each line stands by itself and says what kind of statement it is: counted, timed, measured, estimated, or somebody
+else's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from kmltui.figures import article
+from kmltui.figures.compare import Comparison
+from kmltui.figures.estimate import sentence
+from kmltui.figures.judging import is_difference
+from kmltui.figures.summary import Summary
+from kmltui.figures.verdict import (
+    clock_name,
+    is_control,
+    no_verdict_on_time,
+    not_direct,
+    nothing_concluded,
+    share,
+    subject,
+)
+
+Kind = Literal["warning", "calls", "call", "measured", "estimate", "article"]
+Tone = Literal["good", "bad", "plain", "warning"]
+
+
+class CardLine(Struct, frozen=True):
+    """One statement."""
+
+    kind: Kind
+    label: str
+    text: str
+    """What everybody should read."""
+    more: str = ""
+    """What qualifies it, where there is room."""
+    tone: Tone = "plain"
+    """``good`` and ``bad`` only where the report calls it a difference."""
+
+
+def card(summary: Summary) -> list[CardLine]:
+    """The lines that this run can fill, in their order; none while nothing can be said."""
+    makers = (_warning, _calls, _call, _measured, _estimate, _article)
+    return [line for make in makers if (line := make(summary)) is not None]
+
+
+def _warning(summary: Summary) -> CardLine | None:
+    """What comes before everything else, in place of what was measured."""
+    if (why := nothing_concluded(summary)) is not None:
+        return CardLine("warning", "No result", why, tone="warning")
+    trapped = not_direct(summary)
+    return None if trapped is None else CardLine("warning", "Not KML", trapped, tone="warning")
+
+
+def _calls(summary: Summary) -> CardLine | None:
+    session = summary.sessions.get(summary.compared or "")
+    if session is None or session.arm != "kml" or session.syscalls is None or session.direct_share is None:
+        return None
+    calls = session.syscalls
+    text = f"{share(session)} of {calls.trap + calls.direct:,} system calls"
+    return CardLine("calls", "Without a trap", text, f"{calls.trap:,} trapped; counted, each one")
+
+
+def _call(summary: Summary) -> CardLine | None:
+    if not summary.timed_calls:
+        return None
+    first = summary.timed_calls[0]
+    what = "as many" if first.unit == "instructions" else "as fast"
+    amounts = f"{first.trap:,.0f} {first.unit} by trap, {first.direct:,.0f} directly"
+    text = f"{first.name}, {amounts}: {first.ratio:.1f} times {what}"
+    interval = f"95 % interval {first.interval[0]:.2f} to {first.interval[1]:.2f}" if first.interval else ""
+    emulated = "in software emulation" if summary.emulated and first.unit != "instructions" else ""
+    return CardLine("call", "One call", text, "; ".join(filter(None, (interval, emulated))))
+
+
+def _measured(summary: Summary) -> CardLine | None:
+    found = summary.comparisons.get(summary.compared or "", {}).get(summary.primary)
+    if found is None or found.saved is None or _warning(summary) is not None:
+        return None
+    barred = None if summary.exact else no_verdict_on_time(summary)
+    if barred is not None:
+        return CardLine("measured", "Measured", "no verdict on time", barred)
+    what = "instructions" if summary.exact else "CPU time"
+    per = " a query" if summary.per_query else ""
+    digits = 2 if summary.exact else 1
+    who = subject(summary, summary.compared)
+    text = f"{who} saved {_percent(found.saved, digits)} of {what}{per}"
+    if found.interval is not None:
+        text += f", 95 % interval {_bounds(found.interval, digits)}"
+        if not found.shown:
+            text = f"no difference: {text}"
+    return CardLine("measured", "Measured", text, _how(summary, found), _tone(summary, found))
+
+
+def _tone(summary: Summary, found: Comparison) -> Tone:
+    if is_control(summary) or not is_difference(found.saved, found.shown, summary.clock):
+        return "plain"
+    return "good" if (found.saved or 0.0) > 0 else "bad"
+
+
+def _how(summary: Summary, found: Comparison) -> str:
+    """By how many runs and by which clock."""
+    runs = summary.run.pairs or 1
+    if runs == 1:
+        count = "one run each, no interval"
+    else:
+        count = f"{runs} pairs of runs" + ("" if found.interval else ", too few for an interval")
+    return f"{count}; {'counted one by one' if summary.exact else clock_name(summary)}"
+
+
+def _estimate(summary: Summary) -> CardLine | None:
+    if summary.estimate is None:
+        return None
+    label, _, text = sentence(summary.estimate).partition(": ")
+    return CardLine("estimate", label.partition(",")[0], f"not measured: {text}")
+
+
+def _article(summary: Summary) -> CardLine | None:
+    """Beside the article's own benchmark alone, and its client's figure, since the article's very probably are such."""
+    if not summary.run.article or summary.compared is None or is_control(summary):
+        return None
+    found = summary.comparisons.get(summary.compared, {}).get("client.total")
+    here = ""
+    if found is not None and found.saved is not None and (summary.exact or no_verdict_on_time(summary) is None):
+        here = f"; the client here saved {_percent(found.saved, 1)}"
+    return CardLine(
+        "article",
+        "The article",
+        f"saved {_percent(article.SAVED.total, 1)} of CPU time in 2005, very probably the client's{here}",
+        "Kernel Mode Linux for AMD64, with MySQL 4.1",
+    )
+
+
+def _percent(fraction: float, digits: int) -> str:
+    """With a minus where more was used; never a negative zero."""
+    return f"{round(100 * fraction, digits) + 0.0:.{digits}f} %"
+
+
+def _bounds(interval: tuple[float, float], digits: int) -> str:
+    low, high = (round(100 * bound, digits) + 0.0 for bound in interval)
+    return f"{low:.{digits}f} to {high:.{digits}f} %"

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command that repeats a recorded run, as far as its header tells it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from kmltui.model import Header, SessionSpec
+
+_DEFAULT = SessionSpec(name="")
+
+
+def repeat_command(header: Header, pairs: int | None) -> str:
+    """For a shell; ``pairs`` are those of a bench. Empty where nothing was run, but a server or a machine watched."""
+    if header.kind == "monitor":
+        return ""
+    is_bench = pairs is not None
+    words = ["kmltui", "bench" if is_bench else "run"]
+    command = header.workload.options.get("command", "")
+    if not command:
+        words += ["--workload", header.workload.name]
+    if header.workload.loops is not None:
+        words += ["--loops", str(header.workload.loops)]
+    if header.workload.duration_s is not None:
+        words += ["--duration", f"{header.workload.duration_s:g}s"]
+    if is_bench:
+        words += ["--pairs", str(pairs)]
+    words += _sessions(header.sessions, is_bench)
+    if not command:
+        for key, value in header.workload.options.items():
+            words += [f"--{key.replace('_', '-')}", value]
+    text = shlex.join(words)
+    return f"{text} -- {command}" if command else text
+
+
+def _sessions(specs: Sequence[SessionSpec], is_bench: bool) -> list[str]:
+    """Arms of one set-up, or each session by itself."""
+    setups = {(s.vcpus, s.accel, s.image, s.memory_bytes, s.clock, s.exact, s.kind) for s in specs}
+    words: list[str] = []
+    first = specs[0]
+    if len(setups) == 1 and first.kind == "guest" and first.memory_bytes == _DEFAULT.memory_bytes:
+        arms = ",".join(spec.arm for spec in specs)
+        words += [] if arms == "stock,kml" else ["--arms" if is_bench else "--sessions", arms]
+        if first.exact:
+            words.append("--exact")
+        else:
+            words += ["--cpus", str(first.vcpus)]
+            words += [] if first.accel == _DEFAULT.accel else ["--accel", first.accel]
+        words += ["--image", first.image] if first.image else []
+        return words
+    for option, spec in zip(("--left", "--right"), specs, strict=False):
+        words += [option, _written(spec)]
+    return words
+
+
+def _written(spec: SessionSpec) -> str:
+    """One session as ``--left`` and ``--right`` take it."""
+    if spec.kind != "guest":
+        return ",".join([spec.kind, *([f"image={spec.image}"] if spec.image else [])])
+    parts = [spec.arm, f"cpus={spec.vcpus}"]
+    if spec.image:
+        parts.append(f"image={spec.image}")
+    if spec.memory_bytes != _DEFAULT.memory_bytes:
+        parts.append(f"memory={spec.memory_bytes >> 20}M")
+    if spec.accel != _DEFAULT.accel:
+        parts.append(f"accel={spec.accel}")
+    return ",".join(parts)
