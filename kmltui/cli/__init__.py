@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command line. Commands import what they need when they run, so that each starts as fast as it can."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from kmltui import __version__
-from kmltui.cli import bench, common, estimating, guest, monitor, runs, setup, view
+from kmltui.cli import bench, common, estimating, guest, home, monitor, runs, setup, view
 from kmltui.cli.common import DONE, WRONG_USAGE, Failure
 
 app = App(
@@ -53,8 +54,11 @@ app["--help"].group = app["--version"].group = "Help"
 
 @app.default
 def _picker() -> int:
-    """With no command: pick a run or a recording from a list."""
-    return view.pick()
+    """With no command: pick a run or a recording from a list; without a terminal, this help."""
+    if common.on_terminal():
+        return home.pick()
+    app.help_print([])
+    return DONE
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the commands share: how they fail, how they ask for a run or a file, how they print for programs."""
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def print_json(value: Any) -> None:
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-def seconds(text: str) -> float:
-    """``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``1:02:03`` as seconds. Raises :class:`Failure`."""
+def seconds(text: str, option: str) -> float:
+    """``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``1:02:03`` as seconds. Raises :class:`Failure` for ``option``."""
     if re.fullmatch(r"\d+(:[0-5]?\d){1,2}(\.\d+)?", text):
         total = 0.0
         for part in text.split(":"):
@@ -80,55 +81,14 @@ def seconds(text: str) -> float:
         return total
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
     if match is None or match[2] not in _UNITS:
-        fail(f"{text!r}: is not a time; write it like 90s, 1.5m, 2h or 1:30")
+        fail(f"{option} {text!r}: is not a time; write it like 90s, 1.5m, 2h or 1:30")
     return float(match[1]) * _UNITS[match[2]]
-
-
-def positive_seconds(text: str, what: str) -> float:
-    """The same, greater than zero."""
-    value = seconds(text)
-    if value <= 0:
-        fail(f"{what} {text}: must be greater than 0")
-    return value
 
 
 def check_fps(fps: float | None) -> None:
     """Raises :class:`Failure` for a rate that is none."""
     if fps is not None and not 0.1 <= fps <= 60:
         fail(f"--fps {fps}: must be between 0.1 and 60")
-
-
-def check_run_options(sample_rate: float, name: str | None, out: Path | None) -> None:
-    """What every command that makes a recording takes. Raises :class:`Failure`."""
-    if not 0.1 <= sample_rate <= 100:
-        fail(f"--sample-rate {sample_rate}: must be between 0.1 and 100")
-    if name is not None:
-        _check_name(name, own=out is None)
-    if out is None:
-        return
-    if out.is_dir():
-        fail(f"--out {out}: is a directory; name a file, e.g. {out / 'run.kmlrec'}")
-    if out.exists():
-        fail(f"--out {out}: exists already; remove it or choose another name (a recording is never overwritten)")
-    if not out.absolute().parent.is_dir():
-        fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
-
-
-# It is part of a socket's path, which has 107 bytes at most; see paths.runtime_dir().
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,39}")
-
-
-def _check_name(name: str, *, own: bool) -> None:
-    """A run's name; ``own``: its recording goes to kmltui's own directory."""
-    from kmltui import paths
-    from kmltui.runner import registry
-
-    if not _NAME.fullmatch(name):
-        fail(f"--name {name!r}: letters a to z, digits, '_', '-' and '.', 40 at most, not beginning with '-' or '.'")
-    if any(entry.name == name and entry.alive for entry in registry.entries()):
-        fail(f"--name {name}: a run of that name is live; choose another, or end it with 'kmltui stop {name}'")
-    if own and (paths.runs_dir() / f"{name}.kmlrec").exists():
-        fail(f"--name {name}: there is a recording of that name; choose another, or delete it with 'kmltui rm {name}'")
 
 
 def columns_rows(text: str) -> tuple[int, int]:

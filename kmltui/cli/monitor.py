@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``kmltui monitor``: the screen on this machine and on a server that is there already."""
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, screen, starting
+from kmltui.cli import common, planning, screen, starting
 from kmltui.cli.common import RUN_FAILED, fail
+from kmltui.cli.options import RECORDING, WATCHING, RecordingOptions, WatchingOptions
 
 if TYPE_CHECKING:
     from kmltui.runner.plan import Plan
     from kmltui.sessions.mysql import Login
 
-Flag = Parameter(negative="")
+SAMPLE_RATE = 1.0
+"""Samples per second, unless the user asks for another rate."""
 
 
 def monitor(
@@ -25,12 +28,8 @@ def monitor(
     mysql_password_file: Path | None = None,
     mysql_defaults_file: Path | None = None,
     duration: Annotated[str, Parameter(alias="-t")] = "24h",
-    sample_rate: float = 1.0,
-    out: Annotated[Path | None, Parameter(alias="-o")] = None,
-    name: str | None = None,
-    title: str = "",
-    headless: Annotated[bool, Flag] = False,
-    detach: Annotated[bool, Flag] = False,
+    recording: RecordingOptions = RECORDING,
+    watching: WatchingOptions = WATCHING,
 ) -> int:
     """Watch this machine, and a MySQL or MariaDB server that runs already: no guest, and no root for the basics.
 
@@ -52,47 +51,34 @@ def monitor(
         An option file as the mysql client reads it, with a [client] group (default: ~/.my.cnf if it is there).
     duration:
         When it ends by itself, e.g. 90s, 30m or 24h; it bounds the recording.
-    sample_rate:
-        Samples a second.
-    out:
-        Keep the recording, in this file.
-    name:
-        The run's name (default: made from the date).
-    title:
-        A line of your own, shown with the recording.
-    headless:
-        No screen; the recording is kept.
-    detach:
-        Start it in the background, print its name and return; the recording is kept.
     """
     from kmltui.runner.plan import Monitor
 
     login = _login(mysql, mysql_password_file, mysql_defaults_file)
-    plan = _plan(login, duration=duration, sample_rate=sample_rate, out=out, name=name, title=title)
+    plan = _plan(login, duration, recording)
     if login is not None:
-        plan = dataclasses.replace(plan, how=Monitor(_checked(login, ask=not headless)))
-    watch = None if detach else screen.watch_passing_run if out is None else screen.watch_run
-    return starting.start(plan, headless=headless, watch=watch)
+        plan = dataclasses.replace(plan, how=Monitor(_checked(login, ask=not watching.headless)))
+    watch = screen.watch_passing_run if recording.out is None else screen.watch_run
+    return starting.start(plan, headless=watching.headless, watch=None if watching.detach else watch)
 
 
-def _plan(
-    login: Login | None, *, duration: str, sample_rate: float, out: Path | None, name: str | None, title: str
-) -> Plan:
+def _plan(login: Login | None, duration: str, recording: RecordingOptions) -> Plan:
     from kmltui.model import MONITOR
     from kmltui.runner import monitor as runner
     from kmltui.runner import registry
 
-    common.check_run_options(sample_rate, name, out)
-    length = common.positive_seconds(duration, "--duration")
-    if length > runner.MAX_DURATION_S:
-        fail(f"--duration {duration}: must be at most 7 days; the recording grows as long as it lasts")
+    period_ns = planning.sample_period_ns(recording, SAMPLE_RATE)
+    planning.check_recording(recording)
+    length = common.seconds(duration, "--duration")
+    if not 0 < length <= runner.MAX_DURATION_S:
+        fail(f"--duration {duration}: is more than 0 and at most 7 days; the recording grows as long as it lasts")
     return runner.plan(
         login,
-        name=name or registry.new_name(MONITOR),
+        name=recording.name or registry.new_name(MONITOR),
         duration_s=length,
-        sample_period_ns=round(1e9 / sample_rate),
-        out=out,
-        title=title,
+        sample_period_ns=period_ns,
+        out=recording.out,
+        title=recording.title,
     )
 
 

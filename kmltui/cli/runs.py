@@ -1,29 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands about runs: start one, watch it, list, stop and mark runs, stream one to another machine."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, screen, starting
+from kmltui.cli import common, planning, screen, starting, view
+from kmltui.cli import sessions as session_specs
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
-from kmltui.model import ClockKind
+from kmltui.cli.options import (
+    GUEST,
+    RECORDING,
+    WATCHING,
+    WORKLOAD,
+    Clock,
+    Flag,
+    GuestOptions,
+    Json,
+    RecordingOptions,
+    WatchingOptions,
+    WorkloadOptions,
+)
 
-if TYPE_CHECKING:
-    from kmltui.model import SessionSpec, WorkloadSpec
-    from kmltui.runner.plan import Plan
-
-Flag = Parameter(negative="")
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+DEMO = "demo"
 DEMO_LOOPS = 100
 """About half a minute of Wisconsin for two emulated guests on a small machine."""
 
 
-def demo(*, loops: int = DEMO_LOOPS, clock: ClockKind | None = None) -> int:
+def demo(*, loops: int = DEMO_LOOPS, clock: Clock = None) -> int:
     """Everything from nothing: check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
 
     Without a terminal it does the same headless and ends with the report. Where no guest can run, it replays the
@@ -33,43 +41,32 @@ def demo(*, loops: int = DEMO_LOOPS, clock: ClockKind | None = None) -> int:
     ----------
     loops:
         How often each of Wisconsin's selects is repeated.
-    clock:
-        What a second of a session is: instructions (10⁹ of its own) or wall (the host's); default: instructions where
-        the sessions are emulated with one virtual CPU, else wall.
     """
     reason = common.no_guest_reason()
     if reason is not None:
         print(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
-        return screen.replay_or_report(common.find_recording(None, shipped=True))
+        return view.replay_or_report(common.find_recording(None, shipped=True))
+    workload, guest = WorkloadOptions(workload=DEMO, loops=loops), GuestOptions(clock=clock)
     if on_terminal():
-        return run(workload="demo", loops=loops, clock=clock)
-    from kmltui.cli.view import report
+        return run(workload=workload, guest=guest)
     from kmltui.runner import registry
 
-    name = registry.new_name("demo")
-    status = run(workload="demo", loops=loops, clock=clock, name=name, headless=True)
-    report(name)
+    recording = RecordingOptions(name=registry.new_name(DEMO))
+    status = run(workload=workload, guest=guest, recording=recording, watching=WatchingOptions(headless=True))
+    view.report(recording.name)
     return status
 
 
 def run(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    workload: Annotated[str | None, Parameter(alias="-w")] = None,
-    loops: Annotated[int | None, Parameter(alias="-n")] = None,
-    duration: Annotated[str | None, Parameter(alias="-t")] = None,
-    cpus: int | None = None,
-    sessions: str | None = None,
+    workload: WorkloadOptions = WORKLOAD,
+    arms: str | None = None,
+    sessions: Annotated[str | None, Parameter(show=False)] = None,
     left: str | None = None,
     right: str | None = None,
-    accel: str = "auto",
-    clock: ClockKind | None = None,
-    image: str = "",
-    sample_rate: float = 2.0,
-    out: Annotated[Path | None, Parameter(alias="-o")] = None,
-    name: str | None = None,
-    title: str = "",
-    headless: Annotated[bool, Flag] = False,
-    detach: Annotated[bool, Flag] = False,
+    guest: GuestOptions = GUEST,
+    recording: RecordingOptions = RECORDING,
+    watching: WatchingOptions = WATCHING,
     **options: str,
 ) -> int:
     """Run a workload on a stock and on a KML session at once, record it, and watch it.
@@ -80,50 +77,32 @@ def run(
     ----------
     command:
         After ``--``: a program of the guest image, with arguments, to run instead of a workload.
-    workload:
-        What to run (default: wisconsin). A workload's own settings follow as options, e.g. ``--engine innodb``.
-    loops:
-        How often the workload repeats its statements (default: the workload's).
-    duration:
-        Run for this long instead, e.g. 90s or 5m, by the sessions' clock.
-    cpus:
-        Virtual CPUs of each session (default: 1, or 2 under KVM where this machine has 4 CPUs or more).
+    arms:
+        What to run side by side: of stock, stock+libc, stock+idt, kml (default: stock,kml). Twice the same one shows
+        how far apart equal sessions are.
     sessions:
-        The arms to run side by side, of stock, stock+libc, stock+idt, kml (default: stock,kml). Twice the same one
-        shows how far apart equal sessions are.
+        What ``--arms`` was called before.
     left:
-        Instead: the left session, e.g. ``stock,kernel=6.12,cpus=4`` or ``local`` (this machine itself). Settings:
-        kernel, suite, image, cpus, memory, accel, name (default: stock).
+        Instead of ``--arms``: the left session, e.g. ``stock,kernel=6.12,cpus=4`` or ``local`` (this machine itself).
+        Settings: kernel, suite, image, cpus, memory, accel, name (default: stock).
     right:
         The right session, written in the same way (default: kml).
-    accel:
-        auto, kvm or tcg; auto uses KVM where a guest really starts under it.
-    clock:
-        What a second of a session is: instructions (10⁹ of its own) or wall (the host's); default: instructions where
-        the sessions are emulated with one virtual CPU, else wall.
-    image:
-        The guest image, as ``kmltui guest info`` lists them (default: the one for this machine).
-    sample_rate:
-        Samples a second and session.
-    out:
-        Where to write the recording (default: kmltui's own directory, see ``kmltui ls``).
-    name:
-        The run's name (default: made from date and workload).
-    title:
-        A line of your own, shown with the recording.
-    headless:
-        No screen: a line for each phase, and exit status 0 only if every session completed the workload.
-    detach:
-        Start the run, print its name and return.
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
-    specs = session_specs(sessions, left, right, cpus, accel, clock, image)
-    plan = make_plan(command, workload, loops, duration, specs, sample_rate, out, name, title, options)
+    option, chosen = planning.chosen_arms(arms, sessions, left, right)
+    defaults = planning.guest_defaults(guest)
+    if left is None and right is None:
+        specs = session_specs.arms(chosen or "stock,kml", defaults, option)
+    else:
+        specs = session_specs.pair(left, right, defaults)
+    specs = session_specs.with_clock(specs, guest.clock)
+    plan = planning.make_plan(command, workload, specs, recording, options)
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
-    return starting.start(plan, headless=headless, watch=None if detach else screen.watch_run)
+    watch = None if watching.detach else screen.watch_run
+    return starting.start(plan, headless=watching.headless, watch=watch)
 
 
 def workloads(name: str | None = None, *, as_json: Json = False) -> int:
@@ -165,94 +144,6 @@ def workloads(name: str | None = None, *, as_json: Json = False) -> int:
             choices = f" ({', '.join(option.choices)})" if option.choices else ""
             print(f"  {option.flag:<20} {option.help}{choices} [default: {option.default or 'none'}]")
     return DONE
-
-
-def make_plan(
-    command: tuple[str, ...],
-    workload: str | None,
-    loops: int | None,
-    duration: str | None,
-    sessions: list[SessionSpec],
-    sample_rate: float,
-    out: Path | None,
-    name: str | None,
-    title: str,
-    options: dict[str, str],
-) -> Plan:
-    """The arguments as a plan; everything that can be wrong with them is found here, before anything is started."""
-    from kmltui.runner import registry
-    from kmltui.runner.plan import Plan
-
-    common.check_run_options(sample_rate, name, out)
-    spec = _workload_spec(command, workload, loops, duration, options)
-    return Plan(
-        workload=spec,
-        sessions=sessions,
-        name=name or registry.new_name(spec.name),
-        out=out,
-        sample_period_ns=round(1e9 / sample_rate),
-        title=title,
-    )
-
-
-def _workload_spec(
-    command: tuple[str, ...], workload: str | None, loops: int | None, duration: str | None, options: dict[str, str]
-) -> WorkloadSpec:
-    from kmltui import workloads
-
-    if command and workload not in (None, "command"):
-        fail("give either --workload or a command after '--', not both")
-    if loops is not None and duration is not None:
-        fail("give either --loops or --duration, not both")
-    if loops is not None and loops <= 0:
-        fail(f"--loops {loops}: must be greater than 0")
-    length = common.positive_seconds(duration, "--duration") if duration is not None else None
-    chosen = "command" if command else workload or "wisconsin"
-    try:
-        return workloads.get(chosen).spec(loops=loops, duration_s=length, options=options, command=command)
-    except workloads.UsageError as error:
-        fail(str(error))
-
-
-def session_specs(
-    arms: str | None,
-    left: str | None,
-    right: str | None,
-    cpus: int | None,
-    accel: str,
-    clock: ClockKind | None,
-    image: str,
-    arms_option: str = "--sessions",
-) -> list[SessionSpec]:
-    from kmltui.cli import sessions
-    from kmltui.model import SessionSpec
-
-    if accel not in ("auto", "kvm", "tcg"):
-        fail(f"--accel {accel!r}: must be auto, kvm or tcg")
-    if image:
-        sessions.check_image(image, "--image")
-    vcpus = cpus if cpus is not None else 1 if clock == "instructions" else _default_vcpus(accel)
-    if not 1 <= vcpus <= 64:
-        fail(f"--cpus {vcpus}: must be between 1 and 64")
-    defaults = SessionSpec(name="", vcpus=vcpus, accel=accel, image=image)  # type: ignore[arg-type]
-    if left is None and right is None:
-        specs = sessions.arms("stock,kml" if arms is None else arms, defaults, arms_option)
-    elif arms is not None:
-        fail("give either --sessions or --left and --right, not both")
-    else:
-        specs = sessions.pair(left, right, defaults)
-    return sessions.with_clock(specs, clock)
-
-
-def _default_vcpus(accel: str) -> int:
-    """Where guests are emulated, one each: only then their clock can count their instructions."""
-    import psutil
-
-    from kmltui.machine.accel import surely_emulated
-
-    if (psutil.cpu_count() or 1) < 4 or surely_emulated(accel):  # type: ignore[arg-type]
-        return 1
-    return 2
 
 
 def watch(

@@ -1,4 +1,5 @@
-"""Opening the screen: on a live run, a recording, a stream or the list of runs; and what is said after it closes."""
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Opening the screen: on a live run, a recording or a stream; and what is said after it closes."""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ import contextlib
 import getpass
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from kmltui.cli.common import DONE, RUN_FAILED, fail
 if TYPE_CHECKING:
     from kmltui.recording import Reader
     from kmltui.runner.registry import RunEntry
-    from kmltui.tui.controls import Choice, RunRow, ViewerResult
+    from kmltui.tui.controls import ViewerResult
 
 
 class RunControls:
@@ -162,82 +162,4 @@ def replay(path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: flo
     common.need_terminal()
     with opened(path) as reader:
         run_viewer(reader, None, mode="replay", at_ns=at_ns, speed=speed, fps=fps)
-    return DONE
-
-
-def replay_or_report(path: Path) -> int:
-    """Show a recording: on the screen where there is one, else as its report."""
-    if common.on_terminal():
-        return replay(path)
-    from kmltui.cli.view import report
-
-    return report(str(path))
-
-
-class RunLibrary:
-    """The recordings of this machine, for the picker."""
-
-    def list_runs(self) -> Sequence[RunRow]:
-        from kmltui.runner import listing
-        from kmltui.tui.controls import RunRow
-
-        return [
-            RunRow(
-                path=entry.path,
-                name=listing.name_of(entry),
-                created_unix_ns=entry.created_unix_ns or entry.modified_unix_ns,
-                workload=entry.workload.name if entry.workload else "",
-                sessions=", ".join(session.name for session in entry.sessions),
-                result=entry.state,
-                duration_ns=entry.duration_ns,
-                size_bytes=entry.size_bytes,
-            )
-            for entry in listing.runs()
-        ]
-
-    def workloads(self) -> Sequence[tuple[str, str]]:
-        from kmltui import workloads
-
-        if common.no_guest_reason() is not None:
-            return []
-        return [(name, workloads.get(name).title) for name in workloads.names() if name != "command"]
-
-    def rename(self, path: Path, name: str) -> Path:
-        from kmltui.recording import library
-
-        return library.rename(path, name)
-
-    def delete(self, path: Path) -> None:
-        from kmltui.recording import library
-
-        library.remove(path)
-
-    def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:
-        from kmltui.tui.pages.report import make_report
-
-        with opened(path) as reader:
-            return make_report(reader, width, progress)
-
-
-def pick() -> int:
-    """The list of runs, again after each thing chosen from it, until the user leaves."""
-    from kmltui.tui.app import run_picker
-
-    while (choice := run_picker(RunLibrary())) is not None:
-        status = _do(choice)
-        if choice.action == "start":
-            return status
-    return DONE
-
-
-def _do(choice: Choice) -> int:
-    match choice.action:
-        case "watch" if choice.path:
-            return watch_path(choice.path)
-        case "replay" | "report" if choice.path:
-            return replay(choice.path)
-        case "start":
-            from kmltui.cli.runs import run
-
-            return run(workload=choice.workload, loops=choice.loops)
     return DONE

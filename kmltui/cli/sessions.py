@@ -1,4 +1,5 @@
-"""Which sessions a run has: the arms of ``--sessions``, or one written out for each of ``--left`` and ``--right``.
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which sessions a run has: the arms of ``--arms``, or one written out for each of ``--left`` and ``--right``.
 
 A session is written as what it is, then how it is set up::
 

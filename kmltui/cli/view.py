@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Commands about recordings: replay, report, export, cut, rename, remove."""
 
 from __future__ import annotations
@@ -7,18 +8,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, screen, waiting
+from kmltui.cli import common, planning, screen, waiting
 from kmltui.cli.common import DONE, fail
-
-
-def pick() -> int:
-    """The run picker; without a terminal, the help of the command line."""
-    if not common.on_terminal():
-        from kmltui.cli import app
-
-        app.help_print([])
-        return DONE
-    return screen.pick()
+from kmltui.cli.options import FORMAT, FormatOptions
 
 
 def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0, fps: float | None = None) -> int:
@@ -37,7 +29,7 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
     """
     _check_speed(speed)
     common.check_fps(fps)
-    at_ns = round(common.seconds(at) * 1e9) if at is not None else None
+    at_ns = round(common.seconds(at, "--at") * 1e9) if at is not None else None
     path = common.find_recording(file, shipped=file is None)
     return screen.replay(path, at_ns=at_ns, speed=speed, fps=fps)
 
@@ -45,9 +37,8 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
 def report(
     file: str | None = None,
     *,
-    format: Literal["text", "markdown", "json", "html"] | None = None,
+    form: FormatOptions = FORMAT,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """The article's tables for a run: what was saved, where each figure comes from, how far it can be believed.
 
@@ -55,21 +46,16 @@ def report(
     ----------
     file:
         A recording or a run's name (default: the newest run).
-    format:
-        text (the default), markdown, json or html (one file that needs nothing else).
     out:
         Write to this file instead of standard output.
-    as_json:
-        The same as ``--format json``.
     """
     from kmltui.figures.summarise import summarise
     from kmltui.report import render
 
-    if as_json and format not in (None, "json"):
-        fail(f"--json and --format {format}: choose one")
+    format = planning.chosen_format(form)
     with screen.opened(common.find_recording(file)) as reader:
         summary = summarise(waiting.records(reader, "reading"))
-    text = render(summary, "json" if as_json else format or "text")
+    text = render(summary, format)
     with common.output(out) as write:
         write(text)
     return DONE
@@ -122,6 +108,11 @@ def export(
     return DONE
 
 
+def replay_or_report(path: Path) -> int:
+    """Show a recording: on the screen where there is one, else as its report."""
+    return screen.replay(path) if common.on_terminal() else report(str(path))
+
+
 def _check_speed(speed: float) -> None:
     if not 0.25 <= speed <= 64:
         fail(f"--speed {speed}: must be between 0.25 and 64")
@@ -150,7 +141,7 @@ def cut(
     from kmltui.recording import RecordingError
     from kmltui.recording.cutting import cut as cut_out
 
-    begin, end = common.seconds(from_), common.seconds(to) if to is not None else None
+    begin, end = common.seconds(from_, "--from"), common.seconds(to, "--to") if to is not None else None
     if end is not None and end <= begin:
         fail(f"--to {to}: must come after --from {from_}")
     if not out.parent.is_dir():

@@ -28,6 +28,7 @@ class AnyProgram(Workload):
     default_loops = 1
     phases = (PHASE,)
     keeps_output = True
+    takes_command = True
 
     def spec(
         self,

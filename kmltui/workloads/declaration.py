@@ -115,6 +115,8 @@ class Workload(ABC):
     """Phases that time system calls one by one: the screen shows their Measures meanwhile."""
     article: ClassVar[bool] = False
     """Whether it is the article's benchmark, so that the article's figures may stand beside a run's."""
+    takes_command: ClassVar[bool] = False
+    """Whether it is of no use without a command line of the user's."""
     keeps_output: ClassVar[bool] = False
     """Whether the report shows what the client printed."""
 

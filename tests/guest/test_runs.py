@@ -186,7 +186,7 @@ def test_a_lost_guest_fails_the_run_which_says_so(state, image):
 
 
 def test_two_runs_at_once_both_work_and_stop_by_name(state, image):
-    runs = [start(image, "--sessions", arm, "--name", f"at-once-{arm}", "--loops", 1000) for arm in ("stock", "kml")]
+    runs = [start(image, "--arms", arm, "--name", f"at-once-{arm}", "--loops", 1000) for arm in ("stock", "kml")]
     for process in runs:
         wait_for(process, "running")
     assert {run["state"] for run in json.loads(kmltui("ls", "--json").stdout)} == {"live"}
@@ -199,7 +199,7 @@ def test_two_runs_at_once_both_work_and_stop_by_name(state, image):
 
 
 def test_a_detached_run_outlives_its_starter_and_can_be_streamed(state, image):
-    arguments = ("--image", image.name, "--sessions", "stock", "--name", "away", "--loops", 1000)
+    arguments = ("--image", image.name, "--arms", "stock", "--name", "away", "--loops", 1000)
     done = kmltui("run", "--detach", *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "away\n"
@@ -219,7 +219,7 @@ def test_a_detached_run_outlives_its_starter_and_can_be_streamed(state, image):
 def test_the_password_is_nowhere(state, image):
     """It is made at random, so what can be looked for is the places: no argument and no file of the run has one."""
     path = state / "secret.kmlrec"
-    process = start(image, "--sessions", "stock", "--loops", 1000, "--out", path)
+    process = start(image, "--arms", "stock", "--loops", 1000, "--out", path)
     wait_for(process, "running")
     words = [word for machine in guests(process) for word in machine.cmdline()]
     process.send_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kmltui import cli
-from kmltui.cli import common
+from kmltui.cli import common, starting
 from kmltui.model import End, Header, SessionSpec, State, WorkloadSpec
 from kmltui.recording import Writer
 from kmltui.runner import launch
@@ -55,15 +55,23 @@ def make_recording(path, *, status="done", name="r1", session="stock"):
     ("arguments", "message"),
     [
         (["run", "--workload", "nothing"], "there is no workload 'nothing'; there are: "),
-        (["run", "--loops", "0"], "--loops 0: must be greater than 0"),
-        (["run", "--loops", "-3"], "--loops -3: must be greater than 0"),
+        (["run", "--loops", "0"], "--loops is between 1 and 100000000, not 0"),
+        (["run", "--loops", "-3"], "--loops is between 1 and 100000000, not -3"),
         (["run", "--loops", "many"], "--loops"),
         (["run", "--loops", "3", "--duration", "3s"], "not both"),
-        (["run", "--duration", "0"], "must be greater than 0"),
-        (["run", "--duration", "soon"], "is not a time"),
+        (["run", "--duration", "0"], "--duration is more than 0"),
+        (["run", "--duration", "soon"], "--duration 'soon': is not a time"),
+        (["replay", "--at", "soon"], "--at 'soon': is not a time"),
+        (["cut", "a", "b", "--to", "soon"], "--to 'soon': is not a time"),
+        (["monitor", "--duration", "8d"], "--duration '8d'"),
+        (["monitor", "--duration", "200h"], "at most 7 days"),
         (["run", "--cpus", "0"], "--cpus 0"),
-        (["run", "--sessions", "stock,kernel"], "'kernel' is not an arm"),
-        (["run", "--sessions", ","], "name at least one arm"),
+        (["run", "--arms", "stock,kernel"], "--arms: 'kernel' is not an arm"),
+        (["bench", "--arms", "stock,kernel"], "--arms: 'kernel' is not an arm"),
+        (["run", "--arms", "kml", "--left", "stock"], "either --arms or --left, not both"),
+        (["bench", "--arms", "kml"], "at least two arms"),
+        (["bench", "--json", "--format", "html", "--compare", "a", "b"], "choose one"),
+        (["run", "--arms", ","], "name at least one arm"),
         (["bench", "--arms", "stock,kernel"], "--arms: 'kernel' is not an arm"),
         (["run", "--clock", "instructions", "--cpus", "2"], "stock is to have 2 CPUs"),
         (["run", "--clock", "instructions", "--accel", "kvm"], "is to run under KVM"),
@@ -97,6 +105,27 @@ def test_wrong_usage_is_status_2_and_says_what_is_wrong(kmltui, arguments, messa
     assert message in err
     assert err.startswith("kmltui: ")
     assert out == ""
+
+
+def test_the_old_name_of_an_option_still_works_and_says_the_new_one(kmltui):
+    status, _, err = kmltui("run", "--sessions", "stock,kernel")
+    assert status == 2
+    note, error = err.splitlines()
+    assert "--sessions is called --arms now" in note
+    assert error == "kmltui: --sessions: 'kernel' is not an arm; there are stock, stock+libc, stock+idt, kml"
+    status, _, err = kmltui("run", "--arms", "stock", "--sessions", "stock")
+    assert (status, err) == (2, "kmltui: give either --arms or --sessions, not both\n")
+
+
+def test_a_monitor_samples_once_a_second_whatever_else_is_asked_of_its_recording(monkeypatch):
+    """The rate that the options share has a default of its own in each command."""
+    plans = []
+    monkeypatch.setattr(starting, "start", lambda plan, **how: plans.append(plan) or 0)
+    cli.run(["monitor", "--title", "x", "--headless"])
+    cli.run(["monitor", "--sample-rate", "4", "--headless"])
+    monkeypatch.setattr(common, "no_guest_reason", lambda: None)
+    cli.run(["run", "--title", "x", "--headless"])
+    assert [plan.sample_period_ns for plan in plans] == [1_000_000_000, 250_000_000, 500_000_000]
 
 
 def test_a_recording_is_never_overwritten(kmltui, tmp_path):
@@ -165,7 +194,7 @@ def test_demo_without_a_guest_shows_the_shipped_recording(kmltui, monkeypatch, t
     [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1:30", 90), ("1:02:03", 3723), ("0.5s", 0.5)],
 )
 def test_times_are_read_as_people_write_them(text, expected):
-    assert common.seconds(text) == expected
+    assert common.seconds(text, "--at") == expected
 
 
 def test_a_detached_run_gets_the_same_plan(tmp_path):

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The options that several commands share, each described once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from kmltui.model import ClockKind
+
+Flag = Parameter(negative="")
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Format = Literal["text", "markdown", "json", "html"]
+Clock = Annotated[
+    ClockKind | None,
+    Parameter(
+        help="What a second of a session is: instructions (10⁹ of its own) or wall (the host's); default: instructions "
+        "where the sessions are emulated with one virtual CPU, else wall."
+    ),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class WorkloadOptions:
+    workload: Annotated[str | None, Parameter(alias="-w")] = None
+    """What to run (default: wisconsin). A workload's own settings follow as options, e.g. ``--engine innodb``."""
+
+    loops: Annotated[int | None, Parameter(alias="-n")] = None
+    """How often the workload repeats its statements (default: the workload's)."""
+
+    duration: Annotated[str | None, Parameter(alias="-t")] = None
+    """Run for this long instead (of a bench, each repetition), e.g. 90s or 5m, by the sessions' clock."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class GuestOptions:
+    cpus: int | None = None
+    """Virtual CPUs of each session (default: 1, or 2 under KVM where this machine has 4 CPUs or more)."""
+
+    accel: str = "auto"
+    """auto, kvm or tcg; auto uses KVM where a guest really starts under it."""
+
+    clock: Clock = None
+
+    image: str = ""
+    """The guest image, as ``kmltui guest info`` lists them (default: the one for this machine)."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RecordingOptions:
+    sample_rate: float | None = None
+    """Samples per second, per session (default: 2; of a monitor, 1)."""
+
+    out: Annotated[Path | None, Parameter(alias="-o")] = None
+    """Where to write the recording (default: kmltui's own directory, see ``kmltui ls``)."""
+
+    name: str | None = None
+    """The run's name (default: made from date and workload)."""
+
+    title: str = ""
+    """A line of your own, shown with the recording."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class WatchingOptions:
+    headless: Annotated[bool, Flag] = False
+    """No screen: a line for each phase, and exit status 0 only if the run did what it was to do."""
+
+    detach: Annotated[bool, Flag] = False
+    """Start the run in the background, print its name and return."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class FormatOptions:
+    format: Format | None = None
+    """Of the report: text (the default), markdown, json or html (one file that needs nothing else)."""
+
+    as_json: Json = False
+    """The same as ``--format json``."""
+
+
+WORKLOAD, GUEST, RECORDING, WATCHING, FORMAT = (
+    WorkloadOptions(),
+    GuestOptions(),
+    RecordingOptions(),
+    WatchingOptions(),
+    FormatOptions(),
+)
+"""None of these options given."""

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the options of a command to the plan of a run; what can be wrong with them is found here, before it begins."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from kmltui.cli import sessions
+from kmltui.cli.common import fail, seconds
+
+if TYPE_CHECKING:
+    from kmltui.cli.options import FormatOptions, GuestOptions, RecordingOptions, WorkloadOptions
+    from kmltui.model import SessionSpec, WorkloadSpec
+    from kmltui.runner.plan import Plan
+
+DEFAULT_WORKLOAD = "wisconsin"
+SAMPLE_RATE = 2.0
+"""Samples per second of a run whose user asks for no other rate."""
+
+
+def make_plan(
+    command: Sequence[str],
+    workload: WorkloadOptions,
+    specs: Sequence[SessionSpec],
+    recording: RecordingOptions,
+    settings: Mapping[str, str],
+) -> Plan:
+    """A plan for running a workload once. ``settings`` are the workload's own. Raises :class:`Failure`."""
+    from kmltui.runner import registry
+    from kmltui.runner.plan import Plan
+
+    period_ns = sample_period_ns(recording, SAMPLE_RATE)
+    check_recording(recording)
+    spec = _workload_spec(command, workload, settings)
+    return Plan(
+        workload=spec,
+        sessions=specs,
+        name=recording.name or registry.new_name(spec.name),
+        out=recording.out,
+        sample_period_ns=period_ns,
+        title=recording.title,
+    )
+
+
+def _workload_spec(command: Sequence[str], asked: WorkloadOptions, settings: Mapping[str, str]) -> WorkloadSpec:
+    from kmltui import workloads
+    from kmltui.workloads.command import AnyProgram
+
+    if command and asked.workload not in (None, AnyProgram.name):
+        fail("give either --workload or a command after '--', not both")
+    duration_s = seconds(asked.duration, "--duration") if asked.duration is not None else None
+    chosen = AnyProgram.name if command else asked.workload or DEFAULT_WORKLOAD
+    try:
+        workload = workloads.get(chosen)
+        return workload.spec(loops=asked.loops, duration_s=duration_s, options=settings, command=command)
+    except workloads.UsageError as error:
+        fail(str(error))
+
+
+def guest_defaults(guest: GuestOptions) -> SessionSpec:
+    """What every session is set up as unless it says otherwise itself; its name is empty. Raises :class:`Failure`."""
+    from kmltui.model import SessionSpec
+
+    if guest.accel not in ("auto", "kvm", "tcg"):
+        fail(f"--accel {guest.accel!r}: must be auto, kvm or tcg")
+    if guest.image:
+        sessions.check_image(guest.image, "--image")
+    vcpus = _default_vcpus(guest) if guest.cpus is None else guest.cpus
+    if not 1 <= vcpus <= 64:
+        fail(f"--cpus {vcpus}: must be between 1 and 64")
+    return SessionSpec(name="", vcpus=vcpus, accel=guest.accel, image=guest.image)  # type: ignore[arg-type]
+
+
+def _default_vcpus(guest: GuestOptions) -> int:
+    """Where guests are emulated, one each: only then their clock can count their instructions."""
+    import psutil
+
+    from kmltui.machine.accel import surely_emulated
+
+    if guest.clock == "instructions" or (psutil.cpu_count() or 1) < 4:
+        return 1
+    return 1 if surely_emulated(guest.accel) else 2  # type: ignore[arg-type]
+
+
+def chosen_arms(arms: str | None, old: str | None, left: str | None, right: str | None) -> tuple[str, str | None]:
+    """The option that says what the arms are, and what it says: ``--arms``, or ``--sessions`` as it was called before.
+
+    None: the arms are not given that way. Raises :class:`Failure` where several options want to say it.
+    """
+    given = {"--arms": arms, "--sessions": old, "--left": left, "--right": right}
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) > 1 and named != ["--left", "--right"]:
+        fail(f"give either {' or '.join(named[:2])}, not both")
+    if old is None:
+        return "--arms", arms
+    print("kmltui: --sessions is called --arms now; the old name goes with the next release", file=sys.stderr)
+    return "--sessions", old
+
+
+def sample_period_ns(recording: RecordingOptions, default_rate: float) -> int:
+    """The period of sampling. Raises :class:`Failure`."""
+    rate = default_rate if recording.sample_rate is None else recording.sample_rate
+    if not 0.1 <= rate <= 100:
+        fail(f"--sample-rate {rate}: must be between 0.1 and 100")
+    return round(1e9 / rate)
+
+
+def check_recording(recording: RecordingOptions) -> None:
+    """Where the recording goes and what the run is called must be free. Raises :class:`Failure`."""
+    out = recording.out
+    if recording.name is not None:
+        _check_name(recording.name, own=out is None)
+    if out is None:
+        return
+    if out.is_dir():
+        fail(f"--out {out}: is a directory; name a file, e.g. {out / 'run.kmlrec'}")
+    if out.exists():
+        fail(f"--out {out}: exists already; remove it or choose another name (a recording is never overwritten)")
+    if not out.absolute().parent.is_dir():
+        fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
+
+
+# It is part of a socket's path, which has 107 bytes at most; see paths.runtime_dir().
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,39}")
+
+
+def _check_name(name: str, *, own: bool) -> None:
+    """A run's name; ``own``: its recording goes to kmltui's own directory."""
+    from kmltui import paths
+    from kmltui.runner import registry
+
+    if not _NAME.fullmatch(name):
+        fail(f"--name {name!r}: letters a to z, digits, '_', '-' and '.', 40 at most, not beginning with '-' or '.'")
+    if any(entry.name == name and entry.alive for entry in registry.entries()):
+        fail(f"--name {name}: a run of that name is live; choose another, or end it with 'kmltui stop {name}'")
+    if own and (paths.runs_dir() / f"{name}.kmlrec").exists():
+        fail(f"--name {name}: there is a recording of that name; choose another, or delete it with 'kmltui rm {name}'")
+
+
+def chosen_format(asked: FormatOptions) -> str:
+    """The one format that was asked for. Raises :class:`Failure` for two."""
+    if asked.as_json and asked.format not in (None, "json"):
+        fail(f"--json and --format {asked.format}: choose one")
+    return "json" if asked.as_json else asked.format or "text"
