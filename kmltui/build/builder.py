@@ -15,10 +15,9 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kmltui import clients
 from kmltui.build import datadir, kernel, layers
 from kmltui.build.apt import Apt
-from kmltui.build.declared import WORKLOADS
-from kmltui.build.programs import source_dir
 from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.build.tree import unpack, unpack_all
 from kmltui.images import compiler, store
@@ -29,6 +28,8 @@ from kmltui.images.package import Package
 from kmltui.images.progress import Report, Step, silent, step
 from kmltui.images.spec import ImageSpec, check_host
 from kmltui.images.store import Layer, Manifest, hash_of, hash_of_files
+from kmltui.kml import REWRITER, module_sources
+from kmltui.machine import GUESTD
 
 BUSYBOX = "busybox-static"
 
@@ -94,12 +95,12 @@ def _keys(parts: _Parts) -> dict[str, str]:
     packing = hash_of_files(here / "cpio.py", here / "layers.py")
     kernel_key = hash_of(parts.kernel_packages, parts.kernel_libraries, hash_of_files(here / "kernel.py"))
     base = hash_of(parts.packages, packing, hash_of_files(here / "tree.py"))
-    rewritten = hash_of(base, hash_of_files(layers.rewriter_dir()))
+    rewritten = hash_of(base, hash_of_files(REWRITER))
     makers = (here / "programs.py", here / "declared.py", Path(compiler.__file__))
-    ours = (source_dir(), *makers, *sorted(WORKLOADS.glob("*.c")))
-    kml = hash_of(kernel_key, packing, hash_of_files(*ours, *layers.module_sources()))
+    ours = (GUESTD, *makers, *sorted(clients.DIRECTORY.glob("*.c")))
+    kml = hash_of(kernel_key, packing, hash_of_files(*ours, *module_sources()))
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
-    tables = [WORKLOADS / name for name in datadir.TABLES]
+    tables = [clients.DIRECTORY / name for name in datadir.TABLES]
     data = hash_of(server, packing, hash_of_files(here / "datadir.py", *tables))
     return {
         "kernel": kernel_key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from kmltui.build.declared import WORKLOADS
+from kmltui import clients
 from kmltui.images.errors import GuestError, ImageError
 from kmltui.images.progress import Step
 from kmltui.machine.accel import choose
@@ -75,7 +75,7 @@ async def _make(kernel: Path, initrd: Path, archive: Path, step: Step) -> None:
             await channel.hello()
             step.at(0.3)
             for name in TABLES:
-                await channel.put(f"/run/{name}", (WORKLOADS / name).read_bytes(), 0o644)
+                await channel.put(f"/run/{name}", (clients.DIRECTORY / name).read_bytes(), 0o644)
             shell = await channel.spawn(["/bin/sh", "-s"], flags=SpawnFlag.STDIN)
             await shell.write(_SCRIPT.encode())
             await shell.close_stdin()

@@ -1,11 +1,11 @@
 """The C programs and libraries that workloads need in the guest, found by what their sources declare.
 
-A C file among the workloads says in comment lines what is built from it, once or several times:
+A C file among them says in comment lines what is built from it, once or several times:
 
     // Guest: usr/lib/mysql/plugin/kml_ring.so = -O2 -fPIC -shared
 
 that is the path in the image and the compiler's flags. A workload that needs a program of its own only has to put
-such a file beside its declaration.
+such a file into :mod:`kmltui.clients`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kmltui import clients
 from kmltui.images.compiler import compile_c
-
-WORKLOADS = Path(__file__).parent.parent / "workloads"
 
 _DECLARATION = re.compile(r"^// Guest: (?P<path>[^\s=]+) = (?P<flags>.*)$", re.MULTILINE)
 
@@ -38,7 +37,7 @@ class DeclaredProgram:
         return out
 
 
-def declared_programs(directory: Path = WORKLOADS) -> Iterator[DeclaredProgram]:
+def declared_programs(directory: Path = clients.DIRECTORY) -> Iterator[DeclaredProgram]:
     """What the C files of a directory declare, in a fixed order."""
     for source in sorted(directory.glob("*.c")):
         for found in _DECLARATION.finditer(source.read_text(encoding="utf-8")):

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
+from kmltui import kml
 from kmltui.build.cpio import CpioWriter
 from kmltui.build.declared import declared_programs
 from kmltui.build.kernel import build_module
@@ -61,19 +61,6 @@ def write_base(tree: Path, output: Path, step: Step) -> None:
         archive.close()
 
 
-def module_sources() -> list[Path]:
-    """The sources of KML's kernel module, without what a build in that directory may have left."""
-    directory = Path(str(resources.files("kmltui"))) / "kml" / "module"
-    generated = {"offsets.h", "kml.mod.c"}
-    kept = (path for path in directory.iterdir() if path.suffix in (".c", ".h", ".S") or path.name == "Kbuild")
-    return sorted(path for path in kept if path.name not in generated)
-
-
-def rewriter_dir() -> Path:
-    """The package that rewrites system calls."""
-    return Path(str(resources.files("kmltui"))) / "kml" / "rewrite"
-
-
 def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:
     """The ELF files of ``tree`` whose system calls are redirected; ``report`` gets what became of every site (JSON).
 
@@ -104,7 +91,7 @@ def write_kml(*, kernel: Path, work: Path, output: Path, step: Step) -> None:
     step.at(0.3)
     sources = work / "module"
     sources.mkdir()
-    for path in module_sources():
+    for path in kml.module_sources():
         shutil.copy(path, sources)
     build_module(sources, kernel, work / "kml.ko")
     step.at(0.9)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from kmltui.images.compiler import compile_c
+from kmltui.machine import GUESTD
 
 _STATIC = ("-static", "-Os", "-s")
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c", "agent.c")),
 }
 """The guest's own: where each lies in the guest, and its sources."""
-
-
-def source_dir() -> Path:
-    """Where the C sources are."""
-    return Path(str(resources.files("kmltui.machine"))) / "guestd"
 
 
 def build_programs(directory: Path) -> dict[str, Path]:
@@ -27,5 +22,5 @@ def build_programs(directory: Path) -> dict[str, Path]:
     made: dict[str, Path] = {}
     for name, (place, sources) in PROGRAMS.items():
         made[place] = directory / name
-        compile_c([source_dir() / source for source in sources], made[place], _STATIC)
+        compile_c([GUESTD / source for source in sources], made[place], _STATIC)
     return made

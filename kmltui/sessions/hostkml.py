@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 
 from msgspec import Struct
 
 from kmltui.build.doctor import Check
+from kmltui.kml import MODULE
 from kmltui.sessions.host import kml_loaded
 
 RELEASE = re.compile(r"^6\.(1|12)\.\d.*-amd64$")
@@ -35,13 +35,12 @@ def check(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Check:
         return Check(NAME, "ok", "the KML module is loaded into this host's kernel; 'kmltui monitor' shows its counts")
     found = list(obstacles(proc, sys))
     if not found:
-        module = Path(str(resources.files("kmltui.kml"))) / "module"
         return Check(
             NAME,
             "ok",
             "this host's kernel could run programs below /trusted in ring 0: a mistake in one of them would be a "
             "mistake in the kernel. kmltui never does that by itself; guests show the same without the danger",
-            f"only if you want it, as root: make -C {module} && mkdir -p /trusted && insmod {module}/kml.ko arm=kml",
+            f"only if you want it, as root: make -C {MODULE} && mkdir -p /trusted && insmod {MODULE}/kml.ko arm=kml",
         )
     options = [obstacle.boot for obstacle in found if obstacle.boot]
     hopeless = len(options) < len(found)

@@ -12,15 +12,11 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from kmltui.model import WorkloadSpec
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Session
-
-ASSETS = Path(__file__).parent
-"""Where the Lua and C files of the workloads lie."""
 
 Bound = Literal["loops", "duration", "either", "itself"]
 """What ends a workload: a number of loops, a time, one of the two as the user likes, or its own end."""

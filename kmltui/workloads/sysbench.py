@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from kmltui import clients
 from kmltui.sessions.protocol import Command
 from kmltui.workloads.client import ClientOutput, ProgressMessage
-from kmltui.workloads.declaration import ASSETS, Context
+from kmltui.workloads.declaration import Context
 
 PROGRAM = "/usr/bin/sysbench"
 DIRECTORY = "/tmp/kmltui"
@@ -17,7 +18,7 @@ LIBRARY = "kmltui.lua"
 async def put_scripts(ctx: Context, *scripts: str) -> None:
     """Put the named Lua files, and the one that all of them share, where :func:`run_script` finds them."""
     for name in (LIBRARY, *scripts):
-        await ctx.session.put(f"{DIRECTORY}/{name}", (ASSETS / name).read_bytes())
+        await ctx.session.put(f"{DIRECTORY}/{name}", (clients.DIRECTORY / name).read_bytes())
 
 
 async def run_script(

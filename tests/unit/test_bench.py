@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kmltui import workloads
+from kmltui import clients, workloads
 from kmltui.figures.stats import TICK_BIAS
 from kmltui.figures.summarise import summarise
 from kmltui.model import (
@@ -160,7 +160,7 @@ def test_the_report_tells_how_far_off_the_ticks_are() -> None:
 
 
 def test_the_measure_of_the_ticks_is_called_what_the_report_looks_for() -> None:
-    source = Path(workloads.__file__).with_name("tickbias.c").read_text(encoding="utf-8")
+    source = (clients.DIRECTORY / "tickbias.c").read_text(encoding="utf-8")
     assert f'\\"{TICK_BIAS}\\"' in source
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scripted_session import ScriptedProcess, ScriptedSession, message, phase
 
-from kmltui import workloads
+from kmltui import clients, workloads
 from kmltui.model import Log, Measure, Progress, Proof, Record
 from kmltui.sessions.journal import Journal
 from kmltui.workloads import UsageError, WorkloadError
@@ -102,7 +102,7 @@ class TestSyscalls:
 
     @needs_gcc
     def test_every_call_is_timed_and_gives_what_it_should(self, tmp_path: Path) -> None:
-        source = Path(workloads.__file__).with_name("syscalls.c")
+        source = clients.DIRECTORY / "syscalls.c"
         subprocess.run(["gcc", "-std=gnu11", "-O2", "-pthread", str(source), "-o", str(tmp_path / "calls")], check=True)
         done = subprocess.run(
             [tmp_path / "calls", "--rounds", "1"], input="go\n", capture_output=True, text=True, check=True, timeout=60
