@@ -53,12 +53,26 @@ app["--help"].group = app["--version"].group = "Help"
 
 
 @app.default
-def _picker() -> int:
-    """With no command: pick a run or a recording from a list; without a terminal, this help."""
+def _home() -> int:
+    """With no command: the home screen; without a terminal, this help."""
     if common.on_terminal():
-        return home.pick()
+        return home.show(parsed)
     app.help_print([])
     return DONE
+
+
+def parsed(arguments: Sequence[str]) -> Callable[[], int]:
+    """The command that ``arguments`` stand for, to be called. Raises :class:`Failure`."""
+    try:
+        command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise Failure(str(error)) from error
+
+    def call() -> int:
+        status = command(*bound.args, **bound.kwargs)
+        return status if isinstance(status, int) else DONE
+
+    return call
 
 
 def run(arguments: Sequence[str]) -> int:

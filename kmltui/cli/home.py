@@ -1,48 +1,73 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The list of runs, and doing what is chosen from it."""
+"""The home screen: the recordings of this machine, what can be begun on it, and doing what was chosen there."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmltui.cli import common, runs, screen
-from kmltui.cli.common import DONE
-from kmltui.cli.options import WorkloadOptions
+import msgspec
+
+from kmltui import files, paths
+from kmltui.cli import common, screen, starting
+from kmltui.cli.common import DONE, Failure, fail
 
 if TYPE_CHECKING:
+    from kmltui.figures.summary import Summary
+    from kmltui.model import Header, SessionSpec
     from kmltui.tui.controls import Choice, RunRow
+    from kmltui.tui.form import Offer, Problem, Values
+
+_FLAG = re.compile(r"--[a-z][a-z-]*")
+
+
+Parse = Callable[[Sequence[str]], Callable[[], int]]
+"""From the words of a command line to the command, ready to be called. Raises :class:`Failure`."""
 
 
 class RunLibrary:
-    """The recordings of this machine, for the picker."""
+    """The recordings of this machine and what can be started on it, for the home screen."""
+
+    def __init__(self, parse: Parse) -> None:
+        self._parse = parse
 
     def list_runs(self) -> Sequence[RunRow]:
+        from kmltui.recording import library
         from kmltui.runner import listing
         from kmltui.tui.controls import RunRow
 
-        return [
-            RunRow(
+        def row(entry: library.Entry, name: str, shipped: bool) -> RunRow:
+            return RunRow(
                 path=entry.path,
-                name=listing.name_of(entry),
+                name=name,
                 created_unix_ns=entry.created_unix_ns or entry.modified_unix_ns,
                 workload=entry.workload.name if entry.workload else "",
                 sessions=", ".join(session.name for session in entry.sessions),
                 result=entry.state,
                 duration_ns=entry.duration_ns,
                 size_bytes=entry.size_bytes,
+                shipped=shipped,
             )
-            for entry in listing.runs()
-        ]
 
-    def workloads(self) -> Sequence[tuple[str, str]]:
-        from kmltui import workloads
+        own = [row(entry, listing.name_of(entry), False) for entry in listing.runs()]
+        shipped = [row(entry, entry.name, True) for entry in library.scan(paths.data_dir("recordings"))]
+        return own + shipped
 
-        if common.no_guest_reason() is not None:
-            return []
-        known = [workloads.get(name) for name in workloads.names()]
-        return [(workload.name, workload.title) for workload in known if not workload.takes_command]
+    def outcome(self, path: Path) -> str:
+        """Read once for each state of the file, and kept in the cache: a long recording takes seconds."""
+        kept = _Outcomes.read()
+        status = path.stat()
+        key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        if key not in kept.texts:
+            from kmltui.figures.summarise import summarise
+
+            with screen.opened(path) as reader:
+                kept.texts[key] = _outcome(summarise(reader.records()))
+            kept.write()
+        return kept.texts[key]
 
     def rename(self, path: Path, name: str) -> Path:
         from kmltui.recording import library
@@ -54,30 +79,208 @@ class RunLibrary:
 
         library.remove(path)
 
+    def export(self, path: Path, target: Path, format: str) -> None:
+        from kmltui.cli import view
+
+        if target.exists():
+            raise FileExistsError(f"{target} exists already")
+        view.export(str(path), format=format, out=target)  # type: ignore[arg-type]
+
+    def cut(self, path: Path, target: Path, from_ns: int, to_ns: int) -> None:
+        from kmltui.recording.cutting import cut
+
+        cut(path, target, from_ns, to_ns, lambda _fraction: None)
+
     def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:
         from kmltui.tui.pages.report import make_report
 
         with screen.opened(path) as reader:
             return make_report(reader, width, progress)
 
+    def comparison_text(self, left: Path, right: Path, width: int) -> str:
+        from kmltui.figures.summarise import summarise
+        from kmltui.figures.versus import compare_recordings
+        from kmltui.report import render_versus
 
-def pick() -> int:
-    """The list of runs, again after each thing chosen from it, until the user leaves."""
-    from kmltui.tui.app import run_picker
+        summaries = []
+        for path in (left, right):
+            with screen.opened(path) as reader:
+                summaries.append(summarise(reader.records()))
+        return render_versus(compare_recordings(*summaries), "text")
 
-    while (choice := run_picker(RunLibrary())) is not None:
-        status = _do(choice)
-        if choice.action == "start":
-            return status
+    def offers(self) -> Sequence[Offer]:
+        from kmltui import workloads
+        from kmltui.tui.form import Offer, Setting
+
+        if common.no_guest_reason() is not None:
+            return []
+        known = [workloads.get(name) for name in workloads.names()]
+        return [
+            Offer(
+                name=workload.name,
+                title=workload.title,
+                description=workload.description,
+                bound=workload.bound,
+                loops=workload.default_loops,
+                duration_s=workload.default_duration_s,
+                settings=tuple(
+                    Setting(option.flag, option.default, option.help, option.choices) for option in workload.options
+                ),
+            )
+            for workload in known
+        ]
+
+    def check(self, arguments: Sequence[str]) -> Problem | None:
+        from kmltui.tui.form import Problem
+
+        try:
+            with starting.only_checking():
+                self._parse(arguments)()
+        except starting.Checked:
+            return None
+        except Failure as error:
+            flag = _FLAG.search(str(error))
+            return Problem(str(error).splitlines()[0], flag[0] if flag else "")
+        return None
+
+    def expected(self, arguments: Sequence[str]) -> str:
+        return ""
+
+    def values_of(self, path: Path) -> Values:
+        with screen.opened(path) as reader:
+            return values_of(reader.header)
+
+    def remembered(self) -> Values:
+        from kmltui.tui.form import Values
+
+        try:
+            return msgspec.json.decode(_remembered_path().read_bytes(), type=Values)
+        except (OSError, msgspec.MsgspecError):
+            return Values(workload="wisconsin")
+
+    def remember(self, values: Values) -> None:
+        path = _remembered_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path, files.PRIVATE) as stream:
+            stream.write(msgspec.json.encode(values))
+
+
+def _remembered_path() -> Path:
+    return paths.config_dir() / "form.json"
+
+
+class _Outcomes(msgspec.Struct):
+    """What recordings showed, by path, size and time: made again when one of them differs."""
+
+    version: str = ""
+    texts: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @staticmethod
+    def _path() -> Path:
+        return paths.cache_dir() / "outcomes.json"
+
+    @classmethod
+    def read(cls) -> _Outcomes:
+        from kmltui import __version__
+
+        try:
+            kept = msgspec.json.decode(cls._path().read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError):
+            kept = cls()
+        return kept if kept.version == __version__ else cls(version=__version__)
+
+    def write(self) -> None:
+        self._path().parent.mkdir(parents=True, exist_ok=True)
+        for key in [key for key in self.texts if not Path(key.rsplit(" ", 2)[0]).exists()]:
+            del self.texts[key]
+        with files.replacing(self._path(), files.PRIVATE) as stream:
+            stream.write(msgspec.json.encode(self))
+
+
+def _outcome(summary: Summary) -> str:
+    """A few words: how many calls became direct, and what that saved where it may be said."""
+    parts: list[str] = []
+    compared = summary.sessions.get(summary.compared or "")
+    if compared is not None and compared.arm == "kml" and compared.direct_share is not None:
+        parts.append(f"{100 * compared.direct_share:.1f} % direct")
+    if summary.saved is not None and summary.saved.total is not None:
+        what = "instructions" if summary.exact else "CPU"
+        parts.append(f"{100 * summary.saved.total:.1f} % {what} saved")
+    return ", ".join(parts)
+
+
+def values_of(header: Header) -> Values:
+    """What the form holds for a run like the one that began with ``header``."""
+    from kmltui import workloads
+    from kmltui.tui.form import Values
+
+    spec = header.workload
+    known = workloads.get(spec.name)
+    options = {option.name: option for option in known.options}
+    settings = {
+        options[name].flag: value
+        for name, value in spec.options.items()
+        if name in options and value != options[name].default
+    }
+    first, last = header.sessions[0], header.sessions[-1]
+    bench = header.kind == "bench"
+    return Values(
+        workload=spec.name,
+        how="exact" if first.exact else "bench" if bench else "run",
+        loops=str(spec.loops) if spec.loops is not None and spec.loops != known.default_loops else "",
+        duration=f"{spec.duration_s:g}s" if spec.duration_s is not None else "",
+        left=_written(first) if _written(first) != "stock" else "",
+        right=_written(last) if _written(last) != "kml" else "",
+        settings=settings,
+        command=shlex.join(shlex.split(spec.options.get("command", ""))) if spec.name == "command" else "",
+    )
+
+
+def _written(spec: SessionSpec) -> str:
+    """A session as ``--left`` and ``--right`` have it."""
+    if spec.kind != "guest":
+        return "local"
+    parts: list[str] = [spec.arm]
+    if spec.vcpus != 1:
+        parts.append(f"cpus={spec.vcpus}")
+    if spec.accel != "auto" and not spec.exact:
+        parts.append(f"accel={spec.accel}")
+    if spec.image:
+        parts.append(f"image={spec.image}")
+    return ",".join(parts)
+
+
+def show(parse: Parse) -> int:
+    """The home screen, again after each thing chosen from it, until the user leaves."""
+    from kmltui.tui.app import run_home
+
+    while (choice := run_home(RunLibrary(parse))) is not None:
+        try:
+            _do(choice, parse)
+        except Failure as error:
+            _wait_for_enter(str(error))
     return DONE
 
 
-def _do(choice: Choice) -> int:
+def _wait_for_enter(text: str) -> None:
+    """What went wrong, before the home screen covers it."""
+    import sys
+
+    from kmltui.printable import printable
+
+    print("kmltui: " + "\n        ".join(printable(line) for line in text.splitlines()), file=sys.stderr)
+    try:
+        input("Enter goes back. ")
+    except EOFError:
+        fail(text)
+
+
+def _do(choice: Choice, parse: Parse) -> int:
     match choice.action:
         case "watch" if choice.path:
             return screen.watch_path(choice.path)
-        case "replay" | "report" if choice.path:
+        case "replay" if choice.path:
             return screen.replay(choice.path)
         case "start":
-            return runs.run(workload=WorkloadOptions(workload=choice.workload, loops=choice.loops))
+            return parse(choice.arguments)()
     return DONE

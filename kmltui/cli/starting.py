@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,35 @@ if TYPE_CHECKING:
     from kmltui.runner.registry import RunEntry
 
 
+_ONLY_CHECKING: ContextVar[bool] = ContextVar("only_checking", default=False)
+
+
+class Checked(Exception):
+    """Nothing was wrong: ``plan`` would have been started."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__("checked")
+        self.plan = plan
+
+
+@contextlib.contextmanager
+def only_checking() -> Iterator[None]:
+    """Within it a command does all that it does before a run begins, and then raises :class:`Checked`."""
+    token = _ONLY_CHECKING.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_CHECKING.reset(token)
+
+
 def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None) -> int:
     """Do what ``plan`` says.
 
     Headless, or without a terminal to show it on: here and now. Else in a process of its own, which is watched; with
     ``watch`` None its name is printed and it is left alone.
     """
+    if _ONLY_CHECKING.get():
+        raise Checked(plan)
     if headless or (watch is not None and not on_terminal()):
         return _here(plan)
     from kmltui.runner.launch import LaunchError, launch

@@ -26,8 +26,8 @@ from kmltui.tui.controls import Choice, Controls, Library, ViewerResult
 from kmltui.tui.driver import DiffDriver, require_terminal
 from kmltui.tui.feed import Command, Feed
 from kmltui.tui.player import Frame, Player, Source
+from kmltui.tui.screens.home import HomeScreen
 from kmltui.tui.screens.main import PAGES, MainScreen
-from kmltui.tui.screens.picker import PickerScreen
 
 
 class FrameReady(Message):
@@ -39,7 +39,7 @@ class FrameReady(Message):
 
 
 class KmltuiApp(App[ReturnType]):
-    """What the viewer and the picker have in common: styles, themes, and the end of the terminal."""
+    """What the viewer and the home screen have in common: styles, themes, and the end of the terminal."""
 
     CSS_PATH = paths.data_dir("styles") / "kmltui.tcss"
     TITLE = "kmltui"
@@ -104,8 +104,8 @@ class KmltuiApp(App[ReturnType]):
             themes.remember(themes.Settings(theme=name))
 
 
-class PickerApp(KmltuiApp[Choice]):
-    """The list of recordings."""
+class HomeApp(KmltuiApp[Choice]):
+    """The home screen."""
 
     ENABLE_COMMAND_PALETTE = False
 
@@ -114,7 +114,7 @@ class PickerApp(KmltuiApp[Choice]):
         self._library = library
 
     def get_default_screen(self) -> Screen[Any]:
-        return PickerScreen(self._library)
+        return HomeScreen(self._library)
 
 
 class ViewerApp(KmltuiApp[ViewerResult]):
@@ -247,10 +247,10 @@ def run_viewer(
     return app.run() or ViewerResult.TERMINAL_GONE
 
 
-def run_picker(library: Library, *, theme: str | None = None) -> Choice | None:
+def run_home(library: Library, *, theme: str | None = None) -> Choice | None:
     """Let the user choose what to do with which recording; None when they leave or the terminal is gone.
 
     Raises TerminalGone when there is no terminal to begin with.
     """
     require_terminal()
-    return PickerApp(library, theme=theme, driver_class=DiffDriver).run()
+    return HomeApp(library, theme=theme, driver_class=DiffDriver).run()

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from kmltui.tui.form import Offer, Problem, Values
+
 
 class ViewerResult(Enum):
     """Why a viewer ended."""
@@ -39,7 +41,7 @@ class Controls(Protocol):
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
-    """A recording or a live run in the picker."""
+    """A recording or a live run on the home screen."""
 
     path: Path
     name: str
@@ -50,31 +52,66 @@ class RunRow(Struct, frozen=True, kw_only=True):
     """``live``, ``done``, ``failed``, ``stopped``, ``lost``, ``unreadable``, or empty."""
     duration_ns: int = 0
     size_bytes: int = 0
+    shipped: bool = False
+    """A sample that came with kmltui."""
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """What the user chose in the picker."""
+    """What the user chose on the home screen."""
 
     action: str
-    """``watch``, ``replay``, ``report`` or ``start``."""
+    """``watch``, ``replay`` or ``start``."""
     path: Path | None = None
-    workload: str = ""
-    loops: int | None = None
+    arguments: tuple[str, ...] = ()
+    """To start: the words of kmltui's own command line."""
 
 
 class Library(Protocol):
-    """The recordings of this machine, for the picker. All calls may take a while; they are made in a thread."""
+    """The recordings of this machine and what can be started on it. Calls may take a while: they are made in a thread.
+
+    Where something cannot be done, an exception's text says why.
+    """
 
     def list_runs(self) -> Sequence[RunRow]: ...
 
-    def workloads(self) -> Sequence[tuple[str, str]]:
-        """Names and one-line descriptions of what can be started; empty where no run can be started."""
+    def outcome(self, path: Path) -> str:
+        """What a finished recording showed, in a few words; empty where it showed nothing."""
         ...
 
     def rename(self, path: Path, name: str) -> Path: ...
 
     def delete(self, path: Path) -> None: ...
 
+    def export(self, path: Path, target: Path, format: str) -> None:
+        """Write a recording to a new file as ``csv``, ``jsonl``, ``html`` or ``asciicast``."""
+        ...
+
+    def cut(self, path: Path, target: Path, from_ns: int, to_ns: int) -> None: ...
+
     def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:
         """For a screen of so many columns; ``progress`` hears the fraction of the recording that has been read."""
         ...
+
+    def comparison_text(self, left: Path, right: Path, width: int) -> str: ...
+
+    def offers(self) -> Sequence[Offer]:
+        """The workloads that can be started; empty where no run can be."""
+        ...
+
+    def check(self, arguments: Sequence[str]) -> Problem | None:
+        """What is wrong with a command, before it is started."""
+        ...
+
+    def expected(self, arguments: Sequence[str]) -> str:
+        """How long it will take, in words; empty where that is not known."""
+        ...
+
+    def values_of(self, path: Path) -> Values:
+        """What the form holds for the run that made a recording."""
+        ...
+
+    def remembered(self) -> Values:
+        """What the form held when a run was started by it last."""
+        ...
+
+    def remember(self, values: Values) -> None: ...

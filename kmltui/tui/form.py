@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the start form holds, and the command that it stands for.
+
+The form has no way of its own to start anything: it writes a command line, which is parsed and done as one from a shell
+is. So what the form shows to be copied is what it does.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+How = Literal["run", "bench", "exact"]
+HOWS: dict[How, str] = {
+    "run": "once, side by side",
+    "bench": "in turn, with intervals",
+    "exact": "in turn, instructions counted",
+}
+"""Ways to measure, and what each means in a few words."""
+
+
+class Setting(Struct, frozen=True):
+    """One option of a workload, as its declaration has it."""
+
+    flag: str
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """A workload that can be started here."""
+
+    name: str
+    title: str
+    description: str = ""
+    bound: Literal["loops", "duration", "either", "itself"] = "either"
+    loops: int | None = None
+    duration_s: float | None = None
+    """What it runs for when nothing is said; one of the two, or neither."""
+    settings: tuple[Setting, ...] = ()
+
+
+class Values(Struct, kw_only=True, omit_defaults=True):
+    """What is in the form, as text. Empty means: what the command does by itself."""
+
+    workload: str = ""
+    how: str = "run"
+    loops: str = ""
+    duration: str = ""
+    pairs: str = ""
+    left: str = ""
+    right: str = ""
+    cpus: str = ""
+    name: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    """By the flag of the workload's option."""
+    command: str = ""
+    """The program and its arguments, where the workload is ``command``."""
+
+
+class Problem(Struct, frozen=True):
+    """Why a command cannot be started; ``flag`` is the option it is about, if it is about one."""
+
+    text: str
+    flag: str = ""
+
+
+FLAGS = {
+    "loops": "--loops",
+    "duration": "--duration",
+    "pairs": "--pairs",
+    "left": "--left",
+    "right": "--right",
+    "cpus": "--cpus",
+    "name": "--name",
+}
+"""The fields that every workload has, and their options."""
+
+
+def arguments(values: Values) -> list[str]:
+    """The command that the form stands for, without the program's name."""
+    words = ["run"] if values.how == "run" else ["bench"]
+    program = shlex.split(values.command) if values.workload == "command" else []
+    if not program:
+        words += ["--workload", values.workload]
+    if values.how == "exact":
+        words.append("--exact")
+    for name, flag in FLAGS.items():
+        if text := str(getattr(values, name)).strip():
+            if name == "pairs" and values.how == "run":
+                continue
+            words += [flag, text]
+    for flag, text in sorted(values.settings.items()):
+        if text.strip():
+            words += [flag, text.strip()]
+    return [*words, "--", *program] if program else words
+
+
+def command_line(values: Values) -> str:
+    """The same as one would type it."""
+    try:
+        return shlex.join(["kmltui", *arguments(values)])
+    except ValueError as error:  # an open quotation mark in the program's line
+        return f"the command is not complete: {error}"
+
+
+def field_of(flag: str) -> str:
+    """The form's name of the field that ``flag`` is the option of."""
+    return next((name for name, known in FLAGS.items() if known == flag), flag)
+
+
+def merged(values: Values, offers: Mapping[str, Offer]) -> Values:
+    """``values`` with what does not fit the workload left out: they may come from an older version."""
+    offer = offers.get(values.workload)
+    if offer is None:
+        return Values(workload=next(iter(offers), ""))
+    known = {setting.flag for setting in offer.settings}
+    values.settings = {flag: text for flag, text in values.settings.items() if flag in known}
+    if values.how not in HOWS:
+        values.how = "run"
+    if offer.bound not in ("loops", "either"):
+        values.loops = ""
+    if offer.bound not in ("duration", "either"):
+        values.duration = ""
+    return values
