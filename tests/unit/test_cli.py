@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from kmltui import cli
-from kmltui.cli import common, starting
+from kmltui import cli, paths
+from kmltui.cli import common, parsed, starting
+from kmltui.cli.home import RunLibrary
 from kmltui.model import End, Header, SessionSpec, State, WorkloadSpec
 from kmltui.recording import Writer
 from kmltui.runner import launch
 from kmltui.runner.plan import Bench, Monitor, Once, Plan
 from kmltui.sessions.mysql import Address, Login
+from kmltui.tui.form import arguments
 
 
 @pytest.fixture(autouse=True)
@@ -385,3 +387,42 @@ def test_a_part_is_not_cut_into_a_directory_that_is_not_there(kmltui, tmp_path):
     status, _, err = kmltui("cut", path, tmp_path / "typo" / "b.kmlrec")
     assert status == 2 and "typo: no such directory" in err
     assert not (tmp_path / "typo").exists()
+
+
+class TestWhatTheHomeScreenAsks:
+    """The form writes command lines; they are checked by the commands themselves, and nothing is started."""
+
+    def library(self) -> RunLibrary:
+        return RunLibrary(parsed)
+
+    @pytest.mark.parametrize(
+        ("words", "flag"),
+        [
+            (["run", "--workload", "wisconsin", "--engine", "Aria"], "--engine"),
+            (["run", "--workload", "wisconsin", "--loops", "0"], "--loops"),
+            (["run", "--workload", "wisconsin", "--loops", "x"], "--loops"),
+            (["run", "--workload", "wisconsin", "--left", "sock"], "--left"),
+            (["bench", "--workload", "syscalls", "--pairs", "0"], "--pairs"),
+            (["run", "--workload", "wisconsin", "--cpus", "900"], "--cpus"),
+        ],
+    )
+    def test_what_is_wrong_names_its_option(self, words: list[str], flag: str) -> None:
+        problem = self.library().check(words)
+        assert problem is not None
+        assert problem.flag == flag
+
+    def test_what_is_right_is_not_started(self) -> None:
+        assert self.library().check(["run", "--workload", "wisconsin", "--loops", "5", "--engine", "InnoDB"]) is None
+        assert self.library().check(["bench", "--workload", "syscalls", "--pairs", "2"]) is None
+        assert self.library().check(["run", "--", "true"]) is None
+
+    def test_run_again_writes_the_command_that_made_a_sample(self) -> None:
+        values = self.library().values_of(paths.data_dir("recordings") / "point-select.kmlrec")
+        assert arguments(values)[:3] == ["run", "--workload", "oltp_point_select"]
+        assert self.library().check(arguments(values)) is None
+
+    def test_what_a_sample_showed_is_read_once(self) -> None:
+        sample = paths.data_dir("recordings") / "wisconsin.kmlrec"
+        first = self.library().outcome(sample)
+        assert "direct" in first
+        assert self.library().outcome(sample) == first
