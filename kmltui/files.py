@@ -60,10 +60,10 @@ def open_new(path: Path, mode: int = PRIVATE) -> BinaryIO:
 
 
 def private_dir(path: Path) -> Path:
-    """Make the directory ``path`` and those above it, for this user alone; one that is there stays as it is."""
-    if not path.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+    """Make the directory ``path`` one of this user's alone, and those above it if need be. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
     return path
 
 

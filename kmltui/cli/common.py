@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -105,24 +105,21 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
     if out is None:
         yield sys.stdout.write
         return
+    from kmltui import files
+
     target = out.resolve()  # what a link points to is written, the link stays
-    whole = target.is_file() or not target.exists()
     # A device or a pipe is written to: replacing it would take, say, /dev/null away from the whole machine.
-    temporary = target.with_name(f".{target.name}.part") if whole else target
-    try:
-        file = temporary.open("w", encoding="utf-8")
-    except OSError as error:
-        fail(f"--out {out}: {error.strerror}")
-    try:
-        with file:
-            yield file.write
-        if whole:
-            temporary.replace(target)
-    except OSError as error:
-        fail(f"--out {out}: {error.strerror}", RUN_FAILED)
-    finally:
-        if whole:
-            temporary.unlink(missing_ok=True)
+    whole = target.is_file() or not target.exists()
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(files.replacing(target, files.SHARED) if whole else target.open("wb"))
+        except OSError as error:
+            fail(f"--out {out}: {error.strerror}")
+        try:
+            yield lambda text: stream.write(text.encode())
+            stack.close()
+        except OSError as error:
+            fail(f"--out {out}: {error.strerror}", RUN_FAILED)
 
 
 def find_run(name: str) -> RunEntry:

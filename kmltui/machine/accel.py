@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from kmltui import files
 from kmltui.images import store
 from kmltui.images.errors import GuestError
 from kmltui.machine.channel import Channel
@@ -50,10 +51,8 @@ def remembered() -> tuple[bool, str] | None:
 
 
 def _remember(answer: _Answer) -> None:
-    path = _memory()
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(msgspec.json.encode({_key(): answer}))
-    temporary.replace(path)
+    with files.replacing(_memory()) as stream:
+        stream.write(msgspec.json.encode({_key(): answer}))
 
 
 def surely_emulated(wanted: Literal["auto", "kvm", "tcg"]) -> bool:

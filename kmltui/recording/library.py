@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kmltui import files
 from kmltui.model import SessionSpec, WorkloadSpec
 from kmltui.recording.errors import RecordingError
 from kmltui.recording.reader import Reader
-from kmltui.recording.writer import part_path
 
 SUFFIX = ".kmlrec"
 """How the name of a recording ends."""
@@ -81,15 +81,18 @@ def entry(path: str | os.PathLike[str]) -> Entry:
 def scan(directory: str | os.PathLike[str]) -> Iterator[Entry]:
     """The recordings of a directory, the latest file first; nothing if there is no such directory.
 
+    What a run that was killed has left beside its recording is removed on the way.
+
     An iterator, so that a screen can show the first ones while the others are still being looked at.
     """
+    files.sweep(Path(directory))
     try:
-        with os.scandir(directory) as found:
-            files = [item for item in found if item.name.endswith(SUFFIX) and not item.name.startswith(".")]
-            files = [item for item in files if item.is_file()]
+        with os.scandir(directory) as entries:
+            found = [item for item in entries if item.name.endswith(SUFFIX) and not item.name.startswith(".")]
+            found = [item for item in found if item.is_file()]
     except OSError:
         return
-    for item in sorted(files, key=_modified_ns, reverse=True):
+    for item in sorted(found, key=_modified_ns, reverse=True):
         yield entry(item.path)
 
 
@@ -121,7 +124,6 @@ def remove(path: str | os.PathLike[str]) -> None:
     _not_live(target, must_be_recording=target.suffix != SUFFIX)
     try:
         target.unlink()
-        part_path(target).unlink(missing_ok=True)
     except OSError as error:
         raise RecordingError(f"cannot remove {target}: {error.strerror}") from error
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
 from kmltui.model import End, Header, Record
-from kmltui.recording import frames
+from kmltui.recording import frames, locking
 from kmltui.recording.chunks import Link
 from kmltui.recording.decoder import Decoder
 from kmltui.recording.errors import RecordingError
@@ -97,14 +96,7 @@ class Reader:
     @property
     def live(self) -> bool:
         """Whether a writer is at work on it now (it holds a lock on the file)."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        return False
+        return locking.is_held(self._file)
 
     @property
     def damaged(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import threading
@@ -11,44 +10,59 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kmltui.recording import locking
 from kmltui.recording.errors import RecordingError
 from kmltui.recording.header import HeaderFinder
-from kmltui.recording.library import SUFFIX
 
 _PIECE_BYTES = 1 << 16
 _GLANCE_S = 0.05
 
 
+MAX_BYTES = 1 << 30
+"""What a stream may bring: more than a day's run."""
+
+
 @contextmanager
-def spooled(source: int, timeout_s: float) -> Iterator[Path]:
+def spooled(source: int, timeout_s: float, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
     """A temporary recording that grows with what comes from the file descriptor ``source``, which it takes over.
 
-    Entered once the header has come. Readers see it as live until the stream ends.
+    Entered once the header has come. Readers see it as live until the stream ends. The file has no name, so whatever
+    becomes of this process, nothing is left of it; the path leads to it from this process alone.
 
-    Raises RecordingError: the stream ends before the header or is no recording, or ``timeout_s`` have passed.
+    Raises RecordingError: the stream ends before the header or is no recording, or ``timeout_s`` have passed; on
+    leaving, that it was longer than ``max_bytes`` or than half of what the disk had left, and was cut off there.
     """
-    with tempfile.TemporaryDirectory(prefix="kmltui-") as directory:
-        path = Path(directory) / f"stream{SUFFIX}"
+    with tempfile.TemporaryFile(buffering=0) as file:
+        path = Path(f"/proc/self/fd/{file.fileno()}")
+        status = os.fstatvfs(file.fileno())
+        limit = min(max_bytes, status.f_bavail * status.f_frsize // 2)
         # The writer's lock is what tells a reader that more may come.
-        with path.open("wb", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            ended = threading.Event()
+        locking.hold(file)
+        ended = threading.Event()
+        cut = threading.Event()
 
-            def copy() -> None:
-                try:
-                    while piece := os.read(source, _PIECE_BYTES):
-                        file.write(piece)
-                except (OSError, ValueError):
-                    pass  # the viewer has left and closed the file, or the disk is full: the stream ends here
-                finally:
-                    os.close(source)
-                    ended.set()
-                    if not file.closed:
-                        fcntl.flock(file, fcntl.LOCK_UN)
+        def copy() -> None:
+            left = limit
+            try:
+                while piece := os.read(source, _PIECE_BYTES):
+                    file.write(piece[:left])
+                    left -= len(piece)
+                    if left < 0:
+                        cut.set()
+                        break
+            except (OSError, ValueError):
+                pass  # the viewer has left and closed the file, or the disk is full: the stream ends here
+            finally:
+                os.close(source)
+                ended.set()
+                if not file.closed:
+                    locking.release(file)
 
-            threading.Thread(target=copy, name="spool", daemon=True).start()
-            _wait_for_header(path, ended, time.monotonic() + timeout_s)
-            yield path
+        threading.Thread(target=copy, name="spool", daemon=True).start()
+        _wait_for_header(path, ended, time.monotonic() + timeout_s)
+        yield path
+        if cut.is_set():
+            raise RecordingError(f"the stream was longer than {limit >> 20} MiB and was cut off there")
 
 
 def _wait_for_header(path: Path, ended: threading.Event, deadline: float) -> None:

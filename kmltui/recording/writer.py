@@ -1,10 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Writing a recording: one writer, append-only while the run lives, compacted when it ends."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -14,11 +14,13 @@ from typing import IO
 
 import msgspec
 
+from kmltui import files
 from kmltui.model import End, Header, Log, Record
-from kmltui.recording import frames, schema
+from kmltui.recording import frames, locking, schema
 from kmltui.recording.chunks import LANDMARKS, ChunkBuilder, Link, chunk_payload
 from kmltui.recording.errors import RecordingError, RecordingFull
 from kmltui.recording.landmarks import is_landmark
+from kmltui.recording.reserve import Reserve
 from kmltui.recording.schema import Timed
 
 CHUNK_NS = 60_000_000_000
@@ -27,8 +29,17 @@ CHUNK_NS = 60_000_000_000
 MAX_TEXT = 32 << 10
 """A longer log line is cut (characters)."""
 
+LANDMARK_BYTES = 48 << 10
+END_BYTES = 16 << 10
+"""Room that is kept for what happens after the disk is full: for what reports rest on, and after that for the end."""
+
+MAX_REASON = 3000
+"""Of the end of a run on a full disk (characters)."""
+
 _RESERVE_BYTES = (128 << 10, 32 << 10, 8 << 10)
-"""What is reserved for the end of the run on a disk that fills up: the most that there is room for."""
+"""What the compacted form gives back on a disk that fills up: the most that there is room for."""
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -40,14 +51,14 @@ class Writer:
     killing the process loses nothing but a record that is being written.
     """
 
-    def __init__(self, path: Path, file: FileIO, spare: IO[bytes] | None) -> None:
+    def __init__(self, path: Path, file: FileIO) -> None:
         self.path = path
         self.full = False
         """No room was left: periodic records are dropped from here on."""
         self._file = file
         # The compacted form grows beside the live one in an unnamed file, and doubles as the reserve that is given
         # back to a full disk so that the end of the run can still be written.
-        self._spare = spare
+        self._spare: IO[bytes] | None = None
         self._offset = 0
         self._builder: ChunkBuilder | None = None
         self._link = Link(0, 0, 0)
@@ -57,6 +68,7 @@ class Writer:
         self._spare_offset = 0
         self._last_ns = 0
         self._flags = 0
+        self._reserve = Reserve(file)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], header: Header) -> Writer:
@@ -67,14 +79,14 @@ class Writer:
         except OSError as error:
             raise RecordingError(f"cannot create the directory {target.parent}: {error.strerror}") from error
         try:
-            file = FileIO(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "r+")
+            file = FileIO(os.open(target, _NEW, files.PRIVATE), "r+")
         except FileExistsError:
             raise RecordingError(f"{target} exists already: choose another name or remove it first") from None
         except OSError as error:
             raise RecordingError(f"cannot create the recording {target}: {error.strerror}") from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            writer = cls(target, file, _spare_file(target.parent))
+            locking.hold(file)
+            writer = cls(target, file)
             writer._begin(header)
         except OSError as error:
             file.close()
@@ -95,6 +107,8 @@ class Writer:
         if isinstance(record, Log) and len(record.text) > MAX_TEXT:
             left_out = len(record.text) - MAX_TEXT
             record = msgspec.structs.replace(record, text=f"{record.text[:MAX_TEXT]} … ({left_out} characters cut)")
+        if self.full:
+            record = _shortened(record)
         try:
             self._append(record)
         except OSError as error:
@@ -123,6 +137,8 @@ class Writer:
             pass  # The live form is complete; compaction saves room and nothing else.
         finally:
             self._drop_spare()
+            with contextlib.suppress(OSError):
+                self._file.truncate()  # gives back what was reserved
             self._file.close()
 
     def __enter__(self) -> Writer:
@@ -134,7 +150,9 @@ class Writer:
     def _begin(self, header: Header) -> None:
         # The header is there twice: damage to one copy does not cost the recording.
         start = frames.preamble() + 2 * frames.pack_frame(frames.HEADER, schema.encode_header(header))
-        self._write(start)
+        # No recording is begun whose end would not fit.
+        self._write(start, LANDMARK_BYTES + END_BYTES)
+        self._spare = _spare_file(self.path.parent)
         if self._spare is not None:
             self._spare.write(start)
             self._spare_offset = len(start)
@@ -142,6 +160,7 @@ class Writer:
     def _append(self, record: Timed) -> None:
         t_ns = record.t_ns
         value = schema.to_builtins(record)
+        keep = 0 if isinstance(record, End) else END_BYTES if is_landmark(record) else END_BYTES + LANDMARK_BYTES
         builder = self._builder
         if builder is None or (
             t_ns - self._link.first_ns >= CHUNK_NS
@@ -149,16 +168,16 @@ class Writer:
             or isinstance(record, End)  # alone in its chunk, so that listing many recordings reads little
         ):
             self._end_chunk()
-            builder = self._begin_chunk(t_ns)
-        self._write(frames.pack_frame(frames.ROW, builder.add(value)))
+            builder = self._begin_chunk(t_ns, keep)
+        self._write(frames.pack_frame(frames.ROW, builder.add(value)), keep)
         self._last_ns = max(self._last_ns, t_ns)
         if is_landmark(record):
             self._flags |= LANDMARKS
 
-    def _begin_chunk(self, t_ns: int) -> ChunkBuilder:
+    def _begin_chunk(self, t_ns: int, keep: int) -> ChunkBuilder:
         link = Link(self._previous, t_ns, self._flags)
         offset = self._offset
-        self._write(frames.pack_frame(frames.START, link.pack()))
+        self._write(frames.pack_frame(frames.START, link.pack()), keep)
         self._link = link
         self._previous = offset
         self._flags = 0
@@ -181,10 +200,11 @@ class Writer:
         self._spare_previous = self._spare_offset
         self._spare_offset += len(frame)
 
-    def _write(self, data: bytes) -> None:
-        """Write all of it or, if there is no room, none of it."""
+    def _write(self, data: bytes, keep: int) -> None:
+        """Write all of it or, if there is no room for it and for ``keep`` bytes more, none of it."""
         written = 0
         try:
+            self._reserve.ensure(self._offset + len(data) + keep)
             while written < len(data):
                 written += self._file.write(data[written:]) or 0
         except OSError:
@@ -204,7 +224,7 @@ class Writer:
             return
         text = f"{reason}; the recording ends here, the run goes on"
         note = Log(t_ns=self._last_ns, session="", source="runner", level="warning", text=text)
-        for late in (note, record) if is_landmark(record) else (note,):
+        for late in (note, _shortened(record)) if is_landmark(record) else (note,):
             try:
                 self._append(late)
             except OSError:
@@ -220,24 +240,18 @@ class Writer:
 
     def _replace(self, spare: IO[bytes]) -> None:
         """Put the compacted form in the place of the live one, in one step."""
-        part = part_path(self.path)
-        try:
-            spare.truncate(self._spare_offset)
-            spare.seek(0)
-            with part.open("wb") as target:
-                shutil.copyfileobj(spare, target, 1 << 20)
-                target.flush()
-                os.fchmod(target.fileno(), os.fstat(self._file.fileno()).st_mode & 0o777)
-                os.fsync(target.fileno())
-            part.replace(self.path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        spare.truncate(self._spare_offset)
+        spare.seek(0)
+        with files.replacing(self.path) as target:
+            shutil.copyfileobj(spare, target, 1 << 20)
+            os.fchmod(target.fileno(), os.fstat(self._file.fileno()).st_mode & 0o777)
 
 
-def part_path(path: Path) -> Path:
-    """Where the compacted form is put together; left behind only if the machine goes down at that very moment."""
-    return path.with_name(f".{path.name}.part")
+def _shortened(record: Timed) -> Timed:
+    """The end fits into the room that is kept for it, however much there is to say about it."""
+    if isinstance(record, End):
+        return msgspec.structs.replace(record, reason=record.reason[:MAX_REASON])
+    return record
 
 
 def _spare_file(directory: Path) -> IO[bytes] | None:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from kmltui import files
 from kmltui.recording import RecordingError
 from kmltui.runner import control, registry
 from kmltui.runner.activity import activity_for
@@ -63,8 +64,14 @@ async def launch(plan: Plan) -> registry.RunEntry:
     """
     name = plan.name
     path = registry.log_path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as log:
+    try:
+        registry.reserve(name)
+        files.private_dir(path.parent)
+        path.unlink(missing_ok=True)  # of a run before that had the name
+        log = files.open_new(path)
+    except OSError as error:
+        raise LaunchError(refusal(path, error), 1) from None
+    with log:
         process = subprocess.Popen(  # noqa: ASYNC220
             [sys.executable, "-m", "kmltui.runner"],
             stdin=subprocess.PIPE,
@@ -91,7 +98,7 @@ async def launch(plan: Plan) -> registry.RunEntry:
         if status is not None:
             silent = f"the runner ended with status {status} and wrote nothing to {path}; is that disk full?"
             text = path.read_text(errors="replace").strip() or silent
-            path.unlink()
+            path.unlink(missing_ok=True)
             raise LaunchError(text, status)
         await asyncio.sleep(0.05)
     process.terminate()

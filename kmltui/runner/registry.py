@@ -1,36 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The register of runs: which runs this user has started, where their recordings are, and which are alive.
 
-One small JSON file a run, below the state directory. It names the runner's process by pid *and* start time, so that a
-recycled pid is never taken for a runner.
+One small JSON file a run, below the state directory. It names the runner's process by pid *and* the moment of its
+start, so that a recycled pid is never taken for a runner.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import itertools
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-import psutil
 
-from kmltui import paths
+from kmltui import files, paths
 
 
 class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a run without opening its recording."""
 
     name: str
-    recording: str
+    recording: str = ""
+    """Empty: the name is taken by the process that is about to start the run."""
     pid: int
-    pid_started: float
-    created_unix_ns: int
+    started: str = ""
+    """Which of all processes that had this number it is (:func:`began`)."""
+    created_unix_ns: int = 0
 
     @property
     def alive(self) -> bool:
         """Whether the runner's process still exists."""
-        return is_process(self.pid, self.pid_started)
+        return bool(self.started) and began(self.pid) == self.started
 
     @property
     def socket(self) -> Path:
@@ -38,13 +43,24 @@ class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
         return socket_path(self.name)
 
 
-def is_process(pid: int, started: float) -> bool:
-    """Whether process ``pid`` is still the one that began at ``started`` (seconds since the epoch)."""
+def began(pid: int) -> str:
+    """When process ``pid`` began, in a way that no other process has and no change of the clock alters: the boot, and
+    the ticks since. Empty: there is no such process any more.
+    """
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    # The name in parentheses may hold anything, parentheses and spaces included.
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state in "ZXx" else f"{_boot_id()} {fields[18]}"
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def socket_path(name: str) -> Path:
@@ -61,8 +77,23 @@ def _entry_path(name: str) -> Path:
     return paths.state_dir() / "register" / f"{name}.json"
 
 
+@contextmanager
+def _locked() -> Iterator[Path]:
+    """The register's directory; nobody else changes what is in it meanwhile."""
+    directory = files.private_dir(paths.state_dir() / "register")
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield directory
+
+
+def reserve(name: str) -> None:
+    """Take ``name`` for a run that this process is about to start. Raises FileExistsError: a live run has it."""
+    with _locked():
+        _enter(RunEntry(name=name, pid=os.getpid(), started=began(os.getpid())))
+
+
 def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
-    """Enter this process as the runner of ``name``.
+    """Enter this process as the runner of ``name``, which it, or the process that started it, may have reserved.
 
     Raises:
         FileExistsError: a live run has that name; entering over it would make it one that nobody can stop.
@@ -71,24 +102,26 @@ def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
         name=name,
         recording=str(recording.absolute()),
         pid=os.getpid(),
-        pid_started=psutil.Process().create_time(),
+        started=began(os.getpid()),
         created_unix_ns=created_unix_ns,
     )
-    tidy()
-    path = _entry_path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{name}.{entry.pid}.new")
-    temporary.write_bytes(msgspec.json.encode(entry))
-    try:
-        if (known := _read(path)) is None or not known.alive:
-            path.unlink(missing_ok=True)
-        # A link and not a rename: of two runs that begin at the same moment one gets the name.
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        raise FileExistsError(errno.EEXIST, "a run of that name is live; choose another name", name) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _locked():
+        _enter(entry)
+        _tidy()
     return entry
+
+
+def _enter(entry: RunEntry) -> None:
+    path = _entry_path(entry.name)
+    known = _read(path)
+    if known is not None and known.alive and not (_is_reservation(known) and known.pid in (os.getpid(), os.getppid())):
+        raise FileExistsError(errno.EEXIST, "a run of that name is live; choose another name", entry.name)
+    with files.replacing(path) as stream:
+        stream.write(msgspec.json.encode(entry))
+
+
+def _is_reservation(entry: RunEntry) -> bool:
+    return not entry.recording
 
 
 def _read(path: Path) -> RunEntry | None:
@@ -106,13 +139,17 @@ def forget(name: str) -> None:
 
 def tidy() -> None:
     """Remove what runs have left that were killed or whose recordings are gone: sockets, logs, entries."""
-    directory = paths.state_dir() / "register"
-    for path in directory.glob("*.json") if directory.is_dir() else ():
+    with _locked():
+        _tidy()
+
+
+def _tidy() -> None:
+    for path in (paths.state_dir() / "register").glob("*.json"):
         entry = _read(path)
         if entry is None or entry.alive:
             continue
         entry.socket.unlink(missing_ok=True)
-        if not Path(entry.recording).exists():
+        if _is_reservation(entry) or not Path(entry.recording).exists():
             log_path(entry.name).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
@@ -123,7 +160,9 @@ def entries() -> list[RunEntry]:
     directory = paths.state_dir() / "register"
     for path in directory.glob("*.json") if directory.is_dir() else ():
         entry = _read(path)
-        if entry is not None and (entry.alive or Path(entry.recording).exists()):
+        if entry is None or _is_reservation(entry):
+            continue
+        if entry.alive or Path(entry.recording).exists():
             found.append(entry)
     return sorted(found, key=lambda entry: entry.created_unix_ns, reverse=True)
 
@@ -150,10 +189,13 @@ def choose(name: str, known: Iterable[str]) -> str:
 
 
 def new_name(workload: str) -> str:
-    """A name for a run that begins now: sorts by time, reads well, unique on this machine."""
+    """A name for a run that begins now: sorts by time, reads well, and is reserved for this process."""
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{workload}"
-    taken = {entry.name for entry in entries()}
-    name, number = stem, 2
-    while name in taken or (paths.runs_dir() / f"{name}.kmlrec").exists():
-        name, number = f"{stem}-{number}", number + 1
-    return name
+    for number in itertools.count(1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        if (paths.runs_dir() / f"{name}.kmlrec").exists() or _entry_path(name).exists():
+            continue
+        with suppress(FileExistsError):
+            reserve(name)
+            return name
+    raise AssertionError("there is always another number")

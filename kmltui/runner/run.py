@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import psutil
 
-from kmltui import __version__, paths
+from kmltui import __version__, files, paths
 from kmltui.machine import trapcost
 from kmltui.model import (
     FINAL_STATES,
@@ -154,6 +154,8 @@ class Run:
             lambda: self.request_stop("by a viewer or 'kmltui stop'"),
             self._mark,
         )
+        if self.plan.out is None:
+            files.private_dir(self.path.parent)
         self._writer = Writer.create(self.path, header)
         try:
             registry.register(self.name, self.path, created)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import tomllib
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from textual.theme import BUILTIN_THEMES, Theme
 
-from kmltui import paths
+from kmltui import files, paths
 
 DARK, ANSI = "kmltui-dark", "kmltui-ansi"
 
@@ -58,7 +55,5 @@ def remember(settings: Settings) -> None:
     directory = paths.config_dir()
     with contextlib.suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=directory, prefix=".screen-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(settings))
-        Path(name).replace(directory / "screen.json")
+        with files.replacing(directory / "screen.json") as stream:
+            stream.write(msgspec.json.encode(settings))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import runpy
 import signal
@@ -11,15 +13,17 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_samples import HEADER, SECOND, a_run, records, write
 
 from kmltui.model import End, Gap, Header, Log, Mark, Record, Sample, SessionSpec, State, WorkloadSpec
-from kmltui.recording import Reader, RecordingError, RecordingFull, Writer, frames, library, spooled
+from kmltui.recording import Reader, RecordingError, RecordingFull, Writer, frames, library, locking, spooled
 from kmltui.recording.chunks import ChunkBuilder, Link
 from kmltui.recording.landmarks import is_landmark
 
@@ -234,6 +238,30 @@ class TestPipe:
                 time.sleep(0.001)
             assert entry.state == "lost" and entry.torn
 
+    def test_a_flood_is_cut_off_and_leaves_nothing(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.kmlrec", a_run(70), close=False)
+        read_fd, write_fd = os.pipe()
+        begin = (tmp_path / "a.kmlrec").read_bytes()
+
+        def flood() -> None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(write_fd, begin)
+                while True:
+                    os.write(write_fd, bytes(65536))
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        with (
+            pytest.raises(RecordingError, match="longer than 1 MiB"),
+            spooled(read_fd, timeout_s=30, max_bytes=1 << 20) as path,
+            Reader.open(path) as reader,
+        ):
+            while reader.live:
+                time.sleep(0.001)
+            assert reader.size_bytes == 1 << 20
+        thread.join()
+        os.close(write_fd)
+
     def test_a_stream_that_says_nothing_is_not_waited_for_longer_than_asked(self) -> None:
         read_fd, write_fd = os.pipe()
         with pytest.raises(RecordingError, match="in time"), spooled(read_fd, timeout_s=0.01):
@@ -285,6 +313,14 @@ class TestKilled:
         assert [p.name for p in tmp_path.iterdir()] == ["a.kmlrec"]  # nothing else is left behind
 
 
+@contextlib.contextmanager
+def suppress_no_room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+
+
 class _SmallDisk:
     """Room that the recording and what is beside it share, counted instead of occupied."""
 
@@ -303,9 +339,9 @@ class TestFullDisk:
         disk = _SmallDisk(60_000)
         real = Writer._write
 
-        def write(self: Writer, data: bytes) -> None:
+        def write(self: Writer, data: bytes, keep: int) -> None:
             disk.take(len(data))
-            real(self, data)
+            real(self, data, keep)
 
         def drop(self: Writer, real=Writer._drop_spare) -> None:
             disk.room += 5000 if self._spare is not None else 0
@@ -335,22 +371,67 @@ class TestFullDisk:
         entry = library.entry(path)
         assert entry.state == "done" and not entry.torn
 
-    @pytest.mark.parametrize("size_kib", [64, 256])
-    def test_on_a_real_disk_of_that_size_the_end_is_there(self, tmp_path: Path, size_kib: int) -> None:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(tmp_path)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("only root can mount a small disk")
-        try:
-            path, run = tmp_path / "a.kmlrec", a_run(3000)
-            writer = Writer.create(path, HEADER)
-            for record in run:
-                with contextlib.suppress(RecordingFull):
+    @pytest.fixture
+    def small(self, tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+        """Makes a directory on a disk of that many KiB."""
+        mounted: list[Path] = []
+
+        def mount(size_kib: int) -> Path:
+            command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(tmp_path)]
+            if subprocess.run(command, capture_output=True, check=False).returncode:
+                pytest.skip("only root can mount a small disk")
+            mounted.append(tmp_path)
+            return tmp_path
+
+        yield mount
+        for path in mounted:
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+    @pytest.mark.parametrize("size_kib", [160, 256, 1024])
+    def test_on_a_real_disk_of_that_size_the_end_is_there(self, small: Callable[[int], Path], size_kib: int) -> None:
+        directory, run = small(size_kib), a_run(12_000)
+        path = directory / "a.kmlrec"
+        writer = Writer.create(path, HEADER)
+        for record in run:
+            with contextlib.suppress(RecordingFull):
+                writer.append(record)
+        assert writer.full
+        writer.close()
+        assert read(path)[-1] == run[-1]
+
+    def test_others_that_fill_the_disk_do_not_take_the_room_for_the_end(self, small: Callable[[int], Path]) -> None:
+        directory, run = small(1024), a_run(300)
+        path = directory / "a.kmlrec"
+        with Writer.create(path, HEADER) as writer:
+            for record in run[:50]:
+                writer.append(record)
+            with suppress_no_room(), (directory / "other").open("wb", buffering=0) as other:
+                while True:
+                    other.write(bytes(4096))
+            for record in run[50:-1]:
+                try:
                     writer.append(record)
-            assert writer.full
-            writer.close()
-            assert read(path)[-1] == run[-1]
-        finally:
-            subprocess.run(["umount", str(tmp_path)], check=True)
+                except RecordingFull:
+                    with suppress_no_room(), (directory / "more").open("wb", buffering=0) as other:
+                        while True:  # and what was given back is gone, too
+                            other.write(bytes(512))
+            with contextlib.suppress(RecordingFull):
+                writer.append(msgspec.structs.replace(run[-1], reason="x" * 100_000))
+        end = read(path)[-1]
+        assert isinstance(end, End) and end.status == "done"
+        assert library.entry(path).state == "done"
+
+    def test_a_recording_whose_end_would_not_fit_is_not_begun(self, small: Callable[[int], Path]) -> None:
+        directory = small(48)
+        with pytest.raises(RecordingError, match="No space left"):
+            Writer.create(directory / "a.kmlrec", HEADER)
+        assert list(directory.iterdir()) == []
+
+    def test_what_was_reserved_is_given_back(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        write(path, a_run(100))
+        status = path.stat()
+        assert status.st_blocks * 512 < status.st_size + 16_384
 
     def test_a_real_limit_of_the_file_size_is_the_same(self, tmp_path: Path) -> None:
         path = tmp_path / "a.kmlrec"
@@ -360,7 +441,7 @@ class TestFullDisk:
             from recording_samples import *
             from kmltui.recording import RecordingFull
             writer = Writer.create(Path({str(path)!r}), HEADER)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
             for record in a_run(900):
                 try:
                     writer.append(record)
@@ -378,7 +459,61 @@ class TestFullDisk:
         )
         assert done.stdout == "full\n"
         found = read(path)
-        assert found == [HEADER, *a_run(900)][: len(found)] and len(found) > 100
+        assert found[:100] == [HEADER, *a_run(900)][:100] and found[-1] == a_run(900)[-1]
+
+
+class TestOthers:
+    """What other users of the machine can do to a recording."""
+
+    def test_nobody_else_can_read_it(self, tmp_path: Path) -> None:
+        writer = write(tmp_path / "a.kmlrec", a_run(10), close=False)
+        assert (tmp_path / "a.kmlrec").stat().st_mode & 0o777 == 0o600
+        writer.close()
+        assert (tmp_path / "a.kmlrec").stat().st_mode & 0o777 == 0o600
+
+    def test_who_may_only_read_it_cannot_make_it_look_live(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        write(path, a_run(10))
+        with path.open("rb") as foreign:
+            fcntl.flock(foreign, fcntl.LOCK_EX)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                locking.hold(foreign)
+            assert library.entry(path).state == "done"
+            library.remove(path)
+        assert not path.exists()
+
+    def test_looking_at_a_live_one_takes_no_lock(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.kmlrec"
+        writer = write(path, a_run(10), close=False)
+        with Reader.open(path) as one, Reader.open(path) as other:
+            assert one.live and other.live
+            writer.close()
+            assert not one.live and not other.live
+
+    def test_a_link_that_somebody_has_put_there_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "precious").write_text("mine")
+        for name in ("a.kmlrec", ".b.kmlrec.part"):
+            (tmp_path / name).symlink_to(tmp_path / "precious")
+        with pytest.raises(RecordingError, match="exists already"):
+            Writer.create(tmp_path / "a.kmlrec", HEADER)
+        write(tmp_path / "b.kmlrec", a_run(10))
+        assert (tmp_path / "precious").read_text() == "mine"
+
+    def test_what_a_kill_during_compaction_leaves_is_found_and_removed(self, tmp_path: Path) -> None:
+        script = f"""
+            import os, shutil, signal
+            from pathlib import Path
+            from recording_samples import *
+            writer = Writer.create(Path({str(tmp_path / "a.kmlrec")!r}), HEADER)
+            for record in a_run(20):
+                writer.append(record)
+            shutil.copyfileobj = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            writer.close()
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, env=ENVIRONMENT)
+        assert len(list(tmp_path.iterdir())) == 2
+        assert [entry.state for entry in library.scan(tmp_path)] == ["done"]
+        assert [path.name for path in tmp_path.iterdir()] == ["a.kmlrec"]
 
 
 class TestOtherVersions:
@@ -475,7 +610,6 @@ class TestLibrary:
         (tmp_path / "thesis.txt").write_text("five years of work")
         with pytest.raises(RecordingError, match="not a recording"):
             library.remove(tmp_path / "thesis.txt")
-        (tmp_path / ".live.kmlrec.part").touch()  # as if the machine had gone down while it was compacted
         library.remove(tmp_path / "live.kmlrec")
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 

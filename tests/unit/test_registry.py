@@ -1,15 +1,17 @@
 """The register of runs."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
+import time
 
-import psutil
 import pytest
 
 from kmltui import paths
-from kmltui.runner import registry
+from kmltui.runner import monitor, registry
+from kmltui.runner.launch import LaunchError, launch
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +50,71 @@ def test_a_name_may_be_shortened_while_it_is_unique(home):
         registry.find("nothing")
 
 
-def test_a_recycled_pid_is_not_the_runner():
+def test_a_process_is_known_by_the_boot_and_the_tick_of_its_start(monkeypatch):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = psutil.Process(process.pid).create_time()
-    assert registry.is_process(process.pid, started)
-    assert not registry.is_process(process.pid, started - 60)
+    began = registry.began(process.pid)
+    boot, tick = began.rsplit(" ", 1)
+    assert boot and tick.isdigit()
+    # No wall clock is asked, so none that is set moves a live run out of reach.
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert registry.began(process.pid) == began
+    assert registry.began(os.getpid()) != began, "another process began at another moment"
     process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert registry.began(process.pid) == "", "a zombie runs nothing"
     process.wait()
-    assert not registry.is_process(process.pid, started)
+    assert registry.began(process.pid) == ""
+
+
+def test_a_process_of_another_boot_is_not_the_runner(home, monkeypatch):
+    found = entry(home, "a")
+    assert found.alive
+    monkeypatch.setattr(registry, "_boot_id", lambda: "another")
+    assert not found.alive
+
+
+def test_what_is_registered_is_private(home):
+    entry(home, "a")
+    directory = paths.state_dir() / "register"
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o077 for path in directory.glob("*.json")} == {0}
+
+
+def test_names_of_one_second_differ_and_are_taken_at_once(home, monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda form: "20260101-100000")
+    script = "import time; time.strftime = lambda form: '20260101-100000'; "
+    script += "from kmltui.runner import registry; print(registry.new_name('monitor'), flush=True); input()"
+    others = [
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    names = [registry.new_name("monitor"), *(other.stdout.readline().strip() for other in others)]
+    assert sorted(names) == ["20260101-100000-monitor", *(f"20260101-100000-monitor-{n}" for n in range(2, 6))]
+    assert registry.entries() == [], "a name is no run yet"
+    for other in others:
+        other.communicate("\n")
+    registry.reserve(names[0])  # one's own once more
+
+
+def test_who_comes_second_leaves_the_first_ones_log_alone(home, monkeypatch):
+    entry(home, "same")
+    log = registry.log_path("same")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("what the first one says")
+    plan = monitor.plan(None, name="same", duration_s=1, sample_period_ns=10**9, out=home / "other.kmlrec")
+    with pytest.raises(LaunchError, match="is live"):
+        asyncio.run(launch(plan))
+    assert log.read_text() == "what the first one says"
+
+
+def test_the_process_that_is_started_takes_the_name_over(home):
+    name = registry.new_name("x")
+    script = "import sys; from pathlib import Path; from kmltui.runner import registry; "
+    script += "name, path = sys.argv[1], Path(sys.argv[2]); path.touch(); registry.register(name, path, 1); "
+    script += "print(registry.find(name).alive)"
+    command = [sys.executable, "-c", script, name, str(home / "r")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_damaged_entries_and_lost_files_are_passed_over(home):
@@ -79,12 +138,12 @@ def test_the_name_of_a_live_run_is_not_given_twice(home):
     with pytest.raises(FileExistsError, match="is live"):
         entry(home, "same")
     assert registry.find("same") == first
-    assert not list((paths.state_dir() / "register").glob("*.new"))
+    assert {path.name for path in (paths.state_dir() / "register").iterdir()} == {"lock", "same.json"}
 
 
 def test_the_name_of_a_run_that_is_over_is_free(home, monkeypatch):
     entry(home, "same", 1)
-    monkeypatch.setattr(registry, "is_process", lambda pid, started: False)
+    monkeypatch.setattr(registry, "began", lambda pid: "")
     assert entry(home, "same", 2).created_unix_ns == 2
     assert [run.created_unix_ns for run in registry.entries()] == [2]
 
@@ -105,9 +164,9 @@ def test_what_a_killed_run_has_left_is_removed(home, monkeypatch):
     (home / "deleted.kmlrec").unlink()
     registry.tidy()
     assert killed.socket.exists(), "a live run keeps what it has"
-    monkeypatch.setattr(registry, "is_process", lambda pid, started: False)
+    monkeypatch.setattr(registry, "began", lambda pid: "")
     registry.tidy()
     assert not killed.socket.exists()
     assert registry.log_path("killed").exists()
     assert not registry.log_path("deleted").exists()
-    assert [path.stem for path in (paths.state_dir() / "register").iterdir()] == ["killed"]
+    assert [path.stem for path in (paths.state_dir() / "register").glob("*.json")] == ["killed"]
