@@ -107,7 +107,7 @@ def test_a_jump_to_the_call_itself_is_reported_and_does_no_harm(tmp_path: Path) 
         (".cfi_signal_frame\nmov $39, %eax\nsyscall", "signal return"),
         ("mov $15, %eax\nsyscall\nret", "signal return"),
         ("lea 1f(%rip), %rdx\njmp *%rdx\n1: nop\nmov $39, %eax\nsyscall\nret", "is taken"),
-        ("mov $39, %eax\nsyscall\nret\n.byte 0x06, 0x06", "no unwinding information"),
+        ("mov $39, %eax\nsyscall\nret\n.byte 0x06, 0x06", "describes the code"),
         ("call g@plt\nsyscall\nret", "cannot move"),
     ],
     ids=["flags tested", "flags set", "signal frame", "sigreturn", "computed jump", "not code", "call before"],
@@ -152,3 +152,29 @@ def test_a_landing_pad_in_the_middle_of_a_run_is_seen(tmp_path: Path) -> None:
     body = ".cfi_personality 0x1b, g\n.cfi_lsda 0x1b, table\nmov $39, %r8d\npad: mov %r8d, %eax\nsyscall\nret"
     found = sites(tmp_path, ".hidden g\n" + function("g", "ret") + function("f", body) + table)
     assert found[0].method == "left alone"
+
+
+def bare(name: str, body: str, size: str = "") -> str:
+    """Assembly text of a function that no unwinding information describes; without a size its end is not known."""
+    return f".globl {name}\n.type {name},@function\n{name}:\n{body}\n{size}\n"
+
+
+def test_a_function_known_by_its_symbol_alone_is_redirected(tmp_path: Path) -> None:
+    (site,) = sites(tmp_path, bare("f", PLAIN, ".size f,.-f"))
+    assert (site.method, site.number) == ("jump", 39)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bare("f", PLAIN),
+        bare("f", PLAIN, ".size f,.-f") + ".type g,@function\n.set g, f+1\n.size g,64\n",
+        bare("f", ".byte 6\n" + PLAIN, ".size f,.-f"),
+        bare("f", "mov $39, %eax\nsyscall\nbehind: ret\nlea behind(%rip), %rax", ".size f,.-f"),
+        bare("f", "mov $39, %r8d\nmiddle: mov %r8d, %eax\nsyscall\nret", ".size f,.-f")
+        + ".data\n.quad middle\n.text\n",
+    ],
+    ids=["no size", "overlapping", "no code", "the end is compared with", "arrivals"],
+)
+def test_a_symbol_that_leaves_a_doubt_leaves_the_call_alone(tmp_path: Path, text: str) -> None:
+    assert {site.method for site in sites(tmp_path, text)} == {"left alone"}

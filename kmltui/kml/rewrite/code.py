@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Machine code as the rewriter sees it: functions, their instructions, and copies of instructions elsewhere.
 
-Bytes are only ever taken for instructions where unwinding information says that a function is, decoded from its
-first byte without a gap. Everything else in an executable segment (padding, tables between functions, code
-without unwinding information) is "loose": nothing is rewritten there, and every byte of it that could be a branch
-counts as one.
+Bytes are only ever taken for instructions where a function is known to be, decoded from its first byte without a gap:
+unwinding information describes it, or, where there is none, a function's symbol (musl) or Go's own table give its
+first byte and its end. Everything else in an executable segment (padding, tables between functions, code that nothing
+describes) is "loose": nothing is rewritten there, and every byte of it that could be a branch counts as one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import capstone
 from capstone import x86
 
 from kmltui.kml.rewrite.elf import SHF_EXECINSTR, Elf, SectionType
+from kmltui.kml.rewrite.golang import go_functions
 from kmltui.kml.rewrite.unwind import Fde, Frames
 
 SYSCALL = b"\x0f\x05"
@@ -91,22 +92,17 @@ class Instruction(NamedTuple):
 
 @dataclass(frozen=True)
 class Function:
-    """One entry of the unwinding table and the loose bytes behind it, up to `limit`, where the next one starts.
+    """A function, [start, end), and the loose bytes behind it, up to `limit`, where the next one starts.
 
     `instructions` covers [start, limit) as far as it could be decoded; `whole` tells whether it covers [start, end).
+    `fde` is its entry of the unwinding table; None if it is known by its symbol alone.
     """
 
-    fde: Fde
+    start: int
+    end: int
     limit: int
+    fde: Fde | None
     instructions: tuple[Instruction, ...]
-
-    @property
-    def start(self) -> int:
-        return self.fde.start
-
-    @property
-    def end(self) -> int:
-        return self.fde.end
 
     @cached_property
     def index(self) -> dict[int, int]:
@@ -154,21 +150,59 @@ class Code:
     def function(self, address: int) -> Function | None:
         """The function whose code, or the loose bytes behind it, `address` is in."""
         fde = self.frames.before(address)
-        if fde is None:
+        start, end = self._symbol_before(address)
+        if fde is not None and (address < fde.end or fde.start >= start):
+            start, end = fde.start, fde.end
+        else:
+            fde = None
+        if start < 0:
             return None
-        function = self._functions.get(fde.start)
+        function = self._functions.get(start)
         if function is None:
-            segment = next((s for s in self.elf.executable if s.vaddr <= fde.start < s.vaddr + s.filesz), None)
-            if segment is None or fde.end > segment.vaddr + segment.filesz:
+            segment = next((s for s in self.elf.executable if s.vaddr <= start < s.vaddr + s.filesz), None)
+            if segment is None or end > segment.vaddr + segment.filesz:
                 return None
-            following = self.frames.next_start(fde.start)
+            following = self.next_start(start)
             limit = segment.vaddr + segment.filesz
             if following is not None:
-                limit = max(min(limit, following), fde.end)
-            code = self.elf.read(fde.start, limit - fde.start)
-            decoded = tuple(Instruction(*i) for i in self._quick.disasm_lite(code, fde.start))
-            function = self._functions[fde.start] = Function(fde, limit, decoded)
+                limit = max(min(limit, following), end)
+            code = self.elf.read(start, limit - start)
+            decoded = tuple(Instruction(*i) for i in self._quick.disasm_lite(code, start))
+            function = self._functions[start] = Function(start, end, limit, fde, decoded)
         return function if address < function.limit else None
+
+    def next_start(self, address: int) -> int | None:
+        """The first function start above `address`."""
+        index = bisect_right(self._symbols, (address, self.elf.end))
+        starts = [self.frames.next_start(address), self._symbols[index][0] if index < len(self._symbols) else None]
+        return min((start for start in starts if start is not None), default=None)
+
+    def _symbol_before(self, address: int) -> tuple[int, int]:
+        """[start, end) of the last function at or below `address` that its symbol alone describes; (-1, -1) if none."""
+        index = bisect_right(self._symbols, (address, self.elf.end)) - 1
+        return self._symbols[index] if index >= 0 else (-1, -1)
+
+    @cached_property
+    def _symbols(self) -> list[tuple[int, int]]:
+        """[start, end) of each function that a symbol describes and no unwinding information. Sorted, none overlaps."""
+        named = {(s.address, s.address + s.size) for s in self.elf.code_symbols() if s.is_function and s.size}
+        # Go's own table includes the padding: where there are symbols, too, they tell less and are right.
+        named = named or set(go_functions(self.elf))
+        found: list[tuple[int, int]] = []
+        reach = -1
+        for start, end in sorted(named):
+            if start < reach:  # two descriptions that contradict each other: neither counts
+                if found and found[-1][1] > start:
+                    found.pop()
+            elif not self._described(start, end):
+                found.append((start, end))
+            reach = max(reach, end)
+        return found
+
+    def _described(self, start: int, end: int) -> bool:
+        """Whether unwinding information describes any part of [start, end)."""
+        following = self.frames.next_start(start)
+        return self.frames.at(start) is not None or (following is not None and following < end)
 
     def functions_in(self, low: int, high: int) -> Iterator[Function]:
         """The functions that overlap [low, high), with the loose bytes behind them."""
@@ -177,7 +211,7 @@ class Code:
             function = self.function(at)
             if function is not None:
                 yield function
-            at = self.frames.next_start(at)
+            at = self.next_start(at)
 
     def straight(self, address: int) -> Iterator[Instruction]:
         """The instructions from `address` on, decoded without regard to functions."""

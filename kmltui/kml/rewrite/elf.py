@@ -38,6 +38,7 @@ class SegmentType(IntEnum):
     PHDR = 6
     GNU_EH_FRAME = 0x6474E550
     GNU_PROPERTY = 0x6474E553
+    PAX_FLAGS = 0x65041580
 
 
 class Flag(IntFlag):
@@ -91,6 +92,7 @@ _EM_X86_64 = 62
 _R_X86_64_RELATIVE, _R_X86_64_IRELATIVE = 8, 37
 _ADDEND = 16
 _NT_GNU_BUILD_ID = 3
+_STT_FUNC = 2
 PHDR_SIZE = _PHDR.size
 
 
@@ -150,6 +152,7 @@ class Symbol:
     address: int
     size: int
     exported: bool
+    is_function: bool
 
 
 @dataclass
@@ -253,10 +256,14 @@ class Elf:
         offset = self.offset(self.dynamic[Tag.STRTAB])
         return None if offset is None else _string(self.data, offset + self.dynamic[Tag.SONAME])
 
-    @property
+    @cached_property
     def is_loader(self) -> bool:
-        """Whether the kernel starts it as the interpreter of other programs (ld.so)."""
-        return self.interpreter is None and (self.soname or "").startswith("ld-linux")
+        """Whether the kernel starts it as the interpreter of other programs (ld.so): glibc's by its name, musl's, which
+        is its C library, too, by the symbol that its first instruction has."""
+        if self.interpreter is not None or self.type is not FileType.DYN:
+            return False
+        named = (self.soname or "").startswith("ld-linux")
+        return named or any(s.name == "_dlstart" and s.address == self.entry for s in self.code_symbols())
 
     @property
     def is_static_program(self) -> bool:
@@ -290,17 +297,17 @@ class Elf:
             yield kind, data[name : name + namesz], data[desc : desc + descsz]
             position = -(-(desc + descsz) // align) * align
 
-    def function_symbols(self) -> Iterator[Symbol]:
+    def code_symbols(self) -> Iterator[Symbol]:
         """Every defined symbol of the symbol tables that lies in code."""
         for section in self.sections:
             if section.type not in (SectionType.SYMTAB, SectionType.DYNSYM):
                 continue
             strings = self.sections[section.link].offset
             table = self.data[section.offset : section.offset + section.size]
-            for name, _, _, index, value, size in _SYM.iter_unpack(table):
+            for name, info, _, index, value, size in _SYM.iter_unpack(table):
                 if index and self.in_text(value):
                     exported = section.type == SectionType.DYNSYM
-                    yield Symbol(_string(self.data, strings + name), value, size, exported)
+                    yield Symbol(_string(self.data, strings + name), value, size, exported, info & 15 == _STT_FUNC)
 
     def relocated_words(self) -> Iterator[tuple[int, int]]:
         """(place, value) of every 8-byte word that the loader turns into an address within this very file.

@@ -55,6 +55,11 @@ def add_entry(code: Code, thunks: Thunks, targets: Targets) -> None:
     for instruction in code.straight(entry):
         if targets.inside(instruction.address, instruction.end):
             break
+        if instruction.mnemonic == "jmp" and instruction.target is not None and instruction.size == JUMP_SIZE:
+            # Nothing of the program's comes before it (Go's first instruction), or what does has moved already.
+            thunks.text += jump(thunks.here, instruction.target)
+            end = instruction.end
+            break
         if instruction.is_call and instruction.target is not None:
             thunks.text += relative(b"\xe8", thunks.here, instruction.target)
         else:

@@ -3,10 +3,11 @@
 
 The program headers stay where they are, right behind the ELF header, because many readers expect them there: strip
 and objcopy, the kernel when it notes build-ids, ld.so for itself. The new segment's header takes the place of
-PT_GNU_PROPERTY, which repeats what a PT_NOTE says; in files without one the notes behind the headers move up to where
-the symbols' hash table is (and their table, if that is not enough), which moves into the new segment. Static programs
-have no PT_GNU_EH_FRAME: they register .eh_frame with the unwinder, which looks for that header only at an address that
-nobody has registered. They get one, for their thunks, in the place of a PT_NOTE that is joined with the next.
+PT_GNU_PROPERTY, which repeats what a PT_NOTE says, or of PT_PAX_FLAGS, which Go writes and no kernel of Debian's reads;
+in files without either the notes behind the headers move up to where the symbols' hash table is (and their table, if
+that is not enough), which moves into the new segment. Static programs have no PT_GNU_EH_FRAME: they register .eh_frame
+with the unwinder, which looks for that header only at an address that nobody has registered. They get one, for their
+thunks, in the place of a PT_NOTE that is joined with the next.
 
 Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that
 is: a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out that rest as zeroed
@@ -133,7 +134,8 @@ class Appended:
         """Room for one more program header; the sections that have to move into the new segment for it."""
         for segment in self._segments:
             notes = (s for s in self._segments if s.type == SegmentType.NOTE)
-            if segment.type == SegmentType.GNU_PROPERTY and any(n.offset == segment.offset for n in notes):
+            repeats = segment.type == SegmentType.GNU_PROPERTY and any(n.offset == segment.offset for n in notes)
+            if repeats or segment.type == SegmentType.PAX_FLAGS:
                 self._segments.remove(segment)
                 return []
         room = self._elf.program_headers + len(self._segments) * PHDR_SIZE

@@ -5,7 +5,8 @@ The two bytes of the instruction always stay: a restarted system call, a jump st
 slow path all execute it. What is replaced is a run of whole instructions right before it, which move into the
 thunk. That is sound if
 
-* the run lies in one straight piece of a function that unwinding information describes and that decodes whole;
+* the run lies in one straight piece of a function that unwinding information, or where there is none a symbol with a
+  size, describes and that decodes whole;
 * nothing arrives in the middle of the run (see `targets`); its first byte and the `syscall` may be arrived at;
 * each instruction has the same effect elsewhere: no branch, and RIP-relative operands can be moved;
 * the flags are dead behind the `syscall`, since a direct call does not keep them;
@@ -33,7 +34,7 @@ from kmltui.kml.rewrite.unwind import rules_at
 JUMP_SIZE = 5
 SHORT_JUMP_SIZE = 2
 _SIGRETURN = 15
-_OUTSIDE = "no unwinding information describes the code around it"
+_OUTSIDE = "neither unwinding information nor a symbol describes the code around it"
 _CALLED = (Kind.BRANCH, Kind.START)
 """How the beginning of a function that moves may be arrived at: its jump to the new place serves these."""
 _LONGEST_RUN = 16
@@ -113,7 +114,7 @@ class Planner:
         if function is None:
             plan.reason = _OUTSIDE
             return plan
-        if b"S" in function.fde.cie.augmentation:
+        if function.fde is not None and b"S" in function.fde.cie.augmentation:
             plan.reason = "signal return: unwinders recognise its bytes"
             return plan
         if self.targets.out_of_step(function):
@@ -192,7 +193,7 @@ class Planner:
         Code without an entry in its exception table passes exceptions on in C; in C++ it ends the program, which
         a thunk without a table of its own would not do.
         """
-        if function.fde.lsda is None:
+        if function.fde is None or function.fde.lsda is None:
             return False
         return any(a <= address < b and landing for a, b, landing in self.code.frames.call_sites(function.fde))
 
@@ -260,10 +261,9 @@ class _Holes:
 
     def _unwinds(self, plan: Plan, at: int) -> bool:
         """Whether a jump at `at` can be unwound as `plan` can: nothing describes it yet, or it is described alike."""
-        fde = self._planner.code.frames.at(at)
-        return fde is None or (
-            plan.function is not None and rules_at(fde, at) == rules_at(plan.function.fde, plan.start)
-        )
+        there = self._planner.code.frames.at(at)
+        here = plan.function.fde if plan.function is not None else None
+        return there is None or (here is not None and rules_at(there, at) == rules_at(here, plan.start))
 
     def _search(self, function: Function) -> None:
         """The padding behind an instruction that nothing runs on from, with no arrival at any of its bytes."""
@@ -294,7 +294,7 @@ class Names:
 
     def __init__(self, elf: Elf) -> None:
         best: dict[int, Symbol] = {}
-        for symbol in elf.function_symbols():
+        for symbol in elf.code_symbols():
             known = best.get(symbol.address)
             if known is None or _rank(symbol.name) < _rank(known.name):
                 best[symbol.address] = symbol

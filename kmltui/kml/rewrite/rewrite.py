@@ -65,7 +65,10 @@ def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
 
 def _build(planner: Planner, plans: list[Plan]) -> bytes:
     elf, frames = planner.elf, planner.code.frames
-    appended = Appended(elf, unwinding=frames.eh_frame is not None)
+    # A program needs no tables of thunks whose sites cannot be unwound: musl's has a few entries, of gcc's own code.
+    described = any(p.function and p.function.fde for p in plans if p.method != "left alone")
+    unwinding = frames.eh_frame is not None and (frames.header is not None or described)
+    appended = Appended(elf, unwinding=unwinding)
     for address, room in appended.places():
         thunks = Thunks(planner.code, address)
         if elf.starts_programs:
@@ -78,7 +81,7 @@ def _build(planner: Planner, plans: list[Plan]) -> bytes:
     for place, patch in thunks.patches:
         appended.patch(place, patch)
     tables = Tables()
-    if frames.eh_frame is not None:
+    if unwinding and frames.eh_frame is not None:
         header_address = appended.tables(thunks.base, len(thunks.text))
         records_address = header_address + header_size(len(frames.entries) + len(thunks.frames))
         records_address += -records_address % 8

@@ -190,7 +190,7 @@ class Targets:
             self._add(value, Kind.RELOCATION, slot)
 
     def _named(self) -> None:
-        for symbol in self.code.elf.function_symbols():
+        for symbol in self.code.elf.code_symbols():
             self._add(symbol.address, Kind.EXPORT if symbol.exported else Kind.SYMBOL, symbol.address)
         if self.code.elf.entry:
             self._add(self.code.elf.entry, Kind.EXPORT, self.code.elf.entry)
@@ -210,7 +210,7 @@ class Targets:
                     done.add(function.start)
                     self._short_of(function)
         for segment in self.code.elf.executable:
-            first = self.code.frames.next_start(segment.vaddr - 1) or segment.vaddr
+            first = self.code.next_start(segment.vaddr - 1) or segment.vaddr
             end = min(first, segment.vaddr + segment.filesz)
             self._loose(segment.vaddr, end, frozenset())
 

@@ -82,6 +82,7 @@ class Thunks:
         """The thunk of a planned site, and the jump to it."""
         self.align()
         start = self.here
+        fde = plan.function.fde if plan.function else None
         if plan.method == "moved":
             pairs = self._move(plan)
             self.replace(plan.start, plan.start + JUMP_SIZE, jump(plan.start, start))
@@ -96,11 +97,11 @@ class Thunks:
             else:
                 self.replace(plan.start, plan.address, short_jump(plan.start, plan.hole))
                 self._holes.append((plan.hole, jump(plan.hole, start)))
-                if plan.function and self.code.frames.at(plan.hole) is None:
+                if fde and self.code.frames.at(plan.hole) is None:
                     rules = [(plan.hole, plan.start)]
-                    self.frames.append(copied_frame(plan.function.fde, plan.hole, plan.hole + JUMP_SIZE, rules))
-        if plan.function:
-            self.frames.append(copied_frame(plan.function.fde, start, described, pairs))
+                    self.frames.append(copied_frame(fde, plan.hole, plan.hole + JUMP_SIZE, rules))
+        if fde:
+            self.frames.append(copied_frame(fde, start, described, pairs))
 
     def replace(self, start: int, end: int, code: bytes) -> None:
         """What the new bytes leave over is never executed; a breakpoint there says so if it is."""
