@@ -3,7 +3,7 @@
 
 VENV := .venv/bin
 
-.PHONY: demo install test setup setup-dev check unit guest screenshot wheel clean
+.PHONY: demo install test setup setup-dev check unit guest screenshot figures wheel clean
 
 demo: setup
 	@$(VENV)/kmltui demo
@@ -41,6 +41,10 @@ guest: setup-dev
 # The README's picture, from the recording that ships.
 screenshot: setup
 	$(VENV)/python -m kmltui.tui.screenshot recordings/wisconsin.kmlrec docs/screenshot.svg --at 100 --size 120x36
+
+# The README's figures, from the recordings that ship.
+figures: setup
+	$(VENV)/python tools/figures.py
 
 wheel: setup-dev
 	$(VENV)/python -m pip wheel -q --no-deps -w dist .

@@ -1,5 +1,6 @@
 """The recordings that ship with kmltui: whole, ended in order, and with verdicts that their intervals bear out."""
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,10 @@ def test_a_difference_is_claimed_only_where_the_interval_leaves_zero_out(path: P
 @pytest.mark.parametrize("form", ["text", "markdown", "json", "html"])
 def test_every_report_of_them_can_be_made(path: Path, form: str) -> None:
     assert render(summary_of(path), form)
+
+
+def test_every_figure_of_the_readme_is_made_from_a_recording() -> None:
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "figures.py"))
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert tool["written"](text) == text
+    assert all(tool["BEGIN"].format(name) in text for name in tool["BLOCKS"])

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the figures of the README from the recordings that ship: every number there is made by this command.
+
+python tools/figures.py            write them
+python tools/figures.py --check    say whether they are as they would be written (status 1 if not)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from kmltui.figures.compare import Comparison
+from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
+from kmltui.recording import Reader
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- figures: {} -->", "<!-- end of figures -->"
+
+
+@cache
+def summary(name: str) -> Summary:
+    with Reader.open(ROOT / "recordings" / f"{name}.kmlrec") as reader:
+        return summarise(reader.records())
+
+
+def names(beginning: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "recordings").glob(f"{beginning}*.kmlrec"))
+
+
+def percent(value: float, digits: int = 2) -> str:
+    text = f"{100 * value:.{digits}f}"
+    return f"{text if float(text) else text.lstrip('-')} %".replace("-", "−")
+
+
+def with_interval(found: Comparison, digits: int = 2) -> str:
+    if found.saved is None:
+        return "–"
+    text = percent(found.saved, digits)
+    if found.interval is None:
+        return text
+    low, high = (f"{100 * bound:.{digits}f}".replace("-", "−") for bound in found.interval)
+    return f"{text} ({low} to {high})"
+
+
+def instructions() -> Iterator[str]:
+    """What benches in exact mode saved, a row a recording."""
+    yield "| saved by KML | all instructions | user | kernel | direct calls | recording |"
+    yield "|---|---|---|---|---|---|"
+    for name in names("bench-exact-"):
+        found = summary(name)
+        figures = found.comparisons.get(found.compared or "", {})
+        if "instructions.total" not in figures or found.timed_calls:
+            continue
+        what = found.run.title or found.run.workload
+        share = found.sessions[found.compared or ""].direct_share or 0.0
+        total, user, kernel = (figures[f"instructions.{part}"] for part in ("total", "user", "system"))
+        yield (
+            f"| {what} | {with_interval(total)} | {with_interval(user)} | {with_interval(kernel)} "
+            f"| {percent(share)} | `{name}` |"
+        )
+
+
+def calls() -> Iterator[str]:
+    """Single calls, by trap and by direct call."""
+    found = summary("bench-exact-syscalls")
+    yield f"| one call, {found.timed_calls[0].unit} | by trap | direct | times as many (95 %) |"
+    yield "|---|---|---|---|"
+    for call in found.timed_calls:
+        bounds = f" ({call.interval[0]:.2f} to {call.interval[1]:.2f})" if call.interval else ""
+        yield f"| {call.name} | {call.trap:,.0f} | {call.direct:,.0f} | {call.ratio:.2f}{bounds} |"
+
+
+def times() -> Iterator[str]:
+    """What runs and benches by a clock saved in CPU time, a row a recording."""
+    yield "| saved by KML | CPU time | by the clock | direct calls | recording |"
+    yield "|---|---|---|---|---|"
+    for name in sorted(set(names("")) - set(names("bench-exact-"))):
+        found = summary(name)
+        if found.saved is None or found.saved.total is None:
+            continue
+        compared = found.sessions[found.compared or ""]
+        clock = "of executed instructions" if found.clock == "instructions" else "on the wall"
+        yield (
+            f"| {found.run.title or found.run.workload} | {percent(found.saved.total, 1)} | {clock} "
+            f"| {percent(compared.direct_share or 0.0)} | `{name}` |"
+        )
+
+
+BLOCKS: dict[str, Callable[[], Iterator[str]]] = {"instructions": instructions, "calls": calls, "times": times}
+
+
+def written(text: str) -> str:
+    """``text`` with what is between the marks made anew."""
+    for name, block in BLOCKS.items():
+        begin = BEGIN.format(name)
+        if begin not in text:
+            continue
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(END)
+        text = "\n".join([before + begin, *block(), END]) + after
+    return text
+
+
+def main() -> int:
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    made = written(text)
+    if "--check" in sys.argv[1:]:
+        if made != text:
+            print("README.md: its figures are not those of the recordings; 'make figures' writes them", file=sys.stderr)
+        return int(made != text)
+    path.write_text(made, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
