@@ -3,7 +3,7 @@
     python benchmarks/memory.py [--samples 1000000]
 
 The whole app, drawn without a terminal, is given a made-up live run much faster than real time: 2,000 records a tick.
-Its resident memory is printed as it goes; after the first tenth, in which histories fill up, it is to stay.
+Its resident memory is printed as it goes. The columns of counters grow until they are full, and it ends below 90 MB.
 """
 
 from __future__ import annotations
@@ -56,13 +56,15 @@ class Endless:
     def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]:
         return iter(())
 
+    def landmarks(self) -> list[Record]:
+        return []
+
 
 async def measure(samples: int) -> None:
     source = Endless(samples)
     app = ViewerApp(Player(source), theme="kmltui-dark", glyph_set=UNICODE, threaded=False)
     process = psutil.Process()
     steps = 10
-    settled = 0
     print(f"{'samples':>10}{'memory':>12}")
     async with app.run_test(size=SIZE) as pilot:
         for step in range(1, steps + 1):
@@ -73,9 +75,8 @@ async def measure(samples: int) -> None:
                 if source.samples == before:
                     break
             memory = process.memory_info().rss
-            settled = settled or memory
             print(f"{source.samples:>10,}{memory / 1e6:>9.1f} MB", flush=True)
-        print(f"from the first tenth to the end: {(memory - settled) / 1e6:+.1f} MB   (promised: no growth)")
+        print(f"at the end: {memory / 1e6:.1f} MB   (promised: at most 90)")
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from kmltui.figures.means import mean
 from kmltui.figures.repeat import repeat_command
 from kmltui.figures.summary import Bounds, Checksums, Fractions, RunFacts, SessionFigures, Summary, TickBias
 from kmltui.figures.verdict import verdict
-from kmltui.live.live import LiveState
+from kmltui.live.store import Store
 from kmltui.model import (
     FORMAT_VERSION,
     ClockKind,
@@ -60,7 +60,7 @@ def summarise(records: Iterable[Record]) -> Summary:
 class _Fold:
     def __init__(self, header: Header) -> None:
         self._header = header
-        self._live = LiveState(header)
+        self._store = Store(header)
         self._intervals = Intervals()
         self._states: dict[str, State] = {}
         self._proofs: dict[str, list[Proof]] = {}
@@ -78,7 +78,7 @@ class _Fold:
         if isinstance(record, Header):
             return
         self._last_ns = max(self._last_ns, record.t_ns)
-        self._live.add(record)
+        self._store.add(record)
         self._intervals.add(record)
         match record:
             case State():
@@ -105,7 +105,7 @@ class _Fold:
                 pass
 
     def summary(self) -> Summary:
-        view = self._live.snapshot()
+        view = self._store.at()
         facts = {session.name: dict(session.facts) for session in view.sessions}
         self._facts = facts
         ticks = tick_hz(facts)

@@ -1,166 +1,160 @@
-"""Cumulative counters over time, in bounded memory.
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Cumulative counters over time, as columns.
 
-A :class:`History` keeps points of cumulative counters. When it is full it drops every other point of its older part,
-so the past loses resolution and never a total: a rate between any two instants is still the exact difference of two
-counters over the time between them.
+A :class:`History` is append-only. When it is full it drops every other point of its older part, so the past loses
+resolution and never a total: a rate between any two instants is still the exact difference of two counters over the
+time between them.
 """
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
-from operator import sub
+from itertools import pairwise
 
 Point = tuple[float, ...]
 """``t_ns`` on the run's clock first, then counters that never fall."""
 
+POINTS = 1 << 16
+"""How many points a history holds, 8 bytes a number: a day and a half at one a second, the first day at every other."""
+
+_LONGEST_SPAN_NS = 60_000_000_000
+
 
 class Series:
-    """Points in order of time, frozen: what a screen may keep while the collection goes on."""
+    """The points of a history up to some time. A view: it shares the columns and costs nothing to make or keep."""
 
-    __slots__ = ("_points", "_times")
+    __slots__ = ("_columns", "_count")
 
-    def __init__(self, points: Sequence[Point]) -> None:
-        self._points = tuple(points)
-        self._times: list[float] | None = None
+    def __init__(self, columns: Sequence[array[float]] = (), count: int = 0) -> None:
+        self._columns = columns
+        self._count = count
 
     def __len__(self) -> int:
-        return len(self._points)
+        return self._count
 
     def __iter__(self) -> Iterator[Point]:
-        return iter(self._points)
+        return (self._point(index) for index in range(self._count))
 
     @property
     def first(self) -> Point | None:
-        return self._points[0] if self._points else None
+        return self._point(0) if self._count else None
 
     @property
     def last(self) -> Point | None:
-        return self._points[-1] if self._points else None
+        return self._point(self._count - 1) if self._count else None
 
     def at(self, t_ns: float) -> Point | None:
         """The counters at ``t_ns``, linear between the points around it; None outside of what was recorded."""
-        points = self._points
-        if not points or t_ns < points[0][0] or t_ns > points[-1][0]:
+        if not self._count or t_ns < self._columns[0][0] or t_ns > self._columns[0][self._count - 1]:
             return None
-        if self._times is None:
-            self._times = [point[0] for point in points]
-        after = bisect_left(self._times, t_ns)
-        right = points[after]
-        if right[0] == t_ns or after == 0:
-            return right
-        return _between(points[after - 1], right, t_ns)
+        return self._values(t_ns, range(len(self._columns)))
 
     def when(self, column: int, value: float) -> float | None:
         """The run's time at which counter ``column`` reached ``value``; None if it has not, or had it before."""
-        points = self._points
-        after = bisect_left(points, value, key=lambda point: point[column])
-        if after >= len(points) or not points:
+        if not self._count:
+            return None
+        times, counter = self._columns[0], self._columns[column]
+        after = bisect_left(counter, value, 0, self._count)
+        if after >= self._count:
             return None
         if after == 0:
-            return points[0][0] if points[0][column] == value else None
-        left, right = points[after - 1], points[after]
-        rise = right[column] - left[column]
-        return left[0] + (right[0] - left[0]) * ((value - left[column]) / rise) if rise else right[0]
+            return times[0] if counter[0] == value else None
+        rise = counter[after] - counter[after - 1]
+        if not rise:
+            return times[after]
+        return times[after - 1] + (times[after] - times[after - 1]) * ((value - counter[after - 1]) / rise)
 
     def rates(self, edges: Sequence[float], columns: Sequence[int], clock: int) -> list[tuple[float, ...] | None]:
         """Differences per nanosecond of the counter ``clock`` in each interval between ``edges`` (run's time).
 
         An interval that the history covers in part is computed over that part; one it does not cover is None.
         """
-        points = self._points
-        if not points:
+        if not self._count:
             return [None] * (len(edges) - 1)
-        low, high = points[0][0], points[-1][0]
+        low, high = self._columns[0][0], self._columns[0][self._count - 1]
+        wanted = (clock, *columns)
         result: list[tuple[float, ...] | None] = []
         for start, end in pairwise(edges):
-            begin, finish = (
-                (self.at(max(start, low)), self.at(min(end, high))) if start < high and end > low else (None, None)
-            )
-            elapsed = finish[clock] - begin[clock] if begin is not None and finish is not None else 0
-            if begin is None or finish is None or elapsed <= 0:
+            if start >= high or end <= low:
                 result.append(None)
-            else:
-                result.append(tuple((finish[column] - begin[column]) / elapsed for column in columns))
+                continue
+            begin, finish = self._values(max(start, low), wanted), self._values(min(end, high), wanted)
+            elapsed = finish[0] - begin[0]
+            rates = ((b - a) / elapsed for a, b in zip(begin[1:], finish[1:], strict=True)) if elapsed > 0 else None
+            result.append(tuple(rates) if rates is not None else None)
         return result
 
-    def since(self, t_ns: float) -> Series:
-        """The part from the last point at or before ``t_ns``."""
-        start = bisect_right(self._points, t_ns, key=lambda point: point[0])
-        return Series(self._points[max(start - 1, 0) :])
+    def _point(self, index: int) -> Point:
+        return tuple(column[index] for column in self._columns)
+
+    def _values(self, t_ns: float, columns: Sequence[int]) -> Point:
+        """Some of the counters at a time that was recorded."""
+        times = self._columns[0]
+        after = bisect_left(times, t_ns, 0, self._count)
+        if times[after] == t_ns or after == 0:
+            return tuple(self._columns[column][after] for column in columns)
+        before = after - 1
+        share = (t_ns - times[before]) / (times[after] - times[before])
+        return tuple(
+            left + (self._columns[column][after] - left) * share
+            for column, left in ((column, self._columns[column][before]) for column in columns)
+        )
 
 
 class History:
     """Collects points; at most ``limit`` of them at a time. ``append`` costs amortised constant time."""
 
-    __slots__ = ("_limit", "_packed", "_points", "_width")
+    __slots__ = ("_columns", "_limit", "_thinned")
 
-    def __init__(self, limit: int = 4096) -> None:
+    def __init__(self, limit: int = POINTS) -> None:
         self._limit = limit
-        self._points: list[Point] = []
-        self._packed: bytes | None = None
-        """The points, ``_width`` numbers each, instead of ``_points``."""
-        self._width = 0
+        self._columns: tuple[array[float], ...] = ()
+        self._thinned = False
 
     def __len__(self) -> int:
-        return len(self._unpacked())
+        return len(self._columns[0]) if self._columns else 0
 
     def append(self, point: Point) -> None:
         """Add a point. One that is not later than the last replaces it (two samples at one instant)."""
-        points = self._unpacked()
-        if points and point[0] <= points[-1][0]:
-            points[-1] = (points[-1][0], *point[1:])
+        if not self._columns:
+            self._columns = tuple(array("d") for _ in point)
+        times = self._columns[0]
+        if times and point[0] <= times[-1]:
+            for column, value in zip(self._columns[1:], point[1:], strict=True):
+                column[-1] = value
             return
-        points.append(point)
-        if len(points) > self._limit:
-            # The newest quarter keeps its resolution; of the rest every other point goes.
-            old = len(points) - self._limit // 4
-            self._points = points[:1] + points[1:old:2] + points[old:]
+        for column, value in zip(self._columns, point, strict=True):
+            column.append(value)
+        if (size := len(times)) > self._limit:
+            # The newest quarter keeps its resolution. Series that were given out keep the columns as they were.
+            old = size - self._limit // 4
+            self._thinned = True
+            self._columns = tuple(column[:1] + column[1:old:2] + column[old:] for column in self._columns)
 
-    def freeze(self) -> Series:
-        return Series(self._unpacked())
+    @property
+    def last(self) -> Point | None:
+        return self.series().last
 
-    def copy(self) -> History:
-        """An independent history. Of a long one it has the newest points, and every eighth of those before, in a tenth
-        of the memory until it is used: copies are kept in numbers, as places to go back to."""
-        other = History(self._limit)
-        if self._packed is not None:  # a copy that was not used: two may share what is not changed
-            other._packed, other._width = self._packed, self._width
-            return other
-        points = self._points
-        old = len(points) - self._limit // 8
-        long = len(points) > self._limit // 4
-        kept = points[:1] + points[1:old:8] + points[old:] if long else list(points)
-        try:
-            other._packed, other._width = _pack(kept), len(kept[0]) if kept else 0
-        except (TypeError, OverflowError):  # fractions, or more than 63 bits: not from a session of ours
-            other._points = kept
-        return other
+    def series(self, t_ns: float | None = None) -> Series:
+        """All points there are now, or those up to ``t_ns``."""
+        return Series(self._columns, len(self) if t_ns is None else self.count(t_ns))
 
-    def _unpacked(self) -> list[Point]:
-        if self._packed is not None:
-            self._points = _unpack(self._packed, self._width)
-            self._packed = None
-        return self._points
+    def count(self, t_ns: float) -> int:
+        """How many points there are up to ``t_ns``."""
+        return bisect_right(self._columns[0], t_ns) if self._columns else 0
 
+    def value(self, index: int, column: int = 0) -> float:
+        """One number of a point: its time, or the counter ``column``."""
+        return self._columns[column][index]
 
-def _pack(points: Sequence[Point]) -> bytes:
-    """Column by column, the differences, compressed: steps are much alike. Raises TypeError, OverflowError."""
-    numbers: array[int] = array("q")
-    for column in zip(*points, strict=True):
-        numbers.extend(map(sub, column, (0, *column[:-1])))  # a fraction raises TypeError
-    return zlib.compress(numbers.tobytes(), 1)
+    def span(self, index: int) -> tuple[int, int]:
+        """The times of a point and of the last one that may have been dropped after it."""
+        times = self._columns[0]
+        after = times[index + 1] - 1 if self._thinned and index + 1 < len(times) else times[index]
+        return int(times[index]), int(min(after, times[index] + _LONGEST_SPAN_NS))
 
-
-def _unpack(packed: bytes, width: int) -> list[Point]:
-    numbers: array[int] = array("q", zlib.decompress(packed))
-    count = len(numbers) // width if width else 0
-    return list(zip(*(accumulate(numbers[i * count : (i + 1) * count]) for i in range(width)), strict=True))
-
-
-def _between(left: Point, right: Point, t_ns: float) -> Point:
-    share = (t_ns - left[0]) / (right[0] - left[0])
-    return tuple(a + (b - a) * share for a, b in zip(left, right, strict=True))
+    def latest(self, column: int, value: float, before: int) -> int:
+        """Of the first ``before`` points, the last at which counter ``column`` was at most ``value``; -1 if none."""
+        return bisect_right(self._columns[column], value, 0, before) - 1 if self._columns else -1

@@ -86,6 +86,11 @@ class Latencies:
             other._packed = zlib.compress(numbers.tobytes(), 1)
         return other
 
+    @property
+    def packed_bytes(self) -> int:
+        """About what a copy takes in memory until it is used."""
+        return 250 + len(self._packed or b"")
+
     def _unpacked(self) -> dict[int, int]:
         if self._packed is not None:
             numbers: array[int] = array("Q", zlib.decompress(self._packed))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What samples tell: the use between two of them, by CPU, by system call, by control group."""
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def _plus(a: Mapping[int, int], b: Mapping[int, int], sign: int) -> dict[int, in
     return result
 
 
-def together(usage: Usage) -> Seconds:
-    """Server and client."""
+def seconds_of_all(usage: Usage) -> Seconds:
+    """CPU time of all groups: server and client."""
     return seconds(tuple(map(sum, zip(*usage.groups.values(), strict=True))))
 
 
@@ -63,8 +64,8 @@ def seconds(us: tuple[int, ...]) -> Seconds:
     return Seconds(us[0] / 1e6, us[1] / 1e6, us[2] / 1e6)
 
 
-def point_of(sample: Sample) -> tuple[float, ...]:
-    """What a history keeps of a sample; :mod:`kmltui.live.views` names the columns."""
+def counters(sample: Sample) -> tuple[float, ...]:
+    """A sample as the columns that histories keep; :mod:`kmltui.live.views` names them."""
     user = system = everything = 0
     for ticks in sample.cpus.values():
         u, s = ticks.user + ticks.nice, ticks.system + ticks.irq + ticks.softirq
@@ -135,3 +136,11 @@ def calls_between(
         (sum(now.elevations_cpu.values()) - sum(then.elevations_cpu.values())) * scale,
     )
     return tuple(views), rates
+
+
+def io_rate(first: Sample | None, last: Sample | None, elapsed: float) -> float | None:
+    """Read and write calls a second, of a session that counts no others."""
+    if first is None or last is None or last.io_calls is None or last.kml is not None or not elapsed:
+        return None
+    before = first.io_calls or {}
+    return sum(calls - before.get(group, calls) for group, calls in last.io_calls.items()) / elapsed

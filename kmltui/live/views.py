@@ -128,6 +128,15 @@ class SessionView(Struct, frozen=True, kw_only=True):
     """Rows that the server sends a second."""
 
 
+class Landmark(Struct, frozen=True, order=True):
+    """Something to jump to."""
+
+    t_ns: int
+    kind: str
+    """``phase``, ``mark`` or ``gap``."""
+    text: str = ""
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """A run at one instant."""
 
@@ -197,6 +206,7 @@ __all__ = [
     "CpuView",
     "Environment",
     "EqualWork",
+    "Landmark",
     "LatencyView",
     "PhaseView",
     "Seconds",

@@ -15,7 +15,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
@@ -115,6 +115,22 @@ class _Cursor:
                     raise Damage("a number has too many bytes")
         except IndexError:
             raise Damage("a chunk ends in the middle of a number") from None
+
+    def varints(self, count: int) -> list[int]:
+        small = self.data[self.position : self.position + count]
+        if len(small) == count and small.isascii():  # all of them are single bytes
+            self.position += count
+            return list(small)
+        return [self.varint() for _ in range(count)]
+
+    def skip_varints(self, count: int) -> None:
+        for _ in range(count):
+            self.varint()
+
+    def skip(self, size: int) -> None:
+        self.position += size
+        if self.position > len(self.data):
+            raise Damage("a chunk is shorter than it says")
 
     def take(self, size: int) -> bytes:
         end = self.position + size
@@ -323,14 +339,18 @@ def chunk_payload(link: Link, last_ns: int, compacted: bytes) -> bytes:
     return link.pack() + struct.pack("<q", last_ns) + compacted
 
 
-def read_chunk(payload: bytes, since_ns: int | None = None) -> Iterator[dict[str, Any]]:
+def read_chunk(
+    payload: bytes, since_ns: int | None = None, wanted: Callable[[Shape], bool] | None = None
+) -> Iterator[dict[str, Any]]:
     """The records of a CHUNK frame from ``since_ns`` on, as builtins, in the order in which they were written.
+
+    With ``wanted``, those alone whose shape is; the others' columns are passed over.
 
     Raises Damage, at once and not while iterating. A record is put together when it is asked for, so that looking for
     one in the middle costs little more than decoding the columns.
     """
     head = ChunkHead.unpack(payload)
-    cursor = _Cursor(_decompress(payload[CHUNK_HEAD_BYTES:], head.raw_bytes))
+    cursor = _Cursor(decompress(payload[CHUNK_HEAD_BYTES:], head.raw_bytes))
     claims: list[tuple[Shape, int]] = []
     volume = 0
     for _ in range(min(cursor.varint(), head.records)):
@@ -339,20 +359,39 @@ def read_chunk(payload: bytes, since_ns: int | None = None) -> Iterator[dict[str
         if rows == 0 or volume > MAX_VOLUME:
             raise Damage("a chunk claims to hold too much")
         claims.append((_shape(template), rows))
-    order = [cursor.varint() for _ in range(head.records)]
+    order = cursor.varints(head.records)
     if Counter(order) != {number: rows for number, (_, rows) in enumerate(claims)}:
         raise Damage("a chunk's order does not fit its rows")
-    columns = [_Columns(cursor, shape, rows) for shape, rows in claims]
-    return _in_order(order, columns, since_ns)
+    columns: list[_Columns | None] = []
+    last = max((number for number, (shape, _) in enumerate(claims) if wanted is None or wanted(shape)), default=-1)
+    for shape, rows in claims[: last + 1]:
+        if wanted is None or wanted(shape):
+            columns.append(_Columns(cursor, shape, rows))
+        else:
+            _pass_over(cursor, shape, rows)
+            columns.append(None)
+    return _in_order([number for number in order if number <= last and columns[number]], columns, since_ns)
 
 
-def _in_order(order: list[int], columns: list[_Columns], since_ns: int | None) -> Iterator[dict[str, Any]]:
-    rows = [iter(range(series.rows)) for series in columns]
+def _in_order(order: list[int], columns: list[_Columns | None], since_ns: int | None) -> Iterator[dict[str, Any]]:
+    rows = [iter(range(series.rows if series else 0)) for series in columns]
     for number in order:
-        row = next(rows[number])
         series = columns[number]
+        assert series is not None
+        row = next(rows[number])
         if since_ns is None or series.time(row) >= since_ns:
             yield shapes.join(series.shape, series.leaves(row))
+
+
+def _pass_over(cursor: _Cursor, shape: Shape, rows: int) -> None:
+    """Move on to the end of the columns of one shape, without decoding them."""
+    cursor.skip_varints(shape.ints)
+    if rows > 1:
+        for _ in range(shape.ints):
+            cursor.skip(cursor.take(1)[0] * (rows - 1))
+    cursor.skip(_FLOAT.size * rows * shape.floats)
+    for _ in range(shape.blobs):
+        cursor.skip(sum(cursor.varints(rows)))
 
 
 class _Columns:
@@ -399,7 +438,8 @@ def _check_range(values: list[int]) -> None:
         raise Damage("a number is out of range")
 
 
-def _decompress(data: bytes, raw_bytes: int) -> bytes:
+def decompress(data: bytes, raw_bytes: int) -> bytes:
+    """What was compressed, ``raw_bytes`` long. Raises Damage."""
     if raw_bytes > MAX_RAW_BYTES:
         raise Damage("a chunk claims to be too large")
     # Streaming, so that what is allocated is what the head allowed and not what the compressed data claim.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from kmltui.model import End, Gap
 from kmltui.recording import frames, schema
@@ -10,16 +10,18 @@ from kmltui.recording.chunks import RowReader, read_chunk
 from kmltui.recording.errors import Damage
 from kmltui.recording.frames import Broken, Frame
 from kmltui.recording.schema import Timed
+from kmltui.recording.shapes import Shape
 
 
 class Decoder:
     """Decodes frames in the order of the file. What cannot be read becomes one Gap before the next good record.
 
-    Records of compacted chunks before ``since_ns`` are left out.
+    Of compacted chunks, records before ``since_ns`` are left out, and those whose shape is not ``wanted``.
     """
 
-    def __init__(self, since_ns: int | None = None) -> None:
+    def __init__(self, since_ns: int | None = None, wanted: Callable[[Shape], bool] | None = None) -> None:
         self._since_ns = since_ns
+        self._wanted = wanted
         self.last_ns = 0
         """Latest time of a record so far."""
         self.end: End | None = None
@@ -27,6 +29,8 @@ class Decoder:
         self.skipped = 0
         """Records of types, or with fields, that this version does not know."""
         self.damaged = False
+        self.digest: list[bytes] = []
+        """The payloads of LANDMARKS frames so far."""
         self._rows: RowReader | None = None
         self._lost_bytes = 0
         self._reason = ""
@@ -70,9 +74,11 @@ class Decoder:
                 except Damage:
                     self._rows = None
                     raise
+            case frames.LANDMARKS:
+                self.digest.append(frame.payload)
             case frames.CHUNK:
                 self._rows = None
-                return read_chunk(frame.payload, self._since_ns)
+                return read_chunk(frame.payload, self._since_ns, self._wanted)
         return []
 
     def _lose(self, length: int, reason: str) -> None:

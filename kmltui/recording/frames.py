@@ -32,6 +32,7 @@ HEADER = ord("H")
 START = ord("S")
 ROW = ord("R")
 CHUNK = ord("C")
+LANDMARKS = ord("L")
 
 MAX_PAYLOAD_BYTES = 8 << 20
 """A longer frame is damage: it bounds what a reader buffers."""

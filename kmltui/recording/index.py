@@ -48,6 +48,11 @@ class ChunkTable:
         """Where the last chunk begins; where the frames begin if there is none."""
         return self._entries[-1].offset if self._entries else self._data_start
 
+    @property
+    def previous_offset(self) -> int:
+        """Where the chunk before the last begins; where the frames begin if there is none."""
+        return self._entries[-2].offset if len(self._entries) > 1 else self._data_start
+
     def refresh(self, size: int) -> None:
         """Take in the chunks that were appended since, in a file of ``size`` bytes now."""
         known = self.last_offset if self._entries else -1

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from kmltui.model import End, Environment, Mark, Phase, Proof, Repeat, Sample, State
 from kmltui.recording.schema import Timed
+from kmltui.recording.shapes import Shape
+
+_TYPES = (Environment, Phase, Mark, Repeat, State, Proof, End)
+_NAMES = frozenset(str(each.__struct_config__.tag) for each in _TYPES)
 
 
 def is_landmark(record: Timed) -> bool:
     """Whether the record tells what happened, as opposed to how it went on: these are few, and reports rest on them."""
     if isinstance(record, Sample):
         return bool(record.mark)
-    return isinstance(record, Environment | Phase | Mark | Repeat | State | Proof | End)
+    return isinstance(record, _TYPES)
+
+
+def are_landmarks(shape: Shape) -> bool:
+    """Whether records of this shape are such."""
+    return shape.type in _NAMES or (shape.type == "sample" and shape.marked)

@@ -11,11 +11,12 @@ from kmltui.model import End, Header, Record
 from kmltui.recording import frames, locking
 from kmltui.recording.chunks import Link
 from kmltui.recording.decoder import Decoder
+from kmltui.recording.digest import read_digest
 from kmltui.recording.errors import RecordingError
 from kmltui.recording.frames import Frame, FrameParser
 from kmltui.recording.header import HeaderFinder
 from kmltui.recording.index import BLOCK_BYTES, ChunkTable
-from kmltui.recording.landmarks import is_landmark
+from kmltui.recording.landmarks import are_landmarks, is_landmark
 from kmltui.recording.schema import Timed
 
 DISORDER_NS = 2_000_000_000
@@ -121,17 +122,29 @@ class Reader:
 
     def landmarks(self, before_offset: int | None = None) -> list[Timed]:
         """What happened in the whole run, without how it went on: environments, phases, marks, states, proofs,
-        repetitions, the samples taken at boundaries, the end. Quick: only the chunks that hold such records are read.
+        repetitions, the samples taken at boundaries, the end. Quick: a closed recording has them in one place; of any
+        other only the chunks that hold such records are read.
 
         With ``before_offset``, an offset where a chunk begins, only those of the chunks before it.
         """
         self._table.refresh(self.size_bytes)
+        stretches = self._table.with_landmarks()
         found: list[Timed] = []
-        for offset, next_offset in self._table.with_landmarks():
+        if before_offset is None and (digest := self._digest()) is not None:
+            found, stretches = digest, stretches[-1:]
+        for offset, next_offset in stretches:
             if before_offset is not None and offset >= before_offset:
                 break
-            found += [record for record in self._decode(offset, Decoder(), stop=next_offset) if is_landmark(record)]
+            decoder = Decoder(wanted=are_landmarks)
+            found += [record for record in self._decode(offset, decoder, stop=next_offset) if is_landmark(record)]
         return found
+
+    def _digest(self) -> list[Timed] | None:
+        """The landmarks of all chunks but the last, if they are stored before that one."""
+        decoder = Decoder(wanted=lambda _: False)
+        for _ in self._decode(self._table.previous_offset, decoder, stop=self._table.last_offset):
+            pass
+        return read_digest(decoder.digest)
 
     def poll(self, limit: int = 512) -> list[Record]:
         """New complete records since the last poll, the header first of all; empty if there are none yet.

@@ -47,6 +47,10 @@ class Shape:
     blobs: int
     time: int | None
     """Which of the integers is the record's ``t_ns``."""
+    type: str
+    """The record's type."""
+    marked: bool
+    """It has a text under ``mark``."""
     build: Builder
     """Makes the record of an iterator over each kind of leaves."""
 
@@ -110,7 +114,15 @@ def parse(data: bytes) -> Shape:
     _count(template, counts, 0)
     if not isinstance(template, dict) or not isinstance(template.get("type"), str):
         raise Damage("a shape is not a record's")
-    return Shape(counts[int], counts[float], counts[bytes], _time_index(template), _builder(template))
+    return Shape(
+        counts[int],
+        counts[float],
+        counts[bytes],
+        _time_index(template),
+        template["type"],
+        bool(template.get("mark")),
+        _builder(template),
+    )
 
 
 def _time_index(template: dict[str, Any]) -> int | None:

@@ -18,6 +18,7 @@ from kmltui import files
 from kmltui.model import End, Header, Log, Record
 from kmltui.recording import frames, locking, schema
 from kmltui.recording.chunks import LANDMARKS, ChunkBuilder, Link, chunk_payload
+from kmltui.recording.digest import DigestBuilder
 from kmltui.recording.errors import RecordingError, RecordingFull
 from kmltui.recording.landmarks import is_landmark
 from kmltui.recording.reserve import Reserve
@@ -69,6 +70,7 @@ class Writer:
         self._last_ns = 0
         self._flags = 0
         self._reserve = Reserve(file)
+        self._digest = DigestBuilder()
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], header: Header) -> Writer:
@@ -168,11 +170,14 @@ class Writer:
             or isinstance(record, End)  # alone in its chunk, so that listing many recordings reads little
         ):
             self._end_chunk()
+            if isinstance(record, End):
+                self._write_digest()
             builder = self._begin_chunk(t_ns, keep)
         self._write(frames.pack_frame(frames.ROW, builder.add(value)), keep)
         self._last_ns = max(self._last_ns, t_ns)
         if is_landmark(record):
             self._flags |= LANDMARKS
+            self._digest.add(value)
 
     def _begin_chunk(self, t_ns: int, keep: int) -> ChunkBuilder:
         link = Link(self._previous, t_ns, self._flags)
@@ -199,6 +204,19 @@ class Writer:
             return
         self._spare_previous = self._spare_offset
         self._spare_offset += len(frame)
+
+    def _write_digest(self) -> None:
+        """Store the landmarks once more, before the last chunk of the compacted form."""
+        if self._spare is None:
+            return
+        digest = b"".join(frames.pack_frame(frames.LANDMARKS, payload) for payload in self._digest.payloads())
+        try:
+            self._spare.write(digest)
+            self._spare.flush()
+        except OSError:
+            self._drop_spare()
+            return
+        self._spare_offset += len(digest)
 
     def _write(self, data: bytes, keep: int) -> None:
         """Write all of it or, if there is no room for it and for ``keep`` bytes more, none of it."""

@@ -89,9 +89,9 @@ class Feed:
     def _read_on(self, until: float) -> None:
         """Wait for the next tick, or for a wish. What is left to be read is read meanwhile, in slices: the event loop
         has its turn between them."""
-        partial = self.player.partial
+        incomplete = self.player.incomplete
         reading = True
-        while reading and self.player.partial == partial:
+        while reading and self.player.incomplete == incomplete:
             reading = self.player.reading
             if self._wake.wait(0.01 if reading else max(until - time.monotonic(), 0.02)):
                 self._wake.clear()

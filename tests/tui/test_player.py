@@ -8,18 +8,17 @@ import pytest
 from tui_records import S, header, run
 from tui_support import MemorySource
 
-from kmltui.live.live import LiveState
+from kmltui.live.store import Store
 from kmltui.live.views import Snapshot, equal_work
-from kmltui.model import Header, Record
-from kmltui.recording.landmarks import is_landmark
+from kmltui.model import Record
 from kmltui.tui.player import Player
 from kmltui.tui.screens.dialogs import parse_time
 
 
 def folded(records: list[Record], t_ns: int) -> Snapshot:
-    state = LiveState(header())
-    state.extend(record for record in records if getattr(record, "t_ns", 0) <= t_ns)
-    return state.snapshot(t_ns)
+    store = Store(header())
+    store.extend(record for record in records if getattr(record, "t_ns", 0) <= t_ns)
+    return store.at(t_ns)
 
 
 def essence(snapshot: Snapshot) -> list[object]:
@@ -48,9 +47,6 @@ class Long(MemorySource):
     def poll(self) -> list[Record]:
         self._given, start = min(self._given + 50, self._written), self._given
         return self.all[start : self._given]
-
-    def landmarks(self) -> list[Record]:
-        return [record for record in self.all if not isinstance(record, Header) and is_landmark(record)]
 
 
 def replayed(records: list[Record], at_ns: int | None = None) -> Player:
@@ -121,16 +117,11 @@ class TestLongRecordings:
             frame = player.tick(tick)
         assert not frame.reading and frame.view.t_ns == 106 * S
 
-    def test_checkpoints_are_few_however_long_it_is(self) -> None:
-        player = Player(MemorySource(run(1500, period=2.0)))
-        player.tick(0)
-        assert len(player._checkpoints) <= 257
-
     def test_a_place_that_was_not_read_is_shown_at_once_and_exactly_later(self) -> None:
         records = list(run(900, period=2.0, finish=True))
         player = replayed(records, 700 * S)
         frame = player.frame()
-        assert frame.partial and frame.reading and frame.view.t_ns == 700 * S
+        assert player.incomplete and frame.reading and frame.view.t_ns == 700 * S
         exact = folded(records, 700 * S)
         for part, whole in zip(frame.view.sessions, exact.sessions, strict=True):
             known = (
@@ -156,14 +147,15 @@ class TestLongRecordings:
             heads.append(frame.head.t_ns)
             assert frame.view.t_ns == 700 * S
         assert len(heads) > 5 and heads == sorted(heads), "it was read in slices"
-        assert not frame.partial and essence(frame.view) == essence(exact)
+        assert not player.incomplete and essence(frame.view) == essence(exact)
 
     def test_what_is_not_known_yet_is_absent_and_never_wrong(self) -> None:
         records = list(run(900, period=2.0, finish=True))
         for t_ns in range(200 * S, 906 * S, 47 * S):
-            frame = replayed(records, t_ns).frame()
+            player = replayed(records, t_ns)
+            frame = player.frame()
             exact = folded(records, t_ns)
-            assert frame.partial
+            assert player.incomplete
             for part, whole in zip(frame.view.sessions, exact.sessions, strict=True):
                 for name in part.__struct_fields__:
                     if name not in ("samples", "work", "console"):
@@ -179,34 +171,26 @@ class TestLongRecordings:
         player.pause()
         for now_s in (0, 2, 2, 2):
             frame = player.tick(now_s * S)
-        assert frame.partial and frame.view.t_ns == 507 * S
+        assert player.incomplete and frame.view.t_ns == 507 * S
         assert [s.cpus for s in frame.view.sessions] == [s.cpus for s in folded(records, 507 * S).sessions]
         player.pause()
         player.seek(20 * S)
-        while player.partial:
+        while player.incomplete:
             player.read()
         frame = player.frame()
         assert frame.reading and essence(frame.view) == essence(folded(records, 20 * S))
 
-    def test_a_long_way_takes_several_steps_and_each_frame_tells_its_own_time(self) -> None:
+    def test_any_jump_is_whole_once_all_is_read_and_never_of_another_time(self) -> None:
         records = list(run(900, period=2.0))
         player = replayed(records)
         while player.reading:
             player.tick(0)
-        del player._checkpoints[1:]
         dice = random.Random(5)
         for _ in range(6):
-            before, t_ns = player.position_ns, dice.randrange(0, 906 * S)
+            t_ns = dice.randrange(0, 906 * S)
             player.seek(t_ns)
             view = player.frame().view
-            assert view.t_ns <= max(before, t_ns)
-            steps = 0
-            while player.reading:
-                player.seek(t_ns)  # a key that is held down keeps nothing from arriving
-                steps += 1
-            assert steps < 1000
-            frame = player.frame()
-            assert not frame.partial and essence(frame.view) == essence(folded(records, t_ns))
+            assert view.t_ns == t_ns and essence(view) == essence(folded(records, t_ns))
 
     def test_all_landmarks_can_be_jumped_to_before_everything_is_read(self) -> None:
         records = list(run(900, period=2.0))

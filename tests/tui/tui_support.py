@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from tui_records import S, header
 
 from kmltui.model import End, Gap, Header, Record
+from kmltui.recording.landmarks import is_landmark
 from kmltui.tui.app import ViewerApp
 from kmltui.tui.glyphs import UNICODE, Glyphs
 from kmltui.tui.player import Player
@@ -60,6 +61,9 @@ class MemorySource:
                 continue
             if record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
                 yield record
+
+    def landmarks(self) -> list[Record]:
+        return [r for r in self.all[: self._written] if not isinstance(r, Header) and is_landmark(r)]
 
 
 class MockControls:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kmltui.counters import syscalls
-from kmltui.live.live import LiveState
+from kmltui.live.store import Store
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.model import Header, Record
 from kmltui.printable import printable
@@ -64,16 +64,16 @@ def _snapshots(records: Iterator[Record], duration_ns: int) -> Iterator[Snapshot
     header = next(records, None)
     if not isinstance(header, Header):
         raise ValueError("the records of a run begin with its header")
-    state = LiveState(header)
+    store = Store(header)
     step = max(duration_ns // INSTANTS, header.sample_period_ns, 1)
     due = 0
     for record in records:
         # A record's time comes out of the file: one from the far future is not worth a snapshot for each step to it.
         if not isinstance(record, Header) and due <= record.t_ns <= duration_ns:
-            yield state.snapshot(due)
+            yield store.at(due)
             due += max(1, (record.t_ns - due) // step) * step
-        state.add(record)
-    yield state.snapshot(max(duration_ns, due))
+        store.add(record)
+    yield store.at(max(duration_ns, due))
 
 
 def _busiest(view: Snapshot) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kmltui.live.live import RATE_WINDOW_NS
+from kmltui.live.recent import RATE_WINDOW_NS
 from kmltui.live.views import (
     BUSY_AND_IDLE,
     DIRECT,

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is kept of one session of a run, and what it says of any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
+
+from kmltui.live.checkpoints import ALL, LatencyTable
+from kmltui.live.events import Events, Latest
+from kmltui.live.history import History, Point, Series
+from kmltui.live.recent import Recent
+from kmltui.live.usage import Usage, calls_between, counters, cpus_between, io_rate, seconds, seconds_of_all
+from kmltui.live.views import MONO, PhaseView, Seconds, SessionView
+from kmltui.model import (
+    END,
+    START,
+    Environment,
+    Phase,
+    Progress,
+    Proof,
+    Record,
+    Repeat,
+    Sample,
+    SessionSpec,
+    State,
+    Status,
+)
+
+_MOST_RUNS = 2000
+_MOST_PHASES = 2000
+_CONSOLE_LINES = 50
+
+
+class Columns:
+    """The counters of one session over a stretch of the recording that was read without a gap."""
+
+    def __init__(self, *, watched: bool, points: int) -> None:
+        self._watched = watched
+        self.samples = History(points)
+        self.work = History(points)
+        self.statuses = History(points)
+        """Their times alone."""
+        self.offsets: Events[Point] = Events()
+        """By the time of each boot: what is added to the counters, which the session has begun anew."""
+        self._mono_ns: int | None = None
+        self._lost = 0
+        """What a watched server's count of queries has lost by being started again."""
+        self._counted = 0
+
+    def add(self, record: Record) -> bool:
+        """Take the next record of the session; True when it is the first sample after a boot."""
+        match record:
+            case Sample():
+                return self._sample(record)
+            case Progress():
+                self.work.append((record.t_ns, record.queries, record.rows))
+            case Status():
+                self.statuses.append((record.t_ns,))
+                if self._watched:
+                    self._count_queries(record)
+            case _:
+                pass
+        return False
+
+    def offset(self, t_ns: int) -> Point:
+        return self.offsets.last(t_ns) or ()
+
+    def _sample(self, sample: Sample) -> bool:
+        booted = self._mono_ns is not None and sample.mono_ns < self._mono_ns
+        if booted:
+            self.offsets.add(sample.t_ns, self.samples.last or ())
+        self.samples.append(_shifted(counters(sample), self.offset(sample.t_ns)))
+        first, self._mono_ns = self._mono_ns is None, sample.mono_ns
+        return first or booted
+
+    def _count_queries(self, status: Status) -> None:
+        """Where no client of ours tells its progress, the server's counters are the work."""
+        if "Queries" not in status.counters:
+            return
+        queries = status.counters["Queries"] - status.own.get("Queries", 0)
+        if queries + self._lost < self._counted:
+            self._lost = self._counted - queries
+        self._counted = queries + self._lost
+        self.work.append((status.t_ns, self._counted, 0))
+
+
+def _shifted(point: Point, offset: Point) -> Point:
+    return (point[0], *(a + b for a, b in zip(point[1:], offset[1:], strict=True))) if offset else point
+
+
+@dataclass(frozen=True, slots=True)
+class _Boundary:
+    """What is kept of a sample at which counting begins or ends."""
+
+    mark: str
+    mono_ns: int
+    counts_calls: bool
+    usage: Usage
+    point: Point
+
+
+@dataclass(frozen=True, slots=True)
+class _Intervals:
+    """Where the workload is after some boundaries: before its interval, in it, or after it."""
+
+    t_ns: int = 0
+    mono_ns: int = 0
+    counts_calls: bool = False
+    base: Usage | None = None
+    """Use at the beginning of the interval that is open; None when none is."""
+    closed: Usage = field(default_factory=Usage)
+    """Use in the intervals that have ended."""
+    started: bool = False
+    ended: bool = False
+    begin: Point | None = None
+    pair: int | None = None
+    """Of a bench: which pair the repetition belongs to that is under way; 0 is the warm-up."""
+    runs: int = 0
+    """How many repetitions are complete."""
+
+
+class Session:
+    """One session of a run."""
+
+    def __init__(self, spec: SessionSpec, *, watched: bool, points: int) -> None:
+        self.spec = spec
+        self.watched = watched
+        self.columns = Columns(watched=watched, points=points)
+        self.console: Events[str] = Events(kept=1000)
+        self._states: Events[State] = Events()
+        self._facts: Latest[str, Environment] = Latest()
+        self._proofs: Latest[tuple[str, str], Proof] = Latest()
+        self._phases: Events[Phase] = Events()
+        self._boundaries: Events[_Boundary | Repeat] = Events(kept=None)
+        self._intervals: list[_Intervals] = []
+        """After each of the boundaries, as far as it was asked for."""
+        self._runs: list[tuple[int, Seconds]] = []
+        self._phase_views: tuple[tuple[int, int], tuple[PhaseView, ...]] = ((0, 0), ())
+
+    def add(self, record: Record) -> None:
+        """Take the next record in full."""
+        if self.columns.add(record) and isinstance(record, Sample) and not _is_boundary(record):
+            self._bound(record)
+
+    def note(self, record: Record) -> None:
+        """Take something that happened, whenever it becomes known."""
+        match record:
+            case State():
+                self._states.add(record.t_ns, record)
+            case Environment():
+                self._facts.add(record.t_ns, "", record)
+            case Proof():
+                self._proofs.add(record.t_ns, (record.name, record.subject), record)
+            case Phase():
+                self._phases.add(record.t_ns, record)
+            case Repeat():
+                self._insert(record.t_ns, record)
+            case Sample() if _is_boundary(record):
+                self._bound(record)
+            case _:
+                pass
+
+    def _bound(self, sample: Sample) -> None:
+        """Take a sample at which counting begins or ends."""
+        usage, counts = Usage(sample), sample.kml is not None
+        self._insert(sample.t_ns, _Boundary(sample.mark, sample.mono_ns, counts, usage, counters(sample)))
+
+    def _insert(self, t_ns: int, boundary: _Boundary | Repeat) -> None:
+        place = self._boundaries.add(t_ns, boundary)
+        del self._intervals[place:]
+        del self._runs[self._intervals[-1].runs if self._intervals else 0 :]
+
+    def _at(self, t_ns: int) -> _Intervals:
+        count = self._boundaries.count(t_ns)
+        while (known := len(self._intervals)) < count:
+            before = self._intervals[-1] if known else _Intervals()
+            self._intervals.append(self._after(before, self._boundaries[known]))
+        return self._intervals[count - 1] if count else _Intervals()
+
+    def _after(self, before: _Intervals, boundary: _Boundary | Repeat) -> _Intervals:
+        if isinstance(boundary, Repeat):
+            return changed(before, pair=boundary.pair if boundary.event == "begin" else None)
+        base, closed, started, ended = before.base, before.closed, before.started, before.ended
+        if boundary.mono_ns < before.mono_ns:  # booted again: its counters start anew
+            base = None
+        if base is None and not ended:
+            base = boundary.usage
+        if boundary.mark == START:
+            base, started, ended = boundary.usage, True, False
+        elif boundary.mark == END and base is not None:
+            used = boundary.usage.minus(base)
+            closed = closed.plus(used) if started else closed
+            if before.pair and used.groups:
+                self._runs.append((before.pair, seconds_of_all(used)))
+            base, ended = None, True
+        begin = boundary.point if boundary.mark == START or before.begin is None else before.begin
+        return _Intervals(
+            int(boundary.point[0]),
+            boundary.mono_ns,
+            boundary.counts_calls,
+            base,
+            closed,
+            started,
+            ended,
+            begin,
+            before.pair,
+            len(self._runs),
+        )
+
+    def gone(self, after_ns: int, until_ns: int) -> bool:
+        """Whether a watched server went away between two times."""
+        states = self._states.until(until_ns)[self._states.count(after_ns) :]
+        return self.watched and any(state.detail for state in states)
+
+    def view(
+        self,
+        t_ns: int,
+        recent: Recent,
+        latencies: LatencyTable | None,
+        console: Sequence[str] | None = None,
+        ahead: Columns | None = None,
+    ) -> SessionView:
+        """The session at ``t_ns``, of which ``recent`` are the newest records.
+
+        ``ahead``: the time lies ahead of what was read in full, and these are the columns of the stretch before it.
+        What cannot be told without all of the records is absent then.
+        """
+        at = self._at(t_ns)
+        columns = ahead or self.columns
+        last, first = recent.samples.last, recent.samples.first
+        elapsed = (last.mono_ns - first.mono_ns) / 1e9 if last and first else 0.0
+        usage = self._usage(at, last) if not ahead or not self._booted(at, t_ns, ahead) else None
+        counts_calls = last.kml is not None if last else at.counts_calls
+        known = usage is not None and (at.started or self.watched)
+        usage = usage or Usage()
+        calls, rates = calls_between(first, last, elapsed, usage if known else Usage())
+        if ahead and not elapsed:
+            calls = ()  # a call's rate has no other way of being absent
+        rated = bool(last and last.kml and elapsed)
+        totals = known and counts_calls
+        progress = recent.progress
+        state, since_ns = self._state(t_ns)
+        # Ahead, queries would be counted over restarts; and the work that is over is looked at from its first query.
+        series = Series() if ahead and (at.ended or self.watched) else columns.work.series(t_ns)
+        complete = not ahead or not at.ended or progress is not None
+        return SessionView(
+            name=self.spec.name,
+            arm=self.spec.arm if self.spec.kind != "local" else "",
+            state=state,
+            since_ns=since_ns,
+            cpus=cpus_between(first, last),
+            has_calls=counts_calls,
+            calls=calls,
+            trap_rate=rates[0] if rated else None,
+            direct_rate=rates[1] if rated else None,
+            elevation_rate=rates[2] if rated else None,
+            trap=sum(usage.trap.values()) if totals else None,
+            direct=sum(usage.direct.values()) if totals else None,
+            elevations=usage.elevations if totals else None,
+            demotions=tuple(sorted(usage.demotions.items(), key=lambda item: -item[1])) if known else (),
+            rewinds=usage.rewinds if totals else None,
+            attached=last.kml.attached if last and last.kml else None,
+            query_rate=None if at.ended else _query_rate(recent),
+            queries=progress.queries if progress else None,
+            rows=progress.rows if progress else None,
+            latency=latencies.view(ALL) if latencies else None,
+            statements=latencies.statements() if latencies else (),
+            cpu=seconds_of_all(usage) if known and complete and usage.groups else None,
+            groups=tuple((name, seconds(used)) for name, used in sorted(usage.groups.items(), reverse=True))
+            if known
+            else (),
+            agent_share=(
+                (last.agent.cpu_ns - first.agent.cpu_ns) / (elapsed * 1e9)
+                if last and first and last.agent and first.agent and elapsed
+                else None
+            ),
+            runs=tuple(self._runs[max(at.runs - _MOST_RUNS, 0) : at.runs]),
+            started=at.started,
+            begin=self._begin(at, known or not at.started, ahead),
+            progress=progress,
+            phases=self._phases_at(t_ns),
+            facts=tuple(environment.facts.items()) if (environment := self._environment(t_ns)) else (),
+            proofs=self._proofs.until(t_ns),
+            console=tuple(self.console.until(t_ns, _CONSOLE_LINES) if console is None else console[-_CONSOLE_LINES:]),
+            samples=columns.samples.series(t_ns),
+            work=series,
+            last_sample_ns=last.t_ns if last else None,
+            io_rate=io_rate(first, last, elapsed),
+            server=tuple(recent.statuses.last.counters.items()) if recent.statuses.last else (),
+            row_rate=None if at.ended else _status_rate(recent, "Rows_sent"),
+        )
+
+    def _usage(self, at: _Intervals, last: Sample | None) -> Usage | None:
+        """Use in the workload's intervals; None if it is not known."""
+        if at.ended:
+            return at.closed
+        if last is None or at.base is None:
+            return None
+        return at.closed.plus(Usage(last).minus(at.base))
+
+    def _booted(self, at: _Intervals, t_ns: int, ahead: Columns) -> bool:
+        """Whether, ahead of what was read, the session has begun its counters anew since its last boundary."""
+        if at.ended:
+            return False
+        if any(state.state == "booting" for state in self._states.until(t_ns)[self._states.count(at.t_ns) :]):
+            return True
+        first = ahead.samples.series().first
+        return ahead.offsets.last_time(t_ns) > at.t_ns or bool(
+            first and first[0] > at.t_ns and first[MONO] < at.mono_ns
+        )
+
+    def _begin(self, at: _Intervals, known: bool, ahead: Columns | None) -> Point | None:
+        if at.begin is None or not known:
+            return None
+        return at.begin if ahead else _shifted(at.begin, self.columns.offset(int(at.begin[0])))
+
+    def _state(self, t_ns: int) -> tuple[State, int]:
+        """The state, and since when the session has been in it."""
+        index = self._states.count(t_ns) - 1
+        if index < 0:
+            return State(t_ns=0, session=self.spec.name, state="waiting"), 0
+        state = self._states[index]
+        while index > 0 and self._states[index - 1].state == state.state:
+            index -= 1
+        return state, self._states[index].t_ns
+
+    def _environment(self, t_ns: int) -> Environment | None:
+        found = self._facts.until(t_ns)
+        return found[0] if found else None
+
+    def _phases_at(self, t_ns: int) -> tuple[PhaseView, ...]:
+        key = (len(self._phases), self._phases.count(t_ns))
+        if self._phase_views[0] != key:
+            self._phase_views = (key, _phases(self._phases.until(t_ns)))
+        return self._phase_views[1]
+
+
+def _is_boundary(sample: Sample) -> bool:
+    return sample.mark in (START, END)
+
+
+def _phases(events: Sequence[Phase]) -> tuple[PhaseView, ...]:
+    views: list[PhaseView] = []
+    for event in events:
+        if event.event == "begin":
+            views.append(PhaseView(event.name, event.t_ns))
+            continue
+        for index in range(len(views) - 1, -1, -1):
+            phase = views[index]
+            if phase.name == event.name and phase.end_ns is None:
+                views[index] = PhaseView(phase.name, phase.begin_ns, event.t_ns)
+                break
+    return tuple(views[-_MOST_PHASES:])
+
+
+def _query_rate(recent: Recent) -> float | None:
+    """Queries per second: the server's count without the sampler's own."""
+    rate = _status_rate(recent, "Queries")
+    return _status_rate(recent, "Questions") if rate is None else rate
+
+
+def _status_rate(recent: Recent, name: str) -> float | None:
+    """How fast one of the server's counters grows, without the sampler's own share."""
+    first, last = recent.statuses.first, recent.statuses.last
+    if first is None or last is None:
+        return None
+    if name not in first.counters or name not in last.counters or last.t_ns <= first.t_ns:
+        return None
+    own = last.own.get(name, 0) - first.own.get(name, 0)
+    return max(last.counters[name] - first.counters[name] - own, 0) / ((last.t_ns - first.t_ns) / 1e9)
