@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui")]
+sys.path[:0] = [str(ROOT), str(ROOT / "samples")]
 
 import psutil  # noqa: E402
-from tui_records import header, run  # noqa: E402
+from made_up_run import header, run  # noqa: E402
 
 from kmltui.model import Gap, Header, Record, Sample  # noqa: E402
 from kmltui.tui.app import ViewerApp  # noqa: E402

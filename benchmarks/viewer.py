@@ -33,10 +33,10 @@ from fcntl import ioctl
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui")]
+sys.path[:0] = [str(ROOT), str(ROOT / "samples")]
 
 import psutil  # noqa: E402
-from tui_records import S, header, run  # noqa: E402
+from made_up_run import S, header, run  # noqa: E402
 
 from kmltui.model import Progress  # noqa: E402
 from kmltui.recording import Reader, Writer  # noqa: E402

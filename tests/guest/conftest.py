@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from kmltui import paths
 from kmltui.build.builder import ensure_image
 from kmltui.images.image import Image
 from kmltui.images.progress import Progress
@@ -176,6 +177,25 @@ async def start_guest(image: Image, arm: str = "stock", *, period_ns: int = 500_
     await guest.check(f"mkdir {RING3} && cp /kmltui/busybox {RING3}/ && {RING3}/busybox --install -s {RING3}")
     await guest.new_alarms()
     return guest
+
+
+@contextlib.contextmanager
+def own_home(directory: Path) -> Iterator[Path]:
+    """Runs, sockets and settings are below ``directory`` for as long as this lasts; the cache is the user's own."""
+    cache = paths.cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(exist_ok=True)
+    (directory / "cache").symlink_to(cache.resolve())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KMLTUI_HOME", str(directory))
+        yield directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the tests run is in no list of the user's."""
+    with own_home(tmp_path_factory.mktemp("home")):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -169,8 +169,7 @@ async def test_a_private_server_listens_on_its_socket_alone(here):
         await server.stop()
 
 
-async def test_the_same_workload_gives_the_same_results_in_two_local_sessions(image, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+async def test_the_same_workload_gives_the_same_results_in_two_local_sessions(image, tmp_path):
     names = ("local", "local-2")
     plan = Plan(
         workload=_wisconsin(),
@@ -242,8 +241,7 @@ class Existing:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def existing(here, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+async def existing(here, tmp_path):
     server = Existing(here[0])
     await server.start()
     yield server

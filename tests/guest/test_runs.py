@@ -15,17 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from .conftest import own_home
+
 START_LIMIT_S = 240
 END_LIMIT_S = 60
 
 
 @pytest.fixture
-def state(tmp_path, monkeypatch):
-    """Runs and sockets of this test alone; the cached image is everybody's."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    (tmp_path / "run").mkdir(mode=0o700)
-    return tmp_path
+def state(tmp_path):
+    """A list of runs of this test's own."""
+    with own_home(tmp_path / "home"):
+        yield tmp_path
 
 
 def kmltui(*arguments, **options):

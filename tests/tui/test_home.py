@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from made_up_run import S
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Label, OptionList, Static
-from tui_records import S
 
 from kmltui.tui.app import HomeApp
 from kmltui.tui.controls import Choice, RunRow

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_run import S, run
 from textual.widgets import Input
-from tui_records import S, run
 from tui_support import MemorySource, MockControls, viewer
 
 from kmltui.model import Mark, Record

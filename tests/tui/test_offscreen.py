@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyte
 import pytest
-from tui_records import run
+from made_up_run import run
 from tui_support import MemorySource
 
 from kmltui.tui.asciicast import asciicast

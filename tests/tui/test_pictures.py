@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from conftest import Picture
+from made_up_run import S, boot, run
 from msgspec.structs import replace
 from textual.pilot import Pilot
-from tui_records import S, boot, run
 from tui_support import MemorySource, MockControls, viewer
 
 from kmltui.model import End, Gap, GroupCpu, Log, Mark, Measure, Phase, Progress, Record, Repeat, Sample, State

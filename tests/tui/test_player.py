@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from tui_records import S, header, run
+from made_up_run import S, header, run
 from tui_support import MemorySource
 
 from kmltui.live.store import Store

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pyte
 import pytest
+from made_up_run import S, header, run
 from tui_pty import Terminal, opened
-from tui_records import S, header, run
 
 from kmltui.recording import Writer
 from kmltui.tui.glyphs import ASCII, CONSOLE, Glyphs, nearest

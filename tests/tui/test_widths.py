@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_run import Side, run
 from rich.cells import cell_len
 from test_one_session import monitor
 from test_pictures import benched, timed_calls
-from tui_records import Side, run
 from tui_support import MemorySource
 
 from kmltui.model import Header, Record, SessionSpec, WorkloadSpec

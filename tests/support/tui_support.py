@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tui_records import S, header
+from made_up_run import S, header
 
 from kmltui.model import End, Gap, Header, Record
 from kmltui.recording.landmarks import is_landmark

@@ -1,4 +1,4 @@
-"""A made-up run for the screen's tests: every figure is a function of the time, so a picture of it never changes."""
+"""A made-up run to look at: every figure is a function of the time, so a picture of it never changes."""
 
 from __future__ import annotations
 
