@@ -6,11 +6,15 @@ and our own sources are hashed. Newer packages are looked for only when asked to
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +22,7 @@ from msgspec.structs import replace
 from kmltui import clients
 from kmltui.build import datadir, kernel, layers
 from kmltui.build.apt import Apt
+from kmltui.build.plain import workplace
 from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.build.tree import unpack, unpack_all
 from kmltui.images import compiler, store
@@ -25,13 +30,15 @@ from kmltui.images.errors import GuestError, ImageError
 from kmltui.images.extract import BUSYBOX as SHELL
 from kmltui.images.image import Image
 from kmltui.images.package import Package
-from kmltui.images.progress import Report, Step, silent, step
+from kmltui.images.progress import Report, Step, Work, silent
 from kmltui.images.spec import ImageSpec, check_host
 from kmltui.images.store import Layer, Manifest, hash_of, hash_of_files
 from kmltui.kml import REWRITER, module_sources
 from kmltui.machine import GUESTD
 
 BUSYBOX = "busybox-static"
+
+T = TypeVar("T")
 
 _Write = Callable[[Path, Step], None]
 """Writes a layer into a file, reporting how far it is."""
@@ -113,18 +120,47 @@ def _keys(parts: _Parts) -> dict[str, str]:
     }
 
 
+_STEPS_S = {
+    "asking the mirror for packages": 10.0,
+    "fetching packages": 20.0,
+    "unpacking the programs": 5.0,
+    "unpacking the kernel": 5.0,
+    "copying the kernel": 0.2,
+    "packing the programs": 3.0,
+    "rewriting system calls": 5.0,
+    "building KML": 8.0,
+    "making the database": 20.0,
+    "joining the image": 1.0,
+}
+"""How long each step takes where two CPUs have nothing else to do, seconds: measured with benchmarks/startup.py."""
+
+_STEP_OF = {
+    "kernel": "copying the kernel",
+    "base": "packing the programs",
+    "rewritten": "rewriting system calls",
+    "kml": "building KML",
+    "data": "making the database",
+    "initrd": "joining the image",
+}
+"""The step that makes each layer; ``sites`` is made with ``rewritten``."""
+
+
 class _Build:
     """One build under the lock."""
 
     def __init__(self, spec: ImageSpec, report: Report, work: Path, refresh: bool) -> None:
         self.spec = spec
-        self.report = report
+        self.steps = Work(report, _STEPS_S)
         self.work = work
         self.refresh = refresh
         self.begun = time.monotonic()
         self.debs = store.root() / "debs"
 
     def run(self) -> Manifest:
+        with self.steps.told(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            return self._run(pool)
+
+    def _run(self, pool: ThreadPoolExecutor) -> Manifest:
         old = store.read_manifest(self.spec)
         if old is not None and old.imported:
             old = None  # somebody else's choices
@@ -132,22 +168,16 @@ class _Build:
             self.spec = replace(self.spec, mirror=old.spec.mirror)  # the one that the user named the first time
         if old is not None and (self.refresh or old.spec.mirror != self.spec.mirror):
             old = None
+        if old:
+            self.steps.without("asking the mirror for packages")
         parts = _Parts(old.packages, old.kernel_packages, old.kernel_libraries) if old else self._resolve()
         if not self._at_hand(parts):
             # The mirror may have dropped versions that an old manifest names: choose anew.
             parts = self._resolve() if old else parts
             self._fetch(parts)
-        keys = _keys(parts)
-        tree = self._tree(parts, keys)
-        boot = self._kernel_tree(parts, keys) / "boot"
-        made: dict[str, Layer] = {}
-        self._make(made, keys, "kernel", "copying the kernel", lambda output, _: _copy(boot / "vmlinuz", output))
-        self._make(made, keys, "base", "packing the programs", lambda output, s: layers.write_base(tree, output, s))
-        self._make(made, keys, "rewritten", "rewriting system calls", lambda output, _: self._rewrite(tree, output))
-        self._make(made, keys, "sites", "listing system calls", lambda output, _: self._sites(tree, output))
-        self._make(made, keys, "kml", "building KML", lambda output, s: self._kml(parts, boot.parent, output, s))
-        self._make(made, keys, "data", "making the database", lambda output, s: self._data(made, output, s))
-        self._make(made, keys, "initrd", "joining the image", lambda output, _: self._join(made, JOINED, output))
+        else:
+            self.steps.without("fetching packages")
+        made = self._layers(parts, pool)
         image = next(package for package in parts.kernel_packages if package.name.startswith("linux-image-"))
         return Manifest(
             name=self.spec.name,
@@ -165,7 +195,7 @@ class _Build:
         return named_mirror(self.spec.mirror) if self.spec.mirror else host_mirror(read_sources())
 
     def _resolve(self) -> _Parts:
-        with step("asking the mirror for packages", self.report) as current:
+        with self.steps.step("asking the mirror for packages") as current:
             mirror = self._mirror()
             apt = self._apt(self.spec.suite, mirror)
             self._update(apt)
@@ -189,7 +219,7 @@ class _Build:
 
     def _update(self, apt: Apt) -> None:
         for suite in apt.update():
-            with step(f"left out, not to be had: {suite}", self.report):
+            with self.steps.step(f"left out, not to be had: {suite}"):
                 pass
 
     def _apt(self, suite: str, mirror: Mirror, *, backports: bool = False) -> Apt:
@@ -203,7 +233,7 @@ class _Build:
     def _fetch(self, parts: _Parts) -> None:
         mirror = self._mirror()
         suite, release = self.spec.kernel_suite
-        with step("fetching packages", self.report) as current:
+        with self.steps.step("fetching packages") as current:
             self._apt(self.spec.suite, mirror).fetch(parts.packages, self.debs, current)
             apt = self._apt(suite, mirror, backports=bool(release))
             apt.fetch([*parts.kernel_packages, *parts.kernel_libraries], self.debs, current)
@@ -211,11 +241,49 @@ class _Build:
     def _files(self, packages: Sequence[Package]) -> list[Path]:
         return [self.debs / package.file_name for package in packages]
 
-    def _tree(self, parts: _Parts, keys: dict[str, str]) -> Path:
+    def _layers(self, parts: _Parts, pool: ThreadPoolExecutor) -> dict[str, Layer]:
+        """All layers of the image: those that are there, and the others made, several at a time where they can be."""
+        keys = _keys(parts)
+        made = {kind: layer for kind, key in keys.items() if (layer := store.existing(kind, key))}
+        if "sites" not in made:
+            made.pop("rewritten", None)
+        self.steps.without(*(name for kind, name in _STEP_OF.items() if kind in made))
+
+        def make(kind: str, write: _Write) -> None:
+            """Layer ``kind``, if it is not there."""
+            if kind in made:
+                return
+            with self.steps.step(_STEP_OF[kind]) as current:
+                output = self.work / kind
+                write(output, current)
+                made[kind] = store.finished(kind, keys[kind], output)
+
+        def rewrite(output: Path, _step: Step) -> None:
+            sites = self.work / "sites"
+            layers.write_rewritten(tree, self.work / "rewritten-files", output, sites)
+            made["sites"] = store.finished("sites", keys["sites"], sites)
+
+        tree, kernel_tree = _together(
+            pool, partial(self._tree, parts, keys["base"]), partial(self._kernel_tree, parts, keys["kernel"])
+        )
+        make("kernel", lambda output, _: _copy(kernel_tree / "boot/vmlinuz", output))
+        _together(
+            pool,
+            partial(make, "kml", partial(self._kml, kernel_tree)),
+            partial(make, "rewritten", rewrite),
+            partial(make, "base", partial(layers.write_base, tree)),
+        )
+        make("data", partial(self._data, made))
+        make("initrd", lambda output, _: self._join(made, JOINED, output))
+        return made
+
+    def _tree(self, parts: _Parts, key: str) -> Path:
         """The unpacked programs, kept for the next change of ours."""
-        home = store.root() / "trees" / f"base-{keys['base']}"
-        if not home.exists():
-            with step("unpacking the programs", self.report) as current:
+        home = store.root() / "trees" / f"base-{key}"
+        if home.exists():
+            self.steps.without("unpacking the programs")
+        else:
+            with self.steps.step("unpacking the programs") as current:
                 packages = [package for package in parts.packages if package.name != BUSYBOX]
                 unpack_all(self._files(packages), self.work / "base", current)
                 self._add_shell(parts, self.work / "base")
@@ -229,10 +297,12 @@ class _Build:
         (tree / SHELL).parent.mkdir()
         shutil.move(self.work / "busybox/usr/bin/busybox", tree / SHELL)
 
-    def _kernel_tree(self, parts: _Parts, keys: dict[str, str]) -> Path:
-        home = store.root() / "trees" / f"kernel-{keys['kernel']}"
-        if not home.exists():
-            with step("unpacking the kernel", self.report) as current:
+    def _kernel_tree(self, parts: _Parts, key: str) -> Path:
+        home = store.root() / "trees" / f"kernel-{key}"
+        if home.exists():
+            self.steps.without("unpacking the kernel")
+        else:
+            with self.steps.step("unpacking the kernel") as current:
                 directory = self.work / "kernel"
                 image = next(p for p in parts.kernel_packages if p.name.startswith("linux-image-"))
                 kernel.unpack_kernel(self.debs / image.file_name, directory / "boot")
@@ -246,29 +316,11 @@ class _Build:
         home.parent.mkdir(parents=True, exist_ok=True)
         made.rename(home)
 
-    def _make(self, made: dict[str, Layer], keys: dict[str, str], kind: str, name: str, write: _Write) -> None:
-        """Layer ``kind``: the one that is there, or a new one."""
-        with step(name, self.report) as current:
-            layer = store.existing(kind, keys[kind])
-            if layer is None:
-                output = self.work / kind
-                write(output, current)
-                layer = store.finished(kind, keys[kind], output)
-            made[kind] = layer
-
-    def _rewrite(self, tree: Path, output: Path) -> None:
-        layers.write_rewritten(tree, self.work / "rewritten-files", output, self.work / "sites.json")
-
-    def _sites(self, tree: Path, output: Path) -> None:
-        """The rewriter's report; usually made together with the rewritten files just before."""
-        if not (self.work / "sites.json").exists():
-            self._rewrite(tree, self.work / "rewritten-again")
-        (self.work / "sites.json").rename(output)
-
-    def _kml(self, parts: _Parts, kernel_tree: Path, output: Path, current: Step) -> None:
-        work = self.work / "kml-work"
-        work.mkdir()
-        layers.write_kml(kernel=kernel_tree, work=work, output=output, step=current)
+    def _kml(self, kernel_tree: Path, output: Path, current: Step) -> None:
+        own = self.work / "kml-work"
+        own.mkdir()
+        with workplace(kernel_tree, own) as (tree, work):
+            layers.write_kml(kernel=tree, work=work, output=output, step=current)
 
     def _data(self, made: dict[str, Layer], output: Path, current: Step) -> None:
         """Made by the server itself, in a guest that has no data yet."""
@@ -285,3 +337,8 @@ class _Build:
 
 def _copy(source: Path, output: Path) -> None:
     output.write_bytes(source.read_bytes())
+
+
+def _together(pool: ThreadPoolExecutor, *jobs: Callable[[], T]) -> list[T]:
+    """What the jobs return. Raises what the first of them that failed has raised."""
+    return [future.result() for future in [pool.submit(job) for job in jobs]]

@@ -29,17 +29,17 @@ app = App(name="guest", help="The guest image: build it, look into it, run progr
 
 
 def progress_printer() -> Report:
-    """Progress of a build on standard error: a bar that moves on a terminal, else a line for each finished step."""
+    """Progress on standard error: a line for each finished step, and on a terminal one bar for the work as a whole."""
     moving = sys.stderr.isatty()
 
     def report(progress: Progress) -> None:
         seconds = f"{progress.elapsed_s:5.1f} s"
         if progress.ended:
-            print(f"{chr(13) if moving else ''}{progress.step:<36} {seconds:>24}", file=sys.stderr, flush=True)
+            print(f"{chr(13) if moving else ''}{progress.step:<36} {seconds:<34}", file=sys.stderr, flush=True)
         elif moving:
             done = round((progress.fraction or 0) * 14)
-            bar = "█" * done + "░" * (14 - done) if progress.fraction is not None else "░" * 14
-            print(f"\r{progress.step:<36} {bar} {seconds:>9}", end="", file=sys.stderr, flush=True)
+            bar = "█" * done + "░" * (14 - done)
+            print(f"\r{progress.step:<36} {bar} {progress.left or seconds:<19}", end="", file=sys.stderr, flush=True)
 
     return report
 

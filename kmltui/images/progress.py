@@ -1,28 +1,46 @@
-"""Telling how long work goes on: a step's name, how much of it is done, and since when."""
+"""Telling how long work goes on: the step under way, how much of the whole is done, and how long the rest will take."""
 
 from __future__ import annotations
 
+import math
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from msgspec import Struct
 
+BEAT_S = 1.0
+"""Something is told at least this often, so that work which takes long does not look hung."""
+
+_PRIOR_S = 10.0
+"""So much expected work counts as done on time when the time left is estimated: the first second says little."""
+
 
 class Progress(Struct, frozen=True):
-    """``step`` is under way since ``elapsed_s`` seconds; ``fraction`` of it (0 to 1) is done, None if not known.
+    """``step`` is under way since ``elapsed_s`` seconds; ``fraction`` (0 to 1) of all the work is done, None: unknown.
 
-    ``ended``: the step is over, and took ``elapsed_s``.
+    ``ended``: the step is over, and took ``elapsed_s``. ``left_s``: an estimate for the rest of all the work, seconds.
     """
 
     step: str
     fraction: float | None
     elapsed_s: float
     ended: bool = False
+    left_s: float | None = None
+
+    @property
+    def left(self) -> str:
+        """The time left in words, no more exactly than it is known; empty where it is not."""
+        if self.left_s is None:
+            return ""
+        if self.left_s < 90:
+            return f"about {max(math.ceil(self.left_s / 5) * 5, 5)} s left"
+        return f"about {math.ceil(self.left_s / 60)} min left"
 
 
 Report = Callable[[Progress], None]
-"""Takes progress; called from the thread that does the work."""
+"""Takes progress; called from the threads that do the work, and from another one, never twice at a time."""
 
 
 def silent(_progress: Progress) -> None:
@@ -32,22 +50,116 @@ def silent(_progress: Progress) -> None:
 class Step:
     """One step under way; :meth:`at` reports its fraction."""
 
-    def __init__(self, name: str, report: Report) -> None:
+    def __init__(self, name: str, work: Work) -> None:
         self.name = name
-        self._report = report
-        self._begun = time.monotonic()
-        self.at(None)
+        self.begun = time.monotonic()
+        self.fraction: float | None = None
+        self._work = work
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.begun
 
     def at(self, fraction: float | None) -> None:
-        self._report(Progress(self.name, fraction, time.monotonic() - self._begun))
+        self.fraction = fraction
+        self._work.tell(self)
 
-    def end(self) -> None:
-        self._report(Progress(self.name, 1.0, time.monotonic() - self._begun, ended=True))
+
+class Work:
+    """Several steps, one after another or at the same time, told as one piece of work.
+
+    ``expected_s``: how long each step takes on an idle machine with two CPUs, seconds. Steps that are not in it are
+    told without a fraction.
+    """
+
+    def __init__(self, report: Report, expected_s: Mapping[str, float] | None = None) -> None:
+        self._report = report
+        self._expected = dict(expected_s or {})
+        self._begun = time.monotonic()
+        self._done_s = 0.0
+        self._running: list[Step] = []
+        self._refused: BaseException | None = None
+        # Reentrant: who hears of a step may end the work, which tells of it.
+        self._lock = threading.RLock()
+
+    def without(self, *names: str) -> None:
+        """These steps will not be needed."""
+        with self._lock:
+            for name in names:
+                self._expected.pop(name, None)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """The step ``name``, reported from its begin to its end; a step that raises has no end."""
+        current = Step(name, self)
+        with self._lock:
+            self._running.append(current)
+        try:
+            self.tell(current)
+            yield current
+            with self._lock:
+                self._done_s += self._expected.get(name, 0.0)
+                self._running.remove(current)
+            self.tell(current, ended=True)
+        finally:
+            with self._lock:
+                if current in self._running:
+                    self._running.remove(current)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """While this is open, the step that has run for longest is told again and again, even if it has no news."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT_S):
+                with self._lock:
+                    if self._running and not over.is_set():
+                        try:
+                            self.tell(self._running[0])
+                        except BaseException as refused:  # for the thread that works: it is to stop
+                            self._refused = refused
+                            return
+
+        beating = threading.Thread(target=beat, name="progress", daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beating.join()
+
+    def tell(self, step: Step, *, ended: bool = False) -> None:
+        """Report ``step``. Raises what the report raises, now or when it last heard of the work."""
+        with self._lock:
+            if self._refused is not None:
+                raise self._refused
+            fraction, left_s = self._estimate(step)
+            self._report(Progress(step.name, fraction, step.elapsed_s, ended, left_s))
+
+    def _estimate(self, step: Step) -> tuple[float | None, float | None]:
+        """How much of all the work is done, and how long the rest will take."""
+        if step.name not in self._expected:
+            return step.fraction, None
+        # As slow as the machine has been so far: what was expected to take so long took that long.
+        now = time.monotonic() - self._begun
+        slower = (now + _PRIOR_S) / (self._done_s + sum(map(self._guess, self._running)) + _PRIOR_S)
+        done_s = self._done_s
+        for running in self._running:
+            expected = self._expected.get(running.name, 0.0)
+            by_time = min(running.elapsed_s / (expected * max(slower, 1.0)), 0.95) if expected else 0.0
+            done_s += expected * (running.fraction if running.fraction is not None else by_time)
+        whole_s = sum(self._expected.values())
+        return min(done_s / whole_s, 1.0), max(whole_s - done_s, 0.0) * max(slower, 0.2)
+
+    def _guess(self, step: Step) -> float:
+        expected = self._expected.get(step.name, 0.0)
+        return expected * step.fraction if step.fraction is not None else min(step.elapsed_s, expected)
 
 
 @contextmanager
 def step(name: str, report: Report) -> Iterator[Step]:
-    """The step ``name``, reported from its begin to its end; a step that raises has no end."""
-    current = Step(name, report)
-    yield current
-    current.end()
+    """A piece of work that is one step."""
+    work = Work(report)
+    with work.told(), work.step(name) as current:
+        yield current

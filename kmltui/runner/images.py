@@ -40,7 +40,8 @@ async def _prepare(image: str, names: list[str], journal: Journal) -> None:
 
     def tell(progress: Progress) -> None:
         for name in names:
-            journal.state(name, "image", progress.step, progress.fraction)
+            detail = ", ".join(part for part in (progress.step, progress.left) if part)
+            journal.state(name, "image", detail, progress.fraction)
 
     def report(progress: Progress) -> None:
         if stopped.is_set():

@@ -10,7 +10,7 @@ import pytest
 
 from kmltui.build.tree import files, unpack, unpack_all
 from kmltui.images.errors import ImageError
-from kmltui.images.progress import Step, silent
+from kmltui.images.progress import silent, step
 
 pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")
 
@@ -42,7 +42,8 @@ def test_old_and_new_layouts_meet_below_usr(tmp_path: Path) -> None:
         write(root / "lib/x86_64-linux-gnu/ld.so")
 
     tree = tmp_path / "tree"
-    unpack_all([package(tmp_path, "layouts", fill)], tree, Step("unpack", silent))
+    with step("unpack", silent) as current:
+        unpack_all([package(tmp_path, "layouts", fill)], tree, current)
     assert (tree / "usr/bin/old").stat().st_mode & 0o7777 == 0o755, "a guest needs no set-user-id programs"
     assert (tree / "bin/old").read_text() == (tree / "bin/new").read_text() == "x"
     assert (tree / "lib64/ld.so").resolve() == (tree / "usr/lib/x86_64-linux-gnu/ld.so").resolve()
