@@ -9,18 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import psutil
 from msgspec import Struct
 
-from kmltui.build.sources import host_mirror, read_sources
+from kmltui.build.sources import DEBIAN, host_mirror, named_mirror, read_sources
 from kmltui.images import store
 from kmltui.images.errors import GuestError
 from kmltui.images.spec import check_host
-from kmltui.machine import accel
+from kmltui.machine import accel, memory
 from kmltui.machine.qemu import PROGRAM, qemu_version
-
-MEMORY_BYTES = 3 << 30
-"""Two guests of 1 GiB each, and QEMU's own."""
+from kmltui.model import SessionSpec
 
 
 class Check(Struct, frozen=True):
@@ -40,22 +37,35 @@ def check_all() -> list[Check]:
 def _checks() -> Iterator[Check]:
     yield _system()
     yield _qemu()
+    if not shutil.which("apt-get"):
+        yield _no_apt()
+        yield from _machine()
+        return
     for program, package, purpose in (
         ("gcc", "gcc", "compiles the kernel module and the guest's programs"),
         ("make", "make", "builds the kernel module"),
         ("strip", "binutils", "makes the kernel module small"),
-        ("apt-get", "apt", "finds and fetches the guest's packages; nothing is installed here"),
         ("dpkg-deb", "dpkg", "unpacks the guest's packages"),
     ):
         yield _program(program, package, purpose)
     yield _static_library()
     yield _mirror()
+    yield from _machine()
+
+
+def _machine() -> Iterator[Check]:
+    """What guests run on, wherever their image comes from."""
     yield _kvm()
     yield _memory()
     yield _disk()
 
 
+ELSEWHERE = "take an image made elsewhere: 'kmltui guest import FILE' or 'kmltui guest fetch URL'"
+
+
 def _install(package: str) -> str:
+    if not shutil.which("apt-get"):
+        return f"install what Debian calls {package} with this system's package manager"
     return f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y {package}"
 
 
@@ -72,6 +82,11 @@ def _qemu() -> Check:
         return Check("qemu", "ok", f"QEMU {qemu_version()}: runs the guests")
     except GuestError:
         return Check("qemu", "missing", f"{PROGRAM}: runs the guests", _install("qemu-system-x86"))
+
+
+def _no_apt() -> Check:
+    what = "images are built with Debian's apt, which is not here"
+    return Check("apt-get", "note" if store.has_images() else "missing", what, ELSEWHERE)
 
 
 def _program(program: str, package: str, purpose: str) -> Check:
@@ -103,9 +118,18 @@ def _mirror() -> Check:
     try:
         mirror = host_mirror(read_sources())
     except GuestError as error:
-        return Check("mirror", "note", str(error))
+        return Check("mirror", "note" if store.has_images() else "missing", str(error), _mirror_remedy())
     without = "" if mirror.security else ", without security updates"
     return Check("mirror", "ok", f"the guest's packages come from where this system's do{without}")
+
+
+def _mirror_remedy() -> str:
+    build = f"kmltui guest build --mirror {DEBIAN}"
+    try:
+        named_mirror(DEBIAN)
+    except GuestError:
+        return f"{_install('debian-archive-keyring')}, then {build}"
+    return build
 
 
 def _kvm() -> Check:
@@ -123,9 +147,11 @@ def _kvm() -> Check:
 
 
 def _memory() -> Check:
-    free = psutil.virtual_memory().available
-    detail = f"{free / (1 << 30):.1f} GiB free; two guests need about {MEMORY_BYTES >> 30}"
-    return Check("memory", "ok" if free >= MEMORY_BYTES else "note", detail)
+    free, needed = memory.free_bytes(), memory.needed_bytes([SessionSpec(name="").memory_bytes] * 2)
+    detail = f"{free / (1 << 30):.1f} GiB free; two guests need {needed / (1 << 30):.1f}"
+    if free >= needed:
+        return Check("memory", "ok", detail)
+    return Check("memory", "note", detail, "run guests with less of it, e.g. --left stock,memory=512M")
 
 
 def _disk() -> Check:

@@ -19,6 +19,10 @@ APT_DIR = Path("/etc/apt")
 _CODENAMES = r"(?:buster|bullseye|bookworm|trixie|forky|duke|sid|(?:old)*stable|testing|unstable)"
 _SUITE = re.compile(rf"({_CODENAMES})(-updates|-security|-backports)?")
 
+DEBIAN = "http://deb.debian.org/debian"
+"""Debian's own address, for whoever has no mirror near by."""
+_KEYRING = "debian-archive-keyring"
+
 _NO = ("no", "false", "0", "without", "off", "disable")
 _MULTIPLE = ("languages", "targets")
 _NAMES = {"arch": "architectures", "lang": "languages", "target": "targets"}
@@ -177,16 +181,33 @@ def host_mirror(sources: list[Source], release: str | None = None) -> Mirror:
             by_suite.setdefault(f"{release}{kind}" if alias and release else suite, source)
     if "" not in by_kind:
         raise ImageError(
-            f"no Debian mirror in {APT_DIR}/sources.list or sources.list.d: name one with --mirror URL "
-            "(the address that ends in /debian)"
+            f"there is no Debian mirror in {APT_DIR}/sources.list or sources.list.d; name one, for example with "
+            f"'kmltui guest build --mirror {DEBIAN}'"
         )
     return Mirror(by_kind[""], by_kind.get("-security"), by_suite)
 
 
-def named_mirror(uri: str) -> Mirror:
+def named_mirror(uri: str, etc: Path = Path("/etc"), keyrings: Path = Path("/usr/share/keyrings")) -> Mirror:
     """The mirror that the user named: an archive; its security sibling lies beside it where mirrors put it.
 
-    Raises :class:`ImageError` for what is not the address of a mirror.
+    Where apt does not trust Debian's keys by itself, as on Ubuntu, they are taken from the package that has them.
+    Raises :class:`ImageError` for what is not the address of a mirror, and where that package is needed and missing.
     """
     uri = check_mirror(uri).rstrip("/")
-    return Mirror(Source(uri), Source(uri + "-security") if uri.endswith("/debian") else None)
+    options = _trust(etc, keyrings)
+    return Mirror(
+        Source(uri, options=options), Source(uri + "-security", options=options) if uri.endswith("/debian") else None
+    )
+
+
+def _trust(etc: Path, keyrings: Path) -> dict[str, str]:
+    """The options of a source of Debian's by which this machine's apt trusts it."""
+    if any((etc / "apt/trusted.gpg.d").glob("debian-archive-*")):
+        return {}
+    found = next((path for path in (keyrings / f"{_KEYRING}.{end}" for end in ("pgp", "gpg")) if path.exists()), None)
+    if found is not None:
+        return {"signed-by": str(found)}
+    raise ImageError(
+        f"this machine's apt does not know Debian's keys, so that what a mirror says cannot be checked: "
+        f"install the package {_KEYRING}"
+    )

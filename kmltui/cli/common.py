@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from cyclopts import Group
 
 if TYPE_CHECKING:
+    from kmltui.model import SessionSpec
     from kmltui.runner.registry import RunEntry
 
 RUNS = Group("Runs", sort_key=0)
@@ -166,6 +167,26 @@ def find_recording(what: str | None, *, shipped: bool = False) -> Path:
         return listing.find(what)
     except LookupError as error:
         fail(str(error.args[0]))
+
+
+def check_memory(specs: Sequence[SessionSpec]) -> None:
+    """Raises Failure where the guests that are to run side by side will not get the memory they need."""
+    from kmltui.machine import memory
+
+    guests = [spec for spec in specs if spec.kind == "guest"]
+    needed, free = memory.needed_bytes([spec.memory_bytes for spec in guests]), memory.free_bytes()
+    if not guests or free >= needed:
+        return
+    arms = [spec.arm for spec in guests]
+    smaller = " ".join(f"--{side} {arm},memory=512M" for side, arm in zip(("left", "right"), arms, strict=False))
+    ways = [f"give them less ('kmltui run {smaller}')"]
+    if len(guests) > 1:
+        ways.append(f"run one after the other ({', '.join(f'kmltui run --arms {arm}' for arm in arms)})")
+    fail(
+        f"{len(guests)} guest{'s' * (len(guests) > 1)} need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB "
+        f"are free here (limits of containers and cgroups counted): {', or '.join(ways)}",
+        MISSING,
+    )
 
 
 def no_guest_reason() -> str | None:

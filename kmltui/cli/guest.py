@@ -72,10 +72,10 @@ def _spec(suite: str | None, kernel: str | None, flavour: str, tools: bool, mirr
 
 def _parsed(image: str) -> ImageSpec:
     from kmltui.images.errors import ImageError
-    from kmltui.images.spec import parse_spec
+    from kmltui.images.image import chosen_spec
 
     try:
-        return parse_spec(image)
+        return chosen_spec(image)
     except ImageError as error:
         fail(str(error))
 

@@ -17,7 +17,6 @@ from kmltui.cli.options import (
     RECORDING,
     WATCHING,
     WORKLOAD,
-    Clock,
     Flag,
     GuestOptions,
     Json,
@@ -31,7 +30,7 @@ DEMO_LOOPS = 100
 """About half a minute of Wisconsin for two emulated guests on a small machine."""
 
 
-def demo(*, loops: int = DEMO_LOOPS, clock: Clock = None) -> int:
+def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
     """Everything from nothing: check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
 
     Without a terminal it does the same headless and ends with the report. Where no guest can run, it replays the
@@ -45,8 +44,11 @@ def demo(*, loops: int = DEMO_LOOPS, clock: Clock = None) -> int:
     reason = common.no_guest_reason()
     if reason is not None:
         print(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
-        return view.replay_or_report(common.find_recording(None, shipped=True))
-    workload, guest = WorkloadOptions(workload=DEMO, loops=loops), GuestOptions(clock=clock)
+        status = view.replay_or_report(common.find_recording(None, shipped=True))
+        if on_terminal():  # the screen has covered what was said before it
+            print(f"kmltui: that was a recording; no guest can run here: {reason}", file=sys.stderr)
+        return status
+    workload = WorkloadOptions(workload=DEMO, loops=loops)
     if on_terminal():
         return run(workload=workload, guest=guest)
     from kmltui.runner import registry
@@ -101,6 +103,7 @@ def run(
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
+    common.check_memory(specs)
     watch = None if watching.detach else screen.watch_run
     return starting.start(plan, headless=watching.headless, watch=watch)
 

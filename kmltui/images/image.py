@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kmltui.images import store
 from kmltui.images.errors import ImageError
-from kmltui.images.spec import ImageSpec
+from kmltui.images.spec import ImageSpec, parse_spec
 from kmltui.images.store import Manifest
 
 
@@ -28,6 +28,19 @@ class Image(Struct, frozen=True):
     @property
     def initrd(self) -> Path:
         return store.layer_path(self.manifest.layers["initrd"])
+
+
+def chosen_spec(name: str) -> ImageSpec:
+    """Which image ``name`` stands for (see :func:`parse_spec`).
+
+    Empty: this machine's own kind; where that was never made here and images were imported, the one imported last.
+    Raises :class:`ImageError`.
+    """
+    spec = parse_spec(name)
+    if name or store.read_manifest(spec) is not None:
+        return spec
+    imported = [manifest.spec for manifest in store.manifests() if manifest.imported]
+    return max(imported, key=lambda each: store.manifest_path(each).stat().st_mtime_ns, default=spec)
 
 
 def find_image(spec: ImageSpec) -> Image:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from kmltui.build.builder import ensure_image
 from kmltui.images.errors import GuestError
+from kmltui.images.image import chosen_spec
 from kmltui.images.progress import Progress
-from kmltui.images.spec import parse_spec
 from kmltui.model import SessionSpec
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
@@ -49,7 +49,7 @@ async def _prepare(image: str, names: list[str], journal: Journal) -> None:
         loop.call_soon_threadsafe(tell, progress)
 
     def build() -> None:
-        ensure_image(parse_spec(image), report)
+        ensure_image(chosen_spec(image), report)
 
     building = asyncio.ensure_future(asyncio.to_thread(build))
     try:

@@ -12,8 +12,7 @@ import msgspec
 from kmltui.counters import CounterError
 from kmltui.images import store
 from kmltui.images.errors import GuestError
-from kmltui.images.image import Image, find_image
-from kmltui.images.spec import parse_spec
+from kmltui.images.image import Image, chosen_spec, find_image
 from kmltui.machine import environment
 from kmltui.machine.accel import choose
 from kmltui.machine.agent import Agent, decode
@@ -91,7 +90,7 @@ class GuestSession:
             raise self._error(str(error)) from error
 
     async def _start(self) -> None:
-        image = await asyncio.to_thread(find_image, parse_spec(self.spec.image))
+        image = await asyncio.to_thread(find_image, chosen_spec(self.spec.image))
         with store.in_use():
             accel = await choose(self.spec.accel, image.kernel, image.initrd)
             if accel == "kvm":  # where nothing counts instructions

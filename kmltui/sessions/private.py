@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from kmltui.images.extract import programs_tree
-from kmltui.images.image import find_image
-from kmltui.images.spec import parse_spec
+from kmltui.images.image import chosen_spec, find_image
 from kmltui.sessions import enter
 
 _NEW, _PREFIX = "kmltui-new-", "kmltui-root-"
@@ -44,7 +43,7 @@ class PrivateRoot:
 
         Raises GuestError, OSError.
         """
-        spec = parse_spec(image)
+        spec = chosen_spec(image)
         programs = programs_tree(spec)
         manifest = find_image(spec).manifest
         packages = {"libc": "libc6", "mariadb": "mariadb-server-core", "sysbench": "sysbench"}

@@ -180,6 +180,16 @@ def test_a_machine_without_qemu_is_status_3_with_the_remedy(kmltui, monkeypatch)
     assert "apt-get install qemu" in err
 
 
+def test_too_little_memory_is_told_before_the_run_with_two_ways_out(kmltui, monkeypatch):
+    monkeypatch.setattr(common, "no_guest_reason", lambda: None)
+    monkeypatch.setattr("kmltui.machine.memory.free_bytes", lambda: 1536 << 20)
+    status, _, err = kmltui("run", "--headless")
+    assert status == 3
+    assert "2 guests need 2.6 GB of memory, and 1.6 GB are free here" in err
+    assert "kmltui run --left stock,memory=512M --right kml,memory=512M" in err
+    assert "kmltui run --arms stock, kmltui run --arms kml" in err
+
+
 def test_demo_without_a_guest_shows_the_shipped_recording(kmltui, monkeypatch, tmp_path):
     monkeypatch.setattr(common, "no_guest_reason", lambda: "this is no x86-64")
     sample = make_recording(tmp_path / "wisconsin.kmlrec")

@@ -148,3 +148,26 @@ def test_what_is_not_the_address_of_a_mirror_never_reaches_apt(uri: str) -> None
 def test_the_mirrors_that_apt_knows_for_everybody_are_taken() -> None:
     for uri in ("http://m.example/debian", "https://u:p@m.example:8080/x", "file:/srv/debian", "file:///srv/debian"):
         assert named_mirror(uri).archive.uri == make_spec(mirror=uri).mirror == uri
+
+
+class TestWhoVouchesForANamedMirror:
+    @pytest.fixture
+    def etc(self, tmp_path: Path) -> Path:
+        (tmp_path / "etc/apt/trusted.gpg.d").mkdir(parents=True)
+        return tmp_path / "etc"
+
+    def test_an_apt_that_trusts_debian_needs_no_keyring(self, etc: Path, tmp_path: Path) -> None:
+        (etc / "apt/trusted.gpg.d/debian-archive-bookworm-stable.asc").touch()
+        assert named_mirror("http://m/debian", etc, tmp_path).archive.options == {}
+
+    @pytest.mark.parametrize("end", ["gpg", "pgp"])
+    def test_on_ubuntu_it_is_the_keyring_of_the_package(self, etc: Path, tmp_path: Path, end: str) -> None:
+        keyring = tmp_path / f"debian-archive-keyring.{end}"
+        keyring.touch()
+        mirror = named_mirror("http://m/debian", etc, tmp_path)
+        assert mirror.security is not None
+        assert mirror.archive.options == mirror.security.options == {"signed-by": str(keyring)}
+
+    def test_without_it_the_package_is_named(self, etc: Path, tmp_path: Path) -> None:
+        with pytest.raises(ImageError, match="install the package debian-archive-keyring"):
+            named_mirror("http://m/debian", etc, tmp_path)

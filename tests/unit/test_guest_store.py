@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from kmltui.build.builder import _Build, _keys, _Parts
 from kmltui.images import bundle, store
 from kmltui.images.errors import ImageError
-from kmltui.images.image import Image, find_image
+from kmltui.images.image import Image, chosen_spec, find_image
 from kmltui.images.package import Package
 from kmltui.images.progress import Progress, silent
 from kmltui.images.spec import ImageSpec
 from kmltui.images.store import Manifest
 
-SPEC = ImageSpec("bookworm", "6.1")
+SPEC, TRIXIE = ImageSpec("bookworm", "6.1"), ImageSpec("trixie", "6.12")
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +90,31 @@ def test_an_image_is_found_again() -> None:
     assert find_image(SPEC) == image
     assert image.kernel.read_bytes() == b"kernel" * 1000
     assert store.damage(image.manifest, thorough=True) == ""
+
+
+class TestWhichImageIsMeant:
+    @pytest.fixture(autouse=True)
+    def on_bookworm(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("kmltui.images.spec.host_suite", lambda: "bookworm")
+
+    def imported(self, spec: ImageSpec) -> None:
+        made = make_image()
+        store.manifest_path(made.manifest.spec).unlink()
+        store.write_manifest(replace(made.manifest, spec=spec, name=spec.name, imported=True))
+
+    def test_where_none_is_named_it_is_this_machines(self) -> None:
+        self.imported(TRIXIE)
+        make_image()
+        assert chosen_spec("") == SPEC
+
+    def test_it_is_an_imported_one_where_this_machines_was_never_made(self) -> None:
+        assert chosen_spec("") == SPEC
+        self.imported(TRIXIE)
+        assert chosen_spec("") == TRIXIE
+
+    def test_an_image_that_is_named_is_that_one(self) -> None:
+        self.imported(TRIXIE)
+        assert chosen_spec("bookworm/6.12").name == "bookworm/6.12"
 
 
 def test_without_an_image_the_command_that_makes_one_is_named() -> None:
