@@ -123,6 +123,7 @@ class RunLibrary:
                 bound=workload.bound,
                 loops=workload.default_loops,
                 duration_s=workload.default_duration_s,
+                takes_command=workload.takes_command,
                 settings=tuple(
                     Setting(option.flag, option.default, option.help, option.choices) for option in workload.options
                 ),
@@ -232,7 +233,7 @@ def values_of(header: Header) -> Values:
         left=_written(first) if _written(first) != "stock" else "",
         right=_written(last) if _written(last) != "kml" else "",
         settings=settings,
-        command=shlex.join(shlex.split(spec.options.get("command", ""))) if spec.name == "command" else "",
+        command=shlex.join(shlex.split(spec.options.get("command", ""))) if known.takes_command else "",
     )
 
 

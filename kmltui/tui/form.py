@@ -42,6 +42,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     duration_s: float | None = None
     """What it runs for when nothing is said; one of the two, or neither."""
     settings: tuple[Setting, ...] = ()
+    takes_command: bool = False
+    """It runs any program, which the form asks for."""
 
 
 class Values(Struct, kw_only=True, omit_defaults=True):

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -14,7 +16,6 @@ from hdrh.histogram import HdrHistogram
 
 from kmltui import workloads
 from kmltui.counters.kml import parse_kml_counters
-from kmltui.figures.stats import spread
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.images.image import Image
@@ -194,6 +195,11 @@ async def test_user_instructions_are_counted_to_the_last_one(image: Image, tmp_p
         assert min(counts) == 2_000_002
     finally:
         await session.stop()
+
+
+def spread(values: Sequence[float]) -> float:
+    """Largest less smallest, as a fraction of the mean."""
+    return (max(values) - min(values)) / fmean(values)
 
 
 async def test_exact_counts_repeat(do: Any) -> None:

@@ -26,7 +26,7 @@ OFFERS = (
         ),
     ),
     Offer(name="syscalls", title="What a system call costs", bound="loops", loops=20),
-    Offer(name="command", title="Any program", bound="loops", loops=1),
+    Offer(name="command", title="Any program", bound="loops", loops=1, takes_command=True),
 )  # fmt: skip
 
 

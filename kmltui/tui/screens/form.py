@@ -93,7 +93,7 @@ class FormScreen(Screen[Choice | None]):
     def _fields(self) -> Iterator[tuple[str, str, str, str, Sequence[str]]]:
         """Of each field: name, value, what it is when empty, help, values to suggest."""
         values, offer = self._values, self._offer
-        if offer.name == "command":
+        if offer.takes_command:
             yield "command", values.command, "", _HELP["command"], ()
         yield "how", values.how, "run", _HELP["how"], tuple(HOWS)
         if offer.bound in ("loops", "either"):
