@@ -1,7 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Run a program that the kernel ends when the process that started it is gone, however that came about.
 
-Usage: ``python -I -S deathsig.py PARENT PROGRAM ARGUMENT…``. The parent's number closes the gap between its death
-and this process's request: whoever has another parent by then is an orphan already.
+Usage: ``python -I -S deathsig.py PARENT USER /PATH/TO/PROGRAM ARGUMENT…``.
+The parent's number closes the gap between its death
+and this process's request: whoever has another parent by then is an orphan already. ``USER`` is ``-``, or whom the
+program runs as: ``UID:GID:GROUP,…``. (QEMU's own ``-run-with user=`` would come too late: the kernel forgets the
+request of a process that changes its user.)
 """
 
 from __future__ import annotations
@@ -15,12 +19,19 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    if sys.argv[2] != "-":
+        uid, gid, groups = sys.argv[2].split(":")
+        os.setgroups([int(group) for group in groups.split(",") if group])
+        os.setresgid(int(gid), int(gid), int(gid))
+        os.setresuid(int(uid), int(uid), int(uid))
+        os.chdir("/")
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != int(sys.argv[1]):
         sys.exit("the process that asked for this is gone")
-    os.execvp(sys.argv[2], sys.argv[2:])
+    # Not execvp: that imports, and the user may have no way to Python's files.
+    os.execv(sys.argv[3], sys.argv[3:])
 
 
 if __name__ == "__main__":

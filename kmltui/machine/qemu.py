@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from qemu.qmp import QMPClient, QMPError
 
 from kmltui.images.errors import GuestError, MissingError
 from kmltui.machine import deathsig, tsc
+from kmltui.machine.user import let_read, unprivileged
 from kmltui.model import ClockKind
 
 PROGRAM = "qemu-system-x86_64"
@@ -66,6 +67,9 @@ COMMAND_LINE = (
 )
 """The kernel's command line; ``kmltui.name`` and ``kmltui.arm`` come after it, and nothing else differs."""
 
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+"""What QEMU does without once it runs: a guest that broke out into it could start no program and become nobody else."""
+
 CONSOLE_LINES = 200
 
 
@@ -81,6 +85,8 @@ class VmConfig(Struct, frozen=True, kw_only=True):
     accel: Accelerator = "tcg"
     clock: ClockKind = "wall"
     arguments: Sequence[str] = ()
+    files: Sequence[Path] = ()
+    """Files that ``arguments`` name. QEMU may be another user, to whom no path leads; it reaches them all the same."""
     append: str = ""
 
     @property
@@ -96,13 +102,18 @@ class VmConfig(Struct, frozen=True, kw_only=True):
         return f"tsc_early_khz={khz}" if khz else ""
 
 
-@cache
-def qemu_version() -> str:
-    """QEMU's version, for example ``7.2.22``. Raises :class:`MissingError` if it is not on this machine."""
+def qemu_path() -> str:
+    """Where QEMU is. Raises :class:`MissingError` if it is not on this machine."""
     program = shutil.which(PROGRAM)
     if program is None:
         raise MissingError(f"{PROGRAM} is not on this machine: it runs the guests; `kmltui doctor` says how to get it")
-    output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return str(Path(program).absolute())
+
+
+@cache
+def qemu_version() -> str:
+    """QEMU's version, for example ``7.2.22``. Raises :class:`MissingError` if it is not on this machine."""
+    output = subprocess.run([qemu_path(), "--version"], capture_output=True, text=True, check=False).stdout
     match = re.search(r"version (\S+)", output)
     return match[1] if match else "unknown"
 
@@ -140,24 +151,31 @@ class Vm:
 
     async def start(self) -> None:
         """Start QEMU and the guest's kernel. Raises :class:`GuestError` if QEMU does not come up."""
-        qemu_version()
+        program = qemu_path()
         names = ("qmp", "console", "control", "agent")
         pairs = {name: socket.socketpair() for name in names}
         ours = {name: pair[0] for name, pair in pairs.items()}
         theirs = {name: pair[1] for name, pair in pairs.items()}
+        user = unprivileged(kvm=self.config.accel == "kvm")
+        opened: dict[Path, int] = {}
         try:
-            arguments = self._arguments({name: end.fileno() for name, end in theirs.items()})
+            for path in (self.config.kernel, self.config.initrd, *self.config.files):
+                let_read(path, user)
+                opened[path] = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            arguments = self._arguments({name: end.fileno() for name, end in theirs.items()}, opened)
             # -I and -S: a process of the host's Python that reads nothing but the one file.
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", deathsig.__file__, str(os.getpid()), PROGRAM, *arguments,
+                sys.executable, "-I", "-S", deathsig.__file__, str(os.getpid()), str(user or "-"), program, *arguments,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                pass_fds=[end.fileno() for end in theirs.values()],
+                pass_fds=[*(end.fileno() for end in theirs.values()), *opened.values()],
                 # A Ctrl-C at the terminal is for the runner, which ends the guests in order.
                 start_new_session=True,
             )  # fmt: skip
         finally:
             for end in theirs.values():
                 end.close()
+            for descriptor in opened.values():
+                os.close(descriptor)
         self._tasks.append(asyncio.create_task(self._read_messages()))
         # A connection is closed with its writer, so all three are kept.
         self._output = await asyncio.open_connection(sock=ours["console"])
@@ -173,19 +191,26 @@ class Vm:
             await self.stop()
             raise GuestError(f"QEMU did not start: {'; '.join(self._messages) or error}") from error
 
-    def _arguments(self, fds: dict[str, int]) -> list[str]:
+    def _arguments(self, fds: dict[str, int], opened: Mapping[Path, int]) -> list[str]:
         config = self.config
+
+        def reached(text: str) -> str:
+            for path, descriptor in opened.items():
+                text = text.replace(str(path), f"/proc/self/fd/{descriptor}")
+            return text
+
         by_instructions = config.clock == "instructions"
         # A clock that counts instructions needs all vCPUs to take turns in one thread.
         threads = "single" if by_instructions else "multi"
         accel = f"tcg,thread={threads}" if config.accel == "tcg" else config.accel
         return [
             "-name", f"kmltui-{config.name}",
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S", "-sandbox", SANDBOX,
             "-machine", "q35,usb=off,vmport=off,smbus=off,sata=off",
             "-accel", accel, "-cpu", _CPU[config.accel], "-smp", str(config.vcpus),
             "-m", f"{config.memory_bytes >> 20}M", "-rtc", "base=utc",
-            "-kernel", str(config.kernel), "-initrd", str(config.initrd), "-append", config.command_line,
+            "-kernel", reached(str(config.kernel)), "-initrd", reached(str(config.initrd)),
+            "-append", config.command_line,
             "-chardev", f"socket,id=qmp,fd={fds['qmp']}", "-mon", "chardev=qmp,mode=control",
             "-chardev", f"socket,id=console,fd={fds['console']}", "-serial", "chardev:console",
             "-device", "virtio-serial-pci,max_ports=4",
@@ -197,7 +222,7 @@ class Vm:
             "-netdev", "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-10.0.2.15:3306",
             "-device", "virtio-net-pci,netdev=net,romfile=",
             *(INSTRUCTION_CLOCK if by_instructions else ()),
-            *config.arguments,
+            *map(reached, config.arguments),
         ]  # fmt: skip
 
     async def _forwarded_port(self) -> int:

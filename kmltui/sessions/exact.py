@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 
 from kmltui.images.errors import GuestError
 from kmltui.machine import plugin
+from kmltui.machine.user import unprivileged
 from kmltui.model import Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
@@ -33,8 +35,12 @@ class ExactGuestSession(GuestSession):
             raise SessionError(f"{spec.name}: under KVM nothing counts instructions; leave out --accel kvm")
         self._directory = Path(tempfile.mkdtemp(prefix="kmltui-count-"))
         self._file = self._directory / "counters"
+        self._file.touch(0o600)
+        if user := unprivileged(kvm=False):
+            os.chown(self._file, user.uid, user.gid)
         try:
-            arguments = ["-rtc", plugin.RTC, *plugin.arguments(plugin.build(), self._file)]
+            built = plugin.build()
+            arguments = ["-rtc", plugin.RTC, *plugin.arguments(built, self._file)]
         except GuestError as error:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise SessionError(f"{spec.name}: {error}") from error
@@ -42,6 +48,7 @@ class ExactGuestSession(GuestSession):
             msgspec.structs.replace(spec, accel="tcg"),
             _AT_BOUNDARIES_ONLY,
             qemu_arguments=arguments,
+            qemu_files=[built, self._file],
             append=plugin.COMMAND_LINE,
         )
         self._counters: plugin.Counters | None = None

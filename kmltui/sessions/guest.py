@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -46,7 +47,8 @@ class GuestSession:
     """One guest, which samples itself every ``sample_period_ns``; 0: on demand only, and nobody notices that it hangs.
 
     Where its clock counts its instructions, those periods are the host's nevertheless: a sample is asked for from here.
-    ``qemu_arguments`` go to QEMU as they are, ``append`` goes to the kernel's command line.
+    ``qemu_arguments`` go to QEMU as they are, ``qemu_files`` are the files that they name, ``append`` goes to the
+    kernel's command line.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class GuestSession:
         sample_period_ns: int = 500_000_000,
         *,
         qemu_arguments: Sequence[str] = (),
+        qemu_files: Sequence[Path] = (),
         append: str = "",
     ) -> None:
         """Raises :class:`SessionError` for a clock that the session cannot have."""
@@ -64,6 +67,7 @@ class GuestSession:
         """Its ``clock`` is the one asked for until the session has started, then the one it has."""
         self._period_ns = sample_period_ns
         self._qemu_arguments = qemu_arguments
+        self._qemu_files = qemu_files
         self._append = append
         self._journal = Journal.begin(lambda _record: None)
         self._vm: Vm | None = None
@@ -137,6 +141,7 @@ class GuestSession:
             memory_bytes=self.spec.memory_bytes,
             accel=accel,
             arguments=self._qemu_arguments,
+            files=self._qemu_files,
             clock=session_clock(self.spec, {}),
             append=self._append,
         )

@@ -237,6 +237,20 @@ class TestEnd:
         assert (await stock.run("ip route")).stdout.strip() == "10.0.2.0/24 dev eth0 scope link  src 10.0.2.15"
 
 
+class TestConfinement:
+    """What QEMU, and so a guest that has broken out into it, may do on the host."""
+
+    async def test_qemu_runs_without_roots_rights_and_can_start_nothing(self, stock: Guest) -> None:
+        threads = psutil.Process(stock.session.pid).threads()
+        for text in await asyncio.to_thread(lambda: [Path(f"/proc/{t.id}/status").read_text() for t in threads]):
+            status = dict(line.split(":\t", 1) for line in text.splitlines())
+            assert status["Seccomp"] == "2", "every thread has its system calls filtered"
+            assert status["NoNewPrivs"] == "1"
+            assert "0" not in status["Uid"].split() and "0" not in status["Gid"].split()
+            assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == 0
+            assert not {"0"} & set(status["Groups"].split())
+
+
 class TestRefusal:
     """A session that cannot be what it was asked to be does not start, and says why."""
 
