@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kmltui import files, paths
-from kmltui.cli import common, screen, starting
+from kmltui.cli import common, planning, screen, starting
 from kmltui.cli.common import DONE, Failure, fail
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class RunLibrary:
         try:
             return msgspec.json.decode(_remembered_path().read_bytes(), type=Values)
         except (OSError, msgspec.MsgspecError):
-            return Values(workload="wisconsin")
+            return Values(workload=planning.DEFAULT_WORKLOAD)
 
     def remember(self, values: Values) -> None:
         path = _remembered_path()

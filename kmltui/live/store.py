@@ -76,7 +76,7 @@ class Store:
         self.version = 0
         """Grows with everything that may change an answer."""
         self._recording = recording
-        self._watched = (header.kind or header.workload.name) == "monitor"  # older recordings tell it by the name
+        self._watched = header.kind == "monitor"
         self._points = max(2 * POINTS // max(len(header.sessions), 1), 4096)
         self._sessions = {
             spec.name: Session(spec, watched=self._watched, points=self._points) for spec in header.sessions
