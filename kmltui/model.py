@@ -249,6 +249,41 @@ class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="status"
     own: dict[str, int] = field(default_factory=dict)
 
 
+class Digest(Struct, frozen=True, array_like=True):
+    """One kind of statement of a watched server, without literals: its performance schema's cumulative counters."""
+
+    digest: str
+    schema: str
+    text: str
+    calls: int
+    time_us: int
+    rows_examined: int
+    rows_sent: int
+    errors: int
+
+
+class ServerThread(Struct, frozen=True, array_like=True):
+    """A thread of a watched server that is at work. What it executes is not kept: it may hold anybody's values."""
+
+    user: str
+    db: str
+    command: str
+    time_s: int
+    state: str
+
+
+class Inside(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="inside"):
+    """What a watched server says of its own work, every ten seconds or less often."""
+
+    t_ns: int
+    session: str
+    digests: list[Digest] = field(default_factory=list)
+    """Those that have taken most time since the server counts, at most fifty."""
+    threads: list[ServerThread] = field(default_factory=list)
+    replica_lag_s: int | None = None
+    """How far a replica is behind its source, seconds; None where it is none, or does not know."""
+
+
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="progress"):
     """Where the workload is. Cumulative: queries and rows since the workload began, as its client counted them."""
 
@@ -390,6 +425,7 @@ Record = (
     | Environment
     | Sample
     | Status
+    | Inside
     | Progress
     | Phase
     | Latency

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
@@ -174,6 +174,9 @@ class Place:
             window = _window(columns.statuses, 0, t_ns, 0)
             if window and not session.gone(window[0][0], t_ns):
                 spans += window
+        for at_ns in session.inside_ns[max((known := bisect_right(session.inside_ns, t_ns)) - 2, 0) : known]:
+            if not session.gone(at_ns, t_ns):
+                spans.append((at_ns, at_ns))
         return [(low, min(high, begin_ns - 1)) for low, high in spans if low < begin_ns]
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from kmltui.model import Progress, Record, Sample, State, Status
+from kmltui.model import Inside, Progress, Record, Sample, State, Status
 
 RATE_WINDOW_NS = 2_000_000_000
 """Rates are over the last two seconds: a tick is 10 ms, and a shorter window would show the ticks' noise."""
@@ -59,7 +59,7 @@ class Window(Generic[T]):
 class Recent:
     """The window of one session."""
 
-    __slots__ = ("_watched", "progress", "samples", "statuses")
+    __slots__ = ("_watched", "insides", "progress", "samples", "statuses")
 
     def __init__(self, *, watched: bool, whole: bool) -> None:
         """``watched``: its server is used by others. ``whole``: all records from the run's beginning will come."""
@@ -67,6 +67,8 @@ class Recent:
         self.samples: Window[Sample] = Window(whole)
         self.statuses: Window[Status] = Window(whole)
         self.progress: Progress | None = None
+        self.insides: deque[Inside] = deque(maxlen=2)
+        """The last two answers of a watched server about its own work; they are seconds apart."""
 
     def add(self, record: Record) -> None:
         """Take the next record of the session; most kinds have nothing to do with rates."""
@@ -82,8 +84,11 @@ class Recent:
                 self.statuses.add(record.t_ns, record)
             case Progress():
                 self.progress = record
+            case Inside():
+                self.insides.append(record)
             case State() if self._watched and record.detail:
                 self.statuses.restart()  # the server is gone, and its last figures are no longer true
+                self.insides.clear()
             case _:
                 pass
 

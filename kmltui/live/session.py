@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
+from typing import Any
 
 from kmltui.live.checkpoints import ALL, LatencyTable
 from kmltui.live.events import Events, Latest
 from kmltui.live.history import History, Point, Series
 from kmltui.live.recent import Recent
 from kmltui.live.usage import Usage, calls_between, counters, cpus_between, io_rate, seconds, seconds_of_all
-from kmltui.live.views import MONO, PhaseView, Seconds, SessionView
+from kmltui.live.views import MONO, DigestView, PhaseView, Seconds, SessionView
 from kmltui.model import (
     END,
     START,
     Environment,
+    Inside,
     Phase,
     Progress,
     Proof,
@@ -131,6 +134,8 @@ class Session:
         self.console: Events[str] = Events(kept=1000)
         self._states: Events[State] = Events()
         self._facts: Latest[str, Environment] = Latest()
+        self.inside_ns: array[int] = array("q")
+        """When a watched server told of its own work."""
         self._proofs: Latest[tuple[str, str], Proof] = Latest()
         self._phases: Events[Phase] = Events()
         self._boundaries: Events[_Boundary | Repeat] = Events(kept=None)
@@ -141,6 +146,8 @@ class Session:
 
     def add(self, record: Record) -> None:
         """Take the next record in full."""
+        if isinstance(record, Inside):
+            self.inside_ns.append(record.t_ns)
         if self.columns.add(record) and isinstance(record, Sample) and not _is_boundary(record):
             self._bound(record)
 
@@ -290,6 +297,7 @@ class Session:
             io_rate=io_rate(first, last, elapsed),
             server=tuple(recent.statuses.last.counters.items()) if recent.statuses.last else (),
             row_rate=None if at.ended else _status_rate(recent, "Rows_sent"),
+            **(_inside(recent) if self.watched else {}),
         )
 
     def _usage(self, at: _Intervals, last: Sample | None) -> Usage | None:
@@ -353,6 +361,38 @@ def _phases(events: Sequence[Phase]) -> tuple[PhaseView, ...]:
                 views[index] = PhaseView(phase.name, phase.begin_ns, event.t_ns)
                 break
     return tuple(views[-_MOST_PHASES:])
+
+
+def _inside(recent: Recent) -> dict[str, Any]:
+    """What a watched server said of its own work."""
+    rates = {
+        name: rate
+        for name in (recent.statuses.last.counters if recent.statuses.last else ())
+        if (rate := _status_rate(recent, name)) is not None
+    }
+    found: dict[str, Any] = {"server_rates": tuple(rates.items())}
+    if not recent.insides:
+        return found
+    before, last = recent.insides[0], recent.insides[-1]
+    elapsed_s = (last.t_ns - before.t_ns) / 1e9
+    known = {(digest.digest, digest.schema): digest for digest in before.digests}
+    views = []
+    for digest in last.digests:
+        earlier = known.get((digest.digest, digest.schema))
+        grown = earlier is not None and elapsed_s > 0 and digest.calls >= earlier.calls
+        views.append(
+            DigestView(
+                text=digest.text,
+                schema=digest.schema,
+                calls=digest.calls,
+                call_rate=(digest.calls - earlier.calls) / elapsed_s if earlier and grown else None,
+                time_share=(digest.time_us - earlier.time_us) / 1e6 / elapsed_s if earlier and grown else None,
+                us_per_call=digest.time_us / digest.calls if digest.calls else None,
+                rows_per_call=digest.rows_examined / digest.calls if digest.calls else None,
+                errors=digest.errors,
+            )
+        )
+    return found | {"digests": tuple(views), "threads": tuple(last.threads), "replica_lag_s": last.replica_lag_s}
 
 
 def _query_rate(recent: Recent) -> float | None:

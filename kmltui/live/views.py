@@ -9,7 +9,20 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kmltui.live.history import Series
-from kmltui.model import Environment, Gap, Header, Log, Mark, Measure, Progress, Proof, Repeat, State, WorkloadSpec
+from kmltui.model import (
+    Environment,
+    Gap,
+    Header,
+    Log,
+    Mark,
+    Measure,
+    Progress,
+    Proof,
+    Repeat,
+    ServerThread,
+    State,
+    WorkloadSpec,
+)
 
 MONO, USER, SYSTEM, BUSY_AND_IDLE, TRAP, DIRECT, ELEVATIONS, CPU_US, CPU_USER_US, CPU_SYSTEM_US = range(1, 11)
 """Columns of :attr:`SessionView.samples`: cumulative counters, after the run's time."""
@@ -43,6 +56,22 @@ class CallView(Struct, frozen=True):
     @property
     def total(self) -> int:
         return self.trap + self.direct
+
+
+class DigestView(Struct, frozen=True):
+    """One kind of statement of a watched server."""
+
+    text: str
+    schema: str
+    calls: int
+    """Since the server counts, as all that has no "rate" or "share" in its name."""
+    call_rate: float | None
+    time_share: float | None
+    """How many threads it keeps busy on average, between the last two answers of the server."""
+    us_per_call: float | None
+    rows_per_call: float | None
+    """Rows examined for one call."""
+    errors: int
 
 
 class Seconds(Struct, frozen=True):
@@ -126,6 +155,13 @@ class SessionView(Struct, frozen=True, kw_only=True):
     """The server's own counters as they were last."""
     row_rate: float | None = None
     """Rows that the server sends a second."""
+    digests: tuple[DigestView, ...] = ()
+    """Of a watched server: its kinds of statements, those that take most time first."""
+    threads: tuple[ServerThread, ...] = ()
+    """Of a watched server: what is at work in it."""
+    replica_lag_s: int | None = None
+    server_rates: tuple[tuple[str, float], ...] = ()
+    """How fast the server's own counters grow, per second, without the sampler's share."""
 
 
 class Landmark(Struct, frozen=True, order=True):

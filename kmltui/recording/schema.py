@@ -16,6 +16,7 @@ Timed = (
     model.Environment
     | model.Sample
     | model.Status
+    | model.Inside
     | model.Progress
     | model.Phase
     | model.Latency

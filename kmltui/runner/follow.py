@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from kmltui.counters import select_status
 from kmltui.model import SERVER, LogLevel, Status
 from kmltui.sessions.apart import apart
+from kmltui.sessions.inside import Look
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.link import Link
 from kmltui.sessions.local import LocalSession
@@ -33,6 +35,8 @@ class Follower:
         self._login = login
         self._journal = journal
         self._link: Link | None = None
+        self._look: Look | None = None
+        self._next_look_s = 0.0
         self._own: dict[str, int] = {"Questions": 0, "Queries": 0, "Com_select": 0}
         self._sent = 0
         self._pid: int | None = None
@@ -60,6 +64,7 @@ class Follower:
             self._link = await apart(self._login.connect)
             self._count(_CONNECT_QUERIES)
             await self._meet(self._link)
+            self._look, self._next_look_s = Look(self._link, self._login.where), 0.0
         rows = await self._ask(self._link, "SHOW GLOBAL STATUS")
         counters = select_status((name, value) for name, value in rows)
         # The answer's own rows are counted when it has been sent.
@@ -67,6 +72,27 @@ class Follower:
         self._sent += len(rows)
         name, t_ns = self._session.spec.name, self._journal.now()
         self._journal.emit(Status(t_ns=t_ns, session=name, counters=counters, own=dict(self._own)))
+        await self._look_inside(name)
+
+    async def _look_inside(self, name: str) -> None:
+        """What the server says of its own work; less often than its counters, since it takes it longer to tell."""
+        look = self._look
+        if look is None or time.monotonic() < self._next_look_s:
+            return
+        asked, known = look.asked, dict(look.absent)
+        try:
+            self._journal.emit(await apart(look.look, self._journal.now(), name))
+        except asyncio.CancelledError:
+            if self._link is not None:
+                self._link.abort()
+            raise
+        except Exception as error:
+            raise self._login.explain(error) from None
+        finally:
+            self._count(look.asked - asked)
+        if look.absent != known:
+            self._session.add_facts({f"absent {what}": why for what, why in look.absent.items()})
+        self._next_look_s = time.monotonic() + look.pause_s
 
     async def _meet(self, link: Link) -> None:
         """A server that was not there before: which it is, and which process of this machine."""

@@ -136,15 +136,26 @@ class Link(_Connection):
 
         Raises :class:`LinkError`, and whatever PyMySQL makes of an answer that is none.
         """
+        names, rows = self.table(statement, limit_s)
+        if not rows or len(names) != columns:
+            raise LinkError(f"it answered {statement!r} with something else than rows of {columns} columns")
+        return rows
+
+    def table(self, statement: str, limit_s: float = QUESTION_LIMIT_S) -> tuple[list[str], list[tuple[str, ...]]]:
+        """The columns' names and the rows of an answer, of which there may be none. Blocks for ``limit_s`` at most.
+
+        Raises as :meth:`ask` does.
+        """
         self._limit_s = limit_s
         self._deadline = time.monotonic() + limit_s
         self._left = MAX_ANSWER_BYTES
         with self.cursor() as cursor:
             cursor.execute(statement)
             rows = cursor.fetchall()
-        if not rows or any(len(row) != columns for row in rows):
-            raise LinkError(f"it answered {statement!r} with something else than rows of {columns} columns")
-        return [tuple(_text(value) for value in row) for row in rows]
+            names = [str(column[0]) for column in cursor.description or ()]
+        if any(len(row) != len(names) for row in rows):
+            raise LinkError(f"it answered {statement!r} with rows of different lengths")
+        return names, [tuple(_text(value) for value in row) for row in rows]
 
     def abort(self) -> None:
         """End what is under way, from any thread. The connection is of no use afterwards."""

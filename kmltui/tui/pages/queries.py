@@ -1,11 +1,13 @@
-"""The workload's statements: latency of each, stock against KML."""
+"""Queries: of a workload the latency of each statement, stock against KML; of a watched server what it says itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from kmltui.live.views import LatencyView
+from kmltui.live.views import DigestView, LatencyView, SessionView
 from kmltui.printable import printable
+from kmltui.tui.draw import server
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import ABSENT, Line, count, cropped, difference, judged, micros, rate, short, shorten, width
@@ -19,10 +21,24 @@ class QueriesPage(TablePage):
     descending = False
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        watched = _watched(frame)
+        if watched is not None:
+            if self.columns[0].title != _DIGEST:
+                self.columns, self.sort, self.descending = _DIGEST_COLUMNS, 1, True
+            return [*server.summary(watched, canvas.width), *super().head(frame, canvas)]
         self.columns = _columns([cropped(printable(session.name), 6) for session in frame.view.pair or ()])
         return super().head(frame, canvas)
 
+    def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
+        watched = _watched(frame)
+        if watched is None:
+            return super().body(frame, canvas)
+        lines = list(super().body(frame, canvas)) if watched.digests else []
+        return [*lines, *server.absent(watched), *server.threads(watched)]
+
     def total(self, frame: Frame, canvas: Canvas) -> Line:
+        if _watched(frame) is not None:
+            return ()
         pair = frame.view.pair
         if pair is None:
             alone = frame.view.sessions[0]
@@ -44,6 +60,8 @@ class QueriesPage(TablePage):
         return shorten([rates, (("  ", "text"), change), totals], canvas.width - width(self.filter_sign()))
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
+        if (watched := _watched(frame)) is not None:
+            return [_digest(view) for view in watched.digests]
         pair = frame.view.pair
         titles = frame.view.workload.statements
         if pair is None:
@@ -54,6 +72,39 @@ class QueriesPage(TablePage):
         if len(found) > 1:
             found.append(_row(10_000, "all statements", pair[0].latency, pair[1].latency))
         return found
+
+
+_DIGEST = "statement, without its values"
+_DIGEST_COLUMNS = (
+    Column(_DIGEST, 0, left=True),
+    Column("threads", 9),
+    Column("calls/s", 9),
+    Column("a call", 10),
+    Column("rows/call", 11, least=90),
+    Column("calls", 12, least=100),
+    Column("errors", 9, least=120),
+)
+
+
+def _watched(frame: Frame) -> SessionView | None:
+    """The session whose server others use, where that is what is shown."""
+    return frame.view.sessions[0] if frame.view.header.kind == "monitor" else None
+
+
+def _digest(view: DigestView) -> Row:
+    text = f"{printable(view.schema)}: {printable(view.text)}" if view.schema else printable(view.text)
+    share = view.time_share
+    cells = (
+        (text, "text"),
+        (f"{share:.2f}" if share is not None else ABSENT, "strong" if share and share >= 0.1 else "muted"),
+        (rate(view.call_rate), "queries"),
+        (micros(view.us_per_call), "text"),
+        (short(view.rows_per_call), "muted"),
+        (count(view.calls), "muted"),
+        (count(view.errors) if view.errors else "", "warn"),
+    )
+    keys = (text, share or 0.0, view.call_rate or 0.0, view.us_per_call or 0.0, view.rows_per_call or 0.0)
+    return Row(cells, (*keys, view.calls, view.errors))
 
 
 def _columns(names: list[str]) -> tuple[Column, ...]:
