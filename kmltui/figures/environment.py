@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kmltui.model import Header
+from kmltui.printable import printable
 
 Facts = Mapping[str, str]
 
@@ -57,3 +58,13 @@ def tick_hz(facts: Mapping[str, Facts]) -> int:
         if (value := own.get("tick_hz", "")).isdecimal() and 0 < int(value) <= 10_000:
             return int(value)
     return _DEFAULT_TICK_HZ
+
+
+def mitigations(text: str) -> str:
+    """Those that do something; how many do not apply is said in one number."""
+    lines = [line.partition(":") for line in text.splitlines() if line]
+    active = [f"{name}: {what.strip()}" for name, _, what in lines if what.strip().lower() != "not affected"]
+    spared = len(lines) - len(active)
+    if spared:
+        active.append(f"not affected by {spared} others")
+    return printable("; ".join(active))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kmltui.figures import article
+from kmltui.figures.environment import mitigations
 from kmltui.figures.summary import Summary
 from kmltui.printable import printable
 from kmltui.report import numbers
@@ -44,13 +45,13 @@ def environment_table(summary: Summary) -> Table:
         own = _value(environment, key) if key else "none: all files are in memory" if environment.get("image") else ""
         if own or in_article:
             rows.append([label, own, article.ENVIRONMENT.get(in_article, "")])
-    rows.append(["mitigations", _mitigations(_value(environment, "mitigations")), ""])
+    rows.append(["mitigations", mitigations(_value(environment, "mitigations")), ""])
     others = [key for key in [*environment, *environment["differs"]] if key not in shown]
     rows += [[printable(key.replace("_", " ")), _value(environment, key), ""] for key in dict.fromkeys(others)]
     rows.append(["workload", _workload(summary), article.ENVIRONMENT["workload"]])
     host = environment["host"]
     for key in host:
-        value = _mitigations(host[key]) if key == "mitigations" else _plain(key, host[key])
+        value = mitigations(host[key]) if key == "mitigations" else _plain(key, host[key])
         rows.append([f"host {printable(key.removesuffix('_bytes').replace('_', ' '))}", value, ""])
     run = summary.run
     rows.append(["kmltui", printable(run.kmltui), ""])
@@ -72,16 +73,6 @@ def _value(environment: dict[str, Any], key: str) -> str:
 def _plain(key: str, value: str) -> str:
     convert: Callable[[str], str] = numbers.memory if key.endswith("_bytes") else str
     return convert(value) if key == "mitigations" else printable(convert(value))
-
-
-def _mitigations(text: str) -> str:
-    """Those that do something; how many do not apply is said in one number."""
-    lines = [line.partition(":") for line in text.splitlines() if line]
-    active = [f"{name}: {what.strip()}" for name, _, what in lines if what.strip().lower() != "not affected"]
-    spared = len(lines) - len(active)
-    if spared:
-        active.append(f"not affected by {spared} others")
-    return printable("; ".join(active))
 
 
 def _workload(summary: Summary) -> str:

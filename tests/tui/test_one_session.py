@@ -8,11 +8,15 @@ from tui_support import MemorySource
 from kmltui.model import (
     MONITOR,
     CpuTicks,
+    Digest,
+    Environment,
     GroupCpu,
     Header,
+    Inside,
     KmlCounters,
     Record,
     Sample,
+    ServerThread,
     SessionSpec,
     State,
     Status,
@@ -77,7 +81,8 @@ def test_the_pane_shows_the_server_its_calls_and_its_cpu_time() -> None:
     assert "queries/s       50" in text
     assert "connections 7" in text
     assert "up 1:00:10" in text
-    assert "trap     400" in text
+    assert "syscalls/s 400" in text
+    assert "direct" not in text, "without KML there is one way into the kernel"
     server = next(line for line in text.splitlines() if line.startswith(" server"))
     assert server.split() == ["server", "2.7", "1.8", "0.9"]
 
@@ -111,4 +116,23 @@ def test_the_table_of_calls_has_one_side() -> None:
 
 def test_cpus_and_queries_have_one_side() -> None:
     assert drawn(CpusPage(), monitor()).count("cpu0") == 1
-    assert "queries/s  50" in drawn(QueriesPage(), monitor())
+    assert "queries/s 50" in drawn(QueriesPage(), monitor())
+
+
+def test_a_watched_servers_statements_are_a_table_and_what_it_does_not_tell_is_said() -> None:
+    def inside(t_s: int, calls: int) -> Inside:
+        slow = Digest("a", "shop", "SELECT * FROM `orders` WHERE `id` = ?", calls, calls * 2000, calls * 7, calls, 0)
+        return Inside(
+            t_ns=t_s * S,
+            session="local",
+            digests=[slow],
+            threads=[ServerThread("app\x1b[2J", "shop", "Query", 12, "Sending data")],
+        )
+
+    told = Environment(t_ns=S, session="local", facts={"absent replication": "watcher may not see it: GRANT x"})
+    shown = drawn(QueriesPage(), [*monitor(), told, inside(2, 100), inside(12, 1100)])
+    assert "SELECT * FROM `orders` WHERE `id` = ?" in shown
+    assert "0.20" in shown, "200 milliseconds of each second"
+    assert "100" in shown and "2 ms" in shown
+    assert "no replication: watcher may not see it: GRANT x" in shown
+    assert "app␛[2J" in shown and "\x1b" not in shown

@@ -273,8 +273,12 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
     )
     elevated = session.elevations if totals else session.elevation_rate
     title = "syscalls" if wide else "calls"
-    if cells >= 37:
-        head: list[Span] = [(f"{title}  " if totals else f"{title}/s", "text")]
+    if not session.arm:
+        # This machine without KML: there is only one way into its kernel.
+        total = short(session.trap) if totals else rate(session.trap_rate)
+        head: list[Span] = [(f"{title} " if totals else f"{title}/s ", "text"), (total, "trap")]
+    elif cells >= 37:
+        head = [(f"{title}  " if totals else f"{title}/s", "text")]
         head += [("  trap ", "muted"), (f"{trap:>7}", "trap"), ("  direct ", "muted"), (f"{direct:>7}", "direct")]
     else:
         unit = "" if totals else "/s"

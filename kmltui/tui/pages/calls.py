@@ -24,7 +24,7 @@ class CallsPage(TablePage):
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         names = [cropped(printable(session.name), 9) for session in frame.view.pair or frame.view.sessions[:1]]
-        self.columns = _columns(names, canvas.width < _ROOMY)
+        self.columns = _columns(names, canvas.width < _ROOMY, kml=bool(frame.view.sessions[0].arm))
         return super().head(frame, canvas)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
@@ -97,15 +97,19 @@ class CallsPage(TablePage):
         return result
 
 
-def _columns(names: list[str], narrow: bool) -> tuple[Column, ...]:
-    """Of two sessions side by side, or of one."""
+_NEVER = 1 << 16
+"""A width that no terminal has."""
+
+
+def _columns(names: list[str], narrow: bool, *, kml: bool) -> tuple[Column, ...]:
+    """Of two sessions side by side, or of one; without KML there are no direct calls to speak of."""
     if len(names) == 1:
         return (
             Column("call", 18, left=True),
             Column("calls/s", 12),
             Column("in all", 15),
             Column("share", 10),
-            Column("direct", 10, least=80),
+            Column("direct", 10, least=80 if kml else _NEVER),
             Column("", 0, least=90, sortable=False),
         )
     left, right = names

@@ -25,7 +25,8 @@ class QueriesPage(TablePage):
         if watched is not None:
             if self.columns[0].title != _DIGEST:
                 self.columns, self.sort, self.descending = _DIGEST_COLUMNS, 1, True
-            return [*server.summary(watched, canvas.width), *super().head(frame, canvas)]
+            summary = server.summary(watched, canvas.width)
+            return [*summary, *super().head(frame, canvas)] if watched.digests else summary
         self.columns = _columns([cropped(printable(session.name), 6) for session in frame.view.pair or ()])
         return super().head(frame, canvas)
 
