@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -14,6 +14,8 @@ from cyclopts import App, Parameter
 
 from kmltui.cli import common
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail
+from kmltui.cli.options import Put
+from kmltui.cli.planning import check_files
 
 if TYPE_CHECKING:
     from kmltui.images.info import ImageInfo
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from kmltui.images.store import Manifest
     from kmltui.kml.rewrite import SiteHits
     from kmltui.model import SessionSpec
+    from kmltui.sessions.guest import GuestSession
 
 T = TypeVar("T")
 Flag = Parameter(negative="")
@@ -49,12 +52,15 @@ def _errors() -> Iterator[None]:
     """The guest's errors as the command's."""
     from kmltui.images.errors import GuestError, MissingError
     from kmltui.sessions.protocol import SessionError
+    from kmltui.workloads.declaration import UsageError, WorkloadError
 
     try:
         yield
     except MissingError as error:
         fail(str(error), MISSING)
-    except (GuestError, SessionError) as error:
+    except UsageError as error:
+        fail(str(error))
+    except (GuestError, SessionError, WorkloadError) as error:
         fail(str(error), RUN_FAILED)
     except OSError as error:
         fail(f"{error.filename or 'guest'}: {error.strerror}", RUN_FAILED)
@@ -247,13 +253,14 @@ def exec_(
     cpus: int = 1,
     image: str = "",
     accel: str = "auto",
+    put: Put = (),
 ) -> int:
-    """Run one program of the image in a guest of its own; its output and exit status are this command's.
+    """Run one program in a guest of its own; its output and exit status are this command's.
 
     Parameters
     ----------
     command:
-        After ``--``: the program and its arguments.
+        After ``--``: the program and its arguments; one of the image, or of this machine by a path (./prog).
     session:
         kml (ring 0), stock, stock+libc or stock+idt.
     cpus:
@@ -264,16 +271,37 @@ def exec_(
         auto, kvm or tcg.
     """
     from kmltui.sessions.console import run_command
+    from kmltui.sessions.protocol import Command
+    from kmltui.workloads.localprogram import find_local, is_local
 
     if not command:
         fail("guest exec: name a program after '--', e.g. kmltui guest exec -- uname -a")
+    check_files(put)
+    started = Command(command)
+    local = None
+    with _errors():
+        if is_local(command[0]):
+            local = find_local(command[0])
+            started = Command([local.path, *command[1:]], env=local.environment)
     spec = _prepared(_session_spec(session, cpus, image, accel))
     stdin = None if sys.stdin.isatty() else sys.stdin.fileno()
-    return _in_guest(lambda: asyncio.run(run_command(spec, command, stdin=stdin)))
+
+    async def prepare(session: GuestSession) -> None:
+        await _bring(session, put, "")
+        if local is not None:
+            await local.put(session)
+
+    return _in_guest(lambda: asyncio.run(run_command(spec, started, prepare, stdin=stdin)))
+
+
+async def _bring(session: GuestSession, files: Sequence[Path], directory: str) -> None:
+    from kmltui.workloads.localprogram import bring
+
+    await bring(session, {f"{directory}/{file.name}": file for file in files})
 
 
 @app.command
-def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = "auto") -> int:
+def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = "auto", put: Put = ()) -> int:
     """A shell in a guest of its own, on this terminal. In a KML session what it starts runs in ring 0.
 
     Parameters
@@ -291,8 +319,9 @@ def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = 
 
     if not (common.is_terminal(sys.stdin) and common.is_terminal(sys.stdout)):
         fail("guest shell needs a terminal; for one command there is 'kmltui guest exec -- COMMAND'")
+    check_files(put)
     spec = _prepared(_session_spec(session, cpus, image, accel))
-    return _in_guest(lambda: asyncio.run(run_shell(spec)))
+    return _in_guest(lambda: asyncio.run(run_shell(spec, lambda session: _bring(session, put, "/root"))))
 
 
 @app.command

@@ -22,6 +22,15 @@ Clock = Annotated[
     ),
 ]
 
+Put = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        negative="",
+        help="A file of this machine to be put into the directory in which the sessions' programs run; may be given "
+        "several times.",
+    ),
+]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +43,8 @@ class WorkloadOptions:
 
     duration: Annotated[str | None, Parameter(alias="-t")] = None
     """Run for this long instead (of a bench, each repetition), e.g. 90s or 5m, by the sessions' clock."""
+
+    put: Put = ()
 
 
 @Parameter(name="*")
@@ -71,7 +82,8 @@ class RecordingOptions:
 @dataclass(frozen=True, kw_only=True)
 class WatchingOptions:
     headless: Annotated[bool, Flag] = False
-    """No screen: a line for each phase, and exit status 0 only if the run did what it was to do."""
+    """No screen: a line for each phase, and exit status 0 only if the run did what it was to do. Of a command, its
+    output, and its exit status if that is the same in all sessions."""
 
     detach: Annotated[bool, Flag] = False
     """Start the run in the background, print its name and return."""

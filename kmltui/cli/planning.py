@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +15,8 @@ from kmltui.cli import sessions
 from kmltui.cli.common import fail, seconds
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kmltui.cli.options import FormatOptions, GuestOptions, RecordingOptions, WorkloadOptions
     from kmltui.model import SessionSpec, WorkloadSpec
     from kmltui.runner.plan import Plan
@@ -19,6 +24,10 @@ if TYPE_CHECKING:
 DEFAULT_WORKLOAD = "wisconsin"
 SAMPLE_RATE = 2.0
 """Samples per second of a run whose user asks for no other rate."""
+SILENT_PIPE_S = 5
+"""How long is waited for the first byte of standard input."""
+LONGEST_INPUT_BYTES = 64 << 20
+"""It is kept in memory, for every session alike."""
 
 
 def make_plan(
@@ -35,6 +44,7 @@ def make_plan(
     period_ns = sample_period_ns(recording, SAMPLE_RATE)
     check_recording(recording)
     spec = _workload_spec(command, workload, settings)
+    check_files(workload.put)
     return Plan(
         workload=spec,
         sessions=specs,
@@ -42,7 +52,41 @@ def make_plan(
         out=recording.out,
         sample_period_ns=period_ns,
         title=recording.title,
+        files=workload.put,
+        input=piped_input() if command else None,
     )
+
+
+def check_files(files: Sequence[Path]) -> None:
+    """Files that are to be put into a session, each under its own name. Raises :class:`Failure`."""
+    for file in files:
+        if not file.is_file():
+            fail(f"--put {file}: {'is not a file' if file.exists() else 'there is no such file'}")
+    names = [file.name for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        fail(f"--put: two files are called {twice[0]}; each gets its own name in the session")
+
+
+def piped_input() -> bytes | None:
+    """What is piped into this command, whole; None where nothing is: a terminal, /dev/null, a pipe that stays silent.
+
+    Raises :class:`Failure` where it is too long.
+    """
+    try:
+        descriptor = sys.stdin.fileno()
+        kind = os.fstat(descriptor).st_mode
+    except (OSError, ValueError, AttributeError):
+        return None
+    if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
+        return None
+    # A pipe that nobody writes to or closes is what many a harness starts programs with.
+    if stat.S_ISFIFO(kind) and not select.select([descriptor], [], [], SILENT_PIPE_S)[0]:
+        print(f"kmltui: nothing came on standard input for {SILENT_PIPE_S} s: the command gets none", file=sys.stderr)
+        return None
+    data = sys.stdin.buffer.read(LONGEST_INPUT_BYTES + 1)
+    if len(data) > LONGEST_INPUT_BYTES:
+        fail(f"more than {LONGEST_INPUT_BYTES >> 20} MiB on standard input: put them into a file for --put")
+    return data
 
 
 def _workload_spec(command: Sequence[str], asked: WorkloadOptions, settings: Mapping[str, str]) -> WorkloadSpec:

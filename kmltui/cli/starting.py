@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from kmltui.runner.registry import RunEntry
 
 
+MOST_LINES = 10_000
+"""Of a command's output that are printed."""
+
 _ONLY_CHECKING: ContextVar[bool] = ContextVar("only_checking", default=False)
 
 
@@ -71,9 +74,49 @@ def _here(plan: Plan) -> int:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
         fail(refusal(run.path, error), RUN_FAILED)
+    status = told_by_command(outcome.recording) if plan.workload.keeps_output else DONE
     _print_card(outcome.recording)
     print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
-    return DONE if succeeded(outcome, plan) else RUN_FAILED
+    return status if succeeded(outcome, plan) else RUN_FAILED
+
+
+def told_by_command(path: Path) -> int:
+    """Print what the run's command wrote to its standard output, once where all sessions wrote the same; its status.
+
+    Its standard error has been told while it ran. The status is 0, or what it ended with in all sessions, else 1.
+    """
+    from kmltui.model import Log, Proof
+    from kmltui.printable import printable
+    from kmltui.recording import Reader, RecordingError
+
+    output: dict[str, list[str]] = {}
+    statuses: dict[str, str] = {}
+    try:
+        with Reader.open(path) as reader:
+            output = {session.name: [] for session in reader.header.sessions}
+            for record in reader.records():
+                match record:
+                    case Log(source="client", level="info"):
+                        output.setdefault(record.session, []).append(record.text)
+                    case Proof(name="exit status"):
+                        statuses[record.session] = record.value
+    except (RecordingError, ValueError):
+        return DONE  # its own message is what counts
+    alike = all(lines == next(iter(output.values())) for lines in output.values())
+    for session, lines in list(output.items())[: 1 if alike else None]:
+        if not alike:
+            print(f"{session}:")
+        for line in lines[:MOST_LINES]:
+            print(printable(line, keep="\t"))
+        if len(lines) > MOST_LINES:
+            print(f"… and {len(lines) - MOST_LINES:,} more lines, which are in {path}", file=sys.stderr)
+    wrong = {session: value for session, value in statuses.items() if value != "0"}
+    if not wrong:
+        return DONE
+    print("kmltui: the command failed: " + ", ".join(f"status {v} in {s}" for s, v in wrong.items()), file=sys.stderr)
+    values = set(statuses.values())
+    value = values.pop()
+    return int(value) if not values and value.isdigit() else RUN_FAILED
 
 
 def _print_card(path: Path) -> None:

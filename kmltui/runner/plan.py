@@ -47,3 +47,7 @@ class Plan:
     """Where to write the recording; None: the user's own directory of runs."""
     sample_period_ns: int = 500_000_000
     title: str = ""
+    files: tuple[Path, ...] = ()
+    """Files of this machine that are put into the working directory of every session's programs."""
+    input: bytes | None = None
+    """The standard input of a workload that takes a command. Not recorded."""

@@ -22,6 +22,7 @@ from kmltui.sessions import create_session
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Session
 from kmltui.workloads import Context, Workload, WorkloadError, differing_results
+from kmltui.workloads.localprogram import bring
 
 BOUNDARY_SETTLE_S = 0.3
 """Between the servers' last start-up work and the sample marked ``start``."""
@@ -127,7 +128,8 @@ class Work:
         self, session: Session, journal: Journal, drive: Callable[[Workplace], Awaitable[None]]
     ) -> None:
         spec = self.plan.workload
-        context = Context(session=session, spec=spec, journal=journal)
+        context = Context(session=session, spec=spec, journal=journal, input=self.plan.input)
+        await bring(session, {f"/{file.name}": file for file in self.plan.files})
         settings = self.workload.server_settings(spec)
         if settings is None:
             await drive(Workplace(context, self.workload, None, self.settle_s))

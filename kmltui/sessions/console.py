@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
 import termios
 import threading
 import tty
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 
 from kmltui.machine.channel import GuestProcess, SpawnFlag
@@ -52,16 +53,19 @@ async def _wait(session: GuestSession, process: GuestProcess) -> int:
             task.cancel()
 
 
-async def run_command(
-    spec: SessionSpec, argv: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: int | None = None
-) -> int:
-    """Boot a guest, run ``argv`` in it, end the guest; returns the exit status (128 + n after signal n).
+Prepare = Callable[[GuestSession], Awaitable[None]]
+"""What is to be done in the guest first, e.g. files put into it."""
+
+
+async def run_command(spec: SessionSpec, command: Command, prepare: Prepare, *, stdin: int | None = None) -> int:
+    """Boot a guest, run ``command`` in it, end the guest; returns the exit status (128 + n after signal n).
 
     What the program writes goes to this process's standard output and error. ``stdin`` is a file descriptor to feed
     it from; None: it has no input. Raises :class:`SessionError`.
     """
     async with _session(spec) as session:
-        process = await session.spawn(Command(argv, env=env or {}, stdin=stdin is not None))
+        await prepare(session)
+        process = await session.spawn(dataclasses.replace(command, stdin=stdin is not None))
         if stdin is not None:
             _feed(process, stdin)
         streams = {"stdout": sys.stdout, "stderr": sys.stderr}
@@ -88,7 +92,7 @@ def _feed(process: GuestProcess, descriptor: int) -> None:
     threading.Thread(target=read, daemon=True).start()
 
 
-async def run_shell(spec: SessionSpec) -> int:
+async def run_shell(spec: SessionSpec, prepare: Prepare) -> int:
     """Boot a guest and give its shell this terminal until it exits; returns its exit status.
 
     In a session of arm ``kml`` the shell and what it starts run in ring 0. Raises :class:`SessionError`, also when
@@ -97,6 +101,7 @@ async def run_shell(spec: SessionSpec) -> int:
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         raise SessionError("a shell needs a terminal; for a single command there is `kmltui guest exec -- COMMAND`")
     async with _session(spec) as session:
+        await prepare(session)
         columns, rows = os.get_terminal_size(sys.stdout.fileno())
         env = {"TERM": os.environ.get("TERM", "vt100")}
         process = await session.channel.spawn(

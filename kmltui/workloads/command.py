@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from kmltui.model import Measure, Phase, Progress, Proof, WorkloadSpec, phase_mark
-from kmltui.sessions.protocol import Command
+from kmltui.sessions.protocol import Command, Process
 from kmltui.workloads.declaration import Context, UsageError, Workload
 from kmltui.workloads.localprogram import find_local, is_local
 
@@ -22,7 +23,8 @@ class AnyProgram(Workload):
     title = "Command"
     description = (
         "Runs a program: one of the image by its name, or one of this machine by a path (./prog), which is copied into "
-        "the sessions with the libraries it needs. It is written after two dashes: kmltui run -- sha256sum /bin/sh."
+        "the sessions with the libraries it needs. It is written after two dashes: kmltui run -- sha256sum /bin/sh. "
+        "What is piped into kmltui is its standard input; --put FILE brings files along."
     )
     bound = "loops"
     default_loops = 1
@@ -48,7 +50,7 @@ class AnyProgram(Workload):
     async def prepare(self, ctx: Context) -> None:
         program = shlex.split(ctx.spec.options["command"])[0]
         if is_local(program):
-            await find_local(program).put(ctx)
+            await find_local(program).put(ctx.session)
 
     async def run(self, ctx: Context) -> None:
         argv = shlex.split(ctx.spec.options["command"])
@@ -89,10 +91,21 @@ class AnyProgram(Workload):
         )
 
     async def _once(self, ctx: Context, argv: Sequence[str], environment: Mapping[str, str]) -> int:
-        process = await ctx.session.spawn(Command(argv, env=environment))
+        process = await ctx.session.spawn(Command(argv, env=environment, stdin=ctx.input is not None))
+        feeding = asyncio.create_task(self._feed(process, ctx.input))
         async for stream, line in process.lines():
             ctx.journal.log(ctx.name, "client", line, "warning" if stream == "stderr" else "info")
-        return await process.wait()
+        status = await process.wait()
+        feeding.cancel()  # a program may end without having read all of it
+        return status
+
+    @staticmethod
+    async def _feed(process: Process, data: bytes | None) -> None:
+        if data is None:
+            return
+        if data:
+            await process.write(data)
+        await process.close_stdin()
 
     def _phase(self, ctx: Context, event: Literal["begin", "end"]) -> None:
         ctx.journal.emit(Phase(t_ns=ctx.journal.now(), session=ctx.name, name=PHASE, event=event))

@@ -87,6 +87,8 @@ class Context:
     journal: Journal
     mysql_socket: str = "/run/mysqld/mysqld.sock"
     """Path of the server's socket inside the session."""
+    input: bytes | None = None
+    """What the user gives to the command, if the workload takes one; None: nothing."""
 
     @property
     def name(self) -> str:

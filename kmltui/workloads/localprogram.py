@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmltui.workloads.declaration import Context, UsageError, WorkloadError
+from kmltui.sessions.protocol import Session
+from kmltui.workloads.declaration import UsageError, WorkloadError
 
 PROGRAMS, LIBRARIES = "/usr/local/bin", "/usr/local/lib"
 """Where the files of this machine are put in a session."""
@@ -39,20 +41,29 @@ class LocalProgram:
     def environment(self) -> dict[str, str]:
         return {"LD_LIBRARY_PATH": LIBRARIES} if self.libraries else {}
 
-    async def put(self, ctx: Context) -> None:
-        """Copy everything into the session, with rewritten system calls where the session's other files have them."""
-        from kmltui.kml.rewrite import rewrite_elf  # noqa: PLC0415  (a disassembler, which no other workload needs)
+    async def put(self, session: Session) -> None:
+        """Copy the program and its libraries into the session. Raises what :func:`bring` does."""
+        libraries = {f"{LIBRARIES}/{library.name}": library for library in self.libraries}
+        await bring(session, {self.path: self.program} | libraries, mode=0o755)
 
-        rewritten = ctx.session.spec.arm in ("kml", "stock+libc")
-        targets = {self.path: self.program} | {f"{LIBRARIES}/{lib.name}": lib for lib in self.libraries}
-        for target, source in targets.items():
-            try:
-                data = source.read_bytes()
-            except OSError as error:
-                raise WorkloadError(f"{source} cannot be read: {error.strerror}") from error
-            if rewritten and (result := rewrite_elf(data, target)) and result.data is not None:
-                data = result.data
-            await ctx.session.put(target, data, 0o755)
+
+async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None = None) -> None:
+    """Copy files of this machine into a session, by their paths there; their ``mode`` is their own, as far as root's.
+
+    Programs and libraries get rewritten system calls where the session's own have them. Raises
+    :class:`WorkloadError` for a file that cannot be read, :class:`SessionError` for one that cannot be written.
+    """
+    from kmltui.kml.rewrite import rewrite_elf  # noqa: PLC0415  (a disassembler, which few runs need)
+
+    rewritten = session.spec.arm in ("kml", "stock+libc")
+    for target, source in files.items():
+        try:
+            data, own = source.read_bytes(), source.stat().st_mode & 0o755 | 0o444
+        except OSError as error:
+            raise WorkloadError(f"{source} cannot be read: {error.strerror}") from error
+        if rewritten and (result := rewrite_elf(data, target)) and result.data is not None:
+            data = result.data
+        await session.put(target, data, own if mode is None else mode)
 
 
 def is_local(program: str) -> bool:

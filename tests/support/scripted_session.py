@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from kmltui.model import Arm, SessionSpec
@@ -20,6 +21,8 @@ class ScriptedProcess:
         self.started = False
         self.waiting = False
         self.killed = False
+        self.fed = bytearray()
+        self.fed_whole = False
 
     async def lines(self) -> AsyncIterator[tuple[str, str]]:
         self.started = True
@@ -29,13 +32,16 @@ class ScriptedProcess:
             yield stream, line
 
     async def wait(self) -> int:
+        await asyncio.sleep(0)
         return self._status
 
     async def write(self, data: bytes) -> None:
-        assert self.waiting and data.endswith(b"\n")
+        assert self.waiting == bool(self._lines) and data.endswith(b"\n")
+        self.fed += data
         self.waiting = False
 
-    async def close_stdin(self) -> None: ...
+    async def close_stdin(self) -> None:
+        self.fed_whole = True
 
     async def kill(self, signal: int = 15) -> None:
         self.killed = True

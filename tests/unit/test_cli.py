@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from kmltui import cli, paths
-from kmltui.cli import common, parsed, starting
+from kmltui.cli import common, parsed, planning, starting
 from kmltui.cli.home import RunLibrary
-from kmltui.model import End, Header, SessionSpec, State, WorkloadSpec
+from kmltui.model import End, Header, Log, Proof, SessionSpec, State, WorkloadSpec
 from kmltui.recording import Writer
 from kmltui.runner import launch
 from kmltui.runner.plan import Bench, Monitor, Once, Plan
@@ -436,3 +436,73 @@ class TestWhatTheHomeScreenAsks:
         first = self.library().outcome(sample)
         assert "direct" in first
         assert self.library().outcome(sample) == first
+
+
+class TestCommands:
+    """What a run of a command says of it."""
+
+    @staticmethod
+    def recorded(path, told):
+        """A recording of sessions that each wrote some lines and ended with a status."""
+        sessions = [SessionSpec(name=name) for name in told]
+        workload = WorkloadSpec(name="command", options={"command": "x"}, keeps_output=True)
+        with Writer.create(path, Header(run="x", created_unix_ns=1, workload=workload, sessions=sessions)) as writer:
+            for name, (lines, status) in told.items():
+                for line in lines:
+                    writer.append(Log(t_ns=1, session=name, source="client", text=line))
+                value, ok = str(status), not status
+                writer.append(Proof(t_ns=2, session=name, name="exit status", subject="x", value=value, ok=ok))
+            writer.append(End(t_ns=3, status="done"))
+        return path
+
+    @pytest.mark.parametrize(
+        ("told", "status", "out"),
+        [
+            ({"stock": (["a", "\x1b[2J"], 0), "kml": (["a", "\x1b[2J"], 0)}, 0, "a\n␛[2J\n"),
+            ({"stock": (["a"], 0), "kml": (["b"], 0)}, 0, "stock:\na\nkml:\nb\n"),
+            ({"stock": ([], 3), "kml": ([], 3)}, 3, ""),
+            ({"stock": ([], 0), "kml": ([], 139)}, 1, ""),
+            ({"stock": (["a"], "0 3"), "kml": (["a"], "0 3")}, 1, "a\n"),
+        ],
+        ids=["the same", "different", "failed", "failed in one", "failed sometimes"],
+    )
+    def test_its_output_is_printed_and_its_status_is_the_runs(self, tmp_path, capsys, told, status, out):
+        assert starting.told_by_command(self.recorded(tmp_path / "x.kmlrec", told)) == status
+        printed = capsys.readouterr()
+        assert printed.out == out
+        assert ("failed" in printed.err) == (status != 0)
+
+    def test_a_long_output_is_printed_in_part(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(starting, "MOST_LINES", 2)
+        starting.told_by_command(self.recorded(tmp_path / "x.kmlrec", {"kml": (["a", "b", "c"], 0)}))
+        printed = capsys.readouterr()
+        assert printed.out == "a\nb\n" and "1 more" in printed.err
+
+    @pytest.mark.parametrize(("given", "expected"), [(b"word\n", b"word\n"), (b"", b""), (None, None)])
+    def test_what_is_piped_is_read_and_a_silent_pipe_does_not_hold_it_up(self, monkeypatch, given, expected):
+        reading, writing = os.pipe()
+        with os.fdopen(reading) as stdin, os.fdopen(writing, "wb") as other:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            monkeypatch.setattr(planning, "SILENT_PIPE_S", 0.05)
+            if given is not None:
+                other.write(given)
+                other.close()
+            assert planning.piped_input() == expected
+
+    def test_too_much_is_refused(self, monkeypatch, tmp_path):
+        (tmp_path / "long").write_bytes(bytes(9))
+        monkeypatch.setattr(planning, "LONGEST_INPUT_BYTES", 8)
+        with (tmp_path / "long").open() as stdin, pytest.raises(common.Failure, match="--put"):
+            monkeypatch.setattr(sys, "stdin", stdin)
+            planning.piped_input()
+
+    def test_files_that_cannot_be_put_are_named(self, kmltui, tmp_path):
+        (tmp_path / "a").touch()
+        for files, message in (([tmp_path / "none"], "no such file"), ([tmp_path], "is not a file")):
+            status, _, err = kmltui("run", "--headless", *(f"--put={file}" for file in files), "--", "true")
+            assert status == 2 and message in err
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b/a").touch()
+        files = [f"--put={tmp_path / name}" for name in ("a", "b/a")]
+        status, _, err = kmltui("run", "--headless", *files, "--", "true")
+        assert status == 2 and "two files" in err

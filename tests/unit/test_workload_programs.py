@@ -43,6 +43,13 @@ class TestCommand:
         (wall,) = [r for r in records if isinstance(r, Measure)]
         assert wall.values["each"] >= 0
 
+    async def test_it_is_given_what_was_piped_into_kmltui(self) -> None:
+        session = ScriptedSession(ScriptedProcess([]))
+        spec = workloads.get("command").spec(command=["cat"])
+        ctx = Context(session=session, spec=spec, journal=Journal(lambda: 0, lambda record: None), input=b"word\n")
+        await workloads.get("command").run(ctx)
+        assert (session.process.fed, session.process.fed_whole) == (b"word\n", True)
+
     async def test_loops_repeat_it(self) -> None:
         records, _ = await run("command", [], loops=3, command=["true"])
         assert [r.fraction for r in records if isinstance(r, Progress)] == pytest.approx([1 / 3, 2 / 3, 1])

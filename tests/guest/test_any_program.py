@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Any program runs in ring 0: of the image or brought along, whatever starts it, whatever it was compiled by."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmltui.counters.kml import parse_kml_counters
+from kmltui.images.image import Image
+from kmltui.kml.rewrite import rewrite_elf
+
+from .conftest import Guest
+
+KMLTUI = [sys.executable, "-m", "kmltui"]
+LANGUAGES = Path(__file__).parent.parent / "programs" / "languages"
+
+
+Done = tuple[subprocess.CompletedProcess[bytes], dict[str, Any]]
+"""A run of the command line, and its report."""
+
+
+def build(name: str, compiler: str, out: Path) -> bytes:
+    """A static program in another language, rewritten; skips where there is no compiler for it."""
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    flags = ["build"] if compiler == "go" else ["-O2", "-static"]
+    env = os.environ | {"CGO_ENABLED": "0", "GO111MODULE": "off", "GOCACHE": str(out.parent / "cache")}
+    subprocess.run([compiler, *flags, "-o", out, LANGUAGES / name], check=True, env=env)
+    result = rewrite_elf(out.read_bytes())
+    assert result is not None and result.data is not None
+    return result.data
+
+
+async def direct_share(guest: Guest, command: list[str]) -> tuple[str, float]:
+    """What a command writes, and the share of direct calls among all that the session makes meanwhile."""
+    counters = []
+    for step in (None, command):
+        out = await guest.check(step) if step else ""
+        text = await guest.session.get("/proc/kml/counters")
+        counters.append(parse_kml_counters(text.decode()))
+    before, after = counters
+    direct = sum(after.direct_nr.values()) - sum(before.direct_nr.values())
+    trap = sum(after.trap_nr.values()) - sum(before.trap_nr.values())
+    return out, direct / (direct + trap)
+
+
+class TestRun:
+    @pytest.fixture(scope="class")
+    def done(self, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Done:
+        recording = tmp_path_factory.mktemp("run") / "run.kmlrec"
+        command = ["run", "--headless", "--image", image.name, "--out", str(recording), "--put", __file__]
+        script = f"sha256sum /bin/sh; cat; wc -l < {Path(__file__).name}; echo problem >&2; exit 3"
+        words = [*KMLTUI, *command, "--", "sh", "-c", script]
+        result = subprocess.run(words, input=b"piped\n", capture_output=True, timeout=300, check=False)
+        report = subprocess.run([*KMLTUI, "report", str(recording), "--json"], capture_output=True, check=True)
+        return result, json.loads(report.stdout)
+
+    def test_output_input_and_status_are_the_commands(self, done: Done) -> None:
+        result, _ = done
+        lines = result.stdout.decode().splitlines()
+        assert result.returncode == 3, result.stderr
+        assert lines[0].endswith("/bin/sh") and lines[1] == "piped"
+        assert lines[2] == str(len(Path(__file__).read_text().splitlines()))
+        assert b"problem" in result.stderr and b"status 3" in result.stderr
+
+    def test_its_calls_are_direct(self, done: Done) -> None:
+        _, report = done
+        calls = report["sessions"]["kml"]["syscalls"]
+        assert calls["direct"] / (calls["direct"] + calls["trap"]) > 0.9
+
+
+class TestInRing0:
+    async def test_children_by_absolute_path_and_interpreters_of_scripts(self, kml: Guest) -> None:
+        script = "#!/usr/bin/perl\nopen F, '<', '/proc/kml/attached'; print <F>; system('/bin/cat /proc/kml/attached')"
+        await kml.session.put("/usr/local/bin/script", script.encode(), 0o755)
+        out = await kml.check(["/bin/sh", "-c", "/usr/local/bin/script"])
+        names = [line.split()[1] for line in out.splitlines()]
+        assert names.count("sh") >= 2 and "cat" in names and "script" in names
+
+    @pytest.mark.parametrize(
+        ("name", "compiler", "arguments", "expected"),
+        [("httpserver.go", "go", ["50"], "490\n"), ("musl.c", "musl-gcc", [], "100 3\n")],
+    )
+    async def test_static_programs_without_unwinding_information(
+        self, kml: Guest, tmp_path: Path, name: str, compiler: str, arguments: list[str], expected: str
+    ) -> None:
+        program = await asyncio.to_thread(build, name, compiler, tmp_path / "program")
+        await kml.session.put("/usr/local/bin/program", program, 0o755)
+        out, share = await direct_share(kml, ["/usr/local/bin/program", *arguments])
+        assert out == expected
+        assert share > 0.9
