@@ -242,7 +242,9 @@ def run_viewer(
     Raises TerminalGone when there is no terminal to begin with.
     """
     require_terminal()
-    player = Player(source, at_ns=at_ns, speed=speed, replay=mode == "replay", clock=time.monotonic_ns)
+    player = Player(
+        source, at_ns=at_ns, speed=speed, replay=mode == "replay", clock=time.monotonic_ns, remote=mode == "watch"
+    )
     app = ViewerApp(player, controls, fps=fps, theme=theme, driver_class=DiffDriver)
     return app.run() or ViewerResult.TERMINAL_GONE
 

@@ -62,6 +62,8 @@ class Feed:
 
     def pump(self, now_ns: int) -> None:
         """One tick: the user's wishes, then what the recording brought."""
+        if self.player.at_rest:
+            self.player.wake(now_ns)
         try:
             while True:
                 self._commands.get_nowait()(self.player)
@@ -74,26 +76,31 @@ class Feed:
     def _run(self) -> None:
         while not self._stopped:
             begin = time.monotonic()
+            told = False
             if self._taken.is_set() and not self._lagging():
                 try:
                     self.pump(time.monotonic_ns())
                 except Exception as error:  # whatever is wrong with the source: the screen stays and says so
                     self.player.lose(str(error) or type(error).__name__)
                     self._post(self.player.frame())
+                told = True
                 if not self._fixed:
                     self._current_s = max(self._current_s / 1.5, self._period_s)
             elif not self._fixed:
                 self._current_s = min(self._current_s * 1.5, _SLOWEST_S)
-            self._read_on(begin + self._current_s)
+            self._read_on(begin + self._current_s, told)
 
-    def _read_on(self, until: float) -> None:
-        """Wait for the next tick, or for a wish. What is left to be read is read meanwhile, in slices: the event loop
-        has its turn between them."""
+    def _read_on(self, until: float, told: bool) -> None:
+        """Wait for the next tick, or for a wish; for a wish alone where all was ``told`` and will not change.
+
+        What is left to be read is read meanwhile, in slices: the event loop has its turn between them.
+        """
         incomplete = self.player.incomplete
         reading = True
         while reading and self.player.incomplete == incomplete:
             reading = self.player.reading
-            if self._wake.wait(0.01 if reading else max(until - time.monotonic(), 0.02)):
+            at_rest = told and self.player.at_rest
+            if self._wake.wait(0.01 if reading else None if at_rest else max(until - time.monotonic(), 0.02)):
                 self._wake.clear()
                 self._taken.wait(0.2)
                 return

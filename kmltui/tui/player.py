@@ -60,6 +60,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     """The source has been read in part only; the timeline is not complete."""
     silent_ns: int = 0
     """How long nothing has come from a source that is live."""
+    remote: bool = False
+    """The source is a connection: silence may be the connection's as well as the run's."""
     lost: str = ""
     """Why the source can give no more, though the run had not ended."""
 
@@ -76,12 +78,15 @@ class Player:
         replay: bool = False,
         clock: Callable[[], int] | None = None,
         slice_ns: int = 30_000_000,
+        remote: bool = False,
     ) -> None:
         """``replay``: begin at the start (or ``at_ns``) and play; otherwise at the newest state.
 
         ``clock`` (ns) bounds the reading of each step to ``slice_ns``, so that a long recording opens at once.
+        ``remote``: the source is filled by a connection.
         """
         self.source = source
+        self.remote = remote
         self.speed = speed
         self.paused = False
         self._clock = clock
@@ -104,6 +109,17 @@ class Player:
     def reading(self) -> bool:
         """There is more to read than one step was given time for."""
         return self._reading and not self._lost
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing will change until the user wishes for something: no tick is needed before that."""
+        more = self.source.live and not self.source.ended and not self._lost
+        return not more and not self.reading and (self._position is None or self.paused)
+
+    def wake(self, now_ns: int) -> None:
+        """End a rest at ``now_ns``: the time that has passed in it is not made up for."""
+        if self._last_tick is not None:
+            self._last_tick = now_ns
 
     @property
     def incomplete(self) -> bool:
@@ -161,6 +177,7 @@ class Player:
             speed=self.speed,
             reading=self.reading,
             silent_ns=(self._last_tick or 0) - self._last_news,
+            remote=self.remote,
             lost=self._lost,
         )
 

@@ -146,7 +146,8 @@ def _silent(frame: Frame) -> str:
     """Running sessions whose samples do not come any more, or a run of which nothing comes."""
     view = frame.view
     if frame.silent_ns > _SILENT_NS:
-        return f"nothing has come for {clock(frame.silent_ns)}; the run is still there"
+        why = "the connection stalls, or the run does" if frame.remote else "the run is still there"
+        return f"nothing has come for {clock(frame.silent_ns)}: {why}"
     limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
     silent = {
         session.name: clock(view.t_ns - session.last_sample_ns)
