@@ -15,7 +15,8 @@ from cyclopts import App, Parameter
 from kmltui.cli import common
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail
 from kmltui.cli.options import Put
-from kmltui.cli.planning import check_files
+from kmltui.cli.planning import check_files, check_program
+from kmltui.printable import printable
 
 if TYPE_CHECKING:
     from kmltui.images.info import ImageInfo
@@ -284,12 +285,13 @@ def exec_(
             local = find_local(command[0])
             started = Command([local.path, *command[1:]], env=local.environment)
     spec = _prepared(_session_spec(session, cpus, image, accel))
+    check_program(command[0], [spec])
     stdin = None if sys.stdin.isatty() else sys.stdin.fileno()
 
     async def prepare(session: GuestSession) -> None:
         await _bring(session, put, "")
         if local is not None:
-            await local.put(session)
+            _tell(await local.put(session))
 
     return _in_guest(lambda: asyncio.run(run_command(spec, started, prepare, stdin=stdin)))
 
@@ -297,7 +299,12 @@ def exec_(
 async def _bring(session: GuestSession, files: Sequence[Path], directory: str) -> None:
     from kmltui.workloads.localprogram import bring
 
-    await bring(session, {f"{directory}/{file.name}": file for file in files})
+    _tell(await bring(session, {f"{directory}/{file.name}": file for file in files}))
+
+
+def _tell(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        print(f"kmltui: {printable(sentence)}", file=sys.stderr)
 
 
 @app.command

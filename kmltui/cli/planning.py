@@ -45,6 +45,8 @@ def make_plan(
     check_recording(recording)
     spec = _workload_spec(command, workload, settings)
     check_files(workload.put)
+    if command:
+        check_program(command[0], specs)
     return Plan(
         workload=spec,
         sessions=specs,
@@ -55,6 +57,31 @@ def make_plan(
         files=workload.put,
         input=piped_input() if command else None,
     )
+
+
+def check_program(program: str, specs: Sequence[SessionSpec]) -> None:
+    """A command that a guest's image lacks, where that is there already, is refused here. Raises :class:`Failure`."""
+    from kmltui.images.errors import ImageError
+    from kmltui.images.extract import has_program
+    from kmltui.images.image import chosen_spec, find_image
+    from kmltui.images.wanted import package_of
+    from kmltui.workloads.localprogram import is_local
+
+    if is_local(program):
+        return
+    for name in sorted({spec.image for spec in specs if spec.kind == "guest"}):
+        try:
+            image = find_image(chosen_spec(name))
+            found = has_program(image, program)
+        except ImageError:
+            continue  # made, or complained of, when the run begins
+        if not found:
+            package = package_of(program)
+            where = f", which is in Debian's package {package}" if package else ""
+            fail(
+                f"{program}: the image {image.name} has no such program{where}; a program of this machine is given by "
+                f"its path, e.g. ./{program.rpartition('/')[2]}"
+            )
 
 
 def check_files(files: Sequence[Path]) -> None:

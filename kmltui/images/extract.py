@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -26,6 +27,8 @@ _MAGIC = b"070701"
 _HEADER_BYTES = 110
 _KEPT = ("usr", "etc", "bin", "sbin", "lib", "lib64", "var")
 BUSYBOX = "kmltui/busybox"
+SEARCHED = ("usr/local/bin", "usr/sbin", "usr/bin")
+"""Where guestd looks for a program by its name."""
 _NEWEST = 2
 """How many trees are kept."""
 
@@ -81,6 +84,44 @@ def _add_shell(tree: Path) -> None:
     for name in listed.stdout.split():
         if not (programs / name).exists() and not (tree / "usr/sbin" / name).exists():
             (programs / name).symlink_to("busybox")
+
+
+def has_program(image: Image, program: str) -> bool:
+    """Whether a guest of ``image`` finds ``program``, a name or an absolute path. Raises :class:`ImageError`."""
+    name = program.rpartition("/")[2]
+    if "/" in program:
+        path = program.lstrip("/")
+        places = {path, f"usr/{path}"}
+    else:
+        places = {f"{directory}/{name}" for directory in SEARCHED}
+    shell = b""
+    try:
+        with image.initrd.open("rb") as archive:
+            for entry in _entries(archive):
+                if entry.path in places:
+                    return True
+                if entry.path == BUSYBOX:
+                    shell = archive.read(entry.size)
+                    _pad(archive, entry.size)
+                else:
+                    _skip(archive, entry.size)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{image.initrd} cannot be read: {error}") from error
+    # The guest's init makes links to it of all that it does, in directories of its own choice.
+    return name in _applets(shell) and ("/" not in program or program.startswith(("/bin/", "/sbin/", "/usr/")))
+
+
+def _applets(busybox: bytes) -> list[str]:
+    """What a busybox can do; nothing if it is empty or cannot be run here."""
+    with tempfile.TemporaryDirectory() as directory:
+        program = Path(directory, "busybox")
+        program.write_bytes(busybox)
+        program.chmod(0o700)
+        try:
+            listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return []
+        return listed.stdout.split()
 
 
 def _home(image: Image) -> Path:

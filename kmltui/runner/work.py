@@ -129,7 +129,8 @@ class Work:
     ) -> None:
         spec = self.plan.workload
         context = Context(session=session, spec=spec, journal=journal, input=self.plan.input)
-        await bring(session, {f"/{file.name}": file for file in self.plan.files})
+        for told in await bring(session, {f"/{file.name}": file for file in self.plan.files}):
+            journal.log(session.spec.name, "runner", told, "warning")
         settings = self.workload.server_settings(spec)
         if settings is None:
             await drive(Workplace(context, self.workload, None, self.settle_s))

@@ -50,7 +50,8 @@ class AnyProgram(Workload):
     async def prepare(self, ctx: Context) -> None:
         program = shlex.split(ctx.spec.options["command"])[0]
         if is_local(program):
-            await find_local(program).put(ctx.session)
+            for told in await find_local(program).put(ctx.session):
+                ctx.journal.log(ctx.name, "runner", told, "warning")
 
     async def run(self, ctx: Context) -> None:
         argv = shlex.split(ctx.spec.options["command"])

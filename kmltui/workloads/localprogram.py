@@ -41,29 +41,34 @@ class LocalProgram:
     def environment(self) -> dict[str, str]:
         return {"LD_LIBRARY_PATH": LIBRARIES} if self.libraries else {}
 
-    async def put(self, session: Session) -> None:
-        """Copy the program and its libraries into the session. Raises what :func:`bring` does."""
+    async def put(self, session: Session) -> list[str]:
+        """Copy the program and its libraries into the session; what :func:`bring` tells. Raises what that does."""
         libraries = {f"{LIBRARIES}/{library.name}": library for library in self.libraries}
-        await bring(session, {self.path: self.program} | libraries, mode=0o755)
+        return await bring(session, {self.path: self.program} | libraries, mode=0o755)
 
 
-async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None = None) -> None:
+async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None = None) -> list[str]:
     """Copy files of this machine into a session, by their paths there; their ``mode`` is their own, as far as root's.
 
-    Programs and libraries get rewritten system calls where the session's own have them. Raises
-    :class:`WorkloadError` for a file that cannot be read, :class:`SessionError` for one that cannot be written.
+    Programs and libraries get rewritten system calls where the session's own have them; of those whose calls stay traps
+    it is returned why, a sentence each. Raises :class:`WorkloadError` for a file that cannot be read,
+    :class:`SessionError` for one that cannot be written.
     """
     from kmltui.kml.rewrite import rewrite_elf  # noqa: PLC0415  (a disassembler, which few runs need)
 
     rewritten = session.spec.arm in ("kml", "stock+libc")
+    told = []
     for target, source in files.items():
         try:
             data, own = source.read_bytes(), source.stat().st_mode & 0o755 | 0o444
         except OSError as error:
             raise WorkloadError(f"{source} cannot be read: {error.strerror}") from error
-        if rewritten and (result := rewrite_elf(data, target)) and result.data is not None:
-            data = result.data
+        if rewritten and (result := rewrite_elf(data, target)) is not None:
+            data = data if result.data is None else result.data
+            if reason := result.report.mostly_left_alone():
+                told.append(f"{source.name} makes its system calls in ring 3: {reason}")
         await session.put(target, data, own if mode is None else mode)
+    return told
 
 
 def is_local(program: str) -> bool:

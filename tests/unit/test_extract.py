@@ -2,11 +2,12 @@
 
 import io
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from kmltui.build.cpio import CpioWriter
-from kmltui.images.extract import unpack_archive
+from kmltui.images.extract import has_program, unpack_archive
 
 
 def archive(fill):
@@ -76,3 +77,28 @@ def test_a_link_cannot_lead_out_of_the_tree_for_what_follows(tmp_path):
     with pytest.raises(ValueError, match="leads out"):
         unpack_archive(io.BytesIO(archive(fill)), tree)
     assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "there"),
+    [
+        ("one", True),
+        ("/usr/bin/one", True),
+        ("/bin/one", True),
+        ("link", True),
+        ("true", True),
+        ("/bin/true", True),
+        ("/opt/true", False),
+        ("two", False),
+        ("/usr/lib/one", False),
+    ],
+)
+def test_whether_an_image_has_a_program(tmp_path, program, there):
+    def base(writer):
+        writer.data("usr/lib/odd-size", b"12345")
+        writer.data("kmltui/busybox", b"#!/bin/sh\necho true; echo false\n", 0o755)
+        writer.data("usr/bin/one", b"x", 0o755)
+        writer.symlink("usr/bin/link", "one")
+
+    (tmp_path / "initrd").write_bytes(archive(base) + archive(lambda writer: writer.data("kml/kml.ko", b"m")))
+    assert has_program(SimpleNamespace(initrd=tmp_path / "initrd"), program) == there

@@ -81,6 +81,19 @@ class TestCommand:
         assert session.files["/usr/local/lib/libanswer.so"] == library.read_bytes()
 
     @needs_gcc
+    async def test_why_a_programs_calls_stay_traps_is_told(self, tmp_path: Path) -> None:
+        """It has no symbol with a size, and nothing else that describes its code."""
+        program = tmp_path / "ask"
+        start = '__asm__(".globl _start\\n_start: mov $60, %eax\\nxor %edi, %edi\\nsyscall");'
+        build(tmp_path, start, "-nostdlib", "-static", "-o", str(program))
+        told = await find_local(str(program)).put(ScriptedSession(ScriptedProcess([]), "kml"))
+        assert len(told) == 1
+        assert told[0].startswith(
+            "ask makes its system calls in ring 3: of 1 system-call instructions 1 were left alone"
+        )
+        assert await find_local(str(program)).put(ScriptedSession(ScriptedProcess([]), "stock")) == []
+
+    @needs_gcc
     def test_a_missing_library_is_named(self, tmp_path: Path) -> None:
         library, program = tmp_path / "libgone.so", tmp_path / "ask"
         build(tmp_path, "int answer(void) { return 42; }", "-shared", "-fPIC", "-o", str(library))

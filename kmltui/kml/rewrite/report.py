@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
@@ -40,6 +41,15 @@ class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sites: list[Site]
     reason: str = ""
     """Why the file as a whole was left as it was."""
+
+    def mostly_left_alone(self) -> str:
+        """Why most of its sites are traps as before; empty if most are not, or there are none."""
+        reasons = Counter(site.reason for site in self.sites if site.method == "left alone")
+        if 2 * reasons.total() <= len(self.sites):
+            return self.reason
+        return f"of {len(self.sites)} system-call instructions {reasons.total()} were left alone, most because " + (
+            self.reason or reasons.most_common(1)[0][0]
+        )
 
 
 class SiteHits(Struct, frozen=True):
