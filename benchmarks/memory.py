@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "samples")]
@@ -53,7 +54,7 @@ class Endless:
             self.samples += isinstance(record, Sample)
         return new
 
-    def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]:
+    def records(self, start_ns: int = 0, end_ns: int | None = None, only: Any = None) -> Iterator[Record]:
         return iter(())
 
     def landmarks(self) -> list[Record]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Protocol
 
 from kmltui.live.checkpoints import LatencyTable
 from kmltui.live.history import History
@@ -24,10 +25,24 @@ _NEAR_NS = 60_000_000_000
 _APART_NS = 5_000_000_000
 """Records that lie no farther apart are read in one go."""
 
-Read = Callable[[int, int | None], Iterator[Record]]
-"""The records from a time on, and up to another one, exclusive."""
-
 Span = tuple[int, int]
+
+
+class Recording(Protocol):
+    """Where records are read from again."""
+
+    @property
+    def duration_ns(self) -> int: ...
+
+    def records(
+        self, start_ns: int = 0, end_ns: int | None = None, only: type[Record] | None = None
+    ) -> Iterator[Record]:
+        """Those from ``start_ns`` to ``end_ns``, exclusive; with ``only``, those of one type and gaps."""
+        ...
+
+    def landmarks(self) -> Sequence[Record]:
+        """Of all there is now, what happened, and the samples at boundaries; quick."""
+        ...
 
 
 class Place:
@@ -35,7 +50,7 @@ class Place:
 
     def __init__(
         self,
-        read: Read,
+        recording: Recording,
         sessions: Mapping[str, Session],
         t_ns: int,
         window_ns: int,
@@ -50,25 +65,19 @@ class Place:
         them. ``columns``: to be filled with the counters on the way, where nothing else has them. ``seen`` is given
         every record.
         """
-        self._read = read
+        self._recording = recording
         self._sessions = sessions
         self._seen = seen
         self.columns = columns
         self.tables: dict[str, LatencyTable] | None = None
         self._begin_ns = max(t_ns - window_ns, 0)
-        after_ns = self._begin_ns - 1
         if latencies is not None:
             self.tables, after_ns, until_ns = latencies
-            if after_ns < until_ns < self._begin_ns - _APART_NS:
-                for record in read(after_ns + 1, until_ns + 1):
-                    self._merge(record, after_ns)
-                after_ns = self._begin_ns - 1
-            elif after_ns < until_ns:
-                self._begin_ns = min(self._begin_ns, after_ns + 1)
-            else:
-                after_ns = self._begin_ns - 1
-        self._merged_ns = after_ns
-        self._records = read(self._begin_ns, None)
+            if after_ns < until_ns:
+                for record in recording.records(after_ns + 1, until_ns + 1, Latency):
+                    self._merge(record)
+        self._merged_ns = t_ns
+        self._records = recording.records(self._begin_ns)
         self._waiting: list[Record] = []
         self._read_ns = self._begin_ns - 1
         self._exhausted = False
@@ -104,6 +113,7 @@ class Place:
 
     def _until(self, t_ns: int) -> list[Record]:
         """The next records up to ``t_ns``, in the order of their times."""
+        waiting = self._waiting
         while self._read_ns <= t_ns + DISORDER_NS:
             record = next(self._records, None)
             if record is None:
@@ -111,17 +121,21 @@ class Place:
                 break
             if isinstance(record, Header):
                 continue
-            self._read_ns = max(self._read_ns, record.t_ns)
-            insort(self._waiting, record, key=_time)
-        count = sum(1 for record in self._waiting if _time(record) <= t_ns)
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+            if record.t_ns >= self._read_ns:
+                self._read_ns = record.t_ns
+                waiting.append(record)
+            else:
+                insort(waiting, record, key=_time)
+        count = bisect_right(waiting, t_ns, key=_time)
+        taken, self._waiting = waiting[:count], waiting[count:]
         return taken
 
     def _take(self, record: Record) -> None:
         self._seen(record)
         match record:
             case Latency():
-                self._merge(record, self._merged_ns)
+                if record.t_ns > self._merged_ns:
+                    self._merge(record)
             case Log():
                 self.logs.append(record)
                 if record.session in self.consoles and record.source in ("console", "server"):
@@ -137,13 +151,8 @@ class Place:
                     if self.columns is not None:
                         self.columns[name].add(record)
 
-    def _merge(self, record: Record, after_ns: int) -> None:
-        if (
-            self.tables is not None
-            and isinstance(record, Latency)
-            and record.t_ns > after_ns
-            and record.session in self.tables
-        ):
+    def _merge(self, record: Record) -> None:
+        if self.tables is not None and isinstance(record, Latency) and record.session in self.tables:
             self.tables[record.session].add(record)
 
     def _earlier(self, records: list[Record]) -> dict[str, list[Record]]:
@@ -151,7 +160,7 @@ class Place:
         spans = {name: self._missing(session, records) for name, session in self._sessions.items()}
         found: dict[str, list[Record]] = {name: [] for name in spans}
         for begin_ns, end_ns in _joined([span for wanted in spans.values() for span in wanted]):
-            for record in self._read(begin_ns, end_ns + 1):
+            for record in self._recording.records(begin_ns, end_ns + 1):
                 name = getattr(record, "session", "")
                 if any(span[0] <= _time(record) <= span[1] for span in spans.get(name, ())):
                     found[name].append(record)

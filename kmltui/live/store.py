@@ -16,13 +16,12 @@ then, which it tells quickly, and some minutes before. What rests on all records
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Hashable, Iterable
 
 from kmltui.live.checkpoints import Checkpoints
 from kmltui.live.events import Events, Latest
 from kmltui.live.history import POINTS
-from kmltui.live.place import DISORDER_NS, Place
+from kmltui.live.place import DISORDER_NS, Place, Recording
 from kmltui.live.recent import RATE_WINDOW_NS, Recent
 from kmltui.live.session import Columns, Session
 from kmltui.live.views import Landmark, Snapshot
@@ -52,19 +51,6 @@ _STRETCH_SAMPLES = 180
 _LEAST_STRETCH_NS = 5_000_000_000
 
 
-class Recording(Protocol):
-    """Where records are read from again."""
-
-    @property
-    def duration_ns(self) -> int: ...
-
-    def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]: ...
-
-    def landmarks(self) -> Sequence[Record]:
-        """Of all there is now, what happened, and the samples at boundaries; quick."""
-        ...
-
-
 class Store:
     """The run that a recording is of, as far as its records were added. Not thread-safe."""
 
@@ -76,13 +62,14 @@ class Store:
         self.version = 0
         """Grows with everything that may change an answer."""
         self._recording = recording
-        self._watched = header.kind == "monitor"
+        self.watched = header.kind == "monitor"
+        """A server is watched that others use."""
         self._points = max(2 * POINTS // max(len(header.sessions), 1), 4096)
         self._sessions = {
-            spec.name: Session(spec, watched=self._watched, points=self._points) for spec in header.sessions
+            spec.name: Session(spec, watched=self.watched, points=self._points) for spec in header.sessions
         }
         self._first = next(iter(self._sessions.values()), None)
-        self._recent = {name: Recent(watched=self._watched, whole=True) for name in self._sessions}
+        self._recent = {name: Recent(watched=self.watched, whole=True) for name in self._sessions}
         self._checkpoints = Checkpoints(list(self._sessions))
         self._marks: Events[Mark] = Events()
         self._gaps: Events[Gap] = Events()
@@ -202,14 +189,14 @@ class Store:
 
     def _back(self, recording: Recording, t_ns: int) -> Place:
         window_ns = RATE_WINDOW_NS + 2 * self.header.sample_period_ns
-        return Place(recording.records, self._sessions, t_ns, window_ns, latencies=self._checkpoints.before(t_ns))
+        return Place(recording, self._sessions, t_ns, window_ns, latencies=self._checkpoints.before(t_ns))
 
     def _ahead(self, recording: Recording, t_ns: int) -> Place:
         if self._foreseen_ns is None:
             self._look_ahead(recording)
-        columns = {name: Columns(watched=self._watched, points=self._points) for name in self._sessions}
+        columns = {name: Columns(watched=self.watched, points=self._points) for name in self._sessions}
         stretch_ns = max(_STRETCH_SAMPLES * self.header.sample_period_ns, _LEAST_STRETCH_NS)
-        return Place(recording.records, self._sessions, t_ns, stretch_ns, columns=columns, seen=self._notice)
+        return Place(recording, self._sessions, t_ns, stretch_ns, columns=columns, seen=self._notice)
 
     def _look_ahead(self, recording: Recording) -> None:
         """Note all that happens in the part that was not read yet."""

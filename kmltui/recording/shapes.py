@@ -146,6 +146,12 @@ def _count(value: Any, counts: Counter[type], depth: int) -> None:
         counts[kind] += 1
 
 
+def of_type(record: type[msgspec.Struct]) -> Callable[[Shape], bool]:
+    """Tells the shapes of records of one type."""
+    tag = record.__struct_config__.tag
+    return lambda shape: shape.type == tag
+
+
 def join(shape: Shape, leaves: Leaves) -> dict[str, Any]:
     """The record, as builtins, that ``shape`` and ``leaves`` make. The leaves must be as many as the shape takes."""
     record: dict[str, Any] = shape.build(iter(leaves.ints), iter(leaves.floats), iter(leaves.blobs))

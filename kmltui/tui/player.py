@@ -13,7 +13,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from kmltui.live.store import Recording, Store
+from kmltui.live.place import Recording
+from kmltui.live.store import Store
 from kmltui.live.views import Landmark, Snapshot
 from kmltui.model import Header, Record
 
@@ -101,8 +102,8 @@ class Player:
         self._shown: tuple[tuple[int, int | None], Snapshot] | None = None
         self._head: tuple[int, Snapshot] | None = None
         if replay or at_ns is not None:
-            if clock is not None:
-                self.read()  # the first samples: of a server that is watched, totals are counted from them
+            if clock is not None and self._store.watched:
+                self.read()  # the first samples, which totals are counted from
             self.seek(at_ns or 0)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from made_up_run import S, header
 
@@ -53,13 +54,14 @@ class MemorySource:
         self._given = self._written
         return new
 
-    def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]:
-        if start_ns <= 0:
+    def records(self, start_ns: int = 0, end_ns: int | None = None, only: Any = None) -> Iterator[Record]:
+        if start_ns <= 0 and only is None:
             yield self.header
         for record in self.all[: self._written]:
             if isinstance(record, Header):
                 continue
-            if record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
+            wanted = only is None or isinstance(record, only)
+            if wanted and start_ns <= record.t_ns and (end_ns is None or record.t_ns < end_ns):
                 yield record
 
     def landmarks(self) -> list[Record]:

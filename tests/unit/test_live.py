@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -154,9 +155,12 @@ class Written:
         self._records = records
         self.duration_ns = max((record.t_ns for record in records if not isinstance(record, Header)), default=0)
 
-    def records(self, start_ns: int = 0, end_ns: int | None = None) -> Iterator[Record]:
+    def records(self, start_ns: int = 0, end_ns: int | None = None, only: Any = None) -> Iterator[Record]:
         for record in self._records:
-            if not isinstance(record, Header) and start_ns <= record.t_ns and (end_ns is None or record.t_ns < end_ns):
+            wanted = only is None or isinstance(record, only)
+            if isinstance(record, Header):
+                continue
+            if wanted and start_ns <= record.t_ns and (end_ns is None or record.t_ns < end_ns):
                 yield record
 
     def landmarks(self) -> list[Record]:
@@ -269,7 +273,8 @@ class TestGoingBack:
             assert (seen.latency, seen.statements) == (expected.latency, expected.statements), t
 
     def test_a_server_that_had_gone_has_no_figures_there(self) -> None:
-        watched = Header(workload=WorkloadSpec(name="monitor"), sessions=[SessionSpec(name="local", kind="local")])
+        session = SessionSpec(name="local", kind="local")
+        watched = Header(workload=WorkloadSpec(name="any"), sessions=[session], kind="monitor")
         counted = [Status(t_ns=t * S, session="local", counters={"Queries": t}) for t in (1, 2, 3)]
         gone = State(t_ns=4 * S, session="local", state="running", detail="the server does not answer")
         records = [*counted, gone, Log(t_ns=900 * S, session="local", source="server", text="nothing")]

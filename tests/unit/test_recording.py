@@ -130,6 +130,21 @@ class TestReading:
         with Reader.open(path) as reader:
             assert reader.landmarks() == [r for r in run if is_landmark(r)]
 
+    @pytest.mark.parametrize("damaged", [False, True])
+    def test_many_landmarks_are_found_where_their_copy_is_damaged_too(self, damaged: bool, tmp_path: Path) -> None:
+        marks = [Mark(t_ns=number * SECOND, note=f"mark {number} \udcff") for number in range(1300)]
+        written = [*a_run(70, end=False), *marks, End(t_ns=1300 * SECOND, status="done")]
+        write(tmp_path / "a.kmlrec", written)
+        data = bytearray((tmp_path / "a.kmlrec").read_bytes())
+        copy = data.rindex(frames.SYNC + bytes([frames.LANDMARKS]))
+        assert data.count(frames.SYNC + bytes([frames.LANDMARKS])) > 1
+        if damaged:
+            data[copy + 40] ^= 1
+        (tmp_path / "a.kmlrec").write_bytes(data)
+        with Reader.open(tmp_path / "a.kmlrec") as reader:
+            happened = [record for record in reader.records() if not isinstance(record, Header) and is_landmark(record)]
+            assert reader.landmarks() == happened and len(happened) > 1300
+
     def test_end_and_duration_are_known_at_once(self, recording: tuple[Path, list[Record]]) -> None:
         with Reader.open(recording[0]) as reader:
             assert reader.ended and reader.end is not None and reader.end.status == "done"
