@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -68,48 +69,54 @@ def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None
 def _here(plan: Plan) -> int:
     from kmltui.recording import RecordingError
     from kmltui.runner.launch import make_run, refusal, succeeded
+    from kmltui.runner.plan import Once
 
     run = make_run(plan, sys.stderr)
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
         fail(refusal(run.path, error), RUN_FAILED)
-    status = told_by_command(outcome.recording) if plan.workload.keeps_output else DONE
+    once = isinstance(plan.how, Once)
+    status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
     _print_card(outcome.recording)
     print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
     return status if succeeded(outcome, plan) else RUN_FAILED
 
 
-def told_by_command(path: Path) -> int:
+def told_by_command(path: Path, *, output: bool = True) -> int:
     """Print what the run's command wrote to its standard output, once where all sessions wrote the same; its status.
 
-    Its standard error has been told while it ran. The status is 0, or what it ended with in all sessions, else 1.
+    Without ``output`` only a failure is told. Its standard error has been told while it ran. The status is 0, or what
+    it ended with in all sessions, else 1.
     """
     from kmltui.model import Log, Proof
     from kmltui.printable import printable
     from kmltui.recording import Reader, RecordingError
 
-    output: dict[str, list[str]] = {}
+    written: dict[str, list[str]] = {}
+    more: Counter[str] = Counter()
     statuses: dict[str, str] = {}
     try:
         with Reader.open(path) as reader:
-            output = {session.name: [] for session in reader.header.sessions}
+            written = {session.name: [] for session in reader.header.sessions}
             for record in reader.records():
                 match record:
-                    case Log(source="client", level="info"):
-                        output.setdefault(record.session, []).append(record.text)
+                    case Log(source="client", level="info") if output:
+                        lines = written.setdefault(record.session, [])
+                        more[record.session] += len(lines) == MOST_LINES
+                        lines += [record.text] if len(lines) < MOST_LINES else []
                     case Proof(name="exit status"):
                         statuses[record.session] = record.value
     except (RecordingError, ValueError):
         return DONE  # its own message is what counts
-    alike = all(lines == next(iter(output.values())) for lines in output.values())
-    for session, lines in list(output.items())[: 1 if alike else None]:
+    alike = all(lines == next(iter(written.values())) for lines in written.values())
+    for session, lines in list(written.items())[: 1 if alike else None]:
         if not alike:
             print(f"{session}:")
-        for line in lines[:MOST_LINES]:
+        for line in lines:
             print(printable(line, keep="\t"))
-        if len(lines) > MOST_LINES:
-            print(f"… and {len(lines) - MOST_LINES:,} more lines, which are in {path}", file=sys.stderr)
+        if more[session]:
+            print(f"… and {more[session]:,} more lines, which are in {path}", file=sys.stderr)
     wrong = {session: value for session, value in statuses.items() if value != "0"}
     if not wrong:
         return DONE
