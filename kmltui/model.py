@@ -247,6 +247,8 @@ class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="status"
     session: str
     counters: dict[str, int]
     own: dict[str, int] = field(default_factory=dict)
+    life: int = 0
+    """1 for the server as it was found, one more each time it was started again; 0: nobody looked."""
 
 
 class Digest(Struct, frozen=True, array_like=True):

@@ -15,6 +15,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from kmltui.counters import syscalls
+from kmltui.counters.lives import GAUGES, query_count
 from kmltui.counters.proc import USER_HZ
 from kmltui.figures.agent import without_agent
 from kmltui.live.latencies import Latencies
@@ -170,6 +171,7 @@ class Interval:
     queries_before: dict[str, int] = field(default_factory=dict)
     """How many queries had been done when a phase first reported, in order of the phases."""
     status_before: Status | None = None
+    """Summed over the server's lives, without the watcher's own share, like the other one."""
     status_after: Status | None = None
     latencies: dict[int, Latencies] = field(default_factory=dict)
     instructions: list[Phase] = field(default_factory=list)
@@ -331,9 +333,10 @@ def _queries(interval: Interval, status: dict[str, int] | None) -> tuple[int | N
     if interval.progress is not None and interval.progress.queries:
         duration_ns = interval.end.mono_ns - interval.start.mono_ns
         return interval.progress.queries, _rate(interval.progress.queries, duration_ns)
-    if interval.progress is None and status is not None and "Questions" in status:
+    count = query_count(status) if interval.progress is None and status is not None else None
+    if count is not None:
         assert interval.status_before is not None and interval.status_after is not None
-        return status["Questions"], _rate(status["Questions"], interval.status_after.t_ns - interval.status_before.t_ns)
+        return count, _rate(count, interval.status_after.t_ns - interval.status_before.t_ns)
     return None, None
 
 
@@ -345,11 +348,10 @@ def _status(interval: Interval) -> dict[str, int] | None:
     before, after = interval.status_before, interval.status_after
     if before is None or after is None:
         return None
-    gauges = {"Threads_connected", "Threads_running", "Uptime"}
     return {
-        name: value - before.counters[name] - (after.own.get(name, 0) - before.own.get(name, 0))
+        name: value - before.counters[name]
         for name, value in sorted(after.counters.items())
-        if name in before.counters and name not in gauges
+        if name in before.counters and name not in GAUGES
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from kmltui.counters.lives import Lives
 from kmltui.figures.figures import Interval
 from kmltui.live.latencies import Latencies
 from kmltui.model import END, START, Latency, Measure, Phase, Progress, Record, Repeat, Sample, Status, marked_phase
@@ -30,6 +31,7 @@ class _Session:
     pair: int | None = None
     order: int = 0
     status: Status | None = None
+    lives: Lives = field(default_factory=Lives)
 
 
 class Intervals:
@@ -102,6 +104,7 @@ class Intervals:
             session.open = None
 
     def _status(self, session: _Session, status: Status) -> None:
+        status = session.lives.add(status)
         session.status = status
         if session.open is not None:
             if session.open.status_before is None:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from kmltui.counters.lives import restarted
 from kmltui.model import Inside, Progress, Record, Sample, State, Status
 
 RATE_WINDOW_NS = 2_000_000_000
@@ -79,7 +79,7 @@ class Recent:
                     self.samples.restart()
                 self.samples.add(record.mono_ns, record)
             case Status():
-                if (before := self.statuses.last) and _restarted(before.counters, record.counters):
+                if (before := self.statuses.last) and restarted(before, record):
                     self.statuses.restart()
                 self.statuses.add(record.t_ns, record)
             case Progress():
@@ -91,8 +91,3 @@ class Recent:
                 self.insides.clear()
             case _:
                 pass
-
-
-def _restarted(before: Mapping[str, int], after: Mapping[str, int]) -> bool:
-    """Whether a server was started again in between. (Its numbers of connections also fall otherwise.)"""
-    return any(after.get(name, 0) < before.get(name, 0) for name in ("Uptime", "Questions", "Queries"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import Any
 
+from kmltui.counters.lives import Lives, query_count
 from kmltui.live.checkpoints import ALL, LatencyTable
 from kmltui.live.events import Events, Latest
 from kmltui.live.history import History, Point, Series
@@ -48,9 +49,7 @@ class Columns:
         self.offsets: Events[Point] = Events()
         """By the time of each boot: what is added to the counters, which the session has begun anew."""
         self._mono_ns: int | None = None
-        self._lost = 0
-        """What a watched server's count of queries has lost by being started again."""
-        self._counted = 0
+        self._lives = Lives()
 
     def add(self, record: Record) -> bool:
         """Take the next record of the session; True when it is the first sample after a boot."""
@@ -80,13 +79,9 @@ class Columns:
 
     def _count_queries(self, status: Status) -> None:
         """Where no client of ours tells its progress, the server's counters are the work."""
-        if "Queries" not in status.counters:
-            return
-        queries = status.counters["Queries"] - status.own.get("Queries", 0)
-        if queries + self._lost < self._counted:
-            self._lost = self._counted - queries
-        self._counted = queries + self._lost
-        self.work.append((status.t_ns, self._counted, 0))
+        queries = query_count(self._lives.add(status).counters)
+        if queries is not None:
+            self.work.append((status.t_ns, queries, 0))
 
 
 def _shifted(point: Point, offset: Point) -> Point:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import IntEnum, IntFlag
 
 from kmltui.images.errors import GuestError
+from kmltui.machine.output import Lines
 
 PROTOCOL_VERSION = 1
 _HEADER = struct.Struct("<III")
@@ -109,15 +110,20 @@ class GuestProcess:
         self._output.put_nowait(None)
 
     async def lines(self) -> AsyncIterator[tuple[str, str]]:
-        """Its output line by line; what is not UTF-8 in it is replaced."""
-        pending = {"stdout": b"", "stderr": b""}
-        async for stream, data in self.chunks():
-            *lines, pending[stream] = (pending[stream] + data).split(b"\n")
-            for line in lines:
-                yield stream, line.decode(errors="replace")
-        for stream, data in pending.items():
-            if data:
-                yield stream, data.decode(errors="replace")
+        """Its output line by line, as :class:`Lines` keeps it; what is not UTF-8 in it is replaced."""
+        lines = Lines()
+
+        async def cut() -> None:
+            async for stream, data in self.chunks():
+                lines.feed(stream, data)
+            lines.end()
+
+        cutting = asyncio.create_task(cut())
+        try:
+            async for line in lines:
+                yield line
+        finally:
+            cutting.cancel()
 
     async def wait(self) -> int:
         """Exit status; 128 + n when signal n ended it. Raises :class:`GuestGone`."""

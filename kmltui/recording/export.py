@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
 import msgspec
 
-from kmltui.model import CLIENT, SERVER, Header, Progress, Record, Sample
+from kmltui.counters.lives import Lives, query_count
+from kmltui.model import CLIENT, SERVER, Header, Progress, Record, Sample, Status
 
 _USER_HZ = 100
 _GROUPS = (SERVER, CLIENT)
@@ -32,7 +34,8 @@ def csv_lines(records: Iterable[Record]) -> Iterator[str]:
     """The samples as a table: a line for each sample of each session, counters cumulative as in the recording.
 
     Times are in seconds; what a session does not provide is empty. Queries and rows are the last that the workload's
-    client had reported before the sample. System calls by number are left to JSON Lines.
+    client had reported before the sample, or a watched server, summed over its lives. System calls by number are left
+    to JSON Lines.
     """
     iterator = iter(records)
     # How many CPUs there are decides the columns; a local session's header does not say it, its first sample does.
@@ -48,12 +51,17 @@ def csv_lines(records: Iterable[Record]) -> Iterator[str]:
         elif len(before) > 10_000:
             break
     progress: dict[str, Progress] = {}
+    watched: dict[str, Status] = {}
+    lives: defaultdict[str, Lives] = defaultdict(Lives)
     yield _line(_columns(cpus))
     for record in chain(before, iterator):
         if isinstance(record, Progress):
             progress[record.session] = record
+        elif isinstance(record, Status):
+            watched[record.session] = lives[record.session].add(record)
         elif isinstance(record, Sample):
-            yield _line(_row(record, progress.get(record.session), cpus))
+            work = _work(progress.get(record.session), watched.get(record.session))
+            yield _line(_row(record, work, cpus))
 
 
 def _columns(cpus: int) -> list[str]:
@@ -64,12 +72,18 @@ def _columns(cpus: int) -> list[str]:
     return [*names, "instructions_user", "instructions_kernel", "agent_cpu_s", "agent_calls"]
 
 
-def _row(sample: Sample, progress: Progress | None, cpus: int) -> list[Any]:
+def _work(progress: Progress | None, server: Status | None) -> list[Any]:
+    """The columns from ``phase`` to ``rows``: from the workload's client, or from the server where there is none."""
+    if progress is not None:
+        return [_text(progress.phase), progress.statement, progress.loop, progress.queries, progress.rows]
+    if server is not None:
+        return [None, None, None, query_count(server.counters), server.counters.get("Rows_sent")]
+    return [None] * 5
+
+
+def _row(sample: Sample, work: list[Any], cpus: int) -> list[Any]:
     row: list[Any] = [sample.t_ns / 1e9, _text(sample.session), sample.mono_ns / 1e9, _text(sample.mark)]
-    if progress is None:
-        row += [None] * 5
-    else:
-        row += [_text(progress.phase), progress.statement, progress.loop, progress.queries, progress.rows]
+    row += work
     for cpu in range(cpus):
         ticks = sample.cpus.get(cpu)
         row += (

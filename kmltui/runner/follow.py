@@ -23,6 +23,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 _CONNECT_QUERIES = 1
 """What logging in costs on the server's own count of questions: SET NAMES."""
 
+_CLOCK_ERROR_S = 2.5
+"""A server tells its age in whole seconds, by a clock that may be set."""
+
 _MAX_VERSION = 200
 """Of what a server says of itself (characters)."""
 
@@ -41,6 +44,10 @@ class Follower:
         self._sent = 0
         self._pid: int | None = None
         self._lost = False
+        self._life = 1
+        self._met = False
+        self._began_s: float | None = None
+        """When the server began, by this machine's monotonic clock."""
 
     async def follow(self) -> None:
         """Emit a Status record each period; say so when the server goes and when it is back."""
@@ -65,13 +72,15 @@ class Follower:
             self._count(_CONNECT_QUERIES)
             await self._meet(self._link)
             self._look, self._next_look_s = Look(self._link, self._login.where), 0.0
+            self._met = True
         rows = await self._ask(self._link, "SHOW GLOBAL STATUS")
         counters = select_status((name, value) for name, value in rows)
         # The answer's own rows are counted when it has been sent.
         self._own["Rows_sent"] = self._sent
         self._sent += len(rows)
         name, t_ns = self._session.spec.name, self._journal.now()
-        self._journal.emit(Status(t_ns=t_ns, session=name, counters=counters, own=dict(self._own)))
+        self._notice_restart(counters)
+        self._journal.emit(Status(t_ns=t_ns, session=name, counters=counters, own=dict(self._own), life=self._life))
         await self._look_inside(name)
 
     async def _look_inside(self, name: str) -> None:
@@ -93,6 +102,16 @@ class Follower:
         if look.absent != known:
             self._session.add_facts({f"absent {what}": why for what, why in look.absent.items()})
         self._next_look_s = time.monotonic() + look.pause_s
+
+    def _notice_restart(self, counters: dict[str, int]) -> None:
+        """Only a new connection can lead to another life of the server's: a clock that was set does not begin one."""
+        began_s = time.monotonic() - counters.get("Uptime", 0)
+        if self._met and self._began_s is not None and began_s > self._began_s + _CLOCK_ERROR_S:
+            self._life += 1
+            self._log("the server was started again: it counts from 0, what it had counted before is added", "warning")
+        if self._met or self._began_s is None:
+            self._began_s = began_s
+        self._met = False
 
     async def _meet(self, link: Link) -> None:
         """A server that was not there before: which it is, and which process of this machine."""

@@ -11,6 +11,7 @@ the program begins.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -57,6 +58,20 @@ def _enter(programs: str, root: str) -> None:
     os.chdir("/")
 
 
+def _execute(command: list[str]) -> None:
+    """As ``os.execvp``, which imports a module, and those are out of sight by now."""
+    name = command[0]
+    failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    for directory in [""] if "/" in name else os.environ.get("PATH", os.defpath).split(":"):
+        try:
+            os.execv(os.path.join(directory, name), command)  # noqa: PTH118
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            failure = error
+    raise failure
+
+
 def main() -> None:
     report, parent, programs, root, *command = sys.argv[1:]
     descriptor = int(report)
@@ -70,9 +85,9 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.write(descriptor, b"+")
         os.read(descriptor, 1)
-        os.execvp(command[0], command)
-    except OSError as error:
-        os.write(descriptor, str(error).encode())
+        _execute(command)
+    except BaseException as error:
+        os.write(descriptor, (str(error) or repr(error)).encode())
         os._exit(127)
 
 

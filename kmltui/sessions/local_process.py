@@ -8,9 +8,14 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from signal import SIGKILL, pidfd_send_signal
-from typing import IO
+from typing import IO, Any
 
-MAX_LINE_BYTES = 1 << 20
+from kmltui.machine.output import Lines
+
+_PIECE_BYTES = 64 << 10
+
+_DRAIN_LIMIT_S = 0.5
+"""How long output is awaited from a program that has ended: what it has started may hold its pipes open for ever."""
 
 
 class LocalProcess:
@@ -22,9 +27,10 @@ class LocalProcess:
         # Leads to this very process even when it has ended and its number is another's.
         self._pidfd = os.pidfd_open(popen.pid)
         self._ended = ended
-        self._output: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(maxsize=1000)
+        self._output = Lines()
         self._readers: list[asyncio.Task[None]] = []
         self._waiter: asyncio.Task[int] | None = None
+        self._collector: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -57,6 +63,7 @@ class LocalProcess:
             asyncio.create_task(process._read("stderr", popen.stderr)),
         ]
         process._waiter = asyncio.create_task(process._wait())
+        process._collector = asyncio.create_task(process._read_all())
         return process
 
     @property
@@ -65,13 +72,8 @@ class LocalProcess:
         return self._pidfd < 0
 
     async def lines(self) -> AsyncIterator[tuple[str, str]]:
-        open_streams = 2
-        while open_streams:
-            item = await self._output.get()
-            if item is None:
-                open_streams -= 1
-            else:
-                yield item
+        async for line in self._output:
+            yield line
 
     async def wait(self) -> int:
         assert self._waiter is not None
@@ -100,6 +102,8 @@ class LocalProcess:
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
+        if self._collector is not None:
+            await self._collector
         await self.close_stdin()
 
     def _feed(self, data: bytes) -> None:
@@ -109,22 +113,24 @@ class LocalProcess:
 
     async def _read(self, name: str, pipe: IO[bytes]) -> None:
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+        reader = asyncio.StreamReader()
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         try:
-            while True:
-                try:
-                    line = await reader.readuntil(b"\n")
-                except asyncio.IncompleteReadError as error:
-                    line = error.partial
-                except asyncio.LimitOverrunError as error:
-                    line = await reader.read(error.consumed)
-                if not line:
-                    await self._output.put(None)
-                    return
-                await self._output.put((name, line.decode(errors="replace").rstrip("\n")))
+            while data := await reader.read(_PIECE_BYTES):
+                self._output.feed(name, data)
         finally:
             transport.close()
+
+    async def _read_all(self) -> None:
+        """Both streams, until they end or the program has and no more comes."""
+        # The end of the program, or of both streams, which it may have closed itself.
+        exited: asyncio.Future[Any] = asyncio.create_task(self.wait())
+        closed: asyncio.Future[Any] = asyncio.gather(*self._readers, return_exceptions=True)
+        await asyncio.wait({exited, closed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(self._readers, timeout=_DRAIN_LIMIT_S)
+        for reader in self._readers:
+            reader.cancel()
+        self._output.end()
 
     async def _wait(self) -> int:
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from kmltui.machine.output import abridged
 from kmltui.model import Measure, Phase, Progress, Proof, WorkloadSpec, phase_mark
 from kmltui.sessions.protocol import Command, Process
 from kmltui.workloads.declaration import Context, UsageError, Workload
@@ -62,10 +63,13 @@ class AnyProgram(Workload):
         loops = ctx.spec.loops or 1
         self._phase(ctx, "begin")
         await ctx.session.sample(phase_mark(PHASE))
-        began = time.monotonic()
         statuses = []
+        wall_s = 0.0
         for loop in range(1, loops + 1):
-            statuses.append(await self._once(ctx, argv, environment))
+            began = time.monotonic()
+            status, ended = await self._once(ctx, argv, environment)
+            wall_s += (ended - began) / loops
+            statuses.append(status)
             ctx.journal.emit(
                 Progress(
                     t_ns=ctx.journal.now(),
@@ -76,7 +80,6 @@ class AnyProgram(Workload):
                     fraction=loop / loops,
                 )
             )
-        wall_s = (time.monotonic() - began) / loops
         self._phase(ctx, "end")
         t_ns = ctx.journal.now()
         ctx.journal.emit(Measure(t_ns=t_ns, session=ctx.name, name="wall time", unit="s", values={"each": wall_s}))
@@ -91,14 +94,21 @@ class AnyProgram(Workload):
             )
         )
 
-    async def _once(self, ctx: Context, argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    async def _once(self, ctx: Context, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, float]:
+        """Its exit status, and when it ended, which may be before all that it wrote has been recorded."""
         process = await ctx.session.spawn(Command(argv, env=environment, stdin=ctx.input is not None))
         feeding = asyncio.create_task(self._feed(process, ctx.input))
-        async for stream, line in process.lines():
+
+        async def end() -> tuple[int, float]:
+            return await process.wait(), time.monotonic()
+
+        ending = asyncio.create_task(end())
+        async for stream, line in abridged(process.lines()):
             ctx.journal.log(ctx.name, "client", line, "warning" if stream == "stderr" else "info")
-        status = await process.wait()
+            await asyncio.sleep(0)
+        ended = await ending
         feeding.cancel()  # a program may end without having read all of it
-        return status
+        return ended
 
     @staticmethod
     async def _feed(process: Process, data: bytes | None) -> None:

@@ -358,3 +358,10 @@ async def test_a_server_that_cannot_be_used_is_said_at_once(existing, tmp_path, 
     assert process.returncode == 1
     assert words in output
     assert "Traceback" not in output
+
+
+async def test_a_program_is_found_by_its_name(here):
+    session, _ = here
+    assert await run_to_end(session, "echo", "found") == (0, [("stdout", "found")])
+    with pytest.raises(SessionError, match="no-such-program"):
+        await session.spawn(Command(["no-such-program"]))

@@ -29,6 +29,7 @@ class Server:
         self.denied = False
         self.mute = False
         self.questions = 100
+        self.uptime = 1000
         self.logins = 0
 
     def connect(self):
@@ -48,7 +49,7 @@ class Server:
             if self.mute:
                 raise pymysql.ProgrammingError(1064, "You have an error in your SQL syntax")
             return [("11.4-test", "a server for tests")]
-        return [("Questions", str(self.questions)), ("Uptime", "5"), ("Variable_text", "x")]
+        return [("Questions", str(self.questions)), ("Uptime", str(self.uptime)), ("Variable_text", "x")]
 
     def table(self, statement):
         self.questions += 1
@@ -140,6 +141,24 @@ async def test_a_server_that_goes_and_comes_back_is_a_gap_and_said_once(world):
     assert of(records, State)[-1].detail == ""
     run.request_stop()
     assert (await task).status == "stopped"
+
+
+async def test_a_server_that_was_started_again_has_a_life_more_and_it_is_said(world):
+    server = Server()
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+    server.down = True
+    await until(lambda: server.logins >= 2)
+    gone = len(of(records, Status))
+    server.down, server.uptime, server.questions = False, 1, 5000
+    await until(lambda: len(of(records, Status)) > gone + 1)
+    server.uptime = 0  # its clock is set while the connection stays
+    await until(lambda: len(of(records, Status)) > gone + 3)
+    run.request_stop()
+    await task
+    assert [status.life for status in of(records, Status)] == [1] * gone + [2] * (len(of(records, Status)) - gone)
+    assert any("started again" in log.text for log in of(records, Log))
 
 
 async def test_a_server_on_another_machine_does_not_show_this_ones_cpus(world, monkeypatch):

@@ -28,6 +28,7 @@ from kmltui.model import (
     Record,
     Sample,
     State,
+    Status,
 )
 from kmltui.recording import Reader, RecordingError, copy_stream, spooled
 from kmltui.recording.cutting import cut
@@ -188,3 +189,16 @@ class TestStream:
         os.close(read_fd)
         with os.fdopen(write_fd, "wb", buffering=0) as out:
             copy_stream(tmp_path / "a.kmlrec", out)
+
+
+def test_a_watched_servers_queries_and_rows_are_in_the_table_and_never_fall() -> None:
+    run: list[Record] = [HEADER]
+    for second, queries in enumerate((100, 150, 5, 25)):
+        counters = {"Queries": queries, "Rows_sent": 2 * queries, "Uptime": 50 if queries >= 100 else 1}
+        run += [
+            Status(t_ns=second * SECOND, session="local", counters=counters, own={"Queries": second}),
+            Sample(t_ns=second * SECOND + 1, session="local", mono_ns=1),
+        ]
+    rows = list(csv.DictReader(io.StringIO("".join(csv_lines(run)))))
+    assert [row["queries"] for row in rows] == ["100", "149", "153", "172"]
+    assert [row["rows"] for row in rows] == ["200", "300", "310", "350"]

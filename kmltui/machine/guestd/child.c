@@ -16,6 +16,7 @@
 
 #define ARGUMENTS_MAX 1024
 #define SEARCH "/usr/local/bin:/usr/sbin:/usr/bin"
+#define DRAIN_MAX 16	/* pieces of FRAME_MAX: the most that a pipe of a program that is not privileged holds */
 
 struct child {
 	bool used;
@@ -161,9 +162,10 @@ void child_reap(int port)
 
 			if (!child->used || child->pid != pid)
 				continue;
-			while (drain(port, child, &child->out, STDOUT))
+			/* What a pipe holds, and no more: what it has left behind may write for ever. */
+			for (int n = 0; n < DRAIN_MAX && drain(port, child, &child->out, STDOUT); n++)
 				;
-			while (drain(port, child, &child->err, STDERR))
+			for (int n = 0; n < DRAIN_MAX && drain(port, child, &child->err, STDERR); n++)
 				;
 			close_input(child);
 			close_end(&child->out);

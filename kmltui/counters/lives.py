@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A server's counters over a run in which it may be started again, which sets them to 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kmltui.model import Status
+
+GAUGES = frozenset({"Threads_connected", "Threads_running", "Uptime"})
+"""What goes up and down and means the moment alone."""
+
+QUERIES = ("Queries", "Questions")
+"""The count of queries by preference: the first includes what stored procedures execute, the second does not."""
+
+
+class Lives:
+    """Sums the counters of one server over its lives, without the share of whoever asks for them."""
+
+    def __init__(self) -> None:
+        self._last: Status | None = None
+        self._sums: dict[str, int] = {}
+        self.restarts = 0
+
+    def add(self, status: Status) -> Status:
+        """``status`` with sums in place of its counters, which never fall; gauges stay as they are.
+
+        The first one begins at what the server had counted by then: differences are what matters.
+        """
+        last, self._last = self._last, status
+        if last is None:
+            self._sums = {name: count - status.own.get(name, 0) for name, count in _counts(status).items()}
+        else:
+            began_anew = restarted(last, status)
+            self.restarts += began_anew
+            for name, count in _counts(status).items():
+                before = 0 if began_anew else last.counters.get(name, count)
+                own = status.own.get(name, 0) - last.own.get(name, 0)
+                self._sums[name] = self._sums.get(name, 0) + max(count - before - own, 0)
+        gauges = {name: value for name, value in status.counters.items() if name in GAUGES}
+        return Status(t_ns=status.t_ns, session=status.session, counters={**self._sums, **gauges}, life=status.life)
+
+
+def _counts(status: Status) -> dict[str, int]:
+    return {name: count for name, count in status.counters.items() if name not in GAUGES}
+
+
+def restarted(before: Status, after: Status) -> bool:
+    """Whether the server was started again in between.
+
+    A watcher says so itself (:attr:`kmltui.model.Status.life`). In recordings of before there was that, counts that
+    fell tell it, and an uptime that did.
+    """
+    if before.life and after.life:
+        return before.life != after.life
+    names = (*QUERIES, "Uptime")
+    return any(after.counters.get(name, 0) < before.counters.get(name, 0) for name in names if name in after.counters)
+
+
+def query_count(counters: Mapping[str, int]) -> int | None:
+    """How many queries a server has counted; None if it does not say."""
+    return next((counters[name] for name in QUERIES if name in counters), None)
