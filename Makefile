@@ -3,7 +3,9 @@
 
 VENV := .venv/bin
 
-.PHONY: demo install test setup setup-dev check unit guest screenshot figures wheel clean
+EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
+
+.PHONY: demo install test setup setup-dev check unit guest screenshot figures release image clean
 
 demo: setup
 	@$(VENV)/kmltui demo
@@ -46,8 +48,18 @@ screenshot: setup
 figures: setup
 	$(VENV)/python tools/figures.py
 
-wheel: setup-dev
-	$(VENV)/python -m pip wheel -q --no-deps -w dist .
+# What is published, in dist/. Two builds of the same commit have the same sdist and wheel, byte for byte.
+release: setup-dev
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(EPOCH) $(VENV)/python -m hatchling build -d dist
+	$(MAKE) image
+	cd dist && sha256sum * >SHA256SUMS
+
+# The guest image as a file for machines that cannot build it, with what it is made of.
+image: setup
+	mkdir -p dist
+	$(VENV)/kmltui guest build
+	SOURCE_DATE_EPOCH=$(EPOCH) $(VENV)/kmltui guest export dist/kmltui-guest.kmlimage --sbom dist/kmltui-guest.spdx.json
 
 clean:
 	rm -rf .venv dist build

@@ -332,7 +332,7 @@ def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = 
 
 
 @app.command
-def export(file: Path, *, image: str = "") -> int:
+def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
     """Write an image into one file, to run it where none can be built (any x86-64 Linux with QEMU).
 
     Parameters
@@ -341,15 +341,73 @@ def export(file: Path, *, image: str = "") -> int:
         The file to write.
     image:
         Which image (default: the one for this machine).
+    sbom:
+        Also write what the image is made of (SPDX): packages, versions, where their sources are, copyrights. Whoever
+        gives the image away gives this with it.
     """
+    import os
+
+    from kmltui.build.sbom import bill_of_materials
     from kmltui.images.bundle import export_image
     from kmltui.images.image import find_image
 
-    if file.exists():
-        fail(f"{file}: exists already; remove it or choose another name")
+    for each in (file, sbom):
+        if each is not None and each.exists():
+            fail(f"{each}: exists already; remove it or choose another name")
     with _errors():
-        export_image(find_image(_parsed(image)), file, progress_printer())
+        found = find_image(_parsed(image))
+        if sbom is not None:
+            created = int(os.environ.get("SOURCE_DATE_EPOCH") or found.manifest.built_unix)
+            sbom.write_bytes(bill_of_materials(found.manifest, created))
+        export_image(found, file, progress_printer())
     print(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' takes it on another machine")
+    return DONE
+
+
+@app.command
+def fetch(
+    source: str,
+    *,
+    sha256: str | None = None,
+    signature: str | None = None,
+    key: Path | None = None,
+) -> int:
+    """Fetch an image that ``guest export`` has written, and take it if it is what you say it is.
+
+    Parameters
+    ----------
+    source:
+        An address (http, https) or a file.
+    sha256:
+        The file's SHA-256, from somebody you trust.
+    signature:
+        Instead, or as well: the address or file of an OpenPGP signature of it.
+    key:
+        The keyring that holds the key it must be signed with.
+    """
+    import tempfile
+
+    from kmltui.images import fetch as fetching
+    from kmltui.images import store
+    from kmltui.images.bundle import import_image
+
+    if sha256 is None and signature is None:
+        fail("guest fetch: name the file's --sha256, or its --signature and the --key that made it")
+    if (signature is None) != (key is None):
+        fail("guest fetch: --signature and --key go together")
+    with _errors():
+        store.root().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=store.root()) as temporary:
+            file = Path(temporary) / "image"
+            fetching.fetch(source, file, progress_printer())
+            if sha256 is not None:
+                fetching.check_sum(file, sha256)
+            if signature is not None and key is not None:
+                signed = Path(temporary) / "signature"
+                fetching.fetch(signature, signed, max_bytes=1 << 20)
+                fetching.check_signature(file, signed, key)
+            image = import_image(file, progress_printer())
+    print(f"{image.name}: ready")
     return DONE
 
 

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An image from elsewhere: fetched from an address, and taken only if it is what the user says it is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+
+from kmltui.images import store
+from kmltui.images.errors import ImageError, MissingError
+from kmltui.images.progress import Report, silent, step
+from kmltui.printable import printable
+
+_PIECE = 1 << 20
+_MAX_BYTES = 2 << 30
+_TIMEOUT_S = 30.0
+
+
+def fetch(address: str, target: Path, report: Report = silent, *, max_bytes: int = _MAX_BYTES) -> None:
+    """Write what is at ``address`` (http, https, file, or a path) to ``target``.
+
+    Raises:
+        ImageError: it cannot be had, or is larger than ``max_bytes``.
+    """
+    url = address if re.match(r"(https?|file)://", address) else Path(address).absolute().as_uri()
+    shown = printable(re.sub(r"//[^/@]*@", "//", address))
+    try:
+        with (
+            step(f"fetching {shown.rpartition('/')[2] or shown}", report) as current,
+            urllib.request.urlopen(url, timeout=_TIMEOUT_S) as source,
+            target.open("wb") as stream,
+        ):
+            size = int(source.headers.get("Content-Length") or 0)
+            done = 0
+            while piece := source.read(_PIECE):
+                done += len(piece)
+                if done > max_bytes:
+                    raise ImageError(f"{shown}: is larger than {max_bytes >> 20} MiB: that is no guest image")
+                stream.write(piece)
+                current.at(min(done / size, 1.0) if size else None)
+            if done < size:
+                raise ImageError(f"{shown}: ended after {done} of {size} bytes; try again")
+    except urllib.error.HTTPError as error:
+        raise ImageError(f"{shown}: the server says {error.code} {printable(str(error.reason))}") from error
+    except urllib.error.URLError as error:
+        reason = getattr(error.reason, "strerror", None) or error.reason
+        raise ImageError(f"{shown}: cannot be fetched: {printable(str(reason))}") from error
+    except (HTTPException, OSError, ValueError) as error:
+        raise ImageError(f"{shown}: cannot be fetched: {printable(str(error))}") from error
+
+
+def check_sum(file: Path, sha256: str) -> None:
+    """Raises ImageError unless ``file`` has that SHA-256 (64 hexadecimal digits)."""
+    wanted = sha256.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", wanted):
+        raise ImageError(f"{printable(sha256)!r} is no SHA-256, which has 64 hexadecimal digits")
+    if (found := store.sha256_of(file)) != wanted:
+        raise ImageError(f"what was fetched is not what was asked for: its SHA-256 is {found}, not {wanted}")
+
+
+def check_signature(file: Path, signature: Path, keyring: Path) -> None:
+    """Raises ImageError unless ``signature`` is one of ``file`` by a key in ``keyring``, both OpenPGP.
+
+    Raises MissingError where there is no gpgv to check it with.
+    """
+    if not shutil.which("gpgv"):
+        raise MissingError("signatures are checked with gpgv, which is not on this machine (Debian's package: gpgv)")
+    command = ["gpgv", "--keyring", str(keyring.absolute()), str(signature), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = printable((done.stderr.strip().splitlines() or ["gpgv gave no reason"])[-1])
+        raise ImageError(f"the signature does not hold: {why}")
