@@ -50,6 +50,7 @@ def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None
     """
     if _ONLY_CHECKING.get():
         raise Checked(plan)
+    _say_how_long(plan)
     if headless or (watch is not None and not on_terminal()):
         return _here(plan)
     from kmltui.runner.launch import LaunchError, launch
@@ -64,6 +65,14 @@ def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None
     print(entry.name)
     print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
     return DONE
+
+
+def _say_how_long(plan: Plan) -> None:
+    from kmltui.runner import expectation
+
+    seconds = expectation.expected_s(plan)
+    if seconds is not None and seconds > expectation.WORTH_SAYING_S:
+        print(f"kmltui: this will take about {expectation.words(seconds)} here", file=sys.stderr)
 
 
 def _here(plan: Plan) -> int:

@@ -13,6 +13,7 @@ int clock_gettime(int clock, kmltui_timespec *now);
 int usleep(unsigned int microseconds);
 int kml_ring0_count(int reads);
 void kml_mark(void);
+uint64_t article_client_packets(void);
 ]]
 
 local kmltui = {}
@@ -75,6 +76,29 @@ function kmltui.prove_rings(connection)
    report_ring("sysbench", ring.kml_ring0_count(RING_READS))
    connection:query("CREATE OR REPLACE FUNCTION kml_ring0_reads RETURNS INTEGER SONAME '" .. RING_LIBRARY .. "'")
    report_ring("mariadbd", tonumber((connection:query_row("SELECT kml_ring0_reads()"))))
+end
+
+-- Reads for each packet --------------------------------------------------------------------------------------------
+
+-- Calls of read() that this process has made so far, as the kernel counts them. recv() is not among them.
+local function reads_so_far()
+   local file = assert(io.open("/proc/self/io", "r"))
+   local text = file:read("*a")
+   file:close()
+   return tonumber(text:match("syscr: (%d+)"))
+end
+
+-- Where the library is loaded that reads as MySQL 4.1's did: how many packets an answer had, and how many calls of
+-- read() they took.
+function kmltui.prove_reads(connection)
+   local loaded, packets_so_far = pcall(function() return ffi.C.article_client_packets end)
+   if not loaded then return end
+   local begin = reads_so_far()
+   local own = reads_so_far() - begin
+   local packets, reads = packets_so_far(), reads_so_far()
+   connection:query_row("SELECT 1")
+   reads = reads_so_far() - reads - own
+   send('{"type":"reads","subject":"sysbench","packets":%d,"reads":%d}', tonumber(packets_so_far() - packets), reads)
 end
 
 -- Phases --------------------------------------------------------------------------------------------------------
@@ -145,16 +169,26 @@ end
 
 -- Where the script is; a script sets the fields that no function here sets. Reported twice a second by the clock,
 -- whatever the number of loops, so that reporting costs the same in every session.
+-- `fraction` of a script that is bounded by time is that of the time.
 local progress = { thread = 0, phase = "", statement = 0, loop = 0, loops = 0, queries = 0, rows = 0 }
 kmltui.progress = progress
 local next_report = 0
+local began, ends
+
+-- The script goes on for this long from now, by its own clock; returns when it is over, as now_us() tells it.
+function kmltui.ends_after(seconds)
+   began = now_us()
+   ends = began + seconds * 1e6
+   return ends
+end
 
 local function report(now)
    next_report = now + REPORT_EVERY_US
    send_latencies()
-   send('{"type":"progress","thread":%d,"phase":"%s","statement":%d,"loop":%d,"loops":%d,"queries":%d,"rows":%d}',
-        progress.thread, progress.phase, progress.statement, progress.loop, progress.loops, progress.queries,
-        progress.rows)
+   local fraction = ends and string.format("%.4f", math.min((now - began) / (ends - began), 1)) or "null"
+   send('{"type":"progress","thread":%d,"phase":"%s","statement":%d,"loop":%d,"loops":%d,"queries":%d,"rows":%d,' ..
+        '"fraction":%s}', progress.thread, progress.phase, progress.statement, progress.loop, progress.loops,
+        progress.queries, progress.rows, fraction)
 end
 
 function kmltui.report() report(now_us()) end

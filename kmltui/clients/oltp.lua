@@ -13,7 +13,9 @@ if script:find("/") then dofile(script) else require(script) end
 local PHASE = "run"
 local QUERIES = tonumber(os.getenv("KMLTUI_QUERIES"))
 
--- Where instructions are counted: events before the phase, which fill caches. What LuaJIT compiles, and when, depends on
+local SECONDS = tonumber(os.getenv("KMLTUI_SECONDS") or 0)
+
+-- Where instructions are the time: events before the phase, which fill caches. What LuaJIT compiles, and when, depends on
 -- random numbers of its own, and weighs much where a query is so little: there Lua is interpreted.
 local WARM_UP = tonumber(os.getenv("KMLTUI_WARM_UP") or 0)
 if WARM_UP > 0 then jit.off() end
@@ -29,6 +31,7 @@ function thread_init()
       kmltui.prove_rings(con or sysbench.sql.driver():connect())
       kmltui.begin(PHASE)
    end
+   if SECONDS > 0 then kmltui.ends_after(SECONDS) end
    kmltui.at(PHASE, 0, 0)
 end
 

@@ -4,6 +4,7 @@
 --
 --    sysbench [connection options] --loops=N | --seconds=T [--engine=E] [--tables=T] wisconsin.lua wisconsin
 --    sysbench [connection options] wisconsin.lua check
+--    sysbench [connection options] wisconsin.lua restore
 --    sysbench [connection options] [--engine=E] wisconsin.lua load
 
 local ffi = require("ffi")
@@ -23,11 +24,12 @@ sysbench.cmdline.options = {
 local MODULI = { 2, 4, 10, 20, 100, 1000, 2000, 5000, 10000 }
 local MODULI_ONEK = { 2, 4, 10, 20, 10, 100, 200, 500, 1000 }
 
+-- The three large tables hold the same rows.
 local TABLES = {
-   { name = "onek", rows = 1000, moduli = MODULI_ONEK },
-   { name = "tenk1", rows = 10000, moduli = MODULI },
-   { name = "tenk2", rows = 10000, moduli = MODULI },
-   { name = "Bprime", rows = 10000, moduli = MODULI },
+   { name = "onek", rows = 1000, moduli = MODULI_ONEK, seed = 1 },
+   { name = "tenk1", rows = 10000, moduli = MODULI, seed = 2 },
+   { name = "tenk2", rows = 10000, moduli = MODULI, seed = 2 },
+   { name = "Bprime", rows = 10000, moduli = MODULI, seed = 2 },
 }
 
 local STRING4 = { "AAAAxx", "HHHHxx", "OOOOxx", "VVVVxx" }
@@ -67,12 +69,15 @@ end
 local COLUMNS = { "unique1", "unique2", "two", "four", "ten", "twenty", "hundred", "thousand", "twothousand",
                   "fivethous", "tenthous", "odd", "even", "stringu1", "stringu2", "string4" }
 
+local INDEXED = { unique1 = true, unique2 = true, hundred = true }
+
 -- Statements ----------------------------------------------------------------------------------------------------
 
-local function all_columns(...)
-   local columns = {}
-   for _, name in ipairs({ ... }) do
-      for _, column in ipairs(COLUMNS) do columns[#columns + 1] = name .. "." .. column end
+-- All columns of one table, then all of another, named after its alias.
+local function columns_of_both(first, second)
+   local columns = { first .. ".*" }
+   for _, name in ipairs(COLUMNS) do
+      columns[#columns + 1] = string.format("%s.%s AS %s%s", second, name, second, name)
    end
    return table.concat(columns, ",")
 end
@@ -82,36 +87,46 @@ local SELECTS = {
    { 1000, "SELECT * FROM tenk1 WHERE unique1 > 647 AND unique1 < 1648" },
    { 1, "SELECT * FROM tenk1 WHERE unique2 = 2001" },
    { 100, "SELECT * FROM tenk1 WHERE unique2 > 301 AND unique2 < 402" },
-   { 1000, "SELECT " .. all_columns("t1", "t2") ..
+   { 1000, "SELECT " .. columns_of_both("t1", "t2") ..
            " FROM tenk1 t1, tenk1 t2 WHERE t1.unique2 = t2.unique2 AND t2.unique2 < 1000" },
-   { 1000, "SELECT " .. all_columns("t", "b") .. " FROM tenk1 t, Bprime b WHERE t.unique2 = b.unique2" },
-   { 1000, "SELECT " .. all_columns("t1", "o") .. " FROM onek o, tenk1 t1, tenk1 t2" ..
+   { 1000, "SELECT " .. columns_of_both("t", "B") .. " FROM tenk1 t, Bprime B WHERE t.unique2 = B.unique2" },
+   { 1000, "SELECT " .. columns_of_both("t1", "o") .. " FROM onek o, tenk1 t1, tenk1 t2" ..
            " WHERE o.unique2 = t1.unique2 AND t1.unique2 = t2.unique2 AND t1.unique2 < 1000 AND t2.unique2 < 1000" },
    { 10000, "SELECT two, four, ten, twenty, hundred, string4 FROM tenk1" },
    { 1000, "SELECT * FROM onek" },
-   { 1, "SELECT MIN(unique2) FROM tenk1" },
+   { 1, "SELECT MIN(unique2) AS x FROM tenk1" },
 }
 
-local function insert(unique)
-   return "INSERT INTO tenk1 VALUES (" .. row_values(unique, unique, MODULI) .. ")"
+-- The rows that are inserted differ in their keys only, and are like none of the others.
+local function insert(unique1, unique2)
+   return string.format("INSERT INTO tenk1 (%s) VALUES (%d,%d,0,2,0,10,50,688,1950,4950,9950,1,100,'%s','%s','%s')",
+                        table.concat(COLUMNS, ","), unique1, unique2,
+                        string.rep("x", 12), string.rep("y", 14), string.rep("z", 14))
+end
+
+local function delete(unique2) return "DELETE FROM tenk1 WHERE unique2 = " .. unique2 end
+
+local function update(from, to)
+   return string.format("UPDATE tenk1 SET unique2 = %d WHERE unique2 = %d", to, from)
 end
 
 local CHANGES = {
-   insert(10001),
-   insert(19991),
-   "DELETE FROM tenk1 WHERE unique2 = 10001",
-   "DELETE FROM tenk1 WHERE unique2 = 19991",
-   "UPDATE tenk1 SET unique2 = 10001 WHERE unique2 = 1491",
-   "UPDATE tenk1 SET unique2 = 1491 WHERE unique2 = 10001",
-   insert(10002),
-   insert(10003),
-   "DELETE FROM tenk1 WHERE unique2 = 10002",
-   "DELETE FROM tenk1 WHERE unique2 = 10003",
-   "UPDATE tenk1 SET thousand = thousand + 1 WHERE unique2 = 1000",
-   "UPDATE tenk1 SET string4 = 'ZZZZxx' WHERE unique2 = 2000",
-   "UPDATE tenk1 SET thousand = thousand - 1 WHERE unique2 = 1000",
-   "UPDATE tenk1 SET string4 = 'AAAAxx' WHERE unique2 = 2000",
+   insert(10001, 74001),
+   insert(19991, 60001),
+   delete(877),
+   delete(876),
+   update(1491, 10001),
+   update(1480, 10023),
+   insert(20002, 70002),
+   insert(50002, 40002),
+   delete(10001),
+   delete(900),
+   update(187, 10088),
+   update(2000, 10003),
+   update(1974, 10020),
+   update(1140, 16001),
 }
+local CHANGED = "187,876,877,900,1140,1480,1491,1974,2000"
 
 -- Results -------------------------------------------------------------------------------------------------------
 
@@ -172,10 +187,13 @@ end
 local function create_tables()
    for _, t in ipairs(TABLES) do
       local columns = {}
-      for i, name in ipairs(COLUMNS) do columns[i] = name .. (i <= 13 and " INT NOT NULL" or " CHAR(16) NOT NULL") end
+      for i, name in ipairs(COLUMNS) do
+         columns[i] = name .. (i <= 13 and " INT" or " CHAR(16)") .. (INDEXED[name] and " NOT NULL" or "")
+      end
       connection:query("DROP TABLE IF EXISTS " .. t.name)
-      connection:query(string.format("CREATE TABLE %s (%s, UNIQUE (unique1), UNIQUE (unique2), INDEX (hundred)) ENGINE=%s",
-                                     t.name, table.concat(columns, ", "), sysbench.opt.engine))
+      local keys = "UNIQUE (unique1), UNIQUE (unique2), INDEX (hundred)"
+      connection:query(string.format("CREATE TABLE %s (%s, %s) ENGINE=%s", t.name, table.concat(columns, ", "), keys,
+                                     sysbench.opt.engine))
       kmltui.executed(0)
    end
 end
@@ -184,10 +202,11 @@ local function insert_rows()
    local total = 0
    for _, t in ipairs(TABLES) do total = total + t.rows end
    kmltui.at("insert", 0, total)
-   for seed, t in ipairs(TABLES) do
-      local unique1 = permutation(t.rows, seed)
+   for _, t in ipairs(TABLES) do
+      local unique1 = permutation(t.rows, t.seed)
       for unique2 = 0, t.rows - 1 do
-         local text = string.format("INSERT INTO %s VALUES (%s)", t.name, row_values(unique1[unique2 + 1], unique2, t.moduli))
+         local values = row_values(unique1[unique2 + 1], unique2, t.moduli)
+         local text = string.format("INSERT INTO %s VALUES (%s)", t.name, values)
          progress.loop = progress.loop + 1
          connection:query(text)
          kmltui.executed(0)
@@ -216,7 +235,7 @@ end
 
 -- Rounds of the ten selects until the time is over; the round that is under way is finished.
 local function selects_by_time(seconds)
-   local ends = kmltui.now_us() + seconds * 1e6
+   local ends = kmltui.ends_after(seconds)
    local round = 0
    kmltui.at("select", 1, 0)
    repeat
@@ -246,6 +265,7 @@ local function wisconsin()
    local driver = sysbench.sql.driver()
    connection = driver:connect()
    kmltui.prove_rings(connection)
+   kmltui.prove_reads(connection)
    local executed = 0
    if sysbench.opt.tables == "fresh" then
       kmltui.phase("create", function()
@@ -269,8 +289,8 @@ end
 local function load()
    connection = sysbench.sql.driver():connect()
    create_tables()
-   for seed, t in ipairs(TABLES) do
-      local unique1, rows = permutation(t.rows, seed), {}
+   for _, t in ipairs(TABLES) do
+      local unique1, rows = permutation(t.rows, t.seed), {}
       for unique2 = 0, t.rows - 1 do
          rows[#rows + 1] = "(" .. row_values(unique1[unique2 + 1], unique2, t.moduli) .. ")"
          if #rows == 1000 then
@@ -282,18 +302,34 @@ local function load()
    delete_rows()
 end
 
--- Checks the results: each select once more with a checksum of its result. Run after what is measured.
+-- Undoes the changes, for another run on the same tables. What was changed is still in tenk2, which has the same rows.
+local function restore_rows()
+   connection:query("DELETE FROM tenk1 WHERE unique1 > 9999 OR unique2 > 9999")
+   connection:query("REPLACE INTO tenk1 SELECT * FROM tenk2 WHERE unique2 IN (" .. CHANGED .. ")")
+end
+
+local function restore()
+   connection = sysbench.sql.driver():connect()
+   restore_rows()
+   kmltui.done(0)
+end
+
+local function checksum(subject, expected, text)
+   local result = connection:query(text)
+   local rows, sum = checksum_rows(result)
+   result:free()
+   expect_rows(subject, expected, rows)
+   kmltui.send('{"type":"checksum","subject":"%s","rows":%d,"value":"%s"}', subject, rows, bit.tohex(sum))
+end
+
+-- Checks the results: what the changes have made of their table, then each select once more, without them. Run after
+-- what is measured.
 local function check()
-   local driver = sysbench.sql.driver()
-   connection = driver:connect()
-   for number, statement in ipairs(SELECTS) do
-      local result = connection:query(statement[2])
-      local rows, sum = checksum_rows(result)
-      result:free()
-      expect_rows("statement " .. number, statement[1], rows)
-      kmltui.send('{"type":"checksum","subject":"statement %d","rows":%d,"value":"%s"}', number, rows, bit.tohex(sum))
-   end
+   connection = sysbench.sql.driver():connect()
+   checksum("tenk1 after the changes", 10000, "SELECT * FROM tenk1")
+   restore_rows()
+   for number, statement in ipairs(SELECTS) do checksum("statement " .. number, statement[1], statement[2]) end
    kmltui.done(#SELECTS)
 end
 
-sysbench.cmdline.commands = { wisconsin = { wisconsin }, check = { check }, load = { load } }
+sysbench.cmdline.commands = { wisconsin = { wisconsin }, check = { check }, restore = { restore }, load = { load } }

@@ -14,6 +14,10 @@ Measures = Mapping[str, Measure]
 """By name, those of one session in one repetition."""
 
 
+INLINE = "inline "
+"""What the values of a call begin with that was written in line; else it went through the C library."""
+
+
 class TimedCall(Struct):
     """One call: what a trap takes on the baseline and what a direct call takes under KML, means over the pairs."""
 
@@ -25,6 +29,8 @@ class TimedCall(Struct):
     """``trap`` to ``direct``, the geometric mean over the pairs: 2 means that the direct call takes half."""
     interval: tuple[float, float] | None = None
     """95 % interval of ``ratio``; None with fewer than three pairs."""
+    inline: TimedCall | None = None
+    """The same call written into the program, where the other figures are those through the C library."""
 
     @property
     def slower(self) -> bool:
@@ -32,35 +38,42 @@ class TimedCall(Struct):
         return self.ratio < 1 and (self.interval is None or self.interval[1] < 1)
 
 
-def ratio(baseline: Mapping[str, float], compared: Mapping[str, float]) -> float | None:
-    """How many times as long the baseline's trap takes as the compared session's direct call; None without both."""
-    trap, direct = baseline.get("trap"), compared.get("direct")
-    return trap / direct if trap and direct and trap > 0 and direct > 0 else None
+def ratio_text(value: float) -> str:
+    """A ratio as it is written everywhere: with two decimals where one would hide on which side of 1 it is."""
+    return f"{value:.2f}" if value < 1.1 else f"{value:.1f}"
 
 
 def timed_calls(baseline: Sequence[Measures], compared: Sequence[Measures], clock: ClockKind | None) -> list[TimedCall]:
     """The calls that both sessions timed in every pair; ``baseline[i]`` and ``compared[i]`` are one pair."""
     found = []
     for name in baseline[0] if baseline else ():
-        pairs = []
-        for a, b in zip(baseline, compared, strict=True):
-            if name in a and name in b and ratio(a[name].values, b[name].values) is not None:
-                pairs.append((a[name].values["trap"], b[name].values["direct"]))
-        if len(pairs) != len(baseline):
-            continue
-        traps, directs = [trap for trap, _ in pairs], [direct for _, direct in pairs]
-        middle, bounds = stats.ratio_interval(traps, directs)
-        found.append(
-            TimedCall(
-                name=name,
-                unit=true_unit(baseline[0][name].unit, clock),
-                trap=sum(traps) / len(traps),
-                direct=sum(directs) / len(directs),
-                ratio=middle,
-                interval=(bounds.low, bounds.high) if bounds else None,
-            )
-        )
+        call = _timed(name, "", baseline, compared, clock)
+        if call is not None:
+            call.inline = _timed(name, INLINE, baseline, compared, clock)
+            found.append(call)
     return found
+
+
+def _timed(
+    name: str, kind: str, baseline: Sequence[Measures], compared: Sequence[Measures], clock: ClockKind | None
+) -> TimedCall | None:
+    pairs = []
+    for a, b in zip(baseline, compared, strict=True):
+        trap = a[name].values.get(f"{kind}trap", 0.0) if name in a else 0.0
+        direct = b[name].values.get(f"{kind}direct", 0.0) if name in b else 0.0
+        if trap <= 0 or direct <= 0:
+            return None
+        pairs.append((trap, direct))
+    traps, directs = [trap for trap, _ in pairs], [direct for _, direct in pairs]
+    middle, bounds = stats.ratio_interval(traps, directs)
+    return TimedCall(
+        name=name,
+        unit=true_unit(baseline[0][name].unit, clock),
+        trap=sum(traps) / len(traps),
+        direct=sum(directs) / len(directs),
+        ratio=middle,
+        interval=(bounds.low, bounds.high) if bounds else None,
+    )
 
 
 def true_unit(unit: str, clock: ClockKind | None) -> str:

@@ -50,12 +50,12 @@ def is_difference(saved: float | None, shown: bool | None, clock: ClockKind | No
 
 
 def own_ways(measured: Iterable[Mapping[str, Mapping[str, object]]], counted: bool) -> bool:
-    """Whether sessions time calls each in their own ways, as when only one of them has direct calls: unequal work.
+    """Whether sessions time calls in unlike numbers of ways, as when only one of them times them twice: unequal work.
 
     ``measured`` holds each session's measures by name, ``counted`` tells whether all sessions count queries.
     """
-    kinds: dict[str, set[frozenset[str]]] = {}
+    ways: dict[str, set[int]] = {}
     for session in measured:
         for name, values in session.items():
-            kinds.setdefault(name, set()).add(frozenset(values))
-    return not counted and any(len(found) > 1 for found in kinds.values())
+            ways.setdefault(name, set()).add(len(values))
+    return not counted and any(len(found) > 1 for found in ways.values())

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kmltui.figures import article
+from kmltui.figures.calls import INLINE, TimedCall, ratio_text
 from kmltui.figures.charts import Bars
 from kmltui.figures.figures import LatencyFigures, PhaseFigures
 from kmltui.figures.summary import SessionFigures, Summary
@@ -169,6 +170,27 @@ def cpus(summary: Summary) -> Iterator[Block]:
         yield Table(["seconds", "user *", "system *", "idle", "other"], rows, notes=notes)
 
 
+def contention(summary: Summary) -> Iterator[Block]:
+    """What the host let the guests' CPUs run."""
+    found = {name: session.contention for name, session in summary.sessions.items() if session.contention}
+    if not found:
+        return
+    with_mhz = any(each.mhz is not None for each in found.values())
+    rows = []
+    for name, each in found.items():
+        row = [printable(name), *(numbers.seconds(value) for value in (each.run_s, each.wait_s))]
+        row += [f"{100 * each.run_share:.1f} %", f"{each.load:.2f}", numbers.seconds(each.steal_s)]
+        rows.append([*row, *([numbers.count(round(each.mhz)) if each.mhz is not None else ABSENT] if with_mhz else [])])
+    headers = ["of the host's seconds", "ran", "waited", "run share", "load", "stolen"]
+    notes = ["Ran, waited: the threads of the guest's CPUs, on a CPU of the host or ready and without one."]
+    if summary.clock == "instructions":
+        notes.append("A guest whose clock counts instructions takes longer by waiting, and its figures stay the same.")
+    else:
+        notes.append("A guest takes the waiting for CPU time of what it was executing.")
+    yield Heading("The host meanwhile")
+    yield Table([*headers, *(["MHz"] if with_mhz else [])], rows, notes=notes)
+
+
 def phases(summary: Summary) -> Iterator[Block]:
     """Time and calls by phase of the workload."""
     sessions = {name: session for name, session in summary.sessions.items() if session.phases}
@@ -224,7 +246,7 @@ def statements(summary: Summary) -> Iterator[Block]:
 
 
 def measures(summary: Summary) -> Iterator[Block]:
-    """What the workload itself timed, e.g. single system calls by trap and by direct call."""
+    """What the workload itself timed, e.g. single system calls by trap and by direct call: like beside like."""
     columns = dict.fromkeys(
         (name, key)
         for name, session in summary.sessions.items()
@@ -234,38 +256,50 @@ def measures(summary: Summary) -> Iterator[Block]:
     )
     if not columns:
         return
-    first = next(iter(columns))
+    # Each kind with a ratio of its own.
+    library = [column for column in columns if not column[1].startswith(INLINE)]
+    kinds = [kind for kind in (library, [column for column in columns if column not in library]) if kind]
+    first = kinds[0][0]
     has_intervals = any(call.interval for call in summary.timed_calls)
     names = list(dict.fromkeys(name for session in summary.sessions.values() for name in session.measures))
     timed = {call.name: call for call in summary.timed_calls}
     rows = []
-    shares: dict[tuple[str, str], list[float | None]] = {column: [] for column in columns}
+    shares: dict[tuple[str, str], list[float | None]] = {column: [] for column in kinds[0]}
     for measure in names:
         found = {name: session.measures.get(measure, {}) for name, session in summary.sessions.items()}
         unit = next(known["unit"] for known in found.values() if known)
-        values = {(name, key): found[name].get(key) for name, key in columns}
-        before = values[first]
-        ratio = [ABSENT] * (2 if has_intervals else 1)
-        if (call := timed.get(measure)) is not None:
-            ratio[0] = f"{call.ratio:.2f}"
-            if call.interval is not None:
-                ratio[1] = f"{call.interval[0]:.2f} to {call.interval[1]:.2f}"
-        rows.append([f"{printable(measure)}, {printable(unit)}", *map(numbers.rate, values.values()), *ratio])
-        for column, value in values.items():
-            shares[column].append(None if value is None or not before else max(0.0, 100 * value / before))
-    headers = ["", *(f"{printable(name)} {printable(key)}" for name, key in columns), "ratio"]
-    headers += ["95 % interval"] if has_intervals else []
+        call = timed.get(measure)
+        row = [f"{printable(measure)}, {printable(unit)}"]
+        for kind, like in zip(kinds, (call, call.inline if call else None), strict=False):
+            row += [numbers.rate(found[name].get(key)) for name, key in kind]
+            row += _ratio(like, has_intervals)
+        rows.append(row)
+        before = found[first[0]].get(first[1])
+        for (name, key), share in shares.items():
+            value = found[name].get(key)
+            share.append(None if value is None or not before else max(0.0, 100 * value / before))
+    headers = [""]
+    for kind in kinds:
+        headers += [f"{printable(name)} {printable(key)}" for name, key in kind]
+        headers += ["ratio", "95 % interval"] if has_intervals else ["ratio"]
     sides = (printable(summary.baseline or ""), printable(summary.compared or ""))
     notes = [f"Ratio: a trap in {sides[0]} to a direct call in {sides[1]}; above 1 the direct call takes less."]
+    if len(kinds) > 1:
+        notes.append("Calls go through the C library; those called inline are written into the program itself.")
     if (summary.run.pairs or 1) > 1:
         notes.append(f"Means of {numbers.pairs(summary.run.pairs)}.")
     if any(name.startswith("getp") for name in names):
         notes.append(article.GETPID)
     yield Heading("Measured by the workload")
-    if len(columns) > 1:
+    if len(kinds[0]) > 1:
         series = {f"{name} {key}": values for (name, key), values in shares.items()}
-        yield Picture(Bars("Time of a call", f"% of {first[0]} {first[1]}", names, series))
+        yield Picture(Bars("Time of a call", f"% of {' '.join(kinds[0][0])}", names, series))
     yield Table(headers, rows, notes=notes)
+
+
+def _ratio(call: TimedCall | None, with_interval: bool) -> list[str]:
+    interval = f"{call.interval[0]:.2f} to {call.interval[1]:.2f}" if call and call.interval else ABSENT
+    return [ratio_text(call.ratio) if call else ABSENT, *([interval] if with_interval else [])]
 
 
 def proofs(summary: Summary) -> Iterator[Block]:

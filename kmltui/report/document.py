@@ -42,6 +42,7 @@ def document(summary: Summary) -> Iterator[Block]:
         yield Picture(chart)
     yield from details.system_calls(summary)
     yield from details.cpus(summary)
+    yield from details.contention(summary)
     yield from details.phases(summary)
     yield from details.statements(summary)
     yield from details.proofs(summary)

@@ -20,6 +20,7 @@ from kmltui import files
 from kmltui.recording import RecordingError
 from kmltui.runner import control, registry
 from kmltui.runner.activity import activity_for
+from kmltui.runner.expectation import PaceMeter, turns
 from kmltui.runner.narrator import Narrator
 from kmltui.runner.plan import Monitor, Plan
 from kmltui.runner.run import Outcome, Run
@@ -29,7 +30,7 @@ START_LIMIT_S = 20.0
 
 def make_run(plan: Plan, out: TextIO) -> Run:
     """The run itself, not yet begun, telling about itself on ``out``."""
-    return Run(plan, activity_for(plan), [Narrator(out).hear])
+    return Run(plan, activity_for(plan), [Narrator(out, turns(plan)).hear, PaceMeter().hear])
 
 
 class LaunchError(Exception):

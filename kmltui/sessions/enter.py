@@ -5,7 +5,8 @@ anybody who may not do that, a user namespace in which the caller is root), bind
 ``ROOT``, makes that the root directory and executes the program, which the kernel ends when ``PARENT`` is gone.
 ``REPORT`` is a socket: when all is ready a ``+`` is written to it and the answer waited for, so that the program can be
 counted from its first instruction on; else, or if there is no such program, it says what went wrong. It is closed when
-the program begins.
+the program begins. The program's environment is this one's; a name that begins with ``GIVEN`` loses that, so that what
+is meant for the program (LD_PRELOAD, say) does not act on Python.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
+GIVEN = "KMLTUI_GIVEN_"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,10 +63,11 @@ def _enter(programs: str, root: str) -> None:
 def _execute(command: list[str]) -> None:
     """As ``os.execvp``, which imports a module, and those are out of sight by now."""
     name = command[0]
+    environment = {key.removeprefix(GIVEN): value for key, value in os.environ.items()}
     failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-    for directory in [""] if "/" in name else os.environ.get("PATH", os.defpath).split(":"):
+    for directory in [""] if "/" in name else environment.get("PATH", os.defpath).split(":"):
         try:
-            os.execv(os.path.join(directory, name), command)  # noqa: PTH118
+            os.execve(os.path.join(directory, name), command, environment)  # noqa: PTH118
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from kmltui.images.errors import GuestError
 from kmltui.model import Environment, SessionSpec
-from kmltui.sessions import calls, host
+from kmltui.sessions import calls, enter, host
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.local_process import LocalProcess
 from kmltui.sessions.private import PrivateRoot
@@ -143,7 +143,7 @@ class LocalSession:
                 with theirs:
                     process = await LocalProcess.start(
                         private.command(command.argv, theirs.fileno()),
-                        env=_ENVIRONMENT | dict(command.env),
+                        env=_ENVIRONMENT | {enter.GIVEN + name: value for name, value in command.env.items()},
                         stdin=command.stdin,
                         inherited=(theirs.fileno(),),
                         ended=sampler.ended,

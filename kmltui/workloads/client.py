@@ -62,6 +62,14 @@ class RingMessage(_Message, frozen=True, tag="ring"):
     reads: int
 
 
+class ReadsMessage(_Message, frozen=True, tag="reads"):
+    """An answer of the server's of ``packets`` took ``reads`` calls of ``read``, as the kernel counted them."""
+
+    subject: str
+    packets: int
+    reads: int
+
+
 class ChecksumMessage(_Message, frozen=True, tag="checksum"):
     subject: str
     rows: int
@@ -89,6 +97,7 @@ Message = (
     | ProgressMessage
     | LatencyMessage
     | RingMessage
+    | ReadsMessage
     | ChecksumMessage
     | MeasureMessage
     | FailMessage
@@ -146,6 +155,7 @@ class ClientOutput:
         self._last_error = ""
         self._threads: dict[int, ProgressMessage] = {}
         self.checksums: dict[str, str] = {}
+        self.reads_by_packet = False
         self.statements: int | None = None
 
     async def follow(self, process: Process) -> None:
@@ -210,6 +220,9 @@ class ClientOutput:
                 )
             case RingMessage():
                 emit(ring_proof(message, t_ns, session, self._ctx.session.spec.arm == "kml"))
+            case ReadsMessage():
+                self.reads_by_packet = True
+                emit(reads_proof(message, t_ns, session))
             case ChecksumMessage():
                 self._checksum(message, t_ns)
             case MeasureMessage():
@@ -263,6 +276,18 @@ def ring_proof(message: RingMessage, t_ns: int, session: str, kml: bool) -> Proo
         subject=message.subject,
         value=f"{ring} in {shown} of {message.reads} reads",
         ok=ring == 0 if kml else message.ring0 == 0,
+    )
+
+
+def reads_proof(message: ReadsMessage, t_ns: int, session: str) -> Proof:
+    """The proof record of a client that reads as MySQL 4.1's did: two calls of ``read`` for every packet."""
+    return Proof(
+        t_ns=t_ns,
+        session=session,
+        name="reads",
+        subject=message.subject,
+        value=f"{message.reads} for {message.packets} packets",
+        ok=message.packets > 0 and message.reads == 2 * message.packets,
     )
 
 

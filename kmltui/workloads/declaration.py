@@ -171,6 +171,10 @@ class Workload(ABC):
                 raise UsageError(f"the workload {self.name} has no option --{name.replace('_', '-')} (it has: {has})")
         return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
 
+    def cost_s(self, spec: WorkloadSpec) -> float | None:
+        """About how long one session takes for it with loops, executing 10⁹ instructions a second; None: not known."""
+        return None
+
     def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...] | None:
         """What mariadbd's command line has in addition for this workload; ``None``: it needs no server."""
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from kmltui.model import WorkloadSpec
+from kmltui.model import WorkloadSpec, session_clock
 from kmltui.sessions.protocol import Command
 from kmltui.workloads.client import ProgressMessage
 from kmltui.workloads.declaration import Bound, Context, Option, Workload, WorkloadError
@@ -16,6 +16,8 @@ TABLE_ROWS = 10_000
 FLUSH = "FLUSH TABLES sbtest1 FOR EXPORT; UNLOCK TABLES"
 WARM_UP = 300
 """Events before those that are counted to the instruction."""
+
+QUERY_S = 1e-4
 
 THREADS = Option("threads", "1", "connections that query at the same time", minimum=1, maximum=64)
 ENGINE = Option("engine", "InnoDB", "storage engine of the table", choices=("InnoDB", "MyISAM"))
@@ -30,6 +32,9 @@ class SysbenchScript(Workload):
     script: ClassVar[str]
     """Its name, or the file name of a script of ours."""
     queries_per_event: ClassVar[int] = 1
+
+    def cost_s(self, spec: WorkloadSpec) -> float | None:
+        return QUERY_S * self.queries_per_event * (spec.loops or 0)
 
     def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...]:
         # The table is made anew for every run of a bench; a thread of the server's would recalculate its statistics
@@ -68,16 +73,14 @@ class SysbenchScript(Workload):
             bound = [f"--time={math.ceil(spec.duration_s or 1)}", "--events=0"]
         # The same random numbers in all sessions; with one connection that is the very same work.
         options = [*self._table(spec), *bound, f"--threads={spec.options['threads']}", "--rand-seed=1"]
-        began: list[int] = []
 
         def fraction(message: ProgressMessage) -> float | None:
-            if spec.loops:
-                return min(1.0, message.loop / spec.loops)
-            began.append(ctx.journal.now())
-            return min(1.0, (ctx.journal.now() - began[0]) / 1e9 / (spec.duration_s or 1))
+            return min(1.0, message.loop / spec.loops) if spec.loops else message.fraction
 
         env = {"KMLTUI_SCRIPT": self._path(), "KMLTUI_QUERIES": str(self.queries_per_event)}
-        if ctx.session.spec.exact:
+        if not spec.loops:
+            env["KMLTUI_SECONDS"] = str(math.ceil(spec.duration_s or 1))
+        if session_clock(ctx.session.spec, {}) == "instructions":
             env["KMLTUI_WARM_UP"] = str(WARM_UP)
         output = await run_script(ctx, SCRIPT, "run", options, fraction, env)
         expected = (spec.loops or 0) * self.queries_per_event

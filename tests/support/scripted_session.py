@@ -55,6 +55,7 @@ class ScriptedSession:
         self.process = process
         self.files: dict[str, bytes] = {}
         self.argv: list[str] = []
+        self.env: dict[str, str] = {}
         self.marks: list[str] = []
 
     async def start(self, journal: Journal) -> None: ...
@@ -64,7 +65,7 @@ class ScriptedSession:
         self.marks.append(mark)
 
     async def spawn(self, command: Command) -> Process:
-        self.argv = list(command.argv)
+        self.argv, self.env = list(command.argv), dict(command.env or {})
         return self.process
 
     async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:

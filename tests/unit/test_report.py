@@ -16,6 +16,7 @@ from run_samples import bench, two_sessions
 from kmltui.figures.stats import TICK_BIAS
 from kmltui.figures.summarise import summarise
 from kmltui.model import (
+    Contention,
     End,
     Environment,
     Header,
@@ -293,3 +294,26 @@ class TestPrintable:
         shown = printable(given_text)
         assert shown.isprintable()
         assert printable(shown) == shown
+
+
+def test_what_the_host_gave_the_guests_is_told() -> None:
+    def seen(record: Record) -> Record:
+        if not isinstance(record, Sample):
+            return record
+        s = record.t_ns
+        return msgspec.structs.replace(record, contention=Contention(9 * s, s, load=2.5, khz=2_400_000))
+
+    said = render(summarise([seen(record) for record in two_sessions()]), "text")
+    assert "The host meanwhile" in said
+    (row,) = (line.split() for line in said.splitlines() if line.startswith("kml  ") and "90.0 %" in line)
+    assert row == ["kml", "900.00", "100.00", "90.0", "%", "2.50", "0.00", "2,400"]
+
+
+def test_single_calls_stand_like_beside_like() -> None:
+    header, *rest = two_sessions()
+    values = {"stock": {"trap": 300.0, "inline trap": 250.0}, "kml": {"direct": 100.0, "inline direct": 240.0}}
+    timed = [Measure(t_ns=50, session=name, name="getppid", unit="ns", values=found) for name, found in values.items()]
+    said = render(summarise([header, *timed, *rest]), "text")
+    (row,) = (line.split() for line in said.splitlines() if line.startswith("getppid, ns"))
+    assert row == ["getppid,", "ns", "300", "100", "3.0", "250", "240", "1.04"]
+    assert "inline" in said

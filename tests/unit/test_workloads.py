@@ -18,12 +18,17 @@ from kmltui.workloads.wisconsin import fraction_done
 
 
 async def run_wisconsin(
-    lines: Sequence[str | tuple[str, str]], loops: int = 1, arm: Arm = "stock", status: int = 0
+    lines: Sequence[str | tuple[str, str]],
+    loops: int = 1,
+    arm: Arm = "stock",
+    status: int = 0,
+    client: str = "buffered",
 ) -> tuple[list[Record], ScriptedSession]:
     workload = workloads.get("wisconsin")
     session = ScriptedSession(ScriptedProcess(lines, status), arm)
     records: list[Record] = []
-    ctx = Context(session=session, spec=workload.spec(loops=loops), journal=Journal(lambda: 42, records.append))  # type: ignore[arg-type]
+    spec = workload.spec(loops=loops, options={"client": client})
+    ctx = Context(session=session, spec=spec, journal=Journal(lambda: 42, records.append))  # type: ignore[arg-type]
     await workload.prepare(ctx)
     await workload.run(ctx)
     return records, session
@@ -57,7 +62,12 @@ class TestDeclarations:
     def test_defaults_are_written_out_in_the_specification(self) -> None:
         spec = workloads.get("wisconsin").spec()
         assert spec.loops == 100 and spec.duration_s is None
-        assert spec.options == {"engine": "MyISAM", "net_buffer_length": "16384", "tables": "fresh"}
+        assert spec.options == {
+            "engine": "MyISAM",
+            "net_buffer_length": "16384",
+            "client": "article",
+            "tables": "fresh",
+        }
         assert len(spec.statements) == 24
 
     def test_a_duration_replaces_the_loops(self) -> None:
@@ -89,7 +99,7 @@ class TestDeclarations:
         with pytest.raises(UsageError, match="--net-buffer-length is a whole number, not '4k'"):
             wisconsin.spec(options={"net_buffer_length": "4k"})
         with pytest.raises(
-            UsageError, match=r"has no option --threads \(it has: --engine, --net-buffer-length, --tables\)"
+            UsageError, match=r"has no option --threads \(it has: --engine, --net-buffer-length, --client, --tables\)"
         ):
             wisconsin.spec(options={"threads": "4"})
 
@@ -153,11 +163,12 @@ class TestOutput:
             message(f'{{"type":"checksum","subject":"statement {n}","rows":1,"value":"0824afcadc54ae0d"}}')
             for n in range(1, 11)
         ]
+        lines.append(message('{"type":"checksum","subject":"tenk1 after the changes","rows":1,"value":"08"}'))
         records = await check_wisconsin([*lines, DONE])
         proofs = [r for r in records if isinstance(r, Proof)]
-        assert [proof.subject for proof in proofs] == [f"statement {n}" for n in range(1, 11)]
+        assert [proof.subject for proof in proofs][:10] == [f"statement {n}" for n in range(1, 11)]
         assert (proofs[2].name, proofs[2].value) == ("checksum", "0824afcadc54ae0d (1 rows)")
-        with pytest.raises(WorkloadError, match="9 results were checksummed, not 10"):
+        with pytest.raises(WorkloadError, match="10 results were checksummed, not 11"):
             await check_wisconsin([*lines[1:], DONE])
 
     def test_results_that_differ_between_sessions_are_named(self) -> None:
@@ -216,6 +227,30 @@ class TestRing:
         assert not (await self.proof("stock+idt", 1)).ok
 
 
+class TestArticleClient:
+    """A client that reads as MySQL 4.1's did: the header and the body of each packet by a call each."""
+
+    @staticmethod
+    def reads(packets: int, reads: int) -> str:
+        return message(f'{{"type":"reads","subject":"sysbench","packets":{packets},"reads":{reads}}}')
+
+    async def test_its_library_is_loaded_into_the_client_only_where_it_is_asked_for(self) -> None:
+        _, session = await run_wisconsin([self.reads(5, 10), DONE], client="article")
+        assert session.env["LD_PRELOAD"].endswith("article_client.so")
+        _, session = await run_wisconsin([DONE])
+        assert "LD_PRELOAD" not in session.env
+
+    @pytest.mark.parametrize(("packets", "reads", "ok"), [(5, 10, True), (5, 0, False), (5, 11, False), (0, 0, False)])
+    async def test_two_calls_for_every_packet_are_proven(self, packets: int, reads: int, ok: bool) -> None:
+        records, _ = await run_wisconsin([self.reads(packets, reads), DONE], client="article")
+        (proof,) = [r for r in records if isinstance(r, Proof)]
+        assert (proof.name, proof.value, proof.ok) == ("reads", f"{reads} for {packets} packets", ok)
+
+    async def test_a_library_that_was_not_loaded_fails_the_run(self) -> None:
+        with pytest.raises(WorkloadError, match="did not load"):
+            await run_wisconsin([DONE], client="article")
+
+
 class TestLatency:
     @pytest.mark.parametrize("us", [1, 5, 2047, 2048, 2050, 4095, 4096, 70_001, 12_345_678, 3_500_000_000])
     def test_buckets_are_histogram_buckets(self, us: int) -> None:
@@ -240,6 +275,11 @@ class TestLatency:
 
 
 class TestFraction:
+    def test_bounded_by_a_duration_it_is_that_of_the_time(self) -> None:
+        spec = workloads.get("wisconsin").spec(duration_s=10)
+        progress = parse(message('{"type":"progress","phase":"select","statement":1,"queries":7,"fraction":0.25}'))
+        assert fraction_done(spec, progress) == 0.25  # type: ignore[arg-type]
+
     def test_the_fraction_grows_through_the_phases_and_ends_at_one(self) -> None:
         spec = workloads.get("wisconsin").spec(loops=10)
         steps = [("create", 0, 0), ("insert", 0, 100), ("insert", 0, 31_000), ("select", 1, 5), ("select", 8, 1)]

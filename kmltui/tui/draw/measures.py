@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 
 from kmltui.figures.article import GETPID
+from kmltui.figures.calls import ratio_text
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.glyphs import Glyphs
@@ -32,7 +33,7 @@ def draw(
     cells, rows = size
     values = {(each.session, each.name): each.values for each in snapshot.measures}
     unit = next((each.unit for each in snapshot.measures if each.name in shown), "ns")
-    own = {name: values.get((session.name, name), {}) for name in shown}
+    own = {name: _ways(session.name, name, values) for name in shown}
     # Both sides leave the same room for figures, so that a length means the same on both.
     both = any("direct" in found for found in values.values())
     has_direct = any("direct" in found for found in own.values())
@@ -42,7 +43,7 @@ def draw(
         head += [(("  direct ", "muted"), (glyphs.second, "direct")), (("  ratio", "muted"),)]
     result: list[Line] = [shorten(head, cells)]
     for name in shown[: rows - 1]:
-        most = max((v for (_, other), found in values.items() if other == name for v in found.values()), default=0.0)
+        most = max((v for (_, other), found in values.items() if other == name for v in _library(found)), default=0.0)
         text: Line = fit(((f" {printable(name)}", "muted"),), label + 1)
         result.append((*text, *_row(own[name], most, (cells - label - 1, both), glyphs)))
     article = wrap(GETPID, cells - 1)
@@ -51,15 +52,29 @@ def draw(
     return result + [()] * (rows - len(result))
 
 
+def _ways(session: str, name: str, values: dict[tuple[str, str], dict[str, float]]) -> dict[str, float]:
+    """What a session measured of a call; a direct one is held against the trap of the session beside it."""
+    own = values.get((session, name), {})
+    if "direct" not in own:
+        return own
+    others = (found for (who, what), found in values.items() if what == name and who != session)
+    trap = next((found["trap"] for found in others if "trap" in found), None)
+    return own if trap is None else {**own, "trap": trap}
+
+
+def _library(found: dict[str, float]) -> list[float]:
+    return [found[way] for way in ("trap", "direct") if way in found]
+
+
 def _row(values: dict[str, float], most: float, room: tuple[int, bool], glyphs: Glyphs) -> Line:
-    """What a direct call takes is drawn in full, what it saves against a trap of the same session as an empty track."""
+    """What a direct call takes is drawn in full, what it saves against a trap is an empty track."""
     trap, direct = values.get("trap"), values.get("direct")
     cells, both = room
     if trap is None and direct is None:
         return line((f"{ABSENT:>8}", "faint"))
     numbers: list[Span] = [(f"{_number(trap):>8}", "trap" if direct is None else "muted")]
     if direct is not None:
-        ratio = f" ×{trap / direct:.1f}" if trap and direct else ""
+        ratio = f" ×{ratio_text(trap / direct)}" if trap and direct else ""
         numbers += [(f" {glyphs.arrow}", "faint"), (f"{_number(direct):>7}", "direct")]
         if cells >= 24:
             numbers.append((f"{ratio:<6} ", "good" if trap and trap > direct else "bad"))

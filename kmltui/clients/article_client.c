@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Guest: usr/lib/kmltui/article_client.so = -O2 -fPIC -shared
+/*
+ * Loaded into a MySQL client (LD_PRELOAD), makes it read as the client library of MySQL 4.1 did, the one of the article.
+ *
+ * That library had no read buffer: of every packet it read the header of four bytes, then the body, by two calls of
+ * read(). Today's asks by recv() for as much as there is, up to 16 KiB, many packets at once. Here such a request gets
+ * one packet, or as much of it as there is room for, read as it was read then. A client reads from nothing but its
+ * server's socket in this way, and neither compresses nor encrypts: every byte belongs to a packet.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum { HEADER = 4, CONNECTIONS = 1024 };
+
+/* How far a connection is in its current packet. A connection is used by one thread at a time. */
+static struct connection {
+	uint8_t header[HEADER];
+	uint32_t have; /* bytes of the header */
+	uint32_t left; /* bytes of the body that are still to be read */
+} connections[CONNECTIONS];
+
+static uint64_t packets;
+
+/* How many packets have been begun so far. */
+uint64_t article_client_packets(void);
+uint64_t article_client_packets(void)
+{
+	return __atomic_load_n(&packets, __ATOMIC_RELAXED);
+}
+
+static void take_header(struct connection *c, const uint8_t *bytes, size_t size)
+{
+	memcpy(c->header + c->have, bytes, size);
+	c->have += size;
+	if (c->have < HEADER)
+		return;
+	c->have = 0;
+	c->left = c->header[0] | c->header[1] << 8 | c->header[2] << 16;
+	__atomic_add_fetch(&packets, 1, __ATOMIC_RELAXED);
+}
+
+/* One packet of the connection, from where it stands; what read() returns if that is nothing. */
+static ssize_t read_packet(int fd, struct connection *c, uint8_t *to, size_t room)
+{
+	size_t done = 0;
+
+	while (done < room) {
+		int in_header = c->left == 0;
+		size_t size = in_header ? HEADER - c->have : c->left;
+		ssize_t got = read(fd, to + done, size < room - done ? size : room - done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+				memset(c, 0, sizeof(*c)); /* the next one of this number is another connection */
+			return done ? (ssize_t)done : got;
+		}
+		if (in_header)
+			take_header(c, to + done, got);
+		else
+			c->left -= got;
+		done += got;
+		if (c->left == 0 && c->have == 0)
+			break;
+	}
+	return done;
+}
+
+ssize_t recv(int fd, void *to, size_t room, int flags)
+{
+	static ssize_t (*next)(int, void *, size_t, int);
+
+	/* The client waits for its server as it did then, in read(): it is not to return at once. */
+	if (fd >= 0 && fd < CONNECTIONS && (flags & ~MSG_DONTWAIT) == 0)
+		return read_packet(fd, &connections[fd], to, room);
+	if (!next)
+		next = (ssize_t (*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
+	return next(fd, to, room, flags);
+}

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How long a run will take on this machine, and how much of it is left.
+
+Both are rough, and are said as such. What an emulated processor executes in a second is known from the last run here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from kmltui import paths, workloads
+from kmltui.machine.accel import surely_emulated
+from kmltui.model import END, START, End, Environment, Header, Record, Sample, SessionSpec, session_clock
+from kmltui.runner.plan import Bench, Monitor, Plan
+
+WORTH_SAYING_S = 60.0
+"""A run that takes longer says so before it begins."""
+
+EMULATED_PACE = 0.3
+"""10⁹ instructions a second: of an emulated processor, where no run has told yet."""
+NATIVE_PACE = 3.0
+START_S = {True: 20.0, False: 5.0}
+"""From nothing to a workload that is ready to begin, emulated and not; the image is there."""
+
+
+_LEAST_NS = 5_000_000_000
+
+
+class _Known(Struct, frozen=True):
+    pace: float
+
+
+def expected_s(plan: Plan) -> float | None:
+    """Seconds until the run has come to its end, once the image is there; None where it cannot be told."""
+    if isinstance(plan.how, Monitor):
+        return None
+    emulated = any(spec.kind == "guest" and surely_emulated(spec.accel) for spec in plan.sessions)
+    pace = _pace() if emulated else NATIVE_PACE
+    workload = plan.workload
+    if workload.duration_s is not None:
+        by_instructions = emulated and all(session_clock(spec, {}) == "instructions" for spec in plan.sessions)
+        each = workload.duration_s / pace if by_instructions else workload.duration_s
+    else:
+        cost_s = workloads.get(workload.name).cost_s(workload)
+        if cost_s is None:
+            return None
+        each = cost_s / pace
+    # Side by side as far as there are CPUs; a bench lets one session work at a time.
+    at_once = max(1.0, len(plan.sessions) / (os.cpu_count() or 1))
+    return START_S[emulated] * at_once + each * (turns(plan) if isinstance(plan.how, Bench) else at_once)
+
+
+def turns(plan: Plan) -> int:
+    """How often the workload is run, one time after the other: of a bench in each session, and once more to warm up."""
+    return (plan.how.pairs + 1) * len(plan.sessions) if isinstance(plan.how, Bench) else 1
+
+
+def words(seconds: float) -> str:
+    """About how long that is: ``40 s``, ``5 min``, ``2.5 h``."""
+    if seconds < 120:
+        return f"{max(5 * round(seconds / 5), 5)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _file() -> Path:
+    return paths.state_dir() / "pace.json"
+
+
+def _pace() -> float:
+    try:
+        return max(msgspec.json.decode(_file().read_bytes(), type=_Known).pace, 0.001)
+    except (OSError, msgspec.DecodeError):
+        return EMULATED_PACE
+
+
+class PaceMeter:
+    """Listens to a run and remembers, when it has come to its end, how fast its guests were emulated."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, SessionSpec] = {}
+        self._begun: dict[str, Sample] = {}
+        self._slowest: float | None = None
+
+    def hear(self, record: Record) -> None:
+        """Take the next record of the run."""
+        match record:
+            case Header():
+                self._specs = {spec.name: spec for spec in record.sessions if not spec.exact}
+            case Environment(session=name) if name in self._specs:
+                if session_clock(self._specs[name], record.facts) != "instructions":
+                    del self._specs[name]
+            case Sample(mark=mark, session=name) if name in self._specs:
+                if mark == START:
+                    self._begun[name] = record
+                elif mark == END and name in self._begun:
+                    self._measure(self._begun.pop(name), record)
+            case End(status="done") if self._slowest is not None:
+                _remember(self._slowest)
+            case _:
+                pass
+
+    def _measure(self, begin: Sample, end: Sample) -> None:
+        if (real_ns := end.t_ns - begin.t_ns) > _LEAST_NS:
+            pace = (end.mono_ns - begin.mono_ns) / real_ns
+            self._slowest = min(pace, self._slowest or pace)
+
+
+def _remember(pace: float) -> None:
+    temporary = _file().with_suffix(f".{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):  # the next estimate is a little worse
+        temporary.write_bytes(msgspec.json.encode(_Known(pace)))
+        temporary.replace(_file())
