@@ -36,6 +36,7 @@ _RUNS: tuple[Callable[..., int], ...] = (
 )
 _RECORDINGS: tuple[Callable[..., int], ...] = (
     view.replay,
+    view.tour,
     view.report,
     estimating.estimate,
     view.export,

@@ -155,11 +155,13 @@ def watch_stream(*, fps: float | None = None) -> int:
     return DONE
 
 
-def replay(path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: float | None = None) -> int:
+def replay(
+    path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: float | None = None, tour: bool = False
+) -> int:
     """The screen on a finished recording, from its start or from ``at_ns``."""
     from kmltui.tui.app import run_viewer
 
     common.need_terminal()
     with opened(path) as reader:
-        run_viewer(reader, None, mode="replay", at_ns=at_ns, speed=speed, fps=fps)
+        run_viewer(reader, None, mode="tour" if tour else "replay", at_ns=at_ns, speed=speed, fps=fps)
     return DONE

@@ -34,6 +34,25 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
     return screen.replay(path, at_ns=at_ns, speed=speed, fps=fps)
 
 
+def tour(file: str | None = None) -> int:
+    """Show a recording from mark to mark, with their notes as subtitles, at a pace that one can talk to.
+
+    ``kmltui mark RUN NOTE`` puts marks into a run while it goes on; so does the key m.
+
+    Parameters
+    ----------
+    file:
+        A recording or a run's name (default: a sample that came with kmltui, with notes that explain it).
+    """
+    from kmltui.model import Mark
+
+    path = common.find_recording(file, shipped=file is None)
+    with screen.opened(path) as reader:
+        if not any(isinstance(record, Mark) and record.note for record in reader.landmarks()):
+            fail(f"{path}: has no marks with notes to go along; 'kmltui replay' shows it")
+    return screen.replay(path, tour=True)
+
+
 def report(
     file: str | None = None,
     *,

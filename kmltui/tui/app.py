@@ -237,13 +237,20 @@ def run_viewer(
 ) -> ViewerResult:
     """Show a recording until the user or the terminal leaves.
 
-    ``mode``: ``live`` and ``watch`` begin at the newest state, ``replay`` at the start or at ``at_ns``.
+    ``mode``: ``live`` and ``watch`` begin at the newest state, ``replay`` at the start or at ``at_ns``, and ``tour``
+    plays from mark to mark with their notes as subtitles.
 
     Raises TerminalGone when there is no terminal to begin with.
     """
     require_terminal()
     player = Player(
-        source, at_ns=at_ns, speed=speed, replay=mode == "replay", clock=time.monotonic_ns, remote=mode == "watch"
+        source,
+        at_ns=at_ns,
+        speed=speed,
+        replay=mode in ("replay", "tour"),
+        clock=time.monotonic_ns,
+        remote=mode == "watch",
+        tour=mode == "tour",
     )
     app = ViewerApp(player, controls, fps=fps, theme=theme, driver_class=DiffDriver)
     return app.run() or ViewerResult.TERMINAL_GONE

@@ -17,6 +17,7 @@ from kmltui.live.place import Recording
 from kmltui.live.store import Store
 from kmltui.live.views import Landmark, Snapshot
 from kmltui.model import Header, Record
+from kmltui.tui.tour import Tour, subtitle
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JUST_BEHIND_NS = 1_500_000_000
@@ -65,6 +66,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     """The source is a connection: silence may be the connection's as well as the run's."""
     lost: str = ""
     """Why the source can give no more, though the run had not ended."""
+    subtitle: str = ""
+    """Of a tour: the note of the last mark."""
 
 
 class Player:
@@ -80,14 +83,16 @@ class Player:
         clock: Callable[[], int] | None = None,
         slice_ns: int = 30_000_000,
         remote: bool = False,
+        tour: bool = False,
     ) -> None:
         """``replay``: begin at the start (or ``at_ns``) and play; otherwise at the newest state.
 
         ``clock`` (ns) bounds the reading of each step to ``slice_ns``, so that a long recording opens at once.
-        ``remote``: the source is filled by a connection.
+        ``remote``: the source is filled by a connection. ``tour``: play from mark to mark, with notes as subtitles.
         """
         self.source = source
         self.remote = remote
+        self._tour = Tour() if tour else None
         self.speed = speed
         self.paused = False
         self._clock = clock
@@ -144,7 +149,7 @@ class Player:
         elapsed = now_ns - self._last_tick if self._last_tick is not None else 0
         self._last_tick = now_ns
         if self._position is not None and not self.paused:
-            self._play(int(elapsed * self.speed))
+            self._play(self._target(self._position, elapsed))
         return self.frame()
 
     def read(self) -> None:
@@ -180,6 +185,7 @@ class Player:
             silent_ns=(self._last_tick or 0) - self._last_news,
             remote=self.remote,
             lost=self._lost,
+            subtitle=subtitle(self.position_ns, self._store.landmarks) if self._tour is not None else "",
         )
 
     def lose(self, reason: str) -> None:
@@ -238,8 +244,12 @@ class Player:
         self.seek(times[index])
         return landmarks[index]
 
-    def _play(self, delta_ns: int) -> None:
-        target = self.position_ns + delta_ns
+    def _target(self, position_ns: int, elapsed_ns: int) -> int:
+        if self._tour is not None:
+            return self._tour.move(position_ns, elapsed_ns, self._store.landmarks, self.duration_ns)
+        return position_ns + int(elapsed_ns * self.speed)
+
+    def _play(self, target: int) -> None:
         if target >= self.duration_ns:
             if self.source.live and not self.source.ended:
                 self.go_live()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, work
@@ -9,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from kmltui.printable import printable
 from kmltui.tui.controls import Controls, ViewerResult
 from kmltui.tui.draw import header
 from kmltui.tui.glyphs import Glyphs
@@ -25,7 +27,7 @@ from kmltui.tui.pages.report import ReportPage, make_report
 from kmltui.tui.player import Frame, Player
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.help import HelpScreen
-from kmltui.tui.text import clock
+from kmltui.tui.text import Line, centre, clock
 from kmltui.tui.widgets.body import Body
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 PAGES: tuple[type[Page], ...] = (LivePage, CallsPage, CpusPage, QueriesPage, LogPage, EnvironmentPage, ReportPage)
 
 _S = 1_000_000_000
+_SUBTITLE_ROWS = 3
 
 
 def _page_bindings() -> list[BindingType]:
@@ -109,6 +112,7 @@ class MainScreen(Screen[None]):
         yield Lines(id="head")
         yield Lines(id="banner")
         yield Body(self.pages["live"], id="body")
+        yield Lines(id="subtitle")
         yield Timeline(id="timeline")
         yield KeyBar(id="keys")
         yield Lines(id="small")
@@ -141,8 +145,18 @@ class MainScreen(Screen[None]):
             banner.set_class(bool(line), "shown")
             self.call_after_refresh(self._redraw)
         self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name, self.viewer.cpu_share))
+        self._show_subtitle(frame.subtitle, width)
         self.query_one(Timeline).show_frame(frame, glyphs)
         self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
+
+    def _show_subtitle(self, text: str, width: int) -> None:
+        rows = wrap(printable(text), max(min(width - 8, 100), 20))[:_SUBTITLE_ROWS]
+        lines: list[Line] = [centre(((row, "strong"),), width) for row in rows]
+        subtitle = self.query_one("#subtitle", Lines)
+        subtitle.show_lines([*lines, *[()] * (_SUBTITLE_ROWS - len(lines))] if text else [])
+        if subtitle.has_class("shown") != bool(text):
+            subtitle.set_class(bool(text), "shown")
+            self.call_after_refresh(self._redraw)
 
     @property
     def page(self) -> Page:
