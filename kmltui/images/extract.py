@@ -27,7 +27,7 @@ _MAGIC = b"070701"
 _HEADER_BYTES = 110
 _KEPT = ("usr", "etc", "bin", "sbin", "lib", "lib64", "var")
 BUSYBOX = "kmltui/busybox"
-SEARCHED = ("usr/local/bin", "usr/sbin", "usr/bin")
+SEARCHED = ("usr/sbin", "usr/bin")
 """Where guestd looks for a program by its name."""
 _NEWEST = 2
 """How many trees are kept."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from kmltui.sessions.protocol import Session
 from kmltui.workloads.declaration import UsageError, WorkloadError
 
-PROGRAMS, LIBRARIES = "/usr/local/bin", "/usr/local/lib"
-"""Where the files of this machine are put in a session."""
+PROGRAMS, LIBRARIES = "/opt/bin", "/opt/lib"
+"""Where the files of this machine are put in a session: outside /usr, which a local session shares with all others."""
 _ELF64_X86 = b"\x7fELF\x02\x01\x01"
 _MACHINE_X86_64 = 62
 _SESSIONS_OWN = re.compile(

@@ -81,8 +81,8 @@ class TestRun:
 class TestInRing0:
     async def test_children_by_absolute_path_and_interpreters_of_scripts(self, kml: Guest) -> None:
         script = "#!/usr/bin/perl\nopen F, '<', '/proc/kml/attached'; print <F>; system('/bin/cat /proc/kml/attached')"
-        await kml.session.put("/usr/local/bin/script", script.encode(), 0o755)
-        out = await kml.check(["/bin/sh", "-c", "/usr/local/bin/script"])
+        await kml.session.put("/opt/bin/script", script.encode(), 0o755)
+        out = await kml.check(["/bin/sh", "-c", "/opt/bin/script"])
         names = [line.split()[1] for line in out.splitlines()]
         assert names.count("sh") >= 2 and "cat" in names and "script" in names
 
@@ -94,7 +94,7 @@ class TestInRing0:
         self, kml: Guest, tmp_path: Path, name: str, compiler: str, arguments: list[str], expected: str
     ) -> None:
         program = await asyncio.to_thread(build, name, compiler, tmp_path / "program")
-        await kml.session.put("/usr/local/bin/program", program, 0o755)
-        out, share = await direct_share(kml, ["/usr/local/bin/program", *arguments])
+        await kml.session.put("/opt/bin/program", program, 0o755)
+        out, share = await direct_share(kml, ["/opt/bin/program", *arguments])
         assert out == expected
         assert share > 0.9

@@ -203,8 +203,8 @@ async def test_user_instructions_are_counted_to_the_last_one(image: Image, tmp_p
     session = ExactGuestSession(SessionSpec(name=arm, arm=arm, image=image.name))
     try:
         await session.start(Journal.begin(lambda record: None))
-        await session.put("/usr/local/bin/counted", (tmp_path / "counted").read_bytes(), 0o755)
-        process = await session.spawn(Command(["/usr/local/bin/counted"]))
+        await session.put("/opt/bin/counted", (tmp_path / "counted").read_bytes(), 0o755)
+        process = await session.spawn(Command(["/opt/bin/counted"]))
         assert await process.wait() == 0
         marks = session.marks()
         assert len(marks) == 20

@@ -76,9 +76,9 @@ class TestCommand:
         )  # fmt: skip
         assert [path.name for path in find_local(str(program)).libraries] == ["libanswer.so"]
         _, session = await run("command", [], command=[str(program), "--flag"])
-        assert session.argv == ["/usr/local/bin/ask", "--flag"]
-        assert session.files["/usr/local/bin/ask"] == program.read_bytes()
-        assert session.files["/usr/local/lib/libanswer.so"] == library.read_bytes()
+        assert session.argv == ["/opt/bin/ask", "--flag"]
+        assert session.files["/opt/bin/ask"] == program.read_bytes()
+        assert session.files["/opt/lib/libanswer.so"] == library.read_bytes()
 
     @needs_gcc
     async def test_why_a_programs_calls_stay_traps_is_told(self, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@
 #include "guestd.h"
 
 #define ARGUMENTS_MAX 1024
-#define SEARCH "/usr/local/bin:/usr/sbin:/usr/bin"
+#define SEARCH "/usr/sbin:/usr/bin"
 #define DRAIN_MAX 16	/* pieces of FRAME_MAX: the most that a pipe of a program that is not privileged holds */
 
 struct child {
