@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from kmltui.cli import common, planning, screen, sessions, starting, waiting
+from kmltui.cli import common, planning, screen, starting, waiting
 from kmltui.cli.common import DONE, MISSING, fail
 from kmltui.cli.options import (
     FORMAT,
@@ -36,7 +36,9 @@ def bench(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
     workload: WorkloadOptions = WORKLOAD,
     pairs: int | None = None,
-    arms: str = "stock,kml",
+    arms: str | None = None,
+    left: str | None = None,
+    right: str | None = None,
     exact: Annotated[bool, Flag] = False,
     guest: GuestOptions = GUEST,
     recording: RecordingOptions = RECORDING,
@@ -57,8 +59,12 @@ def bench(
     pairs:
         Repetitions of each arm that count (default: 10, with --exact 3).
     arms:
-        What to compare, the baseline first: of stock, stock+libc, stock+idt, kml. Twice the same one is a control:
-        its verdict must be that there is no difference.
+        What to compare, the baseline first: of stock, stock+libc, stock+idt, kml (default: stock,kml). Twice the same
+        one is a control: its verdict must be that there is no difference.
+    left:
+        Instead of ``--arms``: the baseline, e.g. ``kml,kernel=6.1`` (default: stock). Settings as for ``run``.
+    right:
+        What is compared with it, written in the same way (default: kml).
     exact:
         Count instructions instead of time, user and kernel apart: emulated, one vCPU, hardly anything left to chance.
     compare:
@@ -76,13 +82,15 @@ def bench(
         if guest.cpus not in (None, 1) or guest.accel == "kvm" or guest.clock == "wall":
             fail("--exact counts the instructions of one emulated vCPU; leave out --cpus, --accel kvm and --clock wall")
         guest = dataclasses.replace(guest, clock="instructions")
-    specs = sessions.arms(arms, planning.guest_defaults(guest), "--arms")
-    specs = sessions.with_clock(specs, guest.clock)
+    specs = planning.sessions_of(arms, None, left, right, guest)
     if len(specs) < 2:
         fail(f"--arms {arms}: a bench compares at least two arms, e.g. stock,kml")
+    if any(spec.kind != "guest" for spec in specs) and exact:
+        fail("--exact counts the instructions of guests; this machine's own cannot be counted")
     specs = [replace(spec, exact=exact) for spec in specs]
     plan = planning.make_plan(command, workload, specs, recording, options)
-    if reason := common.no_guest_reason():
+    reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
+    if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more", MISSING)
     from kmltui.runner.plan import Bench
 

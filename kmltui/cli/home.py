@@ -18,6 +18,7 @@ from kmltui.cli.common import DONE, Failure, fail
 if TYPE_CHECKING:
     from kmltui.figures.summary import Summary
     from kmltui.model import Header, SessionSpec
+    from kmltui.runner.plan import Plan
     from kmltui.tui.controls import Choice, RunRow
     from kmltui.tui.form import Offer, Problem, Values
 
@@ -135,17 +136,30 @@ class RunLibrary:
         from kmltui.tui.form import Problem
 
         try:
-            with starting.only_checking():
-                self._parse(arguments)()
-        except starting.Checked:
-            return None
+            self._plan(arguments)
         except Failure as error:
             flag = _FLAG.search(str(error))
             return Problem(str(error).splitlines()[0], flag[0] if flag else "")
         return None
 
     def expected(self, arguments: Sequence[str]) -> str:
-        return ""
+        from kmltui.runner import expectation
+
+        try:
+            plan = self._plan(arguments)
+        except Failure:
+            return ""
+        seconds = expectation.expected_s(plan) if plan is not None else None
+        return f"this will take about {expectation.words(seconds)} here" if seconds is not None else ""
+
+    def _plan(self, arguments: Sequence[str]) -> Plan | None:
+        """What a command would start; None if it starts nothing. Raises :class:`Failure` where it is wrong."""
+        try:
+            with starting.only_checking():
+                self._parse(arguments)()
+        except starting.Checked as checked:
+            return checked.plan
+        return None
 
     def values_of(self, path: Path) -> Values:
         with screen.opened(path) as reader:

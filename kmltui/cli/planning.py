@@ -171,6 +171,19 @@ def chosen_arms(arms: str | None, old: str | None, left: str | None, right: str 
     return "--sessions", old
 
 
+def sessions_of(
+    arms: str | None, old: str | None, left: str | None, right: str | None, guest: GuestOptions
+) -> list[SessionSpec]:
+    """The sessions of ``--arms``, or of ``--left`` and ``--right``, with their clock. Raises :class:`Failure`."""
+    option, chosen = chosen_arms(arms, old, left, right)
+    defaults = guest_defaults(guest)
+    if left is None and right is None:
+        specs = sessions.arms(chosen or "stock,kml", defaults, option)
+    else:
+        specs = sessions.pair(left, right, defaults)
+    return sessions.with_clock(specs, guest.clock)
+
+
 def sample_period_ns(recording: RecordingOptions, default_rate: float) -> int:
     """The period of sampling. Raises :class:`Failure`."""
     rate = default_rate if recording.sample_rate is None else recording.sample_rate

@@ -10,7 +10,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from kmltui.cli import common, planning, screen, starting, view
-from kmltui.cli import sessions as session_specs
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
 from kmltui.cli.options import (
     GUEST,
@@ -92,13 +91,7 @@ def run(
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
-    option, chosen = planning.chosen_arms(arms, sessions, left, right)
-    defaults = planning.guest_defaults(guest)
-    if left is None and right is None:
-        specs = session_specs.arms(chosen or "stock,kml", defaults, option)
-    else:
-        specs = session_specs.pair(left, right, defaults)
-    specs = session_specs.with_clock(specs, guest.clock)
+    specs = planning.sessions_of(arms, sessions, left, right, guest)
     plan = planning.make_plan(command, workload, specs, recording, options)
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
