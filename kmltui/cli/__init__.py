@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 
 from kmltui import __version__
 from kmltui.cli import bench, common, estimating, guest, home, monitor, runs, setup, view
-from kmltui.cli.common import DONE, WRONG_USAGE, Failure
+from kmltui.cli.common import DONE, WRONG_USAGE, Failure, say
 
 app = App(
     name="kmltui",
@@ -124,4 +124,4 @@ def _complain(message: str) -> None:
     from kmltui.printable import printable
 
     lines = [printable(line) for line in message.splitlines() if line.strip()]
-    print("kmltui: " + "\n        ".join(lines or ["failed"]), file=sys.stderr)
+    say("kmltui: " + "\n        ".join(lines or ["failed"]), file=sys.stderr)

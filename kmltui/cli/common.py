@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from cyclopts import Group
 
+from kmltui.printable import printable
+
 if TYPE_CHECKING:
     from kmltui.model import SessionSpec
     from kmltui.runner.registry import RunEntry
@@ -62,12 +64,23 @@ def need_terminal() -> None:
     fail(f"the screen needs a terminal{why}; 'kmltui report' prints the figures, 'kmltui export' the samples")
 
 
+_KEPT = "\n\t\u00a0\u2009\u202f"
+"""What tables and reports are laid out with: line ends, and spaces that hold a number and its unit together."""
+
+
+def say(text: object, *, file: TextIO | None = None, flush: bool = False) -> None:
+    """Print a line, or lines. All that commands print goes through here or :func:`output`: whatever a recording, an
+    image, a server or a guest has put into it, a terminal gets nothing that it would act upon."""
+    print(printable(str(text), keep=_KEPT), file=file, flush=flush)
+
+
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """One JSON document on standard output, in ASCII, so that nothing in it is for a terminal to act upon."""
+    import json
+
     import msgspec
 
-    data = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    sys.stdout.write(data.decode() + "\n")
+    say(json.dumps(json.loads(msgspec.json.encode(value)), indent=2))
 
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -104,7 +117,7 @@ def columns_rows(text: str) -> tuple[int, int]:
 def output(out: Path | None) -> Iterator[Callable[[str], object]]:
     """Takes text for ``out``, which is written whole or not at all, or for standard output. Raises :class:`Failure`."""
     if out is None:
-        yield sys.stdout.write
+        yield lambda text: sys.stdout.write(printable(text, keep=_KEPT))
         return
     from kmltui import files
 
@@ -117,7 +130,7 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
         except OSError as error:
             fail(f"--out {out}: {error.strerror}")
         try:
-            yield lambda text: stream.write(text.encode())
+            yield lambda text: stream.write(printable(text, keep=_KEPT).encode())
             stack.close()
         except OSError as error:
             fail(f"--out {out}: {error.strerror}", RUN_FAILED)

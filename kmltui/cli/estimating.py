@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from kmltui.cli import common, screen, starting, waiting
-from kmltui.cli.common import DONE, RUN_FAILED, fail
+from kmltui.cli.common import DONE, RUN_FAILED, fail, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def estimate(
     if as_json:
         common.print_json(found)
     else:
-        print("\n".join([sentence(found), *(f"  {note}" for note in notes(found))]))
+        say("\n".join([sentence(found), *(f"  {note}" for note in notes(found))]))
     return DONE
 
 
@@ -98,7 +98,7 @@ def _run_here(workload: WorkloadSpec) -> Path:
         name=name,
         title=f"{workload.name} on this machine itself, for an estimate",
     )
-    print("running the same work on this machine itself", file=sys.stderr)
+    say("running the same work on this machine itself", file=sys.stderr)
     if starting.start(plan, headless=True, watch=None) != DONE:
         fail("the run on this machine did not come to its end", RUN_FAILED)
     return paths.runs_dir() / f"{name}.kmlrec"

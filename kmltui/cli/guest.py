@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from cyclopts import App, Parameter
 
 from kmltui.cli import common
-from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail
+from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, say
 from kmltui.cli.options import Put
 from kmltui.cli.planning import check_files, check_program
 from kmltui.printable import printable
@@ -122,7 +122,7 @@ def build(
         begun = time.monotonic()
         image = ensure_image(spec, progress_printer(), refresh=refresh)
     size = sum(layer_path(image.manifest.layers[kind]).stat().st_size for kind in ("kernel", "initrd"))
-    print(f"{image.name}: ready, {size / 1e6:.0f} MB, after {time.monotonic() - begun:.1f} s")
+    say(f"{image.name}: ready, {size / 1e6:.0f} MB, after {time.monotonic() - begun:.1f} s")
     return DONE
 
 
@@ -147,9 +147,9 @@ def _print_sites(manifests: list[Manifest], run: str | None, as_json: bool) -> i
             common.print_json(reports)
             return DONE
         for name, report in reports.items():
-            print(f"{name}: {report.sites} system-call sites, {len(report.left_alone())} left alone")
+            say(f"{name}: {report.sites} system-call sites, {len(report.left_alone())} left alone")
             for file, site in report.left_alone():
-                print(f"  {file.path} {site.address:#x} {site.symbol or '?'}: {site.reason}")
+                say(f"  {file.path} {site.address:#x} {site.symbol or '?'}: {site.reason}")
         return DONE
     hits = recorded_traps(Reader.open(common.find_recording(run)).records())
     told = {name: report.with_hits(hits) for name, report in reports.items()}
@@ -157,9 +157,9 @@ def _print_sites(manifests: list[Manifest], run: str | None, as_json: bool) -> i
         common.print_json(told)
         return DONE
     for name, places in told.items():
-        print(f"{name}: {sum(place.count for place in places)} traps at {len(places)} places")
+        say(f"{name}: {sum(place.count for place in places)} traps at {len(places)} places")
         for place in places:
-            print(f"  {_place(place)}")
+            say(f"  {_place(place)}")
     return DONE
 
 
@@ -197,7 +197,7 @@ def info(
     if as_json:
         common.print_json(infos)
     else:
-        print("\n\n".join(_described(info) for info in infos))
+        say("\n\n".join(_described(info) for info in infos))
     return RUN_FAILED if any(info.damage for info in infos) else DONE
 
 
@@ -304,7 +304,7 @@ async def _bring(session: GuestSession, files: Sequence[Path], directory: str) -
 
 def _tell(sentences: Sequence[str]) -> None:
     for sentence in sentences:
-        print(f"kmltui: {printable(sentence)}", file=sys.stderr)
+        say(f"kmltui: {printable(sentence)}", file=sys.stderr)
 
 
 @app.command
@@ -360,7 +360,7 @@ def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
             created = int(os.environ.get("SOURCE_DATE_EPOCH") or found.manifest.built_unix)
             sbom.write_bytes(bill_of_materials(found.manifest, created))
         export_image(found, file, progress_printer())
-    print(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' takes it on another machine")
+    say(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' takes it on another machine")
     return DONE
 
 
@@ -407,7 +407,7 @@ def fetch(
                 fetching.fetch(signature, signed, max_bytes=1 << 20)
                 fetching.check_signature(file, signed, key)
             image = import_image(file, progress_printer())
-    print(f"{image.name}: ready")
+    say(f"{image.name}: ready")
     return DONE
 
 
@@ -429,5 +429,5 @@ def import_(file: Path) -> int:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or file}: {error.strerror}")
-    print(f"{image.name}: ready")
+    say(f"{image.name}: ready")
     return DONE

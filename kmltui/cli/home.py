@@ -13,7 +13,7 @@ import msgspec
 
 from kmltui import files, paths
 from kmltui.cli import common, planning, screen, starting
-from kmltui.cli.common import DONE, Failure, fail
+from kmltui.cli.common import DONE, Failure, fail, say
 
 if TYPE_CHECKING:
     from kmltui.figures.summary import Summary
@@ -283,7 +283,7 @@ def _wait_for_enter(text: str) -> None:
 
     from kmltui.printable import printable
 
-    print("kmltui: " + "\n        ".join(printable(line) for line in text.splitlines()), file=sys.stderr)
+    say("kmltui: " + "\n        ".join(printable(line) for line in text.splitlines()), file=sys.stderr)
     try:
         input("Enter goes back. ")
     except EOFError:

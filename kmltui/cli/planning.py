@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kmltui.cli import sessions
-from kmltui.cli.common import fail, seconds
+from kmltui.cli.common import fail, say, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +108,7 @@ def piped_input() -> bytes | None:
         return None
     # A pipe that nobody writes to or closes is what many a harness starts programs with.
     if stat.S_ISFIFO(kind) and not select.select([descriptor], [], [], SILENT_PIPE_S)[0]:
-        print(f"kmltui: nothing came on standard input for {SILENT_PIPE_S} s: the command gets none", file=sys.stderr)
+        say(f"kmltui: nothing came on standard input for {SILENT_PIPE_S} s: the command gets none", file=sys.stderr)
         return None
     data = sys.stdin.buffer.read(LONGEST_INPUT_BYTES + 1)
     if len(data) > LONGEST_INPUT_BYTES:
@@ -167,7 +167,7 @@ def chosen_arms(arms: str | None, old: str | None, left: str | None, right: str 
         fail(f"give either {' or '.join(named[:2])}, not both")
     if old is None:
         return "--arms", arms
-    print("kmltui: --sessions is called --arms now; the old name goes with the next release", file=sys.stderr)
+    say("kmltui: --sessions is called --arms now; the old name goes with the next release", file=sys.stderr)
     return "--sessions", old
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from kmltui.cli import common, planning, screen, starting, view
-from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal
+from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal, say
 from kmltui.cli.options import (
     GUEST,
     RECORDING,
@@ -42,10 +42,10 @@ def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
     """
     reason = common.no_guest_reason()
     if reason is not None:
-        print(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
+        say(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
         status = view.replay_or_report(common.find_recording(None, shipped=True))
         if on_terminal():  # the screen has covered what was said before it
-            print(f"kmltui: that was a recording; no guest can run here: {reason}", file=sys.stderr)
+            say(f"kmltui: that was a recording; no guest can run here: {reason}", file=sys.stderr)
         return status
     workload = WorkloadOptions(workload=DEMO, loops=loops)
     if on_terminal():
@@ -135,10 +135,10 @@ def workloads(name: str | None = None, *, as_json: Json = False) -> int:
         )
         return DONE
     for workload in chosen:
-        print(f"{workload.name}: {workload.title}\n  {workload.description}")
+        say(f"{workload.name}: {workload.title}\n  {workload.description}")
         for option in workload.options:
             choices = f" ({', '.join(option.choices)})" if option.choices else ""
-            print(f"  {option.flag:<20} {option.help}{choices} [default: {option.default or 'none'}]")
+            say(f"  {option.flag:<20} {option.help}{choices} [default: {option.default or 'none'}]")
     return DONE
 
 
@@ -176,9 +176,9 @@ def ls(*, as_json: Json = False) -> int:
         common.print_json([listing.as_json(row) for row in rows])
         return DONE
     if not rows:
-        print("no runs yet; 'kmltui demo' or 'kmltui run' makes one")
+        say("no runs yet; 'kmltui demo' or 'kmltui run' makes one")
         return DONE
-    print(listing.table(rows))
+    say(listing.table(rows))
     return DONE
 
 

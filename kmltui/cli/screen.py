@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmltui.cli import common
-from kmltui.cli.common import DONE, RUN_FAILED, fail
+from kmltui.cli.common import DONE, RUN_FAILED, fail, say
 
 if TYPE_CHECKING:
     from kmltui.recording import Reader
@@ -89,7 +89,7 @@ def watch_passing_run(entry: RunEntry) -> int:
     registry.forget(entry.name)
     if state.state in ("done", "stopped"):
         return DONE
-    print(f"{state.state}: {state.detail}".rstrip(": "), file=sys.stderr)
+    say(f"{state.state}: {state.detail}".rstrip(": "), file=sys.stderr)
     return RUN_FAILED
 
 
@@ -113,12 +113,12 @@ def _farewell(path: Path, entry: RunEntry | None, result: ViewerResult) -> int:
     name = entry.name if entry else str(path)
     if state.state == "live":
         if result is not ViewerResult.TERMINAL_GONE:
-            print(f"the run goes on: 'kmltui watch {name}' shows it, 'kmltui stop {name}' ends it")
+            say(f"the run goes on: 'kmltui watch {name}' shows it, 'kmltui stop {name}' ends it")
         return DONE
     if state.state == "done":
-        print(f"recorded: {path}\n'kmltui report {name}' prints its tables, 'kmltui replay {name}' shows it again")
+        say(f"recorded: {path}\n'kmltui report {name}' prints its tables, 'kmltui replay {name}' shows it again")
         return DONE
-    print(f"{state.state}: {state.detail or path}".rstrip(), file=sys.stderr)
+    say(f"{state.state}: {state.detail or path}".rstrip(), file=sys.stderr)
     return DONE if state.state == "stopped" else RUN_FAILED
 
 

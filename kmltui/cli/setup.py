@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from kmltui.cli.common import DONE, MISSING, print_json
+from kmltui.cli.common import DONE, MISSING, print_json, say
 
 if TYPE_CHECKING:
     from kmltui.build.doctor import Check
@@ -29,9 +29,9 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
     else:
         width = max(len(check.name) for check in results)
         for check in results:
-            print(f"{check.status:<8} {check.name:<{width}}  {check.detail}")
+            say(f"{check.status:<8} {check.name:<{width}}  {check.detail}")
             if check.remedy:
-                print(f"{'':<8} {'':<{width}}  → {check.remedy}")
+                say(f"{'':<8} {'':<{width}}  → {check.remedy}")
     return MISSING if any(check.status == "missing" for check in results) else DONE
 
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal
+from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal, say
 
 if TYPE_CHECKING:
     from kmltui.runner.plan import Plan
@@ -62,8 +62,8 @@ def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None
         fail(str(error), error.status or RUN_FAILED)
     if watch is not None:
         return watch(entry)
-    print(entry.name)
-    print(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
+    say(entry.name)
+    say(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
     return DONE
 
 
@@ -72,7 +72,7 @@ def _say_how_long(plan: Plan) -> None:
 
     seconds = expectation.expected_s(plan)
     if seconds is not None and seconds > expectation.WORTH_SAYING_S:
-        print(f"kmltui: this will take about {expectation.words(seconds)} here", file=sys.stderr)
+        say(f"kmltui: this will take about {expectation.words(seconds)} here", file=sys.stderr)
 
 
 def _here(plan: Plan) -> int:
@@ -88,7 +88,7 @@ def _here(plan: Plan) -> int:
     once = isinstance(plan.how, Once)
     status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
     _print_card(outcome.recording)
-    print(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
+    say(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
     return status if succeeded(outcome, plan) else RUN_FAILED
 
 
@@ -121,15 +121,15 @@ def told_by_command(path: Path, *, output: bool = True) -> int:
     alike = all(lines == next(iter(written.values())) for lines in written.values())
     for session, lines in list(written.items())[: 1 if alike else None]:
         if not alike:
-            print(f"{session}:")
+            say(f"{session}:")
         for line in lines:
-            print(printable(line, keep="\t"))
+            say(printable(line, keep="\t"))
         if more[session]:
-            print(f"… and {more[session]:,} more lines, which are in {path}", file=sys.stderr)
+            say(f"… and {more[session]:,} more lines, which are in {path}", file=sys.stderr)
     wrong = {session: value for session, value in statuses.items() if value != "0"}
     if not wrong:
         return DONE
-    print("kmltui: the command failed: " + ", ".join(f"status {v} in {s}" for s, v in wrong.items()), file=sys.stderr)
+    say("kmltui: the command failed: " + ", ".join(f"status {v} in {s}" for s, v in wrong.items()), file=sys.stderr)
     values = set(statuses.values())
     value = values.pop()
     return int(value) if not values and value.isdigit() else RUN_FAILED
@@ -147,4 +147,4 @@ def _print_card(path: Path) -> None:
     except (RecordingError, ValueError):
         return  # its own message is what counts
     if text:
-        print(f"\n{text}", file=sys.stderr)
+        say(f"\n{text}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kmltui.cli import common, planning, screen, waiting
-from kmltui.cli.common import DONE, fail
+from kmltui.cli.common import DONE, fail, say
 from kmltui.cli.options import FORMAT, FormatOptions
 
 
@@ -184,11 +184,10 @@ def rename(run: str, name: str) -> int:
     name:
         The new name.
     """
-    from kmltui.printable import printable
     from kmltui.recording import RecordingError, library
 
     try:
-        print(printable(str(library.rename(common.find_recording(run), name))))
+        say(str(library.rename(common.find_recording(run), name)))
     except RecordingError as error:
         fail(str(error))
     return DONE

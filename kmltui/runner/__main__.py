@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from kmltui.printable import printable
 from kmltui.recording import RecordingError
 from kmltui.runner.launch import decode, make_run, refusal, succeeded
 
@@ -16,7 +17,7 @@ def main() -> int:
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
-        print(refusal(run.path, error), file=sys.stderr)
+        print(printable(refusal(run.path, error)), file=sys.stderr)
         return 1
     return 0 if succeeded(outcome, plan) else 1
 

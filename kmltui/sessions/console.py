@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 
 from kmltui.machine.channel import GuestProcess, SpawnFlag
 from kmltui.model import CLIENT, Log, Record, SessionSpec
+from kmltui.printable import printable
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, SessionError
@@ -27,7 +28,7 @@ async def _session(spec: SessionSpec) -> AsyncIterator[GuestSession]:
 
     def emit(record: Record) -> None:
         if isinstance(record, Log) and record.source == "console" and record.level == "error":
-            print(f"{spec.name}: {record.text}", file=sys.stderr)
+            print(f"{spec.name}: {printable(record.text)}", file=sys.stderr)
 
     session = GuestSession(spec, 0)
     try:
