@@ -25,8 +25,8 @@ from kmltui.cli.options import (
 )
 
 DEMO = "demo"
-DEMO_LOOPS = 100
-"""About half a minute of Wisconsin for two emulated guests on a small machine."""
+DEMO_LOOPS = 50
+"""Under a minute of Wisconsin for two emulated guests on two CPUs. More would tell no more: instructions repeat."""
 
 
 def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:

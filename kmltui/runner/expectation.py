@@ -21,7 +21,7 @@ from kmltui.runner.plan import Bench, Monitor, Plan
 WORTH_SAYING_S = 60.0
 """A run that takes longer says so before it begins."""
 
-EMULATED_PACE = 0.3
+EMULATED_PACE = 0.2
 """10⁹ instructions a second: of an emulated processor, where no run has told yet."""
 NATIVE_PACE = 3.0
 START_S = {True: 20.0, False: 5.0}

@@ -29,7 +29,7 @@ class Demo(Wisconsin):
     name = "demo"
     title = "Demonstration: single system calls, then Wisconsin"
     description = "Single system calls for some seconds, trap against direct call, then the Wisconsin benchmark."
-    default_loops = 100
+    default_loops = 50
     # A demonstration has a minute; the tables of the image are there already.
     options = tuple(
         dataclasses.replace(option, default="ready") if option.name == "tables" else option

@@ -29,7 +29,7 @@ SELECT_COST = (250, 2100, 80, 210, 2600, 2350, 2480, 2350, 660, 66)
 INSERT_COST = 35
 """Microseconds of one select of each kind and of an insert, measured once with MyISAM; only for the progress bar."""
 
-LOOP_S, READS_S, LOADING_S = 0.13, 0.02, 30.0
+LOOP_S, READS_S, LOADING_S = 0.13, 0.04, 30.0
 """10⁹ instructions: the ten selects, what they take more with the article's client, and filling the tables (which an
 emulator does at a third of its speed; that is counted in)."""
 
