@@ -404,6 +404,8 @@ class Repeat(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="repeat"
     """0 for the warm-up, then 1, 2, …"""
     event: Literal["begin", "end"]
     order: int = 0
+    machine: str = ""
+    """Where benches were merged: the machine that this pair was measured on. Empty: that of the header."""
 
 
 class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gap"):

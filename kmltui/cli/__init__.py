@@ -41,6 +41,7 @@ _RECORDINGS: tuple[Callable[..., int], ...] = (
     estimating.estimate,
     view.export,
     view.cut,
+    view.merge,
     view.rename,
     view.rm,
 )

@@ -174,6 +174,29 @@ def cut(
     return DONE
 
 
+def merge(*file: str, out: Annotated[Path, Parameter(alias="-o")]) -> int:
+    """Put benches of the same plan, made on several machines or by a scheduler, into one recording.
+
+    Pairs stay within their machine; intervals of the report are over machines.
+
+    Parameters
+    ----------
+    file:
+        Recordings or runs' names, two or more.
+    out:
+        The new recording.
+    """
+    from kmltui.recording import RecordingError
+    from kmltui.recording.merging import merge as merge_all
+
+    try:
+        with waiting.bar("merging") as shown:
+            merge_all([common.find_recording(each) for each in file], out, shown)
+    except RecordingError as error:
+        fail(str(error))
+    return DONE
+
+
 def rename(run: str, name: str) -> int:
     """Give a finished run's recording another name.
 

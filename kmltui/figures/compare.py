@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from msgspec import Struct
 
 from kmltui.figures import stats
 from kmltui.figures.figures import CpuSeconds, Figures, Instructions
+from kmltui.figures.machines import combine
 from kmltui.model import CLIENT, SERVER
 
 
@@ -36,6 +39,10 @@ class Comparison(Struct):
     """Of the primary figure: about how many pairs it takes to show a difference of this size."""
     outliers: list[int] | None = None
     """Of the primary figure: pairs that are far from the others; they are part of every figure."""
+    machines: dict[str, float] | None = None
+    """Of merged benches: what is saved on each machine. ``interval`` and ``p`` are over machines then."""
+    heterogeneity: float | None = None
+    """I² (0 to 1): how much of what the machines differ by is more than the scatter of their pairs."""
     tick_sampled: bool = False
     """The kernel's ticks split user from system time, and are biased around system calls."""
     within_tick_error: bool = False
@@ -107,20 +114,27 @@ def compare(
     per_query: bool,
     tick_hz: int = 250,
     primary: str = "cpu_s.total",
+    machines: Sequence[str] = (),
 ) -> dict[str, Comparison]:
     """Compare two sessions by pairs of runs, ``baseline[i]`` with ``compared[i]``; a single run is one pair.
 
     With ``per_query``, for workloads bounded by time, what grows with the work is divided by the queries done.
+    ``machines``: where each pair was measured; with several, interval and p-value are over machines.
     ``shown`` is left to :func:`decide`, which has to know all comparisons of the run.
     """
     found = {}
     for figure in FIGURES:
         a = [figure.of(figures, per_query) for figures in baseline]
         b = [figure.of(figures, per_query) for figures in compared]
+        known = [index for index, values in enumerate(zip(a, b, strict=True)) if None not in values]
         pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
         if not pairs:
             continue
         result = stats.compare([x for x, _ in pairs], [y for _, y in pairs])
+        where = [machines[index] for index in known] if machines else []
+        if len(set(where)) > 1:
+            found[figure.key] = _over_machines(figure, per_query, result, where, primary)
+            continue
         interval = result.saved_interval
         found[figure.key] = Comparison(
             unit=f"{figure.unit} a query" if per_query and figure.per_work else figure.unit,
@@ -136,6 +150,31 @@ def compare(
         )
     _mark_tick_error(found, baseline, compared, tick_hz)
     return found
+
+
+def _over_machines(
+    figure: Figure, per_query: bool, result: stats.Comparison, where: Sequence[str], primary: str
+) -> Comparison:
+    """Pairs of several machines: each machine's own effect, and the mean over machines."""
+    comparison = Comparison(
+        unit=f"{figure.unit} a query" if per_query and figure.per_work else figure.unit,
+        baseline=result.mean_a,
+        compared=result.mean_b,
+        saved=result.saved,
+        primary=figure.key == primary,
+        tick_sampled=figure.tick_sampled,
+    )
+    if result.saved_interval is None:  # not all values are positive, or hardly any: no ratio to speak of
+        return comparison
+    groups: dict[str, list[float]] = {}
+    for name, value in zip(where, result.values, strict=True):
+        groups.setdefault(name, []).append(value)
+    over = combine(groups)
+    comparison.saved, comparison.p = -math.expm1(over.mean), over.p
+    comparison.interval = (-math.expm1(over.interval.high), -math.expm1(over.interval.low))
+    comparison.machines = {name: -math.expm1(fmean(values)) for name, values in groups.items()}
+    comparison.heterogeneity = over.heterogeneity
+    return comparison
 
 
 def primary_figure(exact: bool) -> str:

@@ -22,6 +22,7 @@ class Repetition:
     interval: Interval
     pair: int | None = None
     order: int = 0
+    machine: str = ""
 
 
 @dataclass
@@ -30,6 +31,7 @@ class _Session:
     open: Interval | None = None
     pair: int | None = None
     order: int = 0
+    machine: str = ""
     status: Status | None = None
     lives: Lives = field(default_factory=Lives)
 
@@ -66,6 +68,7 @@ class Intervals:
                 session = self._session(record.session)
                 session.pair = record.pair if record.event == "begin" else None
                 session.order = record.order
+                session.machine = record.machine
             case _:
                 pass
 
@@ -74,7 +77,7 @@ class Intervals:
         session = self._sessions.get(name)
         if session is None:
             return []
-        cut_off = [Repetition(session.open, session.pair, session.order)] if session.open else []
+        cut_off = [Repetition(session.open, session.pair, session.order, session.machine)] if session.open else []
         return [*session.repetitions, *cut_off]
 
     def _session(self, name: str) -> _Session:
@@ -100,7 +103,7 @@ class Intervals:
             interval.boundaries.append(sample)
         if sample.mark == END:
             interval.complete = True
-            session.repetitions.append(Repetition(interval, session.pair, session.order))
+            session.repetitions.append(Repetition(interval, session.pair, session.order, session.machine))
             session.open = None
 
     def _status(self, session: _Session, status: Status) -> None:

@@ -245,6 +245,7 @@ class _Fold:
                     summary.per_query,
                     ticks,
                     summary.primary,
+                    [a.machine for a, _ in pairs],
                 )
                 if other == summary.compared:
                     summary.timed_calls = timed_calls(

@@ -47,6 +47,7 @@ def sections(summary: Summary) -> Iterator[Block]:
     if summary.compared is not None and summary.comparisons.get(summary.compared):
         yield Heading("Differences" if summary.pairs is None else "Differences, from pairs of runs")
         yield _differences(summary, summary.comparisons[summary.compared])
+    yield from _machines(summary)
     yield from _arms(summary)
     yield from _pairs(summary)
 
@@ -81,6 +82,29 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
         numbered = ", ".join(str(index + 1) for index in outliers)
         notes.append(f"Outliers, none left out: pairs {numbered} (counted among the complete ones).")
     return Table([*headers, "95 % interval", "shown", "pairs needed"], rows, notes=notes)
+
+
+def _machines(summary: Summary) -> Iterator[Block]:
+    """Of merged benches: what each machine shows, and whether they agree."""
+    found = summary.comparisons.get(summary.compared or "", {}).get(summary.primary)
+    if found is None or not found.machines:
+        return
+    rows = [[printable(name), numbers.percent(saved)] for name, saved in found.machines.items()]
+    share = found.heterogeneity or 0.0
+    agree = (
+        "The machines agree within the scatter of their pairs."
+        if share == 0
+        else f"Of what the machines differ by, {share * 100:.0f} % is more than the scatter of their pairs (I²)."
+    )
+    yield Heading("By machine")
+    yield Table(
+        ["machine", f"{_LABELS.get(summary.primary, summary.primary)}, saved"],
+        rows,
+        notes=[
+            f"{agree} Intervals are over machines: of the mean on machines like these (random effects, Hartung and"
+            " Knapp). What the machines differ in is among the warnings."
+        ],
+    )
 
 
 def _arms(summary: Summary) -> Iterator[Block]:

@@ -66,6 +66,7 @@ def host_facts() -> dict[str, str]:
         "memory_bytes": str(psutil.virtual_memory().total),
         "kernel": platform.release(),
         "os": _os_name(),
+        "name": platform.node(),
         "python": platform.python_version(),
     }
 
