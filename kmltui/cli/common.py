@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
@@ -156,17 +157,24 @@ def wait_for_end(entry: RunEntry, limit_s: float = 30.0) -> bool:
     return True
 
 
-def find_recording(what: str | None, *, shipped: bool = False) -> Path:
-    """The file that a user means: a path, a run's name, nothing for the newest (or, with ``shipped``, the sample)."""
+SAMPLE = "wisconsin"
+"""The recording that is shown where none is named."""
+
+
+def find_recording(what: str | None, *, shipped: str = "") -> Path:
+    """The file that a user means: a path, the name of a run or of a sample that came with kmltui.
+
+    Where nothing is named: the newest run, or the sample ``shipped``.
+    """
     from kmltui import paths
     from kmltui.runner import listing
 
+    samples = {path.stem: path for path in sorted(paths.data_dir("recordings").glob("*.kmlrec"))}
     if what is None:
         if shipped:
-            samples = sorted(paths.data_dir("recordings").glob("wisconsin*.kmlrec"))
-            if not samples:
+            if shipped not in samples:
                 fail("no sample recording came with this kmltui; name a file", MISSING)
-            return samples[0]
+            return samples[shipped]
         known = listing.runs()
         if not known:
             fail("there is no run yet; 'kmltui demo' or 'kmltui run' makes one, 'kmltui replay' shows the sample")
@@ -179,7 +187,10 @@ def find_recording(what: str | None, *, shipped: bool = False) -> Path:
     try:
         return listing.find(what)
     except LookupError as error:
-        fail(str(error.args[0]))
+        if what in samples:
+            return samples[what]
+        near = difflib.get_close_matches(what, [*samples, *map(listing.name_of, listing.runs())], 1)
+        fail(f"{error.args[0]}{f'; did you mean {near[0]!r}?' if near else ''}")
 
 
 def check_memory(specs: Sequence[SessionSpec]) -> None:

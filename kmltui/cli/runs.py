@@ -43,7 +43,7 @@ def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
     reason = common.no_guest_reason()
     if reason is not None:
         say(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
-        status = view.replay_or_report(common.find_recording(None, shipped=True))
+        status = view.replay_or_report(common.find_recording(None, shipped=common.SAMPLE))
         if on_terminal():  # the screen has covered what was said before it
             say(f"kmltui: that was a recording; no guest can run here: {reason}", file=sys.stderr)
         return status

@@ -30,7 +30,7 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
     _check_speed(speed)
     common.check_fps(fps)
     at_ns = round(common.seconds(at, "--at") * 1e9) if at is not None else None
-    path = common.find_recording(file, shipped=file is None)
+    path = common.find_recording(file, shipped=common.SAMPLE)
     return screen.replay(path, at_ns=at_ns, speed=speed, fps=fps)
 
 
@@ -46,7 +46,7 @@ def tour(file: str | None = None) -> int:
     """
     from kmltui.model import Mark
 
-    path = common.find_recording(file, shipped=file is None)
+    path = common.find_recording(file, shipped="tour")
     with screen.opened(path) as reader:
         if not any(isinstance(record, Mark) and record.note for record in reader.landmarks()):
             fail(f"{path}: has no marks with notes to go along; 'kmltui replay' shows it")

@@ -506,3 +506,12 @@ class TestCommands:
         files = [f"--put={tmp_path / name}" for name in ("a", "b/a")]
         status, _, err = kmltui("run", "--headless", *files, "--", "true")
         assert status == 2 and "two files" in err
+
+
+def test_a_sample_is_found_by_its_name_and_a_slip_is_pointed_out(kmltui):
+    status, out, _ = kmltui("report", "point-select", "--json")
+    assert status == 0
+    assert json.loads(out)["run"]["workload"] == "oltp_point_select"
+    status, _, err = kmltui("report", "point-selct")
+    assert status == 2
+    assert "did you mean 'point-select'?" in err
