@@ -7,6 +7,7 @@ and our own sources are hashed. Newer packages are looked for only when asked to
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -46,6 +47,11 @@ _Write = Callable[[Path, Step], None]
 
 JOINED = ("base", "rewritten", "kml", "data")
 """The layers that the guest's first file system is joined from, in this order."""
+
+
+_KERNEL = re.compile(r"linux-(image|base|binary|modules|headers|kbuild)-\d")
+"""Packages of one build of a kernel, with its version in their names. Since 7.x what the image package had is in base,
+binary and modules."""
 
 
 class _Parts(Struct, frozen=True):
@@ -207,10 +213,8 @@ class _Build:
                 apt = self._apt(suite, mirror, backports=bool(release))
                 self._update(apt)
             current.at(0.8)
-            names = ("linux-image-", "linux-headers-", "linux-kbuild-")
             found = apt.resolve(self.spec.kernel_packages, release=release)
-            # The packages asked for depend on those with a version in their names.
-            kernel_packages = [p for p in found if p.name.startswith(names) and p.name not in self.spec.kernel_packages]
+            kernel_packages = [p for p in found if _KERNEL.match(p.name) and p.name not in self.spec.kernel_packages]
             kbuild = [p.name for p in kernel_packages if p.name.startswith("linux-kbuild-")]
             libraries = [p for p in apt.resolve(kbuild, release=release) if p.name not in kbuild]
         if not any(p.name.startswith(f"linux-image-{self.spec.kernel}.") for p in kernel_packages):
@@ -304,10 +308,10 @@ class _Build:
         else:
             with self.steps.step("unpacking the kernel") as current:
                 directory = self.work / "kernel"
-                image = next(p for p in parts.kernel_packages if p.name.startswith("linux-image-"))
-                kernel.unpack_kernel(self.debs / image.file_name, directory / "boot")
-                others = self._files([p for p in parts.kernel_packages if p is not image])
-                kernel.unpack_headers(others, self._files(parts.kernel_libraries), directory, current)
+                headers = [p for p in parts.kernel_packages if p.name.startswith(("linux-headers-", "linux-kbuild-"))]
+                boots = [p for p in parts.kernel_packages if p not in headers]
+                kernel.unpack_kernel(self._files(boots), directory / "boot")
+                kernel.unpack_headers(self._files(headers), self._files(parts.kernel_libraries), directory, current)
                 self._keep(directory, home)
         return home
 

@@ -32,10 +32,13 @@ _COMPILER_OPTIONS = {"CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT": "-fmin-function-ali
 _MODULE = re.compile(r"lib/modules/[^/]+/kernel/.*/(?P<name>[^/]+)\.ko(?P<packed>\.xz)?$")
 
 
-def _read_members(package: Path, wanted: dict[str, bytes | None], kernel: Path | None) -> set[str]:
-    """One pass over a linux-image package: modules in ``wanted`` are filled in; the kernel goes to ``kernel``.
+_KERNEL = re.compile(r"boot/vmlinuz-[^/]+$|lib/modules/[^/]+/vmlinuz$")
 
-    Returns the names of the modules that are built in.
+
+def _read_members(package: Path, wanted: dict[str, bytes | None], kernel: Path | None) -> set[str]:
+    """One pass over a package: modules in ``wanted`` are filled in; a kernel goes to ``kernel``.
+
+    Returns the names of the modules that are built in, if the package lists them.
     """
     builtin: set[str] = set()
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as process:
@@ -51,7 +54,7 @@ def _read_members(package: Path, wanted: dict[str, bytes | None], kernel: Path |
                     wanted[module["name"].replace("-", "_")] = lzma.decompress(data) if module["packed"] else data
                 elif member.name.endswith("/modules.builtin"):
                     builtin = {Path(line).stem.replace("-", "_") for line in contents.read().decode().splitlines()}
-                elif kernel and "/boot/vmlinuz-" in member.name:
+                elif kernel and _KERNEL.search(member.name):
                     with kernel.open("wb") as stream:
                         shutil.copyfileobj(contents, stream)
         process.stdout.read()
@@ -72,21 +75,26 @@ def _depends(module: bytes, name: str) -> list[str]:
     return []
 
 
-def unpack_kernel(package: Path, directory: Path) -> None:
-    """Make ``directory``: ``vmlinuz``, the drivers ``*.ko``, and ``drivers``, their names in the order of loading."""
+def unpack_kernel(packages: Sequence[Path], directory: Path) -> None:
+    """Make ``directory``: ``vmlinuz``, the drivers ``*.ko``, and ``drivers``, their names in the order of loading.
+
+    ``packages`` hold the kernel, its modules and the list of those that are built in, together or apart. Raises
+    :class:`ImageError`.
+    """
     directory.mkdir(parents=True)
     found: dict[str, bytes | None] = dict.fromkeys(DRIVERS)
     needs: dict[str, list[str]] = {}
     kernel: Path | None = directory / "vmlinuz"
     while missing := {name: None for name, data in found.items() if data is None}:
         read: dict[str, bytes | None] = dict(missing)
-        builtin = _read_members(package, read, kernel)
+        builtin = set().union(*(_read_members(package, read, kernel) for package in packages))
         kernel = None
         for name, data in read.items():
             if name in builtin:
                 del found[name]
             elif data is None:
-                raise ImageError(f"{package.name} has no driver {name}: choose another kernel flavour")
+                names = " and ".join(package.name for package in packages)
+                raise ImageError(f"{names}: no driver {name}; choose another kernel flavour")
             else:
                 found[name] = data
                 needs[name] = [need for need in _depends(data, name) if need not in builtin]
@@ -106,7 +114,7 @@ def unpack_kernel(package: Path, directory: Path) -> None:
         (directory / f"{name}.ko").write_bytes(found[name] or b"")
     (directory / "drivers").write_text("".join(f"{name}\n" for name in order))
     if not (directory / "vmlinuz").exists():
-        raise ImageError(f"{package.name} holds no kernel")
+        raise ImageError(f"no kernel in {' and '.join(package.name for package in packages)}")
 
 
 def unpack_headers(packages: Sequence[Path], libraries: Sequence[Path], directory: Path, step: Step) -> None:

@@ -104,7 +104,7 @@ def build(
     suite:
         bookworm or trixie (default: this machine's own, else bookworm).
     kernel:
-        6.1 or 6.12 (default: the suite's own).
+        6.1, 6.12 or 7.3 (default: the suite's own).
     flavour:
         cloud (small, the default) or generic.
     mirror:

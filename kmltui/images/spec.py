@@ -14,7 +14,7 @@ from kmltui.images.errors import ImageError
 from kmltui.printable import printable
 
 Suite = Literal["bookworm", "trixie"]
-Kernel = Literal["6.1", "6.12"]
+Kernel = Literal["6.1", "6.12", "7.3"]
 Flavour = Literal["cloud", "generic"]
 
 _OWN_KERNEL: dict[Suite, Kernel] = {"bookworm": "6.1", "trixie": "6.12"}
@@ -51,16 +51,21 @@ class ImageSpec(Struct, frozen=True):
     @property
     def kernel_suite(self) -> tuple[Suite, str]:
         """The suite that has the kernel, and the release in it to prefer (empty: the suite itself)."""
-        if self.kernel == "6.1":
-            return "bookworm", ""
-        # Bookworm's own build of 6.12 suits the compiler of a Bookworm host.
-        return (self.suite, "") if self.suite == "trixie" else ("bookworm", "bookworm-backports")
+        match self.kernel:
+            case "6.1":
+                return "bookworm", ""
+            case "6.12":
+                return self.suite, ""  # each suite has its own build, which suits its compiler
+            case "7.3":
+                return "trixie", "trixie-backports"
 
     @property
     def kernel_packages(self) -> tuple[str, str]:
-        """The packages that depend on the newest kernel and on its headers."""
+        """The packages that depend on the newest build of the kernel and on its headers."""
         architecture = "cloud-amd64" if self.flavour == "cloud" else "amd64"
-        return f"linux-image-{architecture}", f"linux-headers-{architecture}"
+        # Bookworm's own kernel is 6.1; its security archive has 6.12 beside it, under a name with the version.
+        series = "6.12-" if (self.suite, self.kernel) == ("bookworm", "6.12") else ""
+        return f"linux-image-{series}{architecture}", f"linux-headers-{series}{architecture}"
 
 
 _MIRROR = re.compile(r"(https?://|file:/)[^\s\[\]]+")

@@ -37,9 +37,9 @@ Accelerator = Literal["kvm", "tcg"]
 _CPU: dict[Accelerator, str] = {
     # Without SMEP and SMAP user code may run in ring 0; five-level page tables are of no use to a small guest.
     # QEMU 7.2's CMPXCHG16B can leave garbage in the flags; kernel 6.12, which allocates memory by it, then dies.
-    "tcg": "max,-smep,-smap,-la57,-cx16",
-    # Hosts differ in whether KVM can set that register of the guest's. KML refuses processors that have VMX.
-    "kvm": "host,-smep,-smap,-vmx,-la57,-arch-capabilities",
+    "tcg": "max,-smep,-smap,-svm,-la57,-cx16",
+    # Hosts differ in whether KVM can set that register of the guest's. KML refuses processors that have VMX or SVM.
+    "kvm": "host,-smep,-smap,-vmx,-svm,-la57,-arch-capabilities",
 }
 
 INSTRUCTION_CLOCK = (
@@ -55,8 +55,9 @@ INSTRUCTION_CLOCK = (
 
 COMMAND_LINE = (
     "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic "
-    # KML cannot work with kernel page-table isolation; neither session has it, so that none gains by its absence.
-    "pti=off ibt=off "
+    # What KML cannot work with, off in both sessions, so that neither gains by its absence: page-table isolation,
+    # control-flow enforcement, FRED.
+    "pti=off ibt=off nousershstk fred=off "
     # The kernel lies at the same addresses in both, and in every run.
     "nokaslr "
     "tsc=reliable no_timer_check nmi_watchdog=0 no-kvmapf random.trust_cpu=on "

@@ -16,7 +16,7 @@ from kmltui.build.doctor import Check
 from kmltui.kml import MODULE
 from kmltui.sessions.host import kml_loaded
 
-RELEASE = re.compile(r"^6\.(1|12)\.\d.*-amd64$")
+RELEASE = re.compile(r"^(6\.1|6\.12|7\.3)\.\d.*-amd64$")
 """Debian's kernels that the module knows, generic and cloud."""
 
 NAME = "local-kml"
@@ -57,7 +57,7 @@ def obstacles(proc: Path, sys: Path) -> Iterator[Obstacle]:
     """What is in the way, the hopeless first."""
     release = _read(proc / "sys/kernel/osrelease")
     if not RELEASE.match(release):
-        yield Obstacle(f"its kernel {release or 'of unknown release'} is not Debian's 6.1 or 6.12")
+        yield Obstacle(f"its kernel {release or 'of unknown release'} is not Debian's 6.1, 6.12 or 7.3")
     if not (proc / "modules").exists() or _read(proc / "sys/kernel/modules_disabled") == "1":
         yield Obstacle("it takes no modules")
     if _read(sys / "hypervisor/type") == "xen" and _read(sys / "hypervisor/guest_type") == "PV":
@@ -73,12 +73,12 @@ def _cpu(proc: Path, sys: Path) -> Iterator[Obstacle]:
     words = set(flags[1].split() if flags else ())
     if "PTI" in _read(sys / "devices/system/cpu/vulnerabilities/meltdown"):
         yield Obstacle("page table isolation is on", "pti=off")
-    kept_out = [flag for flag in ("smep", "smap") if flag in words]
-    hypervisor = [flag for flag in ("vmx",) if flag in words]
+    kept_out = [flag for flag in ("smep", "smap", "lass") if flag in words]
+    hypervisor = [flag for flag in ("vmx", "svm") if flag in words]
     if present := kept_out + hypervisor:
         names = " and ".join(flag.upper() for flag in kept_out)
         why = [f"ring 0 is kept out of user memory by {names}"] if kept_out else []
-        why += ["a hypervisor's exits would load an IDT of its own (VMX)"] if hypervisor else []
+        why += [f"a hypervisor would restore entries of its own ({hypervisor[0].upper()})"] if hypervisor else []
         # One option for all: the kernel takes it once.
         yield Obstacle(" and ".join(why), f"clearcpuid={','.join(present)}")
     for flag, what, boot in (

@@ -102,6 +102,26 @@ class TestDirectCalls:
     async def test_processes_and_signals(self, kml: Guest, programs: dict[str, bytes]) -> None:
         assert "all right" in await run(kml, programs, "processes")
 
+    async def test_what_a_call_leaves_to_be_done_is_done(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "resume")
+
+    async def test_perf_sees_the_users_registers(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "watched")
+
+    async def test_who_probes_the_shortest_calls_sees_them(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        names = ("getpid", "gettid", "getppid")
+        assert "all right" in await run(kml, programs, "identity", "1000")
+        await sh(kml, "mount -t tracefs t /sys/kernel/tracing 2>/dev/null; true")
+        probes = "; ".join(f"echo p:kml_{name} __x64_sys_{name} >> kprobe_events" for name in names)
+        await sh(kml, f"cd /sys/kernel/tracing; {probes}; echo 1 > events/kprobes/enable")
+        try:
+            assert "all right" in await run(kml, programs, "identity", "1000")
+            profile = await sh(kml, "cat /sys/kernel/tracing/kprobe_profile")
+        finally:
+            await sh(kml, "cd /sys/kernel/tracing; echo 0 > events/kprobes/enable; echo > kprobe_events; echo > trace")
+        hits = {name: int(count) for name, count, _missed in map(str.split, profile.splitlines())}
+        assert all(hits[f"kml_{name}"] >= 1000 for name in names), hits
+
     async def test_a_debugger_sees_ordinary_system_calls(self, kml: Guest, programs: dict[str, bytes]) -> None:
         assert "all right" in await run(kml, programs, "step")
 
@@ -137,6 +157,14 @@ class TestCounters:
         await install(kml, programs, "attached")
         listed = await sh(kml, f"{WHERE}/attached wait & sleep 1; cat /proc/kml/attached; kill $!")
         assert re.search(rf"^\d+ attached {WHERE}/attached$", listed, re.MULTILINE)
+
+    async def test_they_are_listed_while_they_come_and_go(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        await install(kml, programs, "attached")
+        await sh(
+            kml,
+            f"for i in $(seq 150); do {WHERE}/attached exec {WHERE}/attached >/dev/null || exit 1; done & p=$!;"
+            "while kill -0 $p 2>/dev/null; do cat /proc/kml/attached >/dev/null || exit 1; done; wait $p",
+        )
 
 
 TRICKS = {
@@ -211,6 +239,35 @@ class TestTrust:
         assert "ring 0" in await kml.check([program, "as-nobody", program])
         await kml.session.put("/tmp/plain", programs["attached"], 0o777)
         assert "ring 3" in await kml.check(["/tmp/plain"]), "what others can write to is still nobody's to trust"
+
+    @pytest.mark.parametrize(
+        ("close", "lsm"),
+        [
+            ("echo 1 > /proc/sys/kernel/modules_disabled", ""),
+            ("mount -t securityfs s /sys/kernel/security; echo integrity > /sys/kernel/security/lockdown", "lockdown"),
+        ],
+        ids=["modules_disabled", "lockdown"],
+    )
+    async def test_nobody_once_the_kernel_takes_no_modules(
+        self, boot: Boot, programs: dict[str, bytes], close: str, lsm: str
+    ) -> None:
+        guest = await boot("kml", append=lsm and f"lsm=capability,{lsm}")
+        assert "ring 0" in await run(guest, programs, "attached")
+        await sh(guest, close)
+        assert "ring 3" in await run(guest, programs, "attached")
+
+    async def test_the_page_that_all_jump_through_cannot_be_written_to(
+        self, kml: Guest, programs: dict[str, bytes]
+    ) -> None:
+        """Not even through the file behind it, which root can open."""
+        await install(kml, programs, "attached")
+        result = await kml.run(
+            f"{WHERE}/attached wait & sleep 1; cd /proc/$!/map_files || exit 9; "
+            "echo xxxxxxxx | dd of=10000-11000 bs=8 count=1 conv=notrunc; status=$?; kill $!; exit $status",
+            elevated=False,
+        )
+        assert result.status == 1 and "Operation not permitted" in result.stderr, result
+        assert "ring 0" in await run(kml, programs, "attached")
 
     async def test_the_kernel_entry_is_closed_to_others(self, kml: Guest, programs: dict[str, bytes]) -> None:
         entry = await address_of(kml, "kml_direct_entry")
@@ -391,6 +448,11 @@ class TestLoading:
         await sh(guest, f"rmmod kml; insmod /kml/kml.ko {parameter}; true")
         assert reason in await sh(guest, "dmesg")
         assert await guest.alive()
+
+    @pytest.mark.parametrize("arm", ["stock", "kml"])
+    async def test_a_cpu_for_hypervisors_is_refused(self, boot: Boot, arm: str) -> None:
+        with pytest.raises(SessionError, match="VMX or SVM"):
+            await boot(arm, qemu_arguments=["-cpu", "max,-smep,-smap,-la57,-cx16"])
 
     @pytest.mark.parametrize(
         ("command_line", "reason"),

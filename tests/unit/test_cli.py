@@ -81,7 +81,7 @@ def make_recording(path, *, status="done", name="r1", session="stock"):
         (["bench", "--exact", "--clock", "wall"], "leave out --cpus, --accel kvm and --clock wall"),
         (["run", "--accel", "xen"], "must be auto, kvm or tcg"),
         (["run", "--image", "potato"], "--image: 'potato' does not name an image"),
-        (["bench", "--image", "bookworm/9"], "choose one of 6.1, 6.12"),
+        (["bench", "--image", "bookworm/9"], "choose one of 6.1, 6.12, 7.3"),
         (["run", "--engine", "csv"], "--engine is one of MyISAM, InnoDB"),
         (["run", "--colour", "red"], "no option --colour"),
         (["run", "--name", "a/b"], "--name"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from kmltui.images.errors import ImageError
-from kmltui.images.spec import ImageSpec, host_suite, make_spec, parse_spec
+from kmltui.images.spec import ImageSpec, Kernel, host_suite, make_spec, parse_spec
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from kmltui.images.spec import ImageSpec, host_suite, make_spec, parse_spec
         ImageSpec("bookworm", "6.12"),
         ImageSpec("trixie", "6.12", "generic"),
         ImageSpec("trixie", "6.1", "generic", tools=True),
+        ImageSpec("bookworm", "7.3"),
     ],
 )
 def test_a_name_stands_for_its_image(spec: ImageSpec) -> None:
@@ -27,7 +29,7 @@ def test_names_of_files_differ_where_names_differ() -> None:
     specs = [
         ImageSpec(s, k, f, t)
         for s in ("bookworm", "trixie")
-        for k in ("6.1", "6.12")
+        for k in get_args(Kernel)
         for f in ("cloud", "generic")
         for t in (False, True)
     ]
@@ -52,7 +54,19 @@ def test_unknown_images_are_refused(name: str) -> None:
 def test_every_kernel_comes_from_a_suite_that_has_it() -> None:
     assert ImageSpec("trixie", "6.1").kernel_suite == ("bookworm", "")
     assert ImageSpec("trixie", "6.12").kernel_suite == ("trixie", "")
-    assert ImageSpec("bookworm", "6.12").kernel_suite == ("bookworm", "bookworm-backports")
+    assert ImageSpec("bookworm", "6.12").kernel_suite == ("bookworm", "")
+    assert ImageSpec("bookworm", "7.3").kernel_suite == ("trixie", "trixie-backports")
+    assert ImageSpec("trixie", "7.3").kernel_suite == ("trixie", "trixie-backports")
+
+
+def test_bookworms_second_kernel_has_its_version_in_its_packages_names() -> None:
+    assert ImageSpec("bookworm", "6.12").kernel_packages == (
+        "linux-image-6.12-cloud-amd64",
+        "linux-headers-6.12-cloud-amd64",
+    )
+    assert ImageSpec("bookworm", "6.12", "generic").kernel_packages[0] == "linux-image-6.12-amd64"
+    for spec in (ImageSpec("bookworm", "6.1"), ImageSpec("trixie", "6.12"), ImageSpec("bookworm", "7.3")):
+        assert spec.kernel_packages == ("linux-image-cloud-amd64", "linux-headers-cloud-amd64")
 
 
 @pytest.mark.parametrize(

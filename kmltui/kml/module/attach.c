@@ -18,7 +18,6 @@
 #include <linux/ptrace.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
-#include <linux/sched/coredump.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/shmem_fs.h>
@@ -26,6 +25,7 @@
 #include <linux/task_work.h>
 #include <linux/tracepoint.h>
 
+#include "compat.h"
 #include "kml.h"
 
 /* What the page holds in an attached process. Rewritten programs that find no page there make one (in user space). */
@@ -54,6 +54,9 @@ static struct file *page_file;
 
 static atomic_long_t attached = ATOMIC_LONG_INIT(0);
 
+/* get_mm_exe_file(), which is not exported. */
+static struct file *(*mm_exe_file)(struct mm_struct *mm);
+
 /* Set once code of this file has given up the last reference it had. */
 static bool put_from_here;
 
@@ -62,20 +65,20 @@ long kml_attached(void)
 	return atomic_long_read(&attached);
 }
 
-static_assert(!(MMF_INIT_MASK & BIT(KML_MMF_ATTACHED)), "fork and exec would hand on the right to ring 0");
+static_assert(!(MMF_INIT_LEGACY_MASK & BIT(KML_MMF_ATTACHED)), "fork and exec would hand on the right to ring 0");
 static_assert(KML_MMF_ATTACHED >= MMF_DUMP_FILTER_SHIFT + MMF_DUMP_FILTER_BITS && KML_MMF_ATTACHED < MMF_VM_MERGEABLE,
 	      "the bit is not free");
 
 static bool is_attached(struct mm_struct *mm)
 {
-	return test_bit(KML_MMF_ATTACHED, &mm->flags);
+	return mm_flags_test(KML_MMF_ATTACHED, mm);
 }
 
 /* Takes over the caller's reference to the module. */
 static void attach(struct mm_struct *mm)
 {
 	atomic_long_inc(&attached);
-	set_bit(KML_MMF_ATTACHED, &mm->flags);
+	mm_flags_set(KML_MMF_ATTACHED, mm);
 }
 
 /* Runs when exec is about to enter the new program: before its first instruction, and its dynamic linker's. */
@@ -136,7 +139,7 @@ static int on_exit_mmap(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct mm_struct *mm = (struct mm_struct *)regs_get_kernel_argument(regs, 0);
 
-	if (test_and_clear_bit(KML_MMF_ATTACHED, &mm->flags)) {
+	if (mm_flags_test_and_clear(KML_MMF_ATTACHED, mm)) {
 		atomic_long_dec(&attached);
 		module_put(THIS_MODULE);
 	}
@@ -175,12 +178,15 @@ static int make_page(void)
 
 	memcpy(page.slow, slow_code, sizeof(slow_code));
 	BUILD_BUG_ON(offsetof(struct kml_page, slow) != KML_PAGE_SLOW);
-	page_file = shmem_file_setup("kml", PAGE_SIZE, 0);
+	page_file = shmem_file_setup("kml", PAGE_SIZE, EMPTY_VMA_FLAGS);
 	if (IS_ERR(page_file))
 		return PTR_ERR(page_file);
 	written = kernel_write(page_file, &page, sizeof(page), &pos);
-	if (written == sizeof(page))
+	if (written == sizeof(page)) {
+		/* As F_ADD_SEALS does: through /proc/PID/map_files root can open the file anew. */
+		SHMEM_I(file_inode(page_file))->seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 		return 0;
+	}
 	fput(page_file);
 	return written < 0 ? written : -EIO;
 }
@@ -197,8 +203,12 @@ static void remove_hooks(void)
 
 int kml_attach_init(void)
 {
-	int i, ret = make_page();
+	int i, ret;
 
+	mm_exe_file = (void *)kml_symbol("get_mm_exe_file");
+	if (!mm_exe_file)
+		return -ENOENT;
+	ret = make_page();
 	if (ret)
 		return ret;
 	ret = register_kprobe(&exit_probe);
@@ -241,18 +251,19 @@ void kml_attach_exit(void)
 static void show_process(struct seq_file *m, struct task_struct *process)
 {
 	struct task_struct *thread;
-	struct file *exe;
+	struct file *exe;	/* with a reference: exec may exchange it meanwhile */
 	bool found = false;
 
 	for_each_thread(process, thread) {
 		task_lock(thread);
 		if (thread->mm) {
 			found = true;
-			exe = is_attached(thread->mm) ? rcu_dereference(thread->mm->exe_file) : NULL;
+			exe = is_attached(thread->mm) ? mm_exe_file(thread->mm) : NULL;
 			if (exe) {
 				seq_printf(m, "%d %s ", process->tgid, process->comm);
 				seq_file_path(m, exe, " \t\n\\");
 				seq_putc(m, '\n');
+				fput(exe);
 			}
 		}
 		task_unlock(thread);

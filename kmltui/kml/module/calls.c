@@ -36,8 +36,5 @@ int __init kml_calls_init(void)
 	memcpy(kml_calls, table, sizeof(kml_calls));
 	for (i = 0; i < ARRAY_SIZE(full_calls); i++)
 		kml_calls[full_calls[i]] = (unsigned long)kml_full_entry;
-	kml_calls[__NR_getpid] = (unsigned long)kml_getpid;
-	kml_calls[__NR_gettid] = (unsigned long)kml_gettid;
-	kml_calls[__NR_getppid] = (unsigned long)kml_getppid;
-	return 0;
+	return kml_identity_init(kml_calls);
 }

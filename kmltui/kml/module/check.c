@@ -33,6 +33,17 @@ static int check_counting(void)
 	if (cpu_feature_enabled(X86_FEATURE_FRED))
 		return refuse("FRED replaces the IDT and the system call entry; boot with fred=off");
 #endif
+#ifdef X86_FEATURE_IBT
+	if (cpu_feature_enabled(X86_FEATURE_IBT))
+		return refuse("indirect branch tracking is on in the kernel, and neither user code nor what the module calls has ENDBR; boot with ibt=off");
+#endif
+	/*
+	 * KVM restores what it has saved when a virtual CPU was scheduled in, and that may be of before this module was
+	 * loaded, or of its time when it is gone: LSTAR on both, with VMX the address of the IDT as well, which kvm_intel
+	 * even notes when it is loaded, before VMX is on.
+	 */
+	if (boot_cpu_has(X86_FEATURE_VMX) || boot_cpu_has(X86_FEATURE_SVM))
+		return refuse("the CPU has VMX or SVM: a hypervisor restores the system call entry and the IDT that it knows; hide both from the guest (-cpu ...,-vmx,-svm), boot with clearcpuid=vmx or svm, or turn them off in the firmware");
 	return 0;
 }
 
@@ -41,9 +52,9 @@ static int check_ring0(void)
 {
 	if (boot_cpu_has(X86_FEATURE_SMEP) || boot_cpu_has(X86_FEATURE_SMAP))
 		return refuse("SMEP or SMAP keep ring 0 from executing and reading user memory; hide them from the guest (-cpu ...,-smep,-smap)");
-#ifdef X86_FEATURE_IBT
-	if (cpu_feature_enabled(X86_FEATURE_IBT))
-		return refuse("indirect branch tracking is on in the kernel, and user code has no ENDBR; boot with ibt=off");
+#ifdef X86_FEATURE_LASS
+	if (cpu_feature_enabled(X86_FEATURE_LASS))
+		return refuse("LASS keeps ring 0 from executing and reading user memory, and makes another exception of the fault that elevates; boot with clearcpuid=lass");
 #endif
 #ifdef X86_FEATURE_USER_SHSTK
 	if (cpu_feature_enabled(X86_FEATURE_USER_SHSTK))
@@ -53,9 +64,6 @@ static int check_ring0(void)
 		return refuse("the exceptions of encrypted memory (SEV, TDX) can come in the middle of an entry");
 	if (context_tracking_enabled())
 		return refuse("nohz_full accounts by hooks that the direct path does not call; boot without nohz_full");
-	/* kvm_intel notes the address of the IDT when it is loaded, before VMX is on, and every exit from a guest loads it. */
-	if (boot_cpu_has(X86_FEATURE_VMX))
-		return refuse("the CPU has VMX: a hypervisor's exits load the IDT that it knows; hide VMX from the guest (-cpu ...,-vmx) or turn it off in the firmware");
 	return 0;
 }
 

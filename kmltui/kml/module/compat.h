@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All that differs between the kernels the module knows. Anything else is refused here, at build time; vermagic
- * then sees to it that a module is loaded into the very kernel it was built for.
+ * All that differs between the kernels the module knows, but for the exit work (exit.c). Any other kernel is refused
+ * here, at build time; vermagic then sees to it that a module is loaded into the very kernel it was built for.
  */
 #ifndef KML_COMPAT_H
 #define KML_COMPAT_H
@@ -10,13 +10,52 @@
 
 #include "kml.h"
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
-/* current and the top of the kernel stack live in one exported per-CPU structure. */
+#define KML_LINUX(major, minor)	(LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0) && \
+				 LINUX_VERSION_CODE < KERNEL_VERSION(major, minor + 1, 0))
+
+#if !KML_LINUX(6, 1) && !KML_LINUX(6, 12) && !KML_LINUX(7, 3)
+# error "kml supports the kernels 6.1, 6.12 and 7.3 only"
+#endif
+
+/*
+ * current and the top of the kernel stack: in one exported per-CPU structure from 6.2 to 6.14; before and after, current
+ * is an exported per-CPU variable, and the top of the stack one that is not exported.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
 # define KML_PCPU_HOT
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
-/* current is an exported per-CPU variable, the top of the stack one that is not exported. */
+#endif
+
+/* Since 6.18 the work at the end of a system call is inlined into do_syscall_64(), and cannot be called (exit.c). */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+# define KML_EXIT_INLINE
+#endif
+
+/*
+ * Functions of the kernel that are not exported and that exit.c calls, as KML_SYM_EXIT(index), under the same names with
+ * kml_ before them.
+ */
+#ifdef KML_EXIT_INLINE
+# define KML_EXIT_FUNCTIONS(X)			\
+	X(0, task_work_run)			\
+	X(1, blkcg_maybe_throttle_current)	\
+	X(2, __mem_cgroup_handle_over_high)	\
+	X(3, __rseq_handle_slowpath)		\
+	X(4, exit_to_user_mode_loop)		\
+	X(5, trace_syscall_exit)		\
+	X(6, __audit_syscall_exit)		\
+	X(7, ptrace_notify)			\
+	X(8, user_single_step_report)		\
+	X(9, fire_user_return_notifiers)	\
+	X(10, native_tss_update_io_bitmap)	\
+	X(11, fpregs_assert_state_consistent)	\
+	X(12, switch_fpu_return)		\
+	X(13, write_ibpb)
 #else
-# error "kml supports the kernels 6.1 and 6.12 only"
+# define KML_EXIT_FUNCTIONS(X)			\
+	X(0, task_work_run)			\
+	X(1, blkcg_maybe_throttle_current)	\
+	X(2, mem_cgroup_handle_over_high)	\
+	X(3, __rseq_handle_notify_resume)
 #endif
 
 #ifdef __ASSEMBLY__
@@ -36,10 +75,6 @@
 	movq	PER_CPU_VAR(pcpu_hot + PCPU_HOT_top_of_stack), %rsp
 .endm
 
-.macro KML_UNWIND_HINT_EMPTY
-	UNWIND_HINT_END_OF_STACK
-.endm
-
 #else
 
 .macro KML_LOAD_CURRENT reg:req
@@ -51,15 +86,23 @@
 	KML_LATE KML_ABS32 KML_SYM_TOP_OF_STACK
 .endm
 
-.macro KML_UNWIND_HINT_EMPTY
-	UNWIND_HINT_EMPTY
-.endm
-
 #endif /* KML_PCPU_HOT */
+
+/* Nothing of what is on the stack, or of RSP itself, is to be unwound from here. */
+.macro KML_UNWIND_HINT_EMPTY
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	UNWIND_HINT_END_OF_STACK
+#else
+	UNWIND_HINT_EMPTY
+#endif
+.endm
 
 #else
 
+#include <linux/mm.h>
+#include <linux/sched/coredump.h>
 #include <linux/syscore_ops.h>
+#include <asm/msr.h>
 
 /* KML_SYSCORE_RESUME(name, function): have the function called on the boot CPU at resume, between (un)registering. */
 #ifdef KML_SYSCORE	/* see Kbuild */
@@ -74,6 +117,25 @@
 	static struct syscore_ops name = { .resume = function }
 # define kml_register_syscore register_syscore_ops
 # define kml_unregister_syscore unregister_syscore_ops
+#endif
+
+/* 6.16 names the width of MSRs. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+# define rdmsrq rdmsrl
+# define wrmsrq wrmsrl
+#endif
+
+/* Since 6.18 an address space's flags are a bitmap, behind functions; MMF_INIT_LEGACY_MASK is what it inherits. */
+#ifndef MMF_INIT_LEGACY_MASK
+# define MMF_INIT_LEGACY_MASK MMF_INIT_MASK
+# define mm_flags_test(flag, mm) test_bit(flag, &(mm)->flags)
+# define mm_flags_set(flag, mm) set_bit(flag, &(mm)->flags)
+# define mm_flags_test_and_clear(flag, mm) test_and_clear_bit(flag, &(mm)->flags)
+#endif
+
+/* The flags of a shared-memory file: a structure since 7.0. */
+#ifndef EMPTY_VMA_FLAGS
+# define EMPTY_VMA_FLAGS 0
 #endif
 
 #endif /* __ASSEMBLY__ */

@@ -11,9 +11,9 @@
 #include <linux/kernel.h>
 #include <linux/percpu.h>
 #include <linux/seq_file.h>
-#include <asm/msr.h>
 #include <asm/trapnr.h>
 
+#include "compat.h"
 #include "kml.h"
 
 DEFINE_PER_CPU(u64[KML_NR_SYSCALLS + 1], kml_direct_calls);
@@ -26,7 +26,7 @@ int __init kml_counters_prepare(void)
 {
 	int cpu;
 
-	rdmsrl(MSR_LSTAR, kernel_lstar);
+	rdmsrq(MSR_LSTAR, kernel_lstar);
 	traps = __alloc_percpu(sizeof(u64) * (KML_NR_SYSCALLS + 1), sizeof(u64));
 	if (!traps)
 		return -ENOMEM;
@@ -38,13 +38,13 @@ int __init kml_counters_prepare(void)
 /* On the CPU concerned, interrupts off. */
 void kml_counters_load(void)
 {
-	wrmsrl(MSR_LSTAR, (u64)(kml_arm == KML_KML ? kml_lstar_sites : kml_lstar));
+	wrmsrq(MSR_LSTAR, (u64)(kml_arm == KML_KML ? kml_lstar_sites : kml_lstar));
 }
 
 /* Likewise. Nobody is in kml_lstar then, as it runs with interrupts off too. */
 void kml_counters_unload(void)
 {
-	wrmsrl(MSR_LSTAR, kernel_lstar);
+	wrmsrq(MSR_LSTAR, kernel_lstar);
 }
 
 void kml_counters_free(void)

@@ -12,57 +12,54 @@
 #include <asm/asm-offsets.h>
 #include <asm/errno.h>
 #include <asm/nospec-branch.h>
-#include <asm/thread_info.h>
+#include <asm/ptrace-abi.h>	/* offsets into struct pt_regs: R15 to SS */
 #include <asm/processor-flags.h>
 #include <asm/segment.h>
+#include <asm/thread_info.h>
 
 #include "compat.h"
 #include "kml.h"
-
-/* Offsets into struct pt_regs, as in arch/x86/entry/calling.h. */
-#define R15		0*8
-#define R14		1*8
-#define R13		2*8
-#define R12		3*8
-#define RBP		4*8
-#define RBX		5*8
-#define R11		6*8
-#define R10		7*8
-#define R9		8*8
-#define R8		9*8
-#define RAX		10*8
-#define RCX		11*8
-#define RDX		12*8
-#define RSI		13*8
-#define RDI		14*8
-#define ORIG_RAX	15*8
-#define RIP		16*8
-#define CS		17*8
-#define EFLAGS		18*8
-#define RSP		19*8
-#define SS		20*8
 
 	.section .noinstr.text, "ax"
 
 KML_LATE_TABLE kml_entry_late
 
 /*
- * The registers that the fast path leaves where the C calling convention keeps them, the flags with the interrupts
- * on as the user has them (CLI came before PUSHFQ), and RCX and R11 as SYSCALL would have left them.
+ * From the user's stack to the kernel's, with the frame that SYSCALL's entry leaves there. Whoever looks at
+ * task_pt_regs() while the call lasts must find a user frame, and a complete one: signals, ptrace, perf's samples of user
+ * registers, /proc. It must never show the kernel's CS, although this code runs with it. CX and R11 are what SYSCALL
+ * leaves in them, AX what the kernel has there until there is a result.
+ *
+ * The C code may overwrite the arguments in their registers, bx, bp and r12 to r15 it keeps.
  */
-.macro COMPLETE_REGS
-	movq	%rbx, RBX(%rsp)
-	movq	%rbp, RBP(%rsp)
-	movq	%r12, R12(%rsp)
-	movq	%r13, R13(%rsp)
-	movq	%r14, R14(%rsp)
-	movq	%r15, R15(%rsp)
-	movq	RIP(%rsp), %rcx
-	movq	%rcx, RCX(%rsp)
-	movq	EFLAGS(%rsp), %r11
-	orq	$X86_EFLAGS_IF, %r11
-	movq	%r11, EFLAGS(%rsp)
-	movq	%r11, R11(%rsp)
+.macro ENTER orig_ax:req
+	cli
+	swapgs
+	movq	%rsp, %r11
+	KML_LOAD_TOP_OF_STACK
+	pushq	$__USER_DS		/* ss */
+	pushq	%r11			/* sp */
+	pushfq
+	orq	$X86_EFLAGS_IF, (%rsp)	/* CLI came before PUSHFQ */
+	pushq	$__USER_CS		/* cs */
+	pushq	%rcx			/* ip */
+	pushq	\orig_ax		/* which call is it, for restarts */
+	pushq	%rdi
+	pushq	%rsi
+	pushq	%rdx
+	pushq	%rcx
+	pushq	$-ENOSYS		/* ax */
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	EFLAGS-R10(%rsp)	/* r11 */
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	UNWIND_HINT_REGS
 .endm
 
 /*
@@ -88,36 +85,7 @@ KML_LATE_TABLE kml_entry_late
 SYM_CODE_START(kml_direct_entry)
 	ANNOTATE_NOENDBR
 	KML_UNWIND_HINT_EMPTY
-	cli
-	swapgs
-	movq	%rsp, %r11
-	KML_LOAD_TOP_OF_STACK
-
-	/*
-	 * The frame as SYSCALL's entry leaves it. Whoever looks at task_pt_regs() must find a user frame there:
-	 * signals, ptrace, perf, /proc. It must never show the kernel's CS, although this code runs with it.
-	 */
-	pushq	$__USER_DS
-	pushq	%r11			/* sp */
-	pushfq				/* flags, IF apart, which is on */
-	pushq	$__USER_CS
-	pushq	%rcx			/* ip */
-	pushq	%rax			/* orig_ax: which call is it, for restarts */
-
-	/*
-	 * The arguments, where the system calls look for them; the C code may also overwrite the registers.
-	 * bp is for those who walk the user's frame pointers from here (perf). bx and r12 to r15 stay in their
-	 * registers, and so does ax; cx and r11 nobody reads. COMPLETE_REGS stores them for those who do.
-	 */
-	pushq	%rdi
-	pushq	%rsi
-	pushq	%rdx
-	subq	$RDX, %rsp
-	movq	%r10, R10(%rsp)
-	movq	%r8, R8(%rsp)
-	movq	%r9, R9(%rsp)
-	movq	%rbp, RBP(%rsp)
-	UNWIND_HINT_REGS
+	ENTER %rax
 
 	/* A number beyond the table: do_syscall_64() knows what to do, and looks at its lower half only. */
 	cmpq	$KML_NR_SYSCALLS, %rax
@@ -168,40 +136,53 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	int3
 
 	/*
-	 * Interrupts off, all but bx and r12 to r15 in the frame, the result in rax. A call that has slept comes back
-	 * with its FPU registers still in memory, and with the flags of whoever ran before (an interrupt from user mode
-	 * clears neither AC nor ID for the kernel); when that is all, see to it and go on.
+	 * Interrupts off, the result in rax. A call that has slept comes back with its FPU registers still in memory, and
+	 * with the flags of whoever ran before (an interrupt from user mode clears neither AC nor ID for the kernel). What
+	 * a call has left to be done, as close() does the end of a file, and what rseq wants after a sleep are
+	 * _TIF_NOTIFY_RESUME. When that is all, see to it and go on.
 	 */
 .Lexit_work:
 	UNWIND_HINT_REGS
 	movq	%rax, RAX(%rsp)
+.Lmore_work:
 	movl	TI_flags(%rcx), %edx
-	andl	$KML_EXIT_WORK, %edx
-	cmpl	$_TIF_NEED_FPU_LOAD, %edx
-	jne	.Lexit_slowly
+	testl	$(KML_EXIT_WORK & ~KML_DIRECT_WORK), %edx
+	jnz	.Lexit_slowly
 	cmpq	$0, TI_syscall_work(%rcx)
 	jne	.Lexit_slowly
-	call	switch_fpu_return
+	testl	$_TIF_NOTIFY_RESUME, %edx
+	jnz	.Lresume_work
+	testl	$_TIF_NEED_FPU_LOAD, %edx
+	jz	.Lwork_done
+	KML_LATE_CALL KML_SYM_FPU_RETURN
+.Lwork_done:
 	pushq	$X86_EFLAGS_FIXED
 	popfq
 	movq	RAX(%rsp), %rax
 	jmp	.Lreturn_direct
 
+.Lresume_work:
+	movq	%rsp, %rdi
+	call	kml_resume_work
+	KML_LOAD_CURRENT %rcx
+	jmp	.Lmore_work
+
+	/* All other work may change the frame, or let somebody change it. */
 .Lexit_slowly:
-	COMPLETE_REGS
 	movq	%rsp, %rdi
 	sti
+#ifdef KML_EXIT_INLINE
+	call	kml_syscall_exit
+#else
 	KML_LATE_CALL KML_SYM_SYSCALL_EXIT
+#endif
 	jmp	.Lexit_full
 
 .Lbeyond_table:
 	incq	%gs:kml_direct_calls + 8 * KML_NR_SYSCALLS
 	jmp	.Lfull
 
-	/*
-	 * Called in the place of the system calls that read or write the whole frame. Interrupts on, bx, bp and r12 to
-	 * r15 as the user has them.
-	 */
+	/* Called in the place of the system calls that read or write the whole frame. Interrupts on. */
 SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_REGS offset=8
@@ -211,8 +192,6 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 
 	/* The full path: what entry_SYSCALL_64 does, from the complete frame to the kernel's own C code and back. */
 .Lfull:
-	COMPLETE_REGS
-	movq	$-ENOSYS, RAX(%rsp)
 	pushq	$X86_EFLAGS_FIXED	/* what MSR_SYSCALL_MASK does for SYSCALL */
 	popfq
 	movq	%rsp, %rdi
@@ -288,25 +267,7 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 SYM_INNER_LABEL(kml_kernel_call, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	KML_UNWIND_HINT_EMPTY
-	cli
-	swapgs
-	movq	%rsp, %r11
-	KML_LOAD_TOP_OF_STACK
-	pushq	$__USER_DS
-	pushq	%r11
-	pushfq
-	pushq	$__USER_CS
-	pushq	%rcx
-	pushq	$-1			/* orig_ax: no system call to restart */
-	pushq	%rdi
-	pushq	%rsi
-	pushq	%rdx
-	subq	$RDX, %rsp
-	movq	%r10, R10(%rsp)
-	movq	%r8, R8(%rsp)
-	movq	%r9, R9(%rsp)
-	movq	%rbp, RBP(%rsp)
-	UNWIND_HINT_REGS
+	ENTER $-1			/* no system call to restart */
 	movq	%r10, %rcx
 	sti
 	CALL_NOSPEC rax
@@ -319,5 +280,19 @@ SYM_CODE_START(kml_unlinked)
 	KML_UNWIND_HINT_EMPTY
 	ud2
 SYM_CODE_END(kml_unlinked)
+
+/* The kernel's functions that exit.c calls, under names that it can be linked with. */
+#define LATE_FUNCTION(index, name)			\
+SYM_FUNC_START(kml_##name);				\
+	KML_LATE_JMP KML_SYM_EXIT(index), kml_returns;	\
+SYM_FUNC_END(kml_##name);
+
+	.text
+/* Their target until they have been completed: objtool is to see functions that return. */
+SYM_FUNC_START_LOCAL(kml_returns)
+	RET
+SYM_FUNC_END(kml_returns)
+
+	KML_EXIT_FUNCTIONS(LATE_FUNCTION)
 
 KML_LATE_END kml_entry_late_end

@@ -3,15 +3,30 @@
  * getpid(), gettid() and getppid() for direct calls. The kernel's own spend most of their instructions on entering and
  * leaving RCU read-side sections by calls, twice each; more than all of a direct call's way in and out. The answers
  * are the same: the number of the process in the PID namespace of who asks.
+ *
+ * Who has put a probe at the kernel's own (a kprobe, an ftrace function, a BPF program) is to see these calls too: the
+ * instruction that all of them replace, the function's first, tells, and the kernel's own is called then.
  */
+#include <linux/ftrace.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <asm/unistd.h>
 
 #include "kml.h"
+
+struct own {
+	long (*call)(const struct pt_regs *regs);
+	const u32 *text;	/* where a probe is seen */
+};
+
+static struct own getpid_own __ro_after_init, gettid_own __ro_after_init, getppid_own __ro_after_init;
+
+/* The start of the five-byte NOP that the kernel has at every function that can be traced. */
+#define UNPROBED 0x00441f0f
 
 /* As pid_vnr(): 0 for a process of an outer namespace. */
 static __always_inline long seen_by_current(const struct pid *pid)
@@ -23,25 +38,61 @@ static __always_inline long seen_by_current(const struct pid *pid)
 }
 
 /* A task's own numbers change by nobody but itself. */
-noinstr long kml_getpid(const struct pt_regs *regs)
+static noinstr long getpid(const struct pt_regs *regs)
 {
+	if (unlikely(READ_ONCE(*getpid_own.text) != UNPROBED))
+		return getpid_own.call(regs);
 	return seen_by_current(current->signal->pids[PIDTYPE_TGID]);
 }
 
-noinstr long kml_gettid(const struct pt_regs *regs)
+static noinstr long gettid(const struct pt_regs *regs)
 {
+	if (unlikely(READ_ONCE(*gettid_own.text) != UNPROBED))
+		return gettid_own.call(regs);
 	return seen_by_current(current->thread_pid);
 }
 
 /* With preemption off the parent's structures stay: a grace period of RCU waits for such sections as well. */
-noinstr long kml_getppid(const struct pt_regs *regs)
+static noinstr long getppid(const struct pt_regs *regs)
 {
 	const struct pid *pid;
 	long nr;
 
+	if (unlikely(READ_ONCE(*getppid_own.text) != UNPROBED))
+		return getppid_own.call(regs);
 	preempt_disable_notrace();
 	pid = READ_ONCE(rcu_dereference_raw(current->real_parent)->signal->pids[PIDTYPE_TGID]);
 	nr = pid ? seen_by_current(pid) : 0;	/* none: reaped since, as a parent that was just exchanged may be */
 	preempt_enable_notrace();
 	return nr;
+}
+
+static const struct {
+	int nr;
+	long (*call)(const struct pt_regs *regs);
+	struct own *own;
+} ours[] __initconst = {
+	{ __NR_getpid, getpid, &getpid_own },
+	{ __NR_gettid, gettid, &gettid_own },
+	{ __NR_getppid, getppid, &getppid_own },
+};
+
+/* In the table of calls, which has the kernel's own so far, put ours in their places. */
+int __init kml_identity_init(unsigned long *calls)
+{
+	unsigned long (*location)(unsigned long ip) = (void *)kml_symbol("ftrace_location");
+	int i;
+
+	if (!location)
+		return -ENOENT;
+	for (i = 0; i < ARRAY_SIZE(ours); i++) {
+		unsigned long kernels = calls[ours[i].nr], text = location(kernels);
+
+		if (!text)	/* it cannot be traced */
+			continue;
+		ours[i].own->call = (void *)kernels;
+		ours[i].own->text = (const u32 *)text;
+		calls[ours[i].nr] = (unsigned long)ours[i].call;
+	}
+	return 0;
 }

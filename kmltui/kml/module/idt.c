@@ -8,10 +8,10 @@
 #include <linux/kernel.h>
 #include <linux/percpu.h>
 #include <asm/desc.h>
-#include <asm/msr.h>
 #include <asm/processor.h>
 #include <asm/trapnr.h>
 
+#include "compat.h"
 #include "kml.h"
 
 DEFINE_PER_CPU(struct kml_ist *, kml_ist);
@@ -79,7 +79,7 @@ void kml_idt_load(void)
 
 	ist->slot = (u64 *)&tss->ist[KML_IST_INDEX];
 	ist->sp0 = tss->sp0;
-	rdmsrl(MSR_GS_BASE, ist->gs_base);
+	rdmsrq(MSR_GS_BASE, ist->gs_base);
 	*ist->slot = (u64)ist + KML_IST_TOP;
 	load_idt(&idt);
 }

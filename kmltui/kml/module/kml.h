@@ -41,13 +41,15 @@
  * KML_LATE and completed at load (symbols.c). The handlers of the kernel's IDT come after the named ones.
  */
 #define KML_SYM_DO_SYSCALL_64		0
-#define KML_SYM_SYSCALL_EXIT		1
-#define KML_SYM_RETURN_TO_USER		2
-#define KML_SYM_DOUBLE_FAULT		3
-#define KML_SYM_TOP_OF_STACK		4
-#define KML_SYM_ENTRY_AFTER_SWAPGS	5
-#define KML_SYM_IRET			6
-#define KML_SYM_VECTOR(n)		(7+(n))
+#define KML_SYM_RETURN_TO_USER		1
+#define KML_SYM_DOUBLE_FAULT		2
+#define KML_SYM_IRET			3
+#define KML_SYM_ENTRY_AFTER_SWAPGS	4
+#define KML_SYM_TOP_OF_STACK		5
+#define KML_SYM_SYSCALL_EXIT		6
+#define KML_SYM_FPU_RETURN		7
+#define KML_SYM_EXIT(n)			(8+(n))		/* compat.h: KML_EXIT_FUNCTIONS */
+#define KML_SYM_VECTOR(n)		(24+(n))
 #define KML_NR_SYMS			KML_SYM_VECTOR(256)
 
 #define KML_REL32	0	/* a displacement from the end of the instruction */
@@ -72,8 +74,8 @@
 .endm
 
 /* Branches to a kernel symbol. Until they are completed they lead to kml_unlinked, in full length. */
-.macro KML_LATE_JMP symbol:req
-	{disp32} jmp kml_unlinked
+.macro KML_LATE_JMP symbol:req unlinked=kml_unlinked
+	{disp32} jmp \unlinked
 	KML_LATE KML_REL32 \symbol
 .endm
 
@@ -187,10 +189,12 @@ int kml_sites_show(struct seq_file *m, void *v);
 int kml_calls_init(void);
 
 /* identity.c */
+int kml_identity_init(unsigned long *calls);
+
+/* exit.c */
 struct pt_regs;
-long kml_getpid(const struct pt_regs *regs);
-long kml_gettid(const struct pt_regs *regs);
-long kml_getppid(const struct pt_regs *regs);
+void kml_resume_work(struct pt_regs *regs);
+void kml_syscall_exit(struct pt_regs *regs);
 
 /* cpus.c */
 int kml_cpus_start(void);

@@ -54,7 +54,7 @@ SYM_CODE_END(kml_lstar)
 
 /*
  * The same for arm kml, where it also notes at which places attached processes still trap: each costs an elevation.
- * A place is the pair of return address and thread group, looked for at SITE_PROBES entries of the CPU's table from
+ * A place is the pair of return address and thread group, looked for at KML_SITE_PROBES entries of the CPU's table from
  * its hash on. The registers that are needed are kept in the table's header.
  */
 	.balign 64
@@ -62,40 +62,46 @@ SYM_CODE_START(kml_lstar_sites)
 	ANNOTATE_NOENDBR
 	KML_UNWIND_HINT_EMPTY
 	COUNT_TRAP
+	KML_LOAD_CURRENT %rsp
+	movq	TASK_mm(%rsp), %rsp
+	btq	$KML_MMF_ATTACHED, MM_flags(%rsp)
+	jnc	.Lnot_attached
 	movq	PER_CPU_VAR(kml_sites), %rsp
 	movq	%rax, SITES_rax(%rsp)
 	movq	%rdx, SITES_rdx(%rsp)
 	KML_LOAD_CURRENT %rdx
-	movq	TASK_mm(%rdx), %rax
-	btq	$KML_MMF_ATTACHED, MM_flags(%rax)
-	jnc	.Lnoted
 	movl	TASK_tgid(%rdx), %edx
-	movl	%ecx, %eax
-	shrl	%eax			/* code is odd and even alike, its low bits are the ones that differ */
-	xorl	%edx, %eax
-	andl	$(KML_SITES - 1), %eax
-	shll	$SITE_SHIFT, %eax
-	leaq	SITES_table(%rsp, %rax), %rax
+	leal	(%rcx, %rdx, 2), %eax
+	shll	$(SITE_SHIFT - 1), %eax	/* code is odd and even alike, its low bits are the ones that differ */
+	andl	$((KML_SITES - 1) << SITE_SHIFT), %eax
+	cmpq	%rcx, SITES_table + SITE_ip(%rsp, %rax)
+	jne	.Lprobe
+	cmpl	%edx, SITES_table + SITE_tgid(%rsp, %rax)
+	jne	.Lprobe
+.Lknown_site:
+	incq	SITES_table + SITE_count(%rsp, %rax)
+.Lnoted:
+	movq	SITES_rax(%rsp), %rax
+	movq	SITES_rdx(%rsp), %rdx
+.Lnot_attached:
+	JOIN_KERNEL_ENTRY
+
+.Lprobe:
 	.rept KML_SITE_PROBES
-	cmpq	$0, SITE_ip(%rax)
+	cmpq	$0, SITES_table + SITE_ip(%rsp, %rax)
 	je	.Lnew_site
-	cmpq	%rcx, SITE_ip(%rax)
+	cmpq	%rcx, SITES_table + SITE_ip(%rsp, %rax)
 	jne	1f
-	cmpl	%edx, SITE_tgid(%rax)
+	cmpl	%edx, SITES_table + SITE_tgid(%rsp, %rax)
 	je	.Lknown_site
-1:	addq	$(1 << SITE_SHIFT), %rax
+1:	addl	$(1 << SITE_SHIFT), %eax
 	.endr
 	incq	SITES_lost(%rsp)
 	jmp	.Lnoted
 .Lnew_site:
-	movl	%edx, SITE_tgid(%rax)
-	movq	%rcx, SITE_ip(%rax)	/* last: a reader takes the entry for filled now */
-.Lknown_site:
-	incq	SITE_count(%rax)
-.Lnoted:
-	movq	SITES_rax(%rsp), %rax
-	movq	SITES_rdx(%rsp), %rdx
-	JOIN_KERNEL_ENTRY
+	movl	%edx, SITES_table + SITE_tgid(%rsp, %rax)
+	movq	%rcx, SITES_table + SITE_ip(%rsp, %rax)	/* last: a reader takes the entry for filled now */
+	jmp	.Lknown_site
 SYM_CODE_END(kml_lstar_sites)
 
 KML_LATE_END kml_lstar_late_end

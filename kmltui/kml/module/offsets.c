@@ -15,6 +15,9 @@
 /* What the kernel looks at before it returns to user mode: entry-common.h here and in asm/. */
 #define KML_EXIT_WORK (EXIT_TO_USER_MODE_WORK | _TIF_NEED_FPU_LOAD | _TIF_IO_BITMAP | _TIF_USER_RETURN_NOTIFY)
 
+/* Of that, what the direct path does itself. */
+#define KML_DIRECT_WORK (_TIF_NOTIFY_RESUME | _TIF_NEED_FPU_LOAD)
+
 /* Work before a call by which it can become another one. */
 #define KML_WORK_CHANGES_CALL (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE | SYSCALL_WORK_SYSCALL_EMU | \
 			       SYSCALL_WORK_SYSCALL_USER_DISPATCH)
@@ -23,6 +26,7 @@ int main(void)
 {
 	DEFINE(KML_WORK_CHANGES_CALL, KML_WORK_CHANGES_CALL);
 	DEFINE(KML_EXIT_WORK, KML_EXIT_WORK);
+	DEFINE(KML_DIRECT_WORK, KML_DIRECT_WORK);
 	DEFINE(KML_NR_SYSCALLS, NR_syscalls);
 	DEFINE(KML_NR_EXECVE, __NR_execve);
 	DEFINE(KML_NR_EXECVEAT, __NR_execveat);

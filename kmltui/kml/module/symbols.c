@@ -47,22 +47,30 @@ unsigned long kml_symbol(const char *name)
 	return address;
 }
 
-static int find(unsigned int index, const char *name)
-{
-	kml_symbols[index] = kml_symbol(name);
-	return kml_symbols[index] ? 0 : -ENOENT;
-}
+/* Those that this kernel has and the module needs here; compat.h and exit.c tell of the differences. */
+static const char *const names[KML_SYM_VECTOR(0)] = {
+	[KML_SYM_DO_SYSCALL_64] = "do_syscall_64",
+	[KML_SYM_RETURN_TO_USER] = "swapgs_restore_regs_and_return_to_usermode",
+	[KML_SYM_DOUBLE_FAULT] = "asm_exc_double_fault",
+	[KML_SYM_IRET] = "native_irq_return_iret",
+	[KML_SYM_ENTRY_AFTER_SWAPGS] = "entry_SYSCALL_64",
+#ifndef KML_PCPU_HOT
+	[KML_SYM_TOP_OF_STACK] = "cpu_current_top_of_stack",
+#endif
+#ifndef KML_EXIT_INLINE
+	[KML_SYM_SYSCALL_EXIT] = "syscall_exit_to_user_mode",
+#endif
+	[KML_SYM_FPU_RETURN] = "switch_fpu_return",
+#define NAME(index, function) [KML_SYM_EXIT(index)] = #function,
+	KML_EXIT_FUNCTIONS(NAME)
+};
 
 /* entry_SYSCALL_64 begins with SWAPGS, behind ENDBR64 where the kernel has that. The count is taken after it. */
-static int find_syscall_entry(void)
+static int skip_swapgs(void)
 {
 	static const u8 endbr[] = { 0xf3, 0x0f, 0x1e, 0xfa }, swapgs[] = { 0x0f, 0x01, 0xf8 };
-	const u8 *code;
-	int ret = find(KML_SYM_ENTRY_AFTER_SWAPGS, "entry_SYSCALL_64");
+	const u8 *code = (const u8 *)kml_symbols[KML_SYM_ENTRY_AFTER_SWAPGS];
 
-	if (ret)
-		return ret;
-	code = (const u8 *)kml_symbols[KML_SYM_ENTRY_AFTER_SWAPGS];
 	if (!memcmp(code, endbr, sizeof(endbr)))
 		code += sizeof(endbr);
 	if (memcmp(code, swapgs, sizeof(swapgs))) {
@@ -76,18 +84,18 @@ static int find_syscall_entry(void)
 int kml_symbols_init(void)
 {
 	struct desc_ptr idt;
-	int ret, vector;
+	int ret = find_lookup(), i, vector;
 
-	ret = find_lookup() ?:
-	      find(KML_SYM_DO_SYSCALL_64, "do_syscall_64") ?:
-	      find(KML_SYM_SYSCALL_EXIT, "syscall_exit_to_user_mode") ?:
-	      find(KML_SYM_RETURN_TO_USER, "swapgs_restore_regs_and_return_to_usermode") ?:
-	      find(KML_SYM_DOUBLE_FAULT, "asm_exc_double_fault") ?:
-	      find(KML_SYM_IRET, "native_irq_return_iret") ?:
-	      find_syscall_entry();
-#ifndef KML_PCPU_HOT
-	ret = ret ?: find(KML_SYM_TOP_OF_STACK, "cpu_current_top_of_stack");
-#endif
+	if (ret)
+		return ret;
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!names[i])
+			continue;
+		kml_symbols[i] = kml_symbol(names[i]);
+		if (!kml_symbols[i])
+			return -ENOENT;
+	}
+	ret = skip_swapgs();
 	if (ret)
 		return ret;
 

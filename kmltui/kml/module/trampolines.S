@@ -49,8 +49,9 @@
 #define F_SS		8*8
 #define F_SIZE		9*8	/* from here the frame was pushed: the value of tss.ist at entry */
 
-/* The error code of #PF says that the access came from ring 3. */
+/* The error code of #PF: the access came from ring 3. And: ring 3 wanted to execute what is there, but not for it. */
 #define PF_USER		4
+#define PF_ELEVATE	(1 | PF_USER | 16)
 
 #define X86_TRAP_SX	30	/* security exception; asm/trapnr.h has no name for it */
 
@@ -122,6 +123,7 @@ KML_LATE_TABLE kml_trampolines_late
 	jae	.Lodd_\vec
 
 .Lkernel_\vec:
+	ANNOTATE_NOENDBR
 	movq	F_RSP(%rsp), %rcx
 	andq	$-16, %rcx				/* as the CPU does */
 
@@ -164,6 +166,7 @@ KML_LATE_TABLE kml_trampolines_late
 
 	/* Demotion. Code in ring 0 may have turned interrupts off, but must not have them off in ring 3. */
 .Ldemote_\vec:
+	ANNOTATE_NOENDBR
 	incq	IST_demotions + 8 * \vec(%rbx)
 	movl	$__USER_CS, F_CS(%rsp)
 	movl	$__USER_DS, F_SS(%rsp)
@@ -284,8 +287,8 @@ kml_odd_frame:
 	jmp	.Las_user
 
 /*
- * A #PF from ring 3 at a kernel address: at one of the two entries the process asks to be elevated. Interrupts off,
- * the user's GS.
+ * A #PF from ring 3 at a kernel address: with the fetch of an instruction at one of the two entries the process asks to
+ * be elevated. Any other fault there is the kernel's to deal with. Interrupts off, the user's GS.
  *
  * rax     the address, clobbered
  * rbx     struct kml_ist
@@ -299,7 +302,9 @@ kml_elevate:
 	je	1f
 	cmpq	$kml_kernel_call, %rax
 	jne	.Lsp0_14
-1:	USER_GS_TO_KERNEL
+1:	cmpl	$PF_ELEVATE, F_ERROR(%rsp)
+	jne	.Lsp0_14
+	USER_GS_TO_KERNEL
 	KML_LOAD_CURRENT %rax
 	movq	TASK_mm(%rax), %rax
 	btq	$KML_MMF_ATTACHED, MM_flags(%rax)

@@ -17,6 +17,7 @@
 #include <linux/moduleparam.h>
 #include <linux/namei.h>
 #include <linux/path.h>
+#include <linux/security.h>
 #include <linux/string.h>
 #include <linux/uidgid.h>
 
@@ -30,6 +31,9 @@ MODULE_PARM_DESC(trust, "who may execute trusted programs in ring 0: root, or al
 
 static struct path trusted;
 static bool trust_all __ro_after_init;
+
+/* The sysctl kernel.modules_disabled: once it is set, nobody can load a module until the next boot. */
+static const int *loading_off;
 
 /* Nobody but root can have put it there, or changed it since. With an ACL the group bits are its mask. */
 static bool roots_own(const struct inode *inode)
@@ -64,6 +68,12 @@ bool kml_trust_possible(const struct file *file)
 	return is_subdir(file->f_path.dentry, trusted.dentry);
 }
 
+/* Has the kernel been closed to code that is not its own, root's too? Then no further program gets into ring 0. */
+static bool kernel_closed(void)
+{
+	return READ_ONCE(*loading_off) || security_locked_down(LOCKDOWN_MODULE_SIGNATURE);
+}
+
 /*
  * May the program that current has just executed from this file be attached?
  *
@@ -75,7 +85,7 @@ bool kml_trusted(const struct file *file)
 {
 	struct dentry *dentry = file->f_path.dentry;
 
-	return S_ISREG(d_inode(dentry)->i_mode) && below_trusted(dentry) &&
+	return S_ISREG(d_inode(dentry)->i_mode) && below_trusted(dentry) && !kernel_closed() &&
 	       (trust_all || ns_capable_noaudit(&init_user_ns, CAP_SYS_MODULE));
 }
 
@@ -88,6 +98,9 @@ int kml_trust_init(void)
 		pr_err("not loaded: trust=%s is neither root nor all\n", trust);
 		return -EINVAL;
 	}
+	loading_off = (const int *)kml_symbol("modules_disabled");
+	if (!loading_off)
+		return -ENOENT;
 	ret = kern_path(KML_TRUSTED_DIRECTORY, LOOKUP_DIRECTORY, &trusted);
 	if (ret) {
 		pr_err("not loaded: there is no directory %s (%d), so no program could run in ring 0\n",
