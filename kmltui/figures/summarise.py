@@ -120,6 +120,7 @@ class _Fold:
             environment=environment(self._header, facts),
             sessions=sessions,
             per_query=self._header.workload.duration_s is not None or _own_ways(sessions),
+            client=self._client(),
             clock=common_clock(self._header.sessions, facts),
             emulated=any_emulated(facts.values()),
             checksums=_checksums([self._proofs.get(name, []) for name in sessions]),
@@ -164,6 +165,11 @@ class _Fold:
             ],
             gaps=[(gap.t_ns / 1e9, gap.lost_bytes, gap.reason) for gap in self._gaps],
         )
+
+    def _client(self) -> str | None:
+        workload = self._header.workload
+        # Before there was a choice it read as today's library does.
+        return workload.options.get("client", "buffered" if workload.article else None)
 
     def _figures(self, name: str, run: Repetition) -> Figures:
         spec = next(spec for spec in self._header.sessions if spec.name == name)

@@ -157,6 +157,8 @@ class Summary(Struct, kw_only=True):
     for the whole guest."""
     baseline: str | None = None
     compared: str | None = None
+    client: str | None = None
+    """How Wisconsin's client reads: ``article`` or ``buffered``; None for other workloads."""
     per_query: bool = False
     """The run was bounded by time, or its sessions time calls each in their own ways: what grows with the work is
     compared per query, and where no queries were counted not at all."""

@@ -136,6 +136,8 @@ def _clock(summary: Summary) -> Iterator[str]:
         )
     if summary.clock != "instructions" and len(summary.sessions) > 1:
         yield f"All times are {clock_name(summary)}."
+    if summary.client == "article":
+        yield article.CLIENT
 
 
 def _cpu_time(summary: Summary) -> Iterator[Block]:

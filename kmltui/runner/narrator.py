@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from kmltui.figures.article import CLIENT as ARTICLE_CLIENT
+from kmltui.figures.verdict import INSTRUCTION_CLOCK
 from kmltui.model import Environment, Header, Log, Phase, Progress, Proof, Record, Repeat, State
 from kmltui.printable import printable
 from kmltui.runner.expectation import words
@@ -34,8 +36,7 @@ class Narrator:
         """Say what ``record`` means, if it is worth a line."""
         match record:
             case Header():
-                names = " and ".join(session.name for session in record.sessions)
-                self._say(0, "", f"run {record.run}: {record.workload.name} on {names}")
+                self._begin(record)
             case State():
                 self._note_running(record)
                 line = record.state + (f": {record.detail}" if record.detail else "")
@@ -45,7 +46,8 @@ class Narrator:
                     self._say(record.t_ns, record.session, line)
             case Environment():
                 facts = record.facts
-                words = [facts.get(key, "") for key in ("accelerator", "kernel", "mariadb", "libc")]
+                clock = INSTRUCTION_CLOCK if facts.get("clock") == "instructions" else ""
+                words = [clock, *(facts.get(key, "") for key in ("accelerator", "kernel", "mariadb", "libc"))]
                 self._say(record.t_ns, record.session, " · ".join(word for word in words if word))
             case Phase(event="begin"):
                 self._begun[record.session, record.name] = record.t_ns
@@ -62,6 +64,12 @@ class Narrator:
                 self._say(record.t_ns, record.session, record.text)
             case _:
                 pass
+
+    def _begin(self, header: Header) -> None:
+        names = " and ".join(session.name for session in header.sessions)
+        self._say(0, "", f"run {header.run}: {header.workload.name} on {names}")
+        if header.workload.options.get("client") == "article":
+            self._say(0, "", ARTICLE_CLIENT)
 
     def _note_running(self, state: State) -> None:
         if state.state == "running" and self._running_ns is None:

@@ -21,7 +21,7 @@ class Syscalls(Workload):
         "round of them all."
     )
     bound = "either"
-    default_loops = 25
+    default_loops = 20
     phases = ("calls",)
     timing_phases = phases
 

@@ -120,6 +120,17 @@ class TestContract:
         stock = contract(summarise([HEADER, *run, End(t_ns=9, status="done")]))["sessions"]["stock"]
         assert stock["server"] is None and stock["cpu_s"] == stock["client"]
 
+    @pytest.mark.parametrize(
+        ("options", "is_article", "client"),
+        [({"client": "article"}, True, "article"), ({}, True, "buffered"), ({}, False, None)],
+    )
+    def test_how_the_client_reads(self, options: dict[str, str], is_article: bool, client: str | None) -> None:
+        header, *rest = two_sessions()
+        assert isinstance(header, Header)
+        workload = msgspec.structs.replace(header.workload, options=options, article=is_article)
+        run = [msgspec.structs.replace(header, workload=workload), *rest]
+        assert contract(summarise(run))["client"] == client
+
 
 class TestContention:
     def test_the_share_that_the_vcpus_ran_of_what_they_were_ready_for(self) -> None:

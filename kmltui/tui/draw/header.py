@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kmltui.figures.verdict import INSTRUCTION_CLOCK
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw.cards import is_broken, state_word
@@ -60,6 +61,7 @@ def _machine(view: Snapshot, glyphs: Glyphs, cells: int) -> Line:
     facts: list[dict[str, str]] = [dict(session.facts) for session in view.sessions]
     parts = [
         _common(facts, "accelerator", _short_accelerator),
+        _common(facts, "clock", _short_clock),
         _common(facts, "kernel", _short_kernel),
         _vcpus(view),
         _common(facts, "mitigations", _mitigations),
@@ -83,6 +85,11 @@ def _vcpus(view: Snapshot) -> str:
 
 def _short_accelerator(text: str) -> str:
     return text.partition(" ")[0].upper()
+
+
+def _short_clock(kind: str) -> str:
+    """Only where a second is not what it is everywhere else."""
+    return INSTRUCTION_CLOCK if kind == "instructions" else ""
 
 
 def _short_kernel(release: str) -> str:
