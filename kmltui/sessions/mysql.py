@@ -76,8 +76,9 @@ def parse_dsn(text: str) -> Address:
     # Looked for first and by hand: no message below may quote a password, whatever characters it has.
     login = "" if rest.startswith("/") else rest.rpartition("@")[0]
     if ":" in login:
+        user = printable(login.partition(":")[0])
         raise DsnError(
-            f"mysql://{login.partition(':')[0]}:…: a password in an argument can be read by everybody on this machine; "
+            f"mysql://{user}:…: a password in an argument can be read by everybody on this machine; "
             "leave it out and use --mysql-password-file, MYSQL_PWD, an option file or the prompt"
         )
     shown = repr(printable(_shown(text)))
@@ -93,7 +94,7 @@ def parse_dsn(text: str) -> Address:
     if parts.query or parts.fragment:
         raise DsnError(f"{shown}: nothing may follow the address, '?' and '#' included; write {_EXAMPLES}")
     path, user = unquote(parts.path), unquote(parts.username or "")
-    if not (host + path + user).isprintable():
+    if not (host + path + user).isprintable() or not re.fullmatch(r"[\w.:%+~-]*", host):
         raise DsnError(f"{shown}: no user, host or socket has such characters in its name; write {_EXAMPLES}")
     if host and "/" in path.strip("/"):
         login, beginning = f"{quote(user, safe='')}@" if user else "", "" if host == "localhost" else f"/{host}"

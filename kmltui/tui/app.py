@@ -46,6 +46,7 @@ class KmltuiApp(App[ReturnType]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "leave", show=False, system=True),
         Binding("ctrl+q", "leave", show=False, system=True),
+        Binding("ctrl+z", "suspend_process", show=False, system=True),
     ]
 
     def __init__(self, *, theme: str | None = None, driver_class: type[Driver] | None = None) -> None:

@@ -1,7 +1,8 @@
-"""A recording as a screencast in asciicast v3 (https://docs.asciinema.org/manual/asciicast/v3/).
+"""A recording as a screencast in asciicast v2, which every player reads.
 
-One JSON array a line after the header: ``[seconds since the last one, "o", what the terminal is sent]``. The frames are
-those of the viewer, the output that of its driver: differences only, so a minute takes a few dozen kilobytes.
+See https://docs.asciinema.org/manual/asciicast/v2/. One JSON array a line after the header: ``[seconds since the
+beginning, "o", what the terminal is sent]``. The frames are those of the viewer, the output that of its driver:
+differences only, so a minute takes a few dozen kilobytes.
 """
 
 from __future__ import annotations
@@ -60,8 +61,10 @@ def asciicast(
 def _header(source: Source, size: tuple[int, int]) -> str:
     header = source.header
     fields = {
-        "version": 3,
-        "term": {"cols": size[0], "rows": size[1], "type": "xterm-256color"},
+        "version": 2,
+        "width": size[0],
+        "height": size[1],
+        "env": {"TERM": "xterm-256color"},
         "timestamp": header.created_unix_ns // 1_000_000_000,
         "title": printable(header.title or f"kmltui: {header.workload.name}"),
     }
@@ -77,18 +80,16 @@ async def _frames(
     async with screen.shown():
         end = screen.duration_ns if end_ns is None else min(end_ns, screen.duration_ns)
         step = int(1e9 / fps * speed)
-        t_ns, waited = start_ns, 0.0
+        t_ns, shown_s = start_ns, 0.0
         while True:
             await screen.show(min(t_ns, end))
             terminal.write(screen.ansi(console))
             if data := terminal.take():
-                yield json.dumps([round(waited, 3), "o", data], ensure_ascii=False) + "\n"
-                waited = 0.0
+                yield json.dumps([round(shown_s, 3), "o", data], ensure_ascii=False) + "\n"
             progress(min((t_ns - start_ns) / max(end - start_ns, 1), 1.0))
             if t_ns >= end:
                 break
             t_ns += step
-            waited += 1 / fps
+            shown_s += 1 / fps
     terminal.write("\x1b[?1049l\x1b[?25h")
-    yield json.dumps([round(waited + 1, 3), "o", terminal.take()]) + "\n"
-    yield json.dumps([0, "x", "0"]) + "\n"
+    yield json.dumps([round(shown_s + 1, 3), "o", terminal.take()]) + "\n"

@@ -50,6 +50,9 @@ class DiffDriver(LinuxDriver):
             self.input_tty = True
         self._out = 1 if os.isatty(1) else self.fileno
         width, height = self._get_terminal_size()
+        if size is None:
+            # What the app asks the console for would be another size where the terminal says that it has none.
+            self._size = (width, height)
         self._screen = Screen(width, height, glyphs.detect())
         self._lock = threading.Condition()
         self._wake = False
@@ -95,6 +98,8 @@ class DiffDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         self._stop = False
+        with self._lock:
+            self._screen.invalidate()  # after a suspension the terminal shows something else
         # Textual starts a writer of its own here, which is given nothing to write.
         self._thread = threading.Thread(target=self._write_on, name="terminal-output", daemon=True)
         self._thread.start()
