@@ -95,8 +95,7 @@ def bench(
     from kmltui.runner.plan import Bench
 
     plan = dataclasses.replace(plan, how=Bench(count))
-    watch = None if watching.detach else screen.watch_run
-    return starting.start(plan, headless=watching.headless, watch=watch)
+    return starting.start(plan, watching, screen.watch_run)
 
 
 def _compare(first: str, second: str, format: str, out: Path | None) -> int:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, screen, starting, waiting
 from kmltui.cli.common import DONE, RUN_FAILED, fail, say
+from kmltui.cli.options import WatchingOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +100,6 @@ def _run_here(workload: WorkloadSpec) -> Path:
         title=f"{workload.name} on this machine itself, for an estimate",
     )
     say("running the same work on this machine itself", file=sys.stderr)
-    if starting.start(plan, headless=True, watch=None) != DONE:
+    if starting.start(plan, WatchingOptions(headless=True), screen.watch_run) != DONE:
         fail("the run on this machine did not come to its end", RUN_FAILED)
     return paths.runs_dir() / f"{name}.kmlrec"

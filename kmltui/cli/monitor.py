@@ -59,7 +59,7 @@ def monitor(
     if login is not None:
         plan = dataclasses.replace(plan, how=Monitor(_checked(login, ask=not watching.headless)))
     watch = screen.watch_passing_run if recording.out is None else screen.watch_run
-    return starting.start(plan, headless=watching.headless, watch=None if watching.detach else watch)
+    return starting.start(plan, watching, watch)
 
 
 def _plan(login: Login | None, duration: str, recording: RecordingOptions) -> Plan:

@@ -88,6 +88,9 @@ class WatchingOptions:
     detach: Annotated[bool, Flag] = False
     """Start the run in the background, print its name and return."""
 
+    prometheus: str | None = None
+    """Serve the run's counters for Prometheus at this PORT of this machine, or at HOST:PORT, as long as it goes on."""
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)

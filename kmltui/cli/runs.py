@@ -97,8 +97,7 @@ def run(
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
     common.check_memory(specs)
-    watch = None if watching.detach else screen.watch_run
-    return starting.start(plan, headless=watching.headless, watch=watch)
+    return starting.start(plan, watching, screen.watch_run)
 
 
 def workloads(name: str | None = None, *, as_json: Json = False) -> int:

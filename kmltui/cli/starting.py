@@ -8,12 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal, say
 
 if TYPE_CHECKING:
+    from kmltui.cli.options import WatchingOptions
     from kmltui.runner.plan import Plan
     from kmltui.runner.registry import RunEntry
 
@@ -42,16 +44,19 @@ def only_checking() -> Iterator[None]:
         _ONLY_CHECKING.reset(token)
 
 
-def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None) -> int:
+def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int]) -> int:
     """Do what ``plan`` says.
 
-    Headless, or without a terminal to show it on: here and now. Else in a process of its own, which is watched; with
-    ``watch`` None its name is printed and it is left alone.
+    Headless, or without a terminal to show it on: here and now. Else in a process of its own, which ``watch`` shows;
+    detached, its name is printed and it is left alone.
     """
+    if watching.prometheus:
+        _check_exporter(watching.prometheus)
+        plan = replace(plan, prometheus=watching.prometheus)
     if _ONLY_CHECKING.get():
         raise Checked(plan)
     _say_how_long(plan)
-    if headless or (watch is not None and not on_terminal()):
+    if watching.headless or not (watching.detach or on_terminal()):
         return _here(plan)
     from kmltui.runner.launch import LaunchError, launch
 
@@ -60,11 +65,23 @@ def start(plan: Plan, *, headless: bool, watch: Callable[[RunEntry], int] | None
         entry = asyncio.run(launch(plan))
     except LaunchError as error:
         fail(str(error), error.status or RUN_FAILED)
-    if watch is not None:
+    if not watching.detach:
         return watch(entry)
     say(entry.name)
     say(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
     return DONE
+
+
+def _check_exporter(address: str) -> None:
+    """Raises Failure where counters cannot be served there; found here, before a run is begun."""
+    from kmltui.runner.exporter import check_address
+
+    try:
+        check_address(address)
+    except ValueError as error:
+        fail(f"--prometheus {error}")
+    except OSError as error:
+        fail(f"--prometheus {address}: cannot be listened at: {error.strerror}")
 
 
 def _say_how_long(plan: Plan) -> None:
@@ -80,7 +97,10 @@ def _here(plan: Plan) -> int:
     from kmltui.runner.launch import make_run, refusal, succeeded
     from kmltui.runner.plan import Once
 
-    run = make_run(plan, sys.stderr)
+    try:
+        run = make_run(plan, sys.stderr)
+    except OSError as error:
+        fail(f"--prometheus {plan.prometheus}: {error.strerror}", RUN_FAILED)
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:

@@ -43,6 +43,10 @@ class Latencies:
             raise ValueError("a histogram counts more than 63 bits hold")
         self._take(pairs)
 
+    def counts(self) -> Iterable[tuple[int, int]]:
+        """Each value, microseconds, with how often it occurred."""
+        return self._unpacked().items()
+
     def merge(self, other: Latencies) -> None:
         self._take(other._unpacked().items())
 

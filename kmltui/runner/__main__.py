@@ -13,7 +13,11 @@ from kmltui.runner.launch import decode, make_run, refusal, succeeded
 def main() -> int:
     """Do the run; the exit status is 0 if it did what it was to do."""
     plan = decode(sys.stdin.buffer.read())
-    run = make_run(plan, sys.stderr)
+    try:
+        run = make_run(plan, sys.stderr)
+    except OSError as error:
+        print(printable(f"--prometheus {plan.prometheus}: {error.strerror}"), file=sys.stderr)
+        return 1
     try:
         outcome = asyncio.run(run.execute())
     except (OSError, RecordingError) as error:

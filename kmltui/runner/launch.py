@@ -29,8 +29,19 @@ START_LIMIT_S = 20.0
 
 
 def make_run(plan: Plan, out: TextIO) -> Run:
-    """The run itself, not yet begun, telling about itself on ``out``."""
-    return Run(plan, activity_for(plan), [Narrator(out, turns(plan)).hear, PaceMeter().hear])
+    """The run itself, not yet begun, telling about itself on ``out``.
+
+    Raises:
+        OSError: its counters cannot be served where the plan says.
+    """
+    listeners = [Narrator(out, turns(plan)).hear, PaceMeter().hear]
+    if plan.prometheus:
+        from kmltui.runner.exporter import Exporter  # noqa: PLC0415 (few runs need it, and it takes long)
+
+        exporter = Exporter()
+        exporter.serve(plan.prometheus)
+        listeners.append(exporter.hear)
+    return Run(plan, activity_for(plan), listeners)
 
 
 class LaunchError(Exception):

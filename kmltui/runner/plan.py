@@ -49,5 +49,7 @@ class Plan:
     title: str = ""
     files: tuple[Path, ...] = ()
     """Files of this machine that are put into the working directory of every session's programs."""
+    prometheus: str = ""
+    """Where its counters are to be had for Prometheus, ``HOST:PORT``; empty: nowhere."""
     input: bytes | None = None
     """The standard input of a workload that takes a command. Not recorded."""

@@ -122,7 +122,7 @@ def test_the_old_name_of_an_option_still_works_and_says_the_new_one(kmltui):
 def test_a_monitor_samples_once_a_second_whatever_else_is_asked_of_its_recording(monkeypatch):
     """The rate that the options share has a default of its own in each command."""
     plans = []
-    monkeypatch.setattr(starting, "start", lambda plan, **how: plans.append(plan) or 0)
+    monkeypatch.setattr(starting, "start", lambda plan, *how: plans.append(plan) or 0)
     cli.run(["monitor", "--title", "x", "--headless"])
     cli.run(["monitor", "--sample-rate", "4", "--headless"])
     monkeypatch.setattr(common, "no_guest_reason", lambda: None)
