@@ -16,8 +16,8 @@ from itertools import pairwise
 Point = tuple[float, ...]
 """``t_ns`` on the run's clock first, then counters that never fall."""
 
-POINTS = 1 << 16
-"""How many points a history holds, 8 bytes a number: a day and a half at one a second, the first day at every other."""
+POINTS = 48 << 10
+"""How many points a history holds, 8 bytes a number: of a day at one a second the older part has every other one."""
 
 _LONGEST_SPAN_NS = 60_000_000_000
 

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.segment import Segments
-from rich.traceback import Traceback
 from textual import events
-from textual.app import App, ReturnType, SystemCommand
+from textual.app import ReturnType, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.message import Message
@@ -28,6 +26,7 @@ from kmltui.tui.feed import Command, Feed
 from kmltui.tui.player import Frame, Player, Source
 from kmltui.tui.screens.home import HomeScreen
 from kmltui.tui.screens.main import PAGES, MainScreen
+from kmltui.tui.textual_private import PrivateApp
 
 
 class FrameReady(Message):
@@ -38,7 +37,7 @@ class FrameReady(Message):
         self.frame = frame
 
 
-class KmltuiApp(App[ReturnType]):
+class KmltuiApp(PrivateApp[ReturnType]):
     """What the viewer and the home screen have in common: styles, themes, and the end of the terminal."""
 
     CSS_PATH = paths.data_dir("styles") / "kmltui.tcss"
@@ -74,14 +73,8 @@ class KmltuiApp(App[ReturnType]):
                     loop.add_signal_handler(number, self.exit, None, 1)
 
     def on_resize(self, event: events.Resize) -> None:
-        if isinstance(self._driver, DiffDriver):
-            self._driver.resized(event.size.width, event.size.height)
-
-    def _fatal_error(self) -> None:
-        """Textual's, without the values of local variables: what is in them is nobody else's business."""
-        traceback = Traceback(show_locals=False, width=None)
-        self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
-        self._close_messages_no_wait()
+        if isinstance(self.driver, DiffDriver):
+            self.driver.resized(event.size.width, event.size.height)
 
     def action_leave(self) -> None:
         """Ctrl-C: away from the screen at once; what it shows goes on."""
@@ -95,8 +88,8 @@ class KmltuiApp(App[ReturnType]):
             themes.remember(themes.Settings(theme=self.theme))
 
     def action_redraw(self) -> None:
-        if isinstance(self._driver, DiffDriver):
-            self._driver.redraw()
+        if isinstance(self.driver, DiffDriver):
+            self.driver.redraw()
 
     def set_theme(self, name: str) -> None:
         """Switch to a theme and remember it."""
@@ -145,7 +138,7 @@ class ViewerApp(KmltuiApp[ViewerResult]):
         """The viewer's own use of one CPU."""
 
     def get_default_screen(self) -> Screen[Any]:
-        return MainScreen(self._controls, self.glyphs)
+        return MainScreen(self._controls, self.glyphs, self.source, self.do, lambda: self.cpu_share)
 
     @property
     def main(self) -> MainScreen:
@@ -162,7 +155,7 @@ class ViewerApp(KmltuiApp[ViewerResult]):
             self.feed.stop()
 
     def _lagging(self) -> bool:
-        return isinstance(self._driver, DiffDriver) and self._driver.lagging
+        return isinstance(self.driver, DiffDriver) and self.driver.lagging
 
     def _deliver(self, frame: Frame) -> None:
         self.post_message(FrameReady(frame))

@@ -19,12 +19,9 @@ import time
 from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any
 
-from textual._parser import ParseError
-from textual._xterm_parser import XTermParser
-from textual.drivers.linux_driver import LinuxDriver
-
 from kmltui.tui import glyphs
 from kmltui.tui.terminal import Screen
+from kmltui.tui.textual_private import PrivateDriver
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -38,7 +35,7 @@ class TerminalGone(Exception):
     """There is no terminal (any more)."""
 
 
-class DiffDriver(LinuxDriver):
+class DiffDriver(PrivateDriver):
     """Sends differences. ``lagging`` tells whether the terminal is still busy with an earlier frame."""
 
     def __init__(
@@ -49,10 +46,10 @@ class DiffDriver(LinuxDriver):
             self.fileno = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             self.input_tty = True
         self._out = 1 if os.isatty(1) else self.fileno
-        width, height = self._get_terminal_size()
+        width, height = self.terminal_size()
         if size is None:
             # What the app asks the console for would be another size where the terminal says that it has none.
-            self._size = (width, height)
+            self.begin_with(width, height)
         self._screen = Screen(width, height, glyphs.detect())
         self._lock = threading.Condition()
         self._wake = False
@@ -68,7 +65,7 @@ class DiffDriver(LinuxDriver):
         since = self._busy_since
         return bool(since) and time.monotonic() - since > 0.1
 
-    def _get_terminal_size(self) -> tuple[int, int]:
+    def terminal_size(self) -> tuple[int, int]:
         for fileno in (self.fileno, 1, 2):
             with contextlib.suppress(OSError):
                 width, height = os.get_terminal_size(fileno)
@@ -140,8 +137,7 @@ class DiffDriver(LinuxDriver):
         if self._told_gone:
             return
         self._told_gone = True
-        with contextlib.suppress(RuntimeError):  # the loop is closed: it is ending already
-            self._loop.call_soon_threadsafe(self._app.exit, None, 1)
+        self.end_app()
 
     @property
     def gone(self) -> bool:
@@ -149,7 +145,7 @@ class DiffDriver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Wait for keys without polling; end of file or an error ends the app."""
-        parser = XTermParser(self._debug)
+        parser = self.key_parser()
         decode = getincrementaldecoder("utf-8")("replace").decode
         waiter = select.poll()
         waiter.register(self.fileno, select.POLLIN)
@@ -167,9 +163,7 @@ class DiffDriver(LinuxDriver):
         except OSError:
             self._gone()
         finally:
-            with contextlib.suppress(EOFError, ParseError):
-                for _ in parser.feed(""):
-                    pass
+            parser.end()
 
 
 def require_terminal() -> None:

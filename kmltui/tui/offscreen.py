@@ -10,6 +10,7 @@ from rich.console import Console
 from kmltui.tui.app import ViewerApp
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.player import Player, Source
+from kmltui.tui.textual_private import full_update
 from kmltui.tui.themes import DARK
 
 
@@ -43,8 +44,7 @@ class Offscreen:
 
     def ansi(self, console: Console) -> str:
         """The whole screen as the terminal would be sent it."""
-        update = self.app.screen._compositor.render_full_update()
-        return update.render_segments(console)
+        return full_update(self.app.screen, console)
 
 
 def offscreen(source: Source, size: tuple[int, int], theme: str = "") -> Offscreen:

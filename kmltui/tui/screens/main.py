@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from textwrap import wrap
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events, work
 from textual.app import ComposeResult
@@ -13,6 +14,7 @@ from textual.screen import Screen
 from kmltui.printable import printable
 from kmltui.tui.controls import Controls, ViewerResult
 from kmltui.tui.draw import header
+from kmltui.tui.feed import Command
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import SMALLEST
 from kmltui.tui.names import call_name
@@ -24,7 +26,7 @@ from kmltui.tui.pages.live import LivePage
 from kmltui.tui.pages.log import LogPage
 from kmltui.tui.pages.queries import QueriesPage
 from kmltui.tui.pages.report import ReportPage, make_report
-from kmltui.tui.player import Frame, Player
+from kmltui.tui.player import Frame, Player, Source
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.help import HelpScreen
 from kmltui.tui.text import Line, centre, clock
@@ -32,9 +34,6 @@ from kmltui.tui.widgets.body import Body
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
 from kmltui.tui.widgets.timeline import Timeline
-
-if TYPE_CHECKING:
-    from kmltui.tui.app import ViewerApp
 
 PAGES: tuple[type[Page], ...] = (LivePage, CallsPage, CpusPage, QueriesPage, LogPage, EnvironmentPage, ReportPage)
 
@@ -97,16 +96,23 @@ class MainScreen(Screen[None]):
         Binding("q", "quit", "quit", tooltip="leave; of a live run it asks whether to stop it"),
     ]
 
-    def __init__(self, controls: Controls | None, glyphs: Glyphs) -> None:
+    def __init__(
+        self,
+        controls: Controls | None,
+        glyphs: Glyphs,
+        source: Source,
+        do: Callable[[Command], None],
+        cpu_share: Callable[[], float | None],
+    ) -> None:
+        """``do`` lets the player do something; ``cpu_share`` is the viewer's own use of one CPU, where it is known."""
         super().__init__()
         self._controls = controls
         self._glyphs = glyphs
+        self._source = source
+        self._do = do
+        self._cpu_share = cpu_share
         self._frame: Frame | None = None
         self.pages: dict[str, Page] = {page.name: page() for page in PAGES}
-
-    @property
-    def viewer(self) -> ViewerApp:
-        return cast("ViewerApp", self.app)
 
     def compose(self) -> ComposeResult:
         yield Lines(id="head")
@@ -144,7 +150,7 @@ class MainScreen(Screen[None]):
         if banner.has_class("shown") != bool(line):
             banner.set_class(bool(line), "shown")
             self.call_after_refresh(self._redraw)
-        self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name, self.viewer.cpu_share))
+        self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name, self._cpu_share()))
         self._show_subtitle(frame.subtitle, width)
         self.query_one(Timeline).show_frame(frame, glyphs)
         self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
@@ -161,9 +167,6 @@ class MainScreen(Screen[None]):
     @property
     def page(self) -> Page:
         return self.query_one(Body).page
-
-    def _do(self, command: object) -> None:
-        self.viewer.do(command)  # type: ignore[arg-type]
 
     # The transport
 
@@ -234,7 +237,7 @@ class MainScreen(Screen[None]):
                 self.app.call_from_thread(self.query_one(Body).redraw)
 
         page.fraction = 0.0
-        text = make_report(self.viewer.source, self.size.width, show)
+        text = make_report(self._source, self.size.width, show)
         self.app.call_from_thread(self._show_report, text)
 
     def _show_report(self, text: str) -> None:
@@ -307,10 +310,10 @@ class MainScreen(Screen[None]):
     async def action_quit(self) -> None:
         frame = self._frame
         if frame is None or not frame.live:
-            self.viewer.exit(ViewerResult.ENDED)
+            self.app.exit(ViewerResult.ENDED)
             return
         if self._controls is None or not self._controls.can_stop:
-            self.viewer.exit(ViewerResult.LEFT)
+            self.app.exit(ViewerResult.LEFT)
             return
         answer = await self.app.push_screen_wait(
             Ask(
@@ -320,11 +323,11 @@ class MainScreen(Screen[None]):
             )
         )
         if answer == "leave":
-            self.viewer.exit(ViewerResult.LEFT)
+            self.app.exit(ViewerResult.LEFT)
         elif answer == "stop":
             try:
                 await self._controls.stop()
             except Exception as error:
                 self.notify(f"the run was not stopped: {error}", severity="error", markup=False)
                 return
-            self.viewer.exit(ViewerResult.STOP)
+            self.app.exit(ViewerResult.STOP)

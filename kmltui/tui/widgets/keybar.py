@@ -7,6 +7,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 
 from kmltui.tui.text import Span, width
+from kmltui.tui.textual_private import own_bindings
 from kmltui.tui.widgets.lines import Lines
 
 _SIGNS = {"left": "←", "right": "→", "space": "space", "question_mark": "?", "left_square_bracket": "[", "plus": "+"}
@@ -15,9 +16,8 @@ _SIGNS = {"left": "←", "right": "→", "space": "space", "question_mark": "?",
 def unique_bindings(screen: DOMNode) -> list[Binding]:
     """A screen's own, one an action: several keys of one action come apart inside Textual."""
     seen: dict[str, Binding] = {}
-    for bindings in screen._bindings.key_to_bindings.values():
-        for binding in bindings:
-            seen.setdefault(binding.action, binding)
+    for binding in own_bindings(screen):
+        seen.setdefault(binding.action, binding)
     return list(seen.values())
 
 
