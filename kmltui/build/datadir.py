@@ -9,8 +9,9 @@ from kmltui import clients
 from kmltui.images.errors import GuestError, ImageError
 from kmltui.images.progress import Step
 from kmltui.machine.accel import choose
-from kmltui.machine.channel import Channel, SpawnFlag
+from kmltui.machine.channel import Channel
 from kmltui.machine.qemu import Vm, VmConfig
+from kmltui.machine.wire import SpawnFlag
 
 _LIMIT_S = 300
 """For a boot and the bootstrap under emulation on a machine that is busy."""

@@ -1,4 +1,4 @@
-"""The host's end of the agent's port: commands to it, samples from it (their form: ``src/agent.c``)."""
+"""The host's end of the agent's port: commands to it, samples from it (their form: ``guestd/wire.h``)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ import struct
 
 from kmltui.counters import parse_cpu_stat, parse_kml_counters, parse_proc_stat
 from kmltui.images.errors import GuestError
+from kmltui.machine.wire import MARK_MAX, NUMBER, SAMPLE_HEADER, SAMPLE_MAGIC, SAMPLE_MAX
 from kmltui.model import CLIENT, SERVER, AgentCost, Sample
-
-_HEADER = struct.Struct("<IIQQQQI")
-_SIZE = struct.Struct("<I")
-_MAGIC = 0x534C4D4B
-_SAMPLE_MAX = 1 << 20
-_MARK_MAX = 255
 
 FILES = ("stat", SERVER, CLIENT, "kml")
 """What a sample holds, in the agent's order: /proc/stat, cpu.stat of two cgroups, /proc/kml/counters."""
@@ -25,15 +20,15 @@ def decode(frame: bytes, session: str, t_ns: int) -> Sample:
     Raises :class:`GuestError` for a frame that is not one, CounterError for texts that are not understood.
     """
     try:
-        magic, size, mono_ns, _late_ns, cpu_ns, calls, mark_size = _HEADER.unpack_from(frame)
-        if magic != _MAGIC or size != len(frame):
+        magic, size, mono_ns, _late_ns, cpu_ns, calls, mark_size = SAMPLE_HEADER.unpack_from(frame)
+        if magic != SAMPLE_MAGIC or size != len(frame):
             raise GuestError("the agent sent something that is no sample")
-        at = _HEADER.size + mark_size
-        mark = frame[_HEADER.size : at].decode(errors="replace")
+        at = SAMPLE_HEADER.size + mark_size
+        mark = frame[SAMPLE_HEADER.size : at].decode(errors="replace")
         texts: dict[str, str] = {}
         for name in FILES:
-            (length,) = _SIZE.unpack_from(frame, at)
-            at += _SIZE.size
+            (length,) = NUMBER.unpack_from(frame, at)
+            at += NUMBER.size
             texts[name] = frame[at : at + length].decode(errors="replace")
             at += length
     except struct.error as error:
@@ -66,7 +61,7 @@ class Agent:
 
     async def ask(self, mark: str) -> None:
         """Ask for a sample with ``mark`` (one line, at most 255 bytes; empty for a periodic one) at once."""
-        if "\n" in mark or len(mark.encode()) > _MARK_MAX:
+        if "\n" in mark or len(mark.encode()) >= MARK_MAX:
             raise ValueError(f"{mark!r} cannot mark a sample")
         await self._send(f"sample {mark}")
 
@@ -81,6 +76,6 @@ class Agent:
         """
         head = await self._reader.readexactly(8)
         magic, size = struct.unpack("<II", head)
-        if magic != _MAGIC or not _HEADER.size <= size <= _SAMPLE_MAX:
+        if magic != SAMPLE_MAGIC or not SAMPLE_HEADER.size <= size <= SAMPLE_MAX:
             raise GuestError("the agent sent something that is no sample")
         return head + await self._reader.readexactly(size - len(head))

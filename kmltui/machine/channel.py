@@ -1,4 +1,4 @@
-"""The host's end of guestd's port: programs, files, and the frames they travel in (see ``src/guestd.h``)."""
+"""The host's end of guestd's port: programs, files, and the frames they travel in (see ``guestd/wire.h``)."""
 
 from __future__ import annotations
 
@@ -8,42 +8,23 @@ import itertools
 import os
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from enum import IntEnum, IntFlag
 
 from kmltui.images.errors import GuestError
 from kmltui.machine.output import Lines
+from kmltui.machine.wire import (
+    FRAME_HEADER,
+    FRAME_MAX,
+    NUMBER,
+    PROTOCOL_VERSION,
+    SPAWN_HEADER,
+    TAKEN_ALL,
+    WINDOW_SIZE,
+    FrameType,
+    SpawnFlag,
+)
 
-PROTOCOL_VERSION = 1
-_HEADER = struct.Struct("<III")
-_FRAME_MAX = 65536
 _UNTAKEN_MAX = 1 << 20
 """How much input may be on its way to a program that has not taken it yet."""
-_TAKEN_ALL = 0xFFFFFFFF
-
-
-class FrameType(IntEnum):
-    SPAWN = 1
-    STDIN = 2
-    KILL = 3
-    RESIZE = 4
-    PUT = 5
-    DATA = 6
-    GET = 7
-    POWEROFF = 8
-    HELLO = 64
-    STARTED = 65
-    STDOUT = 66
-    STDERR = 67
-    EXIT = 68
-    RESULT = 69
-    CONTENT = 70
-    TAKEN = 71
-
-
-class SpawnFlag(IntFlag):
-    NONE = 0
-    STDIN = 1
-    TERMINAL = 2
 
 
 class GuestGone(GuestError, ConnectionError):
@@ -71,22 +52,22 @@ class GuestProcess:
         elif kind == FrameType.STDERR:
             self._output.put_nowait(("stderr", payload))
         elif kind == FrameType.STARTED:
-            (self.pid,) = struct.unpack("<I", payload)
+            (self.pid,) = NUMBER.unpack(payload)
             self._started.set_result(None)
         elif kind == FrameType.TAKEN:
-            (count,) = struct.unpack("<I", payload)
-            if count == _TAKEN_ALL:
+            (count,) = NUMBER.unpack(payload)
+            if count == TAKEN_ALL:
                 self._takes_no_more()
             self._untaken -= count
             self._taken.set()
         elif kind == FrameType.EXIT:
             self._takes_no_more()
-            (status,) = struct.unpack("<I", payload)
+            (status,) = NUMBER.unpack(payload)
             self._status.set_result(128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF)
             self._output.put_nowait(None)
             return True
         elif kind == FrameType.RESULT:
-            (error,) = struct.unpack("<I", payload)
+            (error,) = NUMBER.unpack(payload)
             self._started.set_exception(OSError(error, os.strerror(error)))
             return True
         return False
@@ -131,8 +112,8 @@ class GuestProcess:
 
     async def write(self, data: bytes) -> None:
         """Feed its standard input; waits while it takes none. What it does not want to read is dropped."""
-        for at in range(0, len(data), _FRAME_MAX):
-            part = data[at : at + _FRAME_MAX]
+        for at in range(0, len(data), FRAME_MAX):
+            part = data[at : at + FRAME_MAX]
             while self._takes and self._untaken + len(part) > _UNTAKEN_MAX:
                 self._taken.clear()
                 await self._taken.wait()
@@ -146,11 +127,11 @@ class GuestProcess:
 
     async def kill(self, signal: int = 15) -> None:
         """Send ``signal`` to it and to what it started (its process group). Nothing happens if it has ended."""
-        await self._channel.send(FrameType.KILL, self._number, struct.pack("<I", signal))
+        await self._channel.send(FrameType.KILL, self._number, NUMBER.pack(signal))
 
     async def resize(self, rows: int, columns: int) -> None:
         """Its terminal has another size now."""
-        await self._channel.send(FrameType.RESIZE, self._number, struct.pack("<HH", rows, columns))
+        await self._channel.send(FrameType.RESIZE, self._number, WINDOW_SIZE.pack(rows, columns))
 
 
 class _Transfer:
@@ -165,7 +146,7 @@ class _Transfer:
             self.sink(payload)
             return False
         if not self.done.done():
-            self.done.set_result(struct.unpack("<I", payload)[0])
+            self.done.set_result(NUMBER.unpack(payload)[0])
         return True
 
     def _lose(self, error: GuestGone) -> None:
@@ -201,8 +182,8 @@ class Channel:
         return report
 
     async def _receive(self) -> tuple[int, int, bytes]:
-        size, kind, number = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))
-        if size > _FRAME_MAX:
+        size, kind, number = FRAME_HEADER.unpack(await self._reader.readexactly(FRAME_HEADER.size))
+        if size > FRAME_MAX:
             raise GuestError("the guest sent a frame that is too long")
         return kind, number, await self._reader.readexactly(size)
 
@@ -225,7 +206,7 @@ class Channel:
     async def send(self, kind: FrameType, number: int, payload: bytes = b"") -> None:
         if self._gone:
             raise self._gone
-        self._writer.write(_HEADER.pack(len(payload), kind, number) + payload)
+        self._writer.write(FRAME_HEADER.pack(len(payload), kind, number) + payload)
         try:
             await self._writer.drain()
         except OSError as error:
@@ -248,8 +229,8 @@ class Channel:
         """
         settings = [f"{name}={value}" for name, value in (env or {}).items()]
         strings = b"".join(text.encode() + b"\0" for text in (group, directory, *argv, *settings))
-        payload = struct.pack("<BBHHHH", flags, 0, *window, len(argv), len(settings)) + strings
-        if len(payload) > _FRAME_MAX or not argv or strings.count(b"\0") != 2 + len(argv) + len(settings):
+        payload = SPAWN_HEADER.pack(flags, 0, *window, len(argv), len(settings)) + strings
+        if len(payload) > FRAME_MAX or not argv or strings.count(b"\0") != 2 + len(argv) + len(settings):
             raise ValueError("a command with no words, too many, or with NUL in them")
         number = next(self._numbers)
         process = self._open[number] = GuestProcess(self, number)
@@ -266,9 +247,9 @@ class Channel:
         """Write a file. Raises OSError as the guest's kernel gave it."""
         number = next(self._numbers)
         transfer = self._open[number] = _Transfer()
-        await self.send(FrameType.PUT, number, struct.pack("<I", mode) + path.encode() + b"\0")
-        for at in range(0, len(data), _FRAME_MAX):
-            await self.send(FrameType.DATA, number, data[at : at + _FRAME_MAX])
+        await self.send(FrameType.PUT, number, NUMBER.pack(mode) + path.encode() + b"\0")
+        for at in range(0, len(data), FRAME_MAX):
+            await self.send(FrameType.DATA, number, data[at : at + FRAME_MAX])
         await self.send(FrameType.DATA, number)
         await _check(transfer, path)
 

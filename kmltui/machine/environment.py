@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from kmltui.images.image import Image
-from kmltui.machine.channel import Channel, SpawnFlag
+from kmltui.machine.channel import Channel
 from kmltui.machine.qemu import Accelerator, qemu_version
+from kmltui.machine.wire import SpawnFlag
 from kmltui.model import SessionSpec
 
 _SCRIPT = r"""

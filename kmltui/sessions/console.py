@@ -14,7 +14,8 @@ import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 
-from kmltui.machine.channel import GuestProcess, SpawnFlag
+from kmltui.machine.channel import GuestProcess
+from kmltui.machine.wire import SpawnFlag
 from kmltui.model import CLIENT, Log, Record, SessionSpec
 from kmltui.printable import printable
 from kmltui.sessions.guest import GuestSession

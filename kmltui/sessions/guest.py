@@ -17,9 +17,10 @@ from kmltui.images.image import Image, chosen_spec, find_image
 from kmltui.machine import environment
 from kmltui.machine.accel import choose
 from kmltui.machine.agent import Agent, decode
-from kmltui.machine.channel import Channel, GuestGone, GuestProcess, SpawnFlag
+from kmltui.machine.channel import Channel, GuestGone, GuestProcess
 from kmltui.machine.contention import ContentionFiles
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig
+from kmltui.machine.wire import SpawnFlag
 from kmltui.model import Environment, SessionSpec, session_clock
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, ErrorState, SessionError

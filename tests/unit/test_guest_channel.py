@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from kmltui.images.errors import GuestError
-from kmltui.machine.channel import Channel, FrameType, GuestGone, GuestProcess, SpawnFlag
+from kmltui.machine.channel import Channel, GuestGone, GuestProcess
+from kmltui.machine.wire import FrameType, SpawnFlag
 
 HEADER = struct.Struct("<III")
 

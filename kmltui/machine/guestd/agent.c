@@ -9,15 +9,8 @@
  * Commands from the host, each a line: "period NANOSECONDS" (0: none; the first sample comes one period later), and
  * "sample MARK": a sample now, with that mark.
  *
- * A sample, little-endian:
- *	u32 magic		0x534c4d4b, "KMLS"
- *	u32 size		bytes of the whole, this header included
- *	u64 mono_ns		CLOCK_MONOTONIC when it was begun
- *	u64 late_ns		how much later than planned that was; 0 for a marked one
- *	u64 cpu_ns		the agent's CPU time so far
- *	u64 calls		the system calls it has made so far, its start-up not counted
- *	u32 mark_size		bytes of the mark, which follows
- *	then for each file in the order of `files`: u32 size, the text as read (0: cannot be read)
+ * A sample is a struct sample_header (wire.h), the mark, and the files in the order of `files`, each after its size
+ * (0: it cannot be read).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,10 +29,6 @@
 
 #include "guestd.h"
 
-#define MAGIC 0x534c4d4bu
-#define MARK_MAX 256
-#define SAMPLE_MAX (1 << 20)
-
 static struct {
 	const char *path;
 	bool whole;	/* one read gives all of it; else read to the end */
@@ -51,12 +40,6 @@ static struct {
 	{ "/proc/kml/counters", false, -1 },
 };
 #define FILES (sizeof(files) / sizeof(files[0]))
-
-struct __attribute__((packed)) header {
-	uint32_t magic, size;
-	uint64_t mono_ns, late_ns, cpu_ns, calls;
-	uint32_t mark_size;
-};
 
 static uint64_t calls;
 static uint8_t sample[SAMPLE_MAX];
@@ -118,7 +101,7 @@ static void send_all(const uint8_t *at, size_t size)
 
 static void take_sample(uint64_t planned_ns, const char *mark)
 {
-	struct header header = { .magic = MAGIC, .mono_ns = now_ns(), .mark_size = strlen(mark) };
+	struct sample_header header = { .magic = SAMPLE_MAGIC, .mono_ns = now_ns(), .mark_size = strlen(mark) };
 	struct timespec cpu = { 0 };
 	size_t size = sizeof(header);
 

@@ -179,29 +179,29 @@ void child_reap(int port)
 static bool parse(const struct frame *frame, struct request *request)
 {
 	const uint8_t *at = frame->payload, *end = at + frame->size;
-	uint16_t numbers[4];
+	struct spawn_header header;
 	char *strings[2];
 	int settings = 0;
 
-	if (frame->size < 2 + sizeof(numbers))
+	if (frame->size < sizeof(header))
 		return false;
-	request->flags = at[0];
-	memcpy(numbers, at + 2, sizeof(numbers));
-	request->window = (struct winsize){ .ws_row = numbers[0], .ws_col = numbers[1] };
-	if (numbers[2] < 1 || numbers[2] > ARGUMENTS_MAX || numbers[3] > ARGUMENTS_MAX)
+	memcpy(&header, at, sizeof(header));
+	request->flags = header.flags;
+	request->window = (struct winsize){ .ws_row = header.rows, .ws_col = header.columns };
+	if (header.argc < 1 || header.argc > ARGUMENTS_MAX || header.envc > ARGUMENTS_MAX)
 		return false;
-	at += 2 + sizeof(numbers);
+	at += sizeof(header);
 
 	request->envp[settings++] = "PATH=" SEARCH;
 	request->envp[settings++] = "HOME=/root";
-	for (int i = 0; i < 2 + numbers[2] + numbers[3]; i++) {
+	for (int i = 0; i < 2 + header.argc + header.envc; i++) {
 		size_t length = at < end ? strnlen((const char *)at, end - at) : 0;
 
 		if (at + length >= end)
 			return false;	/* not terminated within the frame */
 		if (i < 2)
 			strings[i] = (char *)at;
-		else if (i < 2 + numbers[2])
+		else if (i < 2 + header.argc)
 			request->argv[i - 2] = (char *)at;
 		else
 			request->envp[settings++] = (char *)at;
@@ -209,7 +209,7 @@ static bool parse(const struct frame *frame, struct request *request)
 	}
 	request->group = strings[0];
 	request->directory = strings[1];
-	request->argv[numbers[2]] = NULL;
+	request->argv[header.argc] = NULL;
 	request->envp[settings] = NULL;
 	return true;
 }
@@ -413,11 +413,11 @@ void child_kill(const struct frame *frame)
 void child_resize(const struct frame *frame)
 {
 	struct child *child = find(frame->id);
-	uint16_t numbers[2];
+	struct window_size size;
 
-	if (!child || !child->terminal || child->out < 0 || frame->size != sizeof(numbers))
+	if (!child || !child->terminal || child->out < 0 || frame->size != sizeof(size))
 		return;
-	memcpy(numbers, frame->payload, sizeof(numbers));
-	struct winsize window = { .ws_row = numbers[0], .ws_col = numbers[1] };
+	memcpy(&size, frame->payload, sizeof(size));
+	struct winsize window = { .ws_row = size.rows, .ws_col = size.columns };
 	ioctl(child->out, TIOCSWINSZ, &window);
 }

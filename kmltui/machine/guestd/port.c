@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The framing of guestd.h over a virtio-serial port. */
+/* The framing of wire.h over a virtio-serial port. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "guestd.h"
+
+_Static_assert(offsetof(struct frame, payload) == sizeof(struct frame_header), "a frame begins with its header");
 
 static void wait_for(int port, short events)
 {
@@ -67,14 +69,14 @@ static void write_fully(int port, const void *buffer, size_t size)
 
 void port_send(int port, enum frame_type type, uint32_t id, const void *payload, size_t size)
 {
-	uint32_t header[3] = { size, type, id };
-	struct iovec parts[2] = { { header, sizeof(header) }, { (void *)payload, size } };
+	struct frame_header header = { size, type, id };
+	struct iovec parts[2] = { { &header, sizeof(header) }, { (void *)payload, size } };
 	/* At once, where the port takes it: what this program does is counted with what it watches. */
 	ssize_t written = writev(port, parts, 2);
 	size_t done = written > 0 ? written : 0;
 
 	if (done < sizeof(header)) {
-		write_fully(port, (uint8_t *)header + done, sizeof(header) - done);
+		write_fully(port, (uint8_t *)&header + done, sizeof(header) - done);
 		done = sizeof(header);
 	}
 	done -= sizeof(header);
