@@ -53,7 +53,7 @@ def bar(what: str) -> Iterator[Bar]:
 
 def records(reader: Reader, what: str) -> Iterator[Record]:
     """All records of a recording, with a bar while they are read."""
-    from kmltui.recording import told
+    from kmltui.recording import with_progress
 
     with bar(what) as shown:
-        yield from told(reader.records(), reader.duration_ns, shown)
+        yield from with_progress(reader.records(), reader.duration_ns, shown)

@@ -6,10 +6,10 @@ file (:class:`Reader`) or from a pipe (:func:`spooled`).
 
 from kmltui.recording.errors import RecordingError, RecordingFull
 from kmltui.recording.library import SUFFIX
-from kmltui.recording.progress import told
+from kmltui.recording.progress import with_progress
 from kmltui.recording.reader import Reader
 from kmltui.recording.sending import copy_stream
 from kmltui.recording.spooling import spooled
 from kmltui.recording.writer import Writer
 
-__all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "Writer", "copy_stream", "spooled", "told"]
+__all__ = ["SUFFIX", "Reader", "RecordingError", "RecordingFull", "Writer", "copy_stream", "spooled", "with_progress"]

@@ -9,7 +9,7 @@ from kmltui.model import Gap, Header, Record
 _EVERY = 256
 
 
-def told(records: Iterable[Record], duration_ns: int, progress: Callable[[float], object]) -> Iterator[Record]:
+def with_progress(records: Iterable[Record], duration_ns: int, progress: Callable[[float], object]) -> Iterator[Record]:
     """The same records; ``progress`` hears which fraction of the recording's time they have passed."""
     for number, record in enumerate(records):
         if number % _EVERY == 0 and not isinstance(record, Header | Gap):

@@ -6,10 +6,10 @@ Made for Textual 8. What to check at its next release, beside the tests of the s
 * :class:`PrivateApp`: ``App._fatal_error`` is called once for an exception that nobody caught, and nothing of it shows
   local variables; ``_exit_renderables`` are printed after the terminal is restored.
 * :class:`PrivateDriver`: ``LinuxDriver`` reads keys from ``fileno`` in ``run_input_thread`` until ``exit_event`` is
-  set, and asks ``_get_terminal_size`` alone how large the terminal is; ``_size``, where there is one, is the app's size
-  until then. It calls ``flush`` after each update, and starts
-  a writer thread of its own in ``start_application_mode``, to which nothing is written here. ``XTermParser`` still
-  takes a flag, has ``feed`` and ``tick``, and raises ``ParseError`` or ``EOFError`` when its input ends in a sequence.
+  set, and asks ``_get_terminal_size`` alone how large the terminal is; ``_size``, where it is set, is the app's size
+  until then. It calls ``flush`` after each update, and starts a writer thread of its own in
+  ``start_application_mode``, to which nothing is written here. ``XTermParser`` still takes a flag, has ``feed`` and
+  ``tick``, and raises ``ParseError`` or ``EOFError`` when its input ends in a sequence.
 * :func:`own_bindings`: ``DOMNode._bindings`` holds those of a screen's class, by key.
 * :func:`full_update`: ``Screen._compositor.render_full_update()`` is the whole screen, to be rendered for a console.
 """

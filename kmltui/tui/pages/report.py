@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from kmltui.figures.summarise import summarise
-from kmltui.recording import told
+from kmltui.recording import with_progress
 from kmltui.report import render
 from kmltui.report.text import WIDTH
 from kmltui.tui.draw import bars
@@ -27,7 +27,7 @@ def make_report(source: Source, width: int, progress: Callable[[float], object] 
         return "a stream cannot be read twice: there is no report of it here"
     try:
         return render(
-            summarise(told(source.records(), source.duration_ns, progress)),
+            summarise(with_progress(source.records(), source.duration_ns, progress)),
             "text",
             max(min(WIDTH, width - _MARGINS), _NARROWEST),
         )
