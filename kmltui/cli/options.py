@@ -51,7 +51,8 @@ class WorkloadOptions:
 @dataclass(frozen=True, kw_only=True)
 class GuestOptions:
     cpus: int | None = None
-    """Virtual CPUs of each session (default: 1, or 2 under KVM where this machine has 4 CPUs or more)."""
+    """Virtual CPUs of each session (default: 1, or, except for demo, 2 under KVM where this machine has 4
+    CPUs or more)."""
 
     accel: str = "auto"
     """auto, kvm or tcg; auto uses KVM where a guest really starts under it."""

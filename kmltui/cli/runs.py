@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from typing import Annotated
 
@@ -48,6 +49,9 @@ def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
             say(f"kmltui: that was a recording; no guest can run here: {reason}", file=sys.stderr)
         return status
     workload = WorkloadOptions(workload=DEMO, loops=loops)
+    # Whether guests come up under KVM may only be seen when they start, and an emulated one counts its instructions
+    # with one CPU only.
+    guest = dataclasses.replace(guest, cpus=1 if guest.cpus is None else guest.cpus)
     if on_terminal():
         return run(workload=workload, guest=guest)
     from kmltui.runner import registry
