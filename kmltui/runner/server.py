@@ -24,7 +24,7 @@ from kmltui.sessions.protocol import Command, Process, Session, SessionError
 USER = "kmltui"
 PROGRAM = "/usr/sbin/mariadbd"
 INIT_FILE = "/run/kmltui-init.sql"
-START_LIMIT_S = 120.0
+START_LIMIT_S = 300.0
 """Enough for a guest under emulation on a machine that is busy with two of them."""
 
 _SETTINGS = (

@@ -25,7 +25,7 @@ from kmltui.model import Environment, SessionSpec, session_clock
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, ErrorState, SessionError
 
-BOOT_LIMIT_S = 120.0
+BOOT_LIMIT_S = 300.0
 """From start to guestd's report; some seconds under emulation, more on a machine that is very busy."""
 
 SILENCE_LIMIT_S = 30.0
