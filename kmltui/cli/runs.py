@@ -172,8 +172,9 @@ def ls(*, as_json: Json = False) -> int:
     as_json:
         Print the list as JSON.
     """
-    from kmltui.runner import listing
+    from kmltui.runner import listing, registry
 
+    registry.tidy()  # what runs have left whose runner was killed
     rows = listing.runs()
     if as_json:
         common.print_json([listing.as_json(row) for row in rows])

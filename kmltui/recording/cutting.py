@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -11,6 +12,7 @@ from kmltui.model import End, Environment, Gap, Header, Mark, Phase, Progress, R
 from kmltui.recording.errors import RecordingError
 from kmltui.recording.reader import Reader
 from kmltui.recording.schema import Timed
+from kmltui.recording.shapes import INT_MAX
 from kmltui.recording.writer import Writer
 
 _LOOK_BACK_NS = 60_000_000_000
@@ -43,7 +45,7 @@ def cut(
         end_ns = last_ns + 1 if to_ns is None else min(to_ns, last_ns + 1)
         label = f"{from_ns / 1e9:.1f} s to {end_ns / 1e9:.1f} s of {reader.header.run or reader.path.name}"
         title = f"{reader.header.title} (cut: {label})" if reader.header.title else f"cut: {label}"
-        with Writer.create(target, msgspec.structs.replace(reader.header, title=title)) as writer:
+        with _written(target, msgspec.structs.replace(reader.header, title=title)) as writer:
             for earlier in _before(reader, from_ns):
                 writer.append(msgspec.structs.replace(earlier, t_ns=0))
             ended = False
@@ -55,7 +57,19 @@ def cut(
                 if progress is not None:
                     progress((record.t_ns - from_ns) / (end_ns - from_ns))
             if not ended:
-                writer.append(End(t_ns=end_ns - from_ns, status="stopped", reason=f"this is a cut: {label}"))
+                end = min(end_ns - from_ns, INT_MAX)
+                writer.append(End(t_ns=end, status="stopped", reason=f"this is a cut: {label}"))
+
+
+@contextmanager
+def _written(target: str | os.PathLike[str], header: Header) -> Iterator[Writer]:
+    """A recording that is gone again where it does not become whole."""
+    with Writer.create(target, header) as writer:
+        try:
+            yield writer
+        except BaseException:
+            writer.abandon()
+            raise
 
 
 def _before(reader: Reader, from_ns: int) -> Iterator[Timed]:

@@ -143,6 +143,12 @@ class Writer:
                 self._file.truncate()  # gives back what was reserved
             self._file.close()
 
+    def abandon(self) -> None:
+        """End writing and remove the recording: it will not become what it was to be. Idempotent."""
+        self._drop_spare()
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
     def __enter__(self) -> Writer:
         return self
 

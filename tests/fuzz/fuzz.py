@@ -63,11 +63,15 @@ def bounded(seconds: int = HANG_S) -> Iterator[None]:
         raise Hang
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Time of the processor, so that a machine that is busy with other things is no hang; and a wait without an end.
+    signal.signal(signal.SIGPROF, late)
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.alarm(30 * seconds)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert grown < MEMORY_BYTES, f"{grown >> 20} MiB for one input"

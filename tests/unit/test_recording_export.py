@@ -202,3 +202,23 @@ def test_a_watched_servers_queries_and_rows_are_in_the_table_and_never_fall() ->
     rows = list(csv.DictReader(io.StringIO("".join(csv_lines(run)))))
     assert [row["queries"] for row in rows] == ["100", "149", "153", "172"]
     assert [row["rows"] for row in rows] == ["200", "300", "310", "350"]
+
+
+def test_a_cut_of_a_run_as_long_as_a_number_can_be_is_whole(tmp_path: Path) -> None:
+    last = (1 << 63) - 1
+    write(tmp_path / "a.kmlrec", [Mark(t_ns=5, note="x"), Mark(t_ns=last, note="y")])
+    cut(tmp_path / "a.kmlrec", tmp_path / "b.kmlrec", 0)
+    assert read(tmp_path / "b.kmlrec")[-1] == End(
+        t_ns=last, status="stopped", reason=read(tmp_path / "b.kmlrec")[-1].reason
+    )
+
+
+def test_a_cut_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.kmlrec", a_run(20))
+
+    def fail(_share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut(tmp_path / "a.kmlrec", tmp_path / "b.kmlrec", 0, progress=fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.kmlrec"]
