@@ -3,7 +3,7 @@
     python benchmarks/kml.py [--work] [KERNEL …]
 
 Each kernel (default: those whose images are built) is booted in QEMU with one instruction a nanosecond
-(``-icount shift=0``), in each arm, and runs ``kml_calls.c``; printed is the table "Cost" of docs/kml.md, which
+(``-icount shift=0``), and in each arm runs ``kml_calls.c``; printed is the table "Cost" of docs/kml.md, which
 ``tests/guest/test_kml_cost.py`` holds to. The figures are the same from run to run and from machine to machine, up to
 the build of the kernel. They are instructions, not time: a trap that hardware needs a hundred cycles for is one
 instruction here.
@@ -74,38 +74,29 @@ async def figures(session: GuestSession, way: str, program: str = PROGRAM) -> Fi
     return {name: float(value) for name, value in map(str.split, (await run(session, program, way)).splitlines())}
 
 
-async def boot(image: Image, arm: str, program: bytes) -> GuestSession:
-    name = arm.replace("+", "-")
-    spec = SessionSpec(name=name, arm=arm, accel="tcg", clock="instructions", image=image.name)  # type: ignore[arg-type]
-    session = GuestSession(spec, NO_SAMPLES_NS)
-    await session.start(Journal.begin(lambda record: None))
-    await session.put(PROGRAM, program, 0o755)
-    return session
-
-
 async def measure(image: Image) -> dict[str, Figures]:
     """Figures by how the calls were made: ``trap`` and ``direct``, by ``trap`` without the module (``none``), with
-    redirected interrupts (``idt``), and in arm ``kml``, by an attached process and by another."""
+    redirected interrupts (``idt``), and in arm ``kml``, by an attached process and by another.
+
+    One guest does them all, with the module loaded anew for each arm.
+    """
     program = compile_program()
+    spec = SessionSpec(name="cost", arm="stock", accel="tcg", clock="instructions", image=image.name)
+    session = GuestSession(spec, NO_SAMPLES_NS)
     result = {}
-    session = await boot(image, "stock", program)
+    await session.start(Journal.begin(lambda record: None))
     try:
+        await session.put(PROGRAM, program, 0o755)
+        # Others than root may write to it.
+        await session.put(UNTRUSTED, program, 0o777)
         result["trap"] = await figures(session, "trap")
         await run(session, "/bin/sh", "-c", "rmmod kml")
         result["none"] = await figures(session, "trap")
-    finally:
-        await session.stop()
-    session = await boot(image, "stock+idt", program)
-    try:
+        await run(session, "/bin/sh", "-c", "insmod /kml/kml.ko arm=stock+idt")
         result["idt"] = await figures(session, "trap")
-    finally:
-        await session.stop()
-    session = await boot(image, "kml", program)
-    try:
+        await run(session, "/bin/sh", "-c", "rmmod kml && insmod /kml/kml.ko arm=kml")
         result["direct"] = await figures(session, "direct")
         result["attached"] = await figures(session, "trap")
-        # Others than root may write there.
-        await session.put(UNTRUSTED, program, 0o777)
         result["other"] = await figures(session, "trap", UNTRUSTED)
     finally:
         await session.stop()
