@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from kmltui.cli import common, planning, screen, starting, waiting
-from kmltui.cli.common import DONE, MISSING, fail
+from kmltui.cli import common, planning, screen, starting, view
+from kmltui.cli.common import MISSING, fail
 from kmltui.cli.options import (
     FORMAT,
     GUEST,
@@ -74,7 +73,7 @@ def bench(
         The workload's settings; ``kmltui workloads`` lists them.
     """
     if compare is not None:
-        return _compare(*compare, planning.chosen_format(form), recording.out)
+        return view.compare_two(*compare, planning.chosen_format(form), recording.out)
     count = pairs if pairs is not None else EXACT_PAIRS if exact else PAIRS
     if not 1 <= count <= MAX_PAIRS:
         fail(f"--pairs {count}: must be between 1 and {MAX_PAIRS}")
@@ -96,22 +95,3 @@ def bench(
 
     plan = dataclasses.replace(plan, how=Bench(count))
     return starting.start(plan, watching, screen.watch_run)
-
-
-def _compare(first: str, second: str, format: str, out: Path | None) -> int:
-    from kmltui.figures.summarise import summarise
-    from kmltui.figures.versus import compare_recordings
-    from kmltui.recording import Reader, RecordingError
-    from kmltui.report import render_versus
-
-    summaries = []
-    for which in (first, second):
-        path = common.find_recording(which)
-        try:
-            with Reader.open(path) as reader:
-                summaries.append(summarise(waiting.records(reader, "reading")))
-        except (RecordingError, ValueError) as error:
-            fail(f"{path}: {error}")
-    with common.output(out) as write:
-        write(render_versus(compare_recordings(*summaries), format))
-    return DONE

@@ -146,19 +146,35 @@ def workloads(name: str | None = None, *, as_json: Json = False) -> int:
 
 
 def watch(
-    which: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None, *, fps: float | None = None
+    which: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    *,
+    left: str | None = None,
+    right: str | None = None,
+    fps: float | None = None,
 ) -> int:
     """Watch a run: live if it goes on, from its recording if it has ended. Any number can watch the same run.
+
+    With ``--left`` and ``--right`` a session of one run beside a session of another, from the moment at which their
+    workloads began: two machines, or yesterday and today.
 
     Parameters
     ----------
     which:
         A run's name, a recording, or ``-`` for a stream on standard input
         (``ssh HOST kmltui stream RUN | kmltui watch -``). Default: the newest run.
+    left:
+        A run, a recording, or a pipe with a stream (``--left <(ssh HOST kmltui stream RUN)``); ``:SESSION`` after it
+        chooses the session (default: the first one).
+    right:
+        The same (default: the last session).
     fps:
         Pictures a second at most (default: adapts itself to the terminal).
     """
     common.check_fps(fps)
+    if left is not None or right is not None:
+        if which is not None or left is None or right is None:
+            fail("watch takes one run, or both --left and --right")
+        return screen.watch_beside(left, right, fps=fps)
     if which == "-":
         return screen.watch_stream(fps=fps)
     return screen.watch_path(common.find_recording(which), fps=fps)

@@ -8,6 +8,7 @@ import contextlib
 import getpass
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,42 @@ def watch_stream(*, fps: float | None = None) -> int:
     except RecordingError as error:
         fail(str(error))
     return DONE
+
+
+def watch_beside(left: str, right: str, *, fps: float | None = None) -> int:
+    """The screen on two recordings or streams side by side."""
+    from kmltui.recording import RecordingError
+    from kmltui.recording.beside import Beside
+    from kmltui.tui.app import run_viewer
+
+    common.need_terminal()
+    try:
+        with ExitStack() as stack:
+            parts = [_part(text) for text in (left, right)]
+            piped = any(path.is_fifo() for path, _ in parts)
+            first, second = (stack.enter_context(opened(_recording(path, stack))) for path, _ in parts)
+            source = Beside(first, second, (parts[0][1], parts[1][1]))
+            run_viewer(source, None, mode="watch" if piped else "live" if source.live else "replay", fps=fps)
+    except RecordingError as error:
+        fail(str(error))
+    return DONE
+
+
+def _part(text: str) -> tuple[Path, str | None]:
+    """``RUN`` or ``RUN:SESSION``: the recording, and which session of it."""
+    run, colon, session = text.rpartition(":")
+    if not colon or "/" in session or Path(text).exists():
+        return common.find_recording(text), None
+    return common.find_recording(run), session
+
+
+def _recording(path: Path, stack: ExitStack) -> Path:
+    """A file that a reader can open; a pipe is copied into one as long as ``stack`` is open."""
+    from kmltui.recording import spooled
+
+    if not path.is_fifo():
+        return path
+    return stack.enter_context(spooled(os.open(path, os.O_RDONLY), timeout_s=30.0))
 
 
 def replay(

@@ -56,6 +56,7 @@ def tour(file: str | None = None) -> int:
 def report(
     file: str | None = None,
     *,
+    compare: Annotated[str | None, Parameter(name="--compare")] = None,
     form: FormatOptions = FORMAT,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
 ) -> int:
@@ -65,6 +66,8 @@ def report(
     ----------
     file:
         A recording or a run's name (default: the newest run).
+    compare:
+        Another one, compared with the first: what differs in their environments, then their figures.
     out:
         Write to this file instead of standard output.
     """
@@ -72,11 +75,33 @@ def report(
     from kmltui.report import render
 
     format = planning.chosen_format(form)
+    if compare is not None:
+        return compare_two(file, compare, format, out)
     with screen.opened(common.find_recording(file)) as reader:
         summary = summarise(waiting.records(reader, "reading"))
     text = render(summary, format)
     with common.output(out) as write:
         write(text)
+    return DONE
+
+
+def compare_two(first: str | None, second: str, format: str, out: Path | None) -> int:
+    """The report of two recordings side by side. Raises Failure."""
+    from kmltui.figures.summarise import summarise
+    from kmltui.figures.versus import compare_recordings
+    from kmltui.recording import Reader, RecordingError
+    from kmltui.report import render_versus
+
+    summaries = []
+    for which in (first, second):
+        path = common.find_recording(which)
+        try:
+            with Reader.open(path) as reader:
+                summaries.append(summarise(waiting.records(reader, "reading")))
+        except (RecordingError, ValueError) as error:
+            fail(f"{path}: {error}")
+    with common.output(out) as write:
+        write(render_versus(compare_recordings(*summaries), format))
     return DONE
 
 
