@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import Any
 
+from msgspec.structs import replace as with_changes
+
 from kmltui.counters.lives import Lives, query_count
 from kmltui.live.checkpoints import ALL, LatencyTable
 from kmltui.live.events import Events, Latest
@@ -47,8 +49,10 @@ class Columns:
         self.statuses = History(points)
         """Their times alone."""
         self.offsets: Events[Point] = Events()
-        """By the time of each boot: what is added to the counters, which the session has begun anew."""
+        """What is added to the counters from some times on: of each boot, when the session began them anew, and of each
+        change of its CPUs."""
         self._mono_ns: int | None = None
+        self._last: Sample | None = None
         self._lives = Lives()
 
     def add(self, record: Record) -> bool:
@@ -73,9 +77,20 @@ class Columns:
         booted = self._mono_ns is not None and sample.mono_ns < self._mono_ns
         if booted:
             self.offsets.add(sample.t_ns, self.samples.last or ())
+        elif self._last is not None and self._last.cpus.keys() != sample.cpus.keys():
+            self.offsets.add(sample.t_ns, self._after_hotplug(self._last, sample))
+        self._last = sample
         self.samples.append(_shifted(counters(sample), self.offset(sample.t_ns)))
         first, self._mono_ns = self._mono_ns is None, sample.mono_ns
         return first or booted
+
+    def _after_hotplug(self, before: Sample, after: Sample) -> Point:
+        """What is added to the counters once CPUs have come or gone: what one has used before it came is nobody's use
+        of just now, and what one that has gone had used is not taken back."""
+        both = before.cpus.keys() & after.cpus.keys()
+        old, new = (counters(with_changes(s, cpus={cpu: s.cpus[cpu] for cpu in both})) for s in (before, after))
+        reached, raw = self.samples.last or old, counters(after)
+        return tuple(r + n - o - a for r, n, o, a in zip(reached, new, old, raw, strict=True))
 
     def _count_queries(self, status: Status) -> None:
         """Where no client of ours tells its progress, the server's counters are the work."""

@@ -265,7 +265,7 @@ async def test_an_existing_server_is_watched_by_its_process_and_its_counters(exi
     assert (await task).status == "stopped"
     facts = of(records, Environment)[-1].facts
     assert "MariaDB" in facts["mariadb"]
-    assert facts["server"] == f"process {existing.process.pid}"
+    assert facts["server"] == f"mariadbd, process {existing.process.pid}"
     first, *_, last = of(records, Status)
     own = last.own["Questions"] - first.own["Questions"]
     assert last.counters["Questions"] - first.counters["Questions"] == own, "nobody else asks this server anything"
@@ -286,7 +286,7 @@ async def test_a_restarted_server_is_found_again(existing, tmp_path):
     run.request_stop()
     await task
     assert existing.process.pid != first
-    assert of(records, Environment)[-1].facts["server"] == f"process {existing.process.pid}"
+    assert of(records, Environment)[-1].facts["server"] == f"mariadbd, process {existing.process.pid}"
     usage = [sample.groups["server"].usage_us for sample in of(records, Sample) if "server" in sample.groups]
     assert usage == sorted(usage), "a restart loses no CPU time"
 
