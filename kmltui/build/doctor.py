@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from kmltui.build.sources import DEBIAN, host_mirror, named_mirror, read_sources
+from kmltui.build.sources import EXAMPLE, host_mirror, named_mirror, read_sources
 from kmltui.images import store
 from kmltui.images.errors import GuestError
 from kmltui.images.spec import check_host
@@ -124,9 +124,9 @@ def _mirror() -> Check:
 
 
 def _mirror_remedy() -> str:
-    build = f"kmltui guest build --mirror {DEBIAN}"
+    build = f"kmltui guest build --mirror {EXAMPLE} (www.debian.org/mirror/list has them all)"
     try:
-        named_mirror(DEBIAN)
+        named_mirror(EXAMPLE)
     except GuestError:
         return f"{_install('debian-archive-keyring')}, then {build}"
     return build

@@ -19,8 +19,8 @@ APT_DIR = Path("/etc/apt")
 _CODENAMES = r"(?:buster|bullseye|bookworm|trixie|forky|duke|sid|(?:old)*stable|testing|unstable)"
 _SUITE = re.compile(rf"({_CODENAMES})(-updates|-security|-backports)?")
 
-DEBIAN = "http://deb.debian.org/debian"
-"""Debian's own address, for whoever has no mirror near by."""
+EXAMPLE = "http://MIRROR/debian"
+"""How the address of a mirror is written; www.debian.org/mirror/list has them all."""
 _KEYRING = "debian-archive-keyring"
 
 _NO = ("no", "false", "0", "without", "off", "disable")
@@ -182,7 +182,7 @@ def host_mirror(sources: list[Source], release: str | None = None) -> Mirror:
     if "" not in by_kind:
         raise ImageError(
             f"there is no Debian mirror in {APT_DIR}/sources.list or sources.list.d; name one, for example with "
-            f"'kmltui guest build --mirror {DEBIAN}'"
+            f"'kmltui guest build --mirror {EXAMPLE}' (www.debian.org/mirror/list has them all)"
         )
     return Mirror(by_kind[""], by_kind.get("-security"), by_suite)
 
