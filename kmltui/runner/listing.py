@@ -78,9 +78,13 @@ def _row(entry: library.Entry) -> tuple[str, str, str, str, str, str, str]:
         time.strftime("%Y-%m-%d %H:%M", time.localtime(began / 1e9)),
         f"{minutes}:{seconds:02}",
         _size(entry.size_bytes),
-        printable(", ".join(session.name for session in entry.sessions)),
+        _short(printable(", ".join(session.name for session in entry.sessions)), 40),
         printable(reason)[:60],
     )
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _size(size_bytes: int) -> str:

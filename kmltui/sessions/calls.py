@@ -15,6 +15,10 @@ NOT_COUNTED = (
     "not counted: that needs root, or CAP_BPF and CAP_PERFMON, or (for one's own processes) a readable "
     "/sys/kernel/tracing and kernel.perf_event_paranoid of 2 or less"
 )
+IN_NAMESPACE = (
+    "not counted: kmltui runs in a container with process numbers of its own, and the kernel counts by the host's; run "
+    "it on the host, or in a container that shares the host's process numbers (docker run --pid=host)"
+)
 IO_COVERAGE = (
     "reads and writes only (/proc/PID/io): of a database server's calls under 1 % with InnoDB selects, "
     "some 15 % with inserts, 98 % with MyISAM"
@@ -45,9 +49,11 @@ def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, s
     """
     chosen = None if processes is None else list(processes)
     whose = "of the whole host" if chosen is None else "of the session's processes"
+    why_not = NOT_COUNTED
     try:
         if _sees_processes():
             return TracepointCounter(chosen), f"exact, {whose}, by the tracepoint sys_enter"
+        why_not = IN_NAMESPACE  # permitted, and yet nothing is seen
     except (OSError, ValueError):
         pass
     if chosen is not None:
@@ -57,7 +63,7 @@ def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, s
             return counter, f"exact, {whose}, by perf: {kinds}"
         except (OSError, ValueError):
             pass
-    return None, NOT_COUNTED
+    return None, why_not
 
 
 def _sees_processes() -> bool:

@@ -10,7 +10,9 @@ import time
 import pytest
 
 from kmltui import paths
-from kmltui.runner import monitor, registry
+from kmltui.model import SessionSpec
+from kmltui.recording import library
+from kmltui.runner import listing, monitor, registry
 from kmltui.runner.launch import LaunchError, launch
 
 
@@ -170,3 +172,9 @@ def test_what_a_killed_run_has_left_is_removed(home, monkeypatch):
     assert registry.log_path("killed").exists()
     assert not registry.log_path("deleted").exists()
     assert [path.stem for path in (paths.state_dir() / "register").glob("*.json")] == ["killed"]
+
+
+def test_a_run_with_many_sessions_takes_no_more_room_in_the_list(home):
+    sessions = tuple(SessionSpec(name=f"session-{number}") for number in range(500))
+    row = library.Entry(path=home / "a.kmlrec", state="done", size_bytes=1, modified_unix_ns=1, sessions=sessions)
+    assert max(map(len, listing.table([row]).splitlines())) < 120
