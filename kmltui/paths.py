@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import errno
+import getpass
 import os
 import tempfile
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -15,24 +18,37 @@ import platformdirs
 _APP = "kmltui"
 
 
-def _base(kind: str, default: str) -> Path:
+def _base(kind: str, default: Callable[[], str]) -> Path:
     home = os.environ.get("KMLTUI_HOME")
-    return Path(home).expanduser().absolute() / kind if home else Path(default)
+    try:
+        path = Path(home) / kind if home else Path(default())
+        return path.expanduser().absolute()
+    except RuntimeError:  # a container with a user of its own choosing
+        why = f"user {os.getuid()} has no home directory: it has no entry among the users; set HOME or KMLTUI_HOME"
+        raise FileNotFoundError(errno.ENOENT, why, "~") from None
 
 
 def cache_dir() -> Path:
     """Guest images and what they are made of; can be deleted, is made again."""
-    return _base("cache", platformdirs.user_cache_dir(_APP))
+    return _base("cache", lambda: platformdirs.user_cache_dir(_APP))
 
 
 def state_dir() -> Path:
     """Recordings and the register of runs."""
-    return _base("state", platformdirs.user_state_dir(_APP))
+    return _base("state", lambda: platformdirs.user_state_dir(_APP))
 
 
 def config_dir() -> Path:
     """The screen's remembered settings."""
-    return _base("config", platformdirs.user_config_dir(_APP))
+    return _base("config", lambda: platformdirs.user_config_dir(_APP))
+
+
+def user_name() -> str:
+    """Who we are, for people: the user's name, or the number of one that has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def runs_dir() -> Path:
@@ -47,7 +63,7 @@ def runtime_dir() -> Path:
     """
     # Not platformdirs' user_runtime_dir: where XDG_RUNTIME_DIR is not set it warns, and falls back to a shared place.
     given = os.environ.get("XDG_RUNTIME_DIR") or None
-    path = _base("run", f"{given}/{_APP}") if given or os.environ.get("KMLTUI_HOME") else None
+    path = _base("run", lambda: f"{given}/{_APP}") if given or os.environ.get("KMLTUI_HOME") else None
     if path is None or len(str(path)) > 60 or not _usable(path):
         path = Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}"
         if not _usable(path):

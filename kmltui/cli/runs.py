@@ -234,12 +234,11 @@ def mark(run: str, note: str = "") -> int:
     note:
         What is to be remembered about this moment.
     """
-    import getpass
-
+    from kmltui.paths import user_name
     from kmltui.runner import control
 
     try:
-        asyncio.run(control.request(common.find_run(run).socket, "mark", note=note, author=getpass.getuser()))
+        asyncio.run(control.request(common.find_run(run).socket, "mark", note=note, author=user_name()))
     except control.ControlError as error:
         fail(str(error), RUN_FAILED)
     return DONE

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
 import sys
 from contextlib import ExitStack
@@ -36,9 +35,10 @@ class RunControls:
         await control.request(self._entry.socket, "stop")
 
     async def mark(self, note: str) -> None:
+        from kmltui.paths import user_name
         from kmltui.runner import control
 
-        await control.request(self._entry.socket, "mark", note=note, author=getpass.getuser())
+        await control.request(self._entry.socket, "mark", note=note, author=user_name())
 
 
 def opened(path: Path) -> Reader:

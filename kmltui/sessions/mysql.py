@@ -9,6 +9,7 @@ recording or the text of an error.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import getpass
 import os
 import re
@@ -211,9 +212,10 @@ def find_login(
     The option file also gives the user, and the server where ``address`` names none. Raises :class:`MysqlError` for a
     file that cannot be read.
     """
-    own = Path("~/.my.cnf").expanduser()
-    if option_file is None and own.is_file():
-        option_file = own
+    if option_file is None:
+        with contextlib.suppress(RuntimeError):  # a user without a home has no file there
+            own = Path("~/.my.cnf").expanduser()
+            option_file = own if own.is_file() else None
     try:
         options = read_settings(option_file) if option_file is not None else {}
         tls = tls_of(options)
