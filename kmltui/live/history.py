@@ -16,7 +16,7 @@ from itertools import pairwise
 Point = tuple[float, ...]
 """``t_ns`` on the run's clock first, then counters that never fall."""
 
-POINTS = 48 << 10
+POINTS = 40 << 10
 """How many points a history holds, 8 bytes a number: of a day at one a second the older part has every other one."""
 
 _LONGEST_SPAN_NS = 60_000_000_000
