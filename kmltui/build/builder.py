@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from kmltui import clients
@@ -25,7 +25,7 @@ from kmltui.build import datadir, kernel, layers
 from kmltui.build.apt import Apt
 from kmltui.build.plain import workplace
 from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
-from kmltui.build.tree import unpack, unpack_all
+from kmltui.build.tree import DOCUMENTATION, unpack, unpack_all
 from kmltui.images import compiler, store
 from kmltui.images.errors import GuestError, ImageError
 from kmltui.images.extract import BUSYBOX as SHELL
@@ -45,8 +45,8 @@ _Write = Callable[[Path, Step], None]
 """Writes a layer into a file, reporting how far it is."""
 
 
-JOINED = ("base", "rewritten", "kml", "data")
-"""The layers that the guest's first file system is joined from, in this order."""
+JOINED = ("base", "extra", "rewritten", "extra-rewritten", "kml", "data")
+"""The layers that the guest's first file system is joined from, in this order, as far as the image has them."""
 
 
 _KERNEL = re.compile(r"linux-(image|base|binary|modules|headers|kbuild)-\d")
@@ -60,6 +60,15 @@ class _Parts(Struct, frozen=True):
     packages: list[Package]
     kernel_packages: list[Package]
     kernel_libraries: list[Package]
+    extra: list[Package] = field(default_factory=list)
+    """Those of the user's and what they depend on, as far as they are not among ``packages``."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> _Parts:
+        return cls(manifest.packages, manifest.kernel_packages, manifest.kernel_libraries, manifest.extra_packages)
+
+    def all(self) -> tuple[Package, ...]:
+        return (*self.packages, *self.kernel_packages, *self.kernel_libraries, *self.extra)
 
 
 def ensure_image(spec: ImageSpec, report: Report = silent, *, refresh: bool = False) -> Image:
@@ -94,12 +103,18 @@ def _ready(spec: ImageSpec) -> Image | None:
     manifest = store.read_manifest(spec)
     if manifest is None or store.damage(manifest):
         return None
+    if _made_of(manifest.spec) != _made_of(spec):
+        return None  # the label was given to another image before
     if manifest.imported:
         return Image(manifest)
-    parts = _Parts(manifest.packages, manifest.kernel_packages, manifest.kernel_libraries)
-    keys = _keys(parts)
+    keys = _keys(_Parts.of(manifest))
     current = all(manifest.layers[kind].key == key for kind, key in keys.items() if kind in manifest.layers)
     return Image(manifest) if current else None
+
+
+def _made_of(spec: ImageSpec) -> ImageSpec:
+    """What decides what an image of this name has to be: where the packages come from does not."""
+    return replace(spec, mirror="")
 
 
 def _keys(parts: _Parts) -> dict[str, str]:
@@ -115,14 +130,17 @@ def _keys(parts: _Parts) -> dict[str, str]:
     server = [package for package in parts.packages if package.name in ("mariadb-server-core", "libc6")]
     tables = [clients.DIRECTORY / name for name in datadir.TABLES]
     data = hash_of(server, packing, hash_of_files(here / "datadir.py", *tables))
-    return {
+    added = hash_of(parts.extra, packing, hash_of_files(here / "tree.py"))
+    added_rewritten = hash_of(added, hash_of_files(REWRITER))
+    extra = {"extra": added, "extra-rewritten": added_rewritten, store.EXTRA_SITES: added_rewritten}
+    return (extra if parts.extra else {}) | {
         "kernel": kernel_key,
         "base": base,
         "rewritten": rewritten,
         "sites": rewritten,
         "kml": kml,
         "data": data,
-        "initrd": hash_of(base, rewritten, kml, data),
+        "initrd": hash_of(base, rewritten, kml, data, *(extra.values() if parts.extra else ())),
     }
 
 
@@ -136,6 +154,9 @@ _STEPS_S = {
     "rewriting system calls": 5.0,
     "building KML": 8.0,
     "making the database": 20.0,
+    "unpacking your packages": 5.0,
+    "packing your packages": 2.0,
+    "rewriting your packages' calls": 5.0,
     "joining the image": 1.0,
 }
 """How long each step takes where two CPUs have nothing else to do, seconds: measured with benchmarks/startup.py."""
@@ -144,11 +165,16 @@ _STEP_OF = {
     "kernel": "copying the kernel",
     "base": "packing the programs",
     "rewritten": "rewriting system calls",
+    "extra": "packing your packages",
+    "extra-rewritten": "rewriting your packages' calls",
     "kml": "building KML",
     "data": "making the database",
     "initrd": "joining the image",
 }
-"""The step that makes each layer; ``sites`` is made with ``rewritten``."""
+"""The step that makes each layer."""
+
+_REWRITTEN = {"rewritten": "sites", "extra-rewritten": store.EXTRA_SITES}
+"""Layers of rewritten files, and the report that is made with each."""
 
 
 class _Build:
@@ -172,17 +198,19 @@ class _Build:
             old = None  # somebody else's choices
         if old is not None and not self.spec.mirror:
             self.spec = replace(self.spec, mirror=old.spec.mirror)  # the one that the user named the first time
-        if old is not None and (self.refresh or old.spec.mirror != self.spec.mirror):
+        if old is not None and (self.refresh or old.spec != self.spec):
             old = None
         if old:
             self.steps.without("asking the mirror for packages")
-        parts = _Parts(old.packages, old.kernel_packages, old.kernel_libraries) if old else self._resolve()
+        parts = _Parts.of(old) if old else self._resolve()
         if not self._at_hand(parts):
             # The mirror may have dropped versions that an old manifest names: choose anew.
             parts = self._resolve() if old else parts
             self._fetch(parts)
         else:
             self.steps.without("fetching packages")
+        if not parts.extra:
+            self.steps.without("unpacking your packages", "packing your packages", "rewriting your packages' calls")
         made = self._layers(parts, pool)
         image = next(package for package in parts.kernel_packages if package.name.startswith("linux-image-"))
         return Manifest(
@@ -192,6 +220,7 @@ class _Build:
             packages=parts.packages,
             kernel_packages=parts.kernel_packages,
             kernel_libraries=parts.kernel_libraries,
+            extra_packages=parts.extra,
             kernel_release=image.name.removeprefix("linux-image-"),
             built_unix=int(time.time()),
             build_s=time.monotonic() - self.begun,
@@ -207,6 +236,7 @@ class _Build:
             self._update(apt)
             current.at(0.4)
             packages = apt.resolve(self.spec.packages)
+            extra = self._added(apt, packages)
             packages = sorted({*packages, *(p for p in apt.resolve([BUSYBOX]) if p.name == BUSYBOX)})
             suite, release = self.spec.kernel_suite
             if suite != self.spec.suite or release:
@@ -219,7 +249,15 @@ class _Build:
             libraries = [p for p in apt.resolve(kbuild, release=release) if p.name not in kbuild]
         if not any(p.name.startswith(f"linux-image-{self.spec.kernel}.") for p in kernel_packages):
             raise ImageError(f"the mirror's {release or suite} has no kernel {self.spec.kernel}")
-        return _Parts(packages, kernel_packages, libraries)
+        return _Parts(packages, kernel_packages, libraries, extra)
+
+    def _added(self, apt: Apt, packages: Sequence[Package]) -> list[Package]:
+        """What the user's packages bring beyond ``packages``."""
+        if not self.spec.extra:
+            return []
+        have = {package.name: package for package in packages}
+        found = apt.resolve([*self.spec.packages, *self.spec.extra])
+        return [package for package in found if have.get(package.name) != package]
 
     def _update(self, apt: Apt) -> None:
         for suite in apt.update():
@@ -231,14 +269,13 @@ class _Build:
         return Apt(directory, suite, mirror, backports=backports)
 
     def _at_hand(self, parts: _Parts) -> bool:
-        every = (*parts.packages, *parts.kernel_packages, *parts.kernel_libraries)
-        return all((self.debs / package.file_name).exists() for package in every)
+        return all((self.debs / package.file_name).exists() for package in parts.all())
 
     def _fetch(self, parts: _Parts) -> None:
         mirror = self._mirror()
         suite, release = self.spec.kernel_suite
         with self.steps.step("fetching packages") as current:
-            self._apt(self.spec.suite, mirror).fetch(parts.packages, self.debs, current)
+            self._apt(self.spec.suite, mirror).fetch([*parts.packages, *parts.extra], self.debs, current)
             apt = self._apt(suite, mirror, backports=bool(release))
             apt.fetch([*parts.kernel_packages, *parts.kernel_libraries], self.debs, current)
 
@@ -249,8 +286,9 @@ class _Build:
         """All layers of the image: those that are there, and the others made, several at a time where they can be."""
         keys = _keys(parts)
         made = {kind: layer for kind, key in keys.items() if (layer := store.existing(kind, key))}
-        if "sites" not in made:
-            made.pop("rewritten", None)
+        for rewritten, sites in _REWRITTEN.items():
+            if sites not in made:
+                made.pop(rewritten, None)
         self.steps.without(*(name for kind, name in _STEP_OF.items() if kind in made))
 
         def make(kind: str, write: _Write) -> None:
@@ -262,20 +300,31 @@ class _Build:
                 write(output, current)
                 made[kind] = store.finished(kind, keys[kind], output)
 
-        def rewrite(output: Path, _step: Step) -> None:
-            sites = self.work / "sites"
-            layers.write_rewritten(tree, self.work / "rewritten-files", output, sites)
-            made["sites"] = store.finished("sites", keys["sites"], sites)
+        def rewrite(tree: Path, kind: str) -> None:
+            def write(output: Path, _step: Step) -> None:
+                sites = _REWRITTEN[kind]
+                layers.write_rewritten(tree, self.work / f"{kind}-files", output, self.work / sites)
+                made[sites] = store.finished(sites, keys[sites], self.work / sites)
+
+            make(kind, write)
 
         tree, kernel_tree = _together(
             pool, partial(self._tree, parts, keys["base"]), partial(self._kernel_tree, parts, keys["kernel"])
         )
+        added: list[Callable[[], None]] = []
+        if parts.extra:
+            extra = self._extra_tree(parts, keys["extra"])
+            added = [
+                partial(make, "extra", partial(layers.write_extra, extra)),
+                partial(rewrite, extra, "extra-rewritten"),
+            ]
         make("kernel", lambda output, _: _copy(kernel_tree / "boot/vmlinuz", output))
         _together(
             pool,
             partial(make, "kml", partial(self._kml, kernel_tree)),
-            partial(make, "rewritten", rewrite),
+            partial(rewrite, tree, "rewritten"),
             partial(make, "base", partial(layers.write_base, tree)),
+            *added,
         )
         make("data", partial(self._data, made))
         make("initrd", lambda output, _: self._join(made, JOINED, output))
@@ -292,6 +341,17 @@ class _Build:
                 unpack_all(self._files(packages), self.work / "base", current)
                 self._add_shell(parts, self.work / "base")
                 self._keep(self.work / "base", home)
+        return home
+
+    def _extra_tree(self, parts: _Parts, key: str) -> Path:
+        """The user's packages, unpacked; what their programs may read is all there, unlike in the image's own."""
+        home = store.root() / "trees" / f"extra-{key}"
+        if home.exists():
+            self.steps.without("unpacking your packages")
+        else:
+            with self.steps.step("unpacking your packages") as current:
+                unpack_all(self._files(parts.extra), self.work / "extra-tree", current, DOCUMENTATION)
+                self._keep(self.work / "extra-tree", home)
         return home
 
     def _add_shell(self, parts: _Parts, tree: Path) -> None:
@@ -329,14 +389,14 @@ class _Build:
     def _data(self, made: dict[str, Layer], output: Path, current: Step) -> None:
         """Made by the server itself, in a guest that has no data yet."""
         initrd = self.work / "initrd-without-data"
-        self._join(made, JOINED[:-1], initrd)
+        self._join(made, ("base", "rewritten", "kml"), initrd)
         archive = self.work / "data.tar"
         datadir.make(store.layer_path(made["kernel"]), initrd, archive, current)
         with archive.open("rb") as stream:
             layers.write_data(stream, output)
 
     def _join(self, made: dict[str, Layer], kinds: Sequence[str], output: Path) -> None:
-        layers.join([store.layer_path(made[kind]) for kind in kinds], output)
+        layers.join([store.layer_path(made[kind]) for kind in kinds if kind in made], output)
 
 
 def _copy(source: Path, output: Path) -> None:

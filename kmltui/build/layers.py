@@ -46,19 +46,47 @@ def write_base(tree: Path, output: Path, step: Step) -> None:
         archive.device("dev/null", 0o666, 1, 3)
         for name, text in _FILES.items():
             archive.data(name, text.encode())
-        entries = list(files(tree))
-        for number, (name, path) in enumerate(entries):
-            if number % 64 == 0:
-                step.at(number / len(entries))
-            if name in _FILES:
-                continue
-            if path.is_symlink():
-                archive.symlink(name, str(path.readlink()))
-            elif path.is_dir():
-                archive.directory(name)
-            else:
-                archive.file(name, path)
+        _add_tree(archive, tree, step)
         archive.close()
+
+
+_SERVERS = {
+    "www-data": (33, "/var/www"),
+    "postgres": (103, "/var/lib/postgresql"),
+    "redis": (104, "/var/lib/redis"),
+    "memcache": (105, "/nonexistent"),
+}
+"""Users, with their number and home, that the scripts of Debian's servers would make; no script of a package is run."""
+
+
+def write_extra(tree: Path, output: Path, step: Step) -> None:
+    """The unpacked packages of the user's, and the users that servers among them change to."""
+    own = dict(_FILES)
+    for name, (number, home) in _SERVERS.items():
+        own["etc/passwd"] += f"{name}:x:{number}:{number}:{name}:{home}:/bin/false\n"
+        own["etc/group"] += f"{name}:x:{number}:\n"
+    with output.open("wb") as stream:
+        archive = CpioWriter(stream)
+        for name in ("etc/passwd", "etc/group"):
+            archive.data(name, own[name].encode())
+        _add_tree(archive, tree, step)
+        archive.close()
+
+
+def _add_tree(archive: CpioWriter, tree: Path, step: Step) -> None:
+    """All of ``tree`` except what we have files of our own for."""
+    entries = list(files(tree))
+    for number, (name, path) in enumerate(entries):
+        if number % 64 == 0:
+            step.at(number / len(entries))
+        if name in _FILES:
+            continue
+        if path.is_symlink():
+            archive.symlink(name, str(path.readlink()))
+        elif path.is_dir():
+            archive.directory(name)
+        else:
+            archive.file(name, path)
 
 
 def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:

@@ -62,6 +62,7 @@ def bill_of_materials(manifest: Manifest, created_unix: int) -> bytes:
 def _contained(manifest: Manifest) -> Iterator[Package]:
     """What of the packages is in the image: of the kernel's not the headers, which only build the module."""
     yield from manifest.packages
+    yield from manifest.extra_packages
     yield from (package for package in manifest.kernel_packages if package.name.startswith("linux-image-"))
 
 

@@ -18,11 +18,17 @@ from kmltui.images.progress import Step
 _MERGED = ("bin", "sbin", "lib", "lib64")
 """Directories that are symbolic links into /usr on today's Debian."""
 
-_LEFT_OUT = (
+DOCUMENTATION = (
     "usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/", "usr/share/lintian/", "usr/share/bug/",
     "usr/share/bash-completion/", "usr/share/menu/", "usr/share/pixmaps/", "usr/share/applications/",
-    "usr/share/icons/", "usr/share/gcc/", "usr/share/gdb/auto-load/", "usr/share/perl5/Debconf/", "usr/share/debconf/",
-    "usr/include/", "usr/lib/systemd/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/share/apport/",
+    "usr/share/icons/",
+)  # fmt: skip
+"""Prefixes of what only people read: left out of any package."""
+
+_LEFT_OUT = (
+    *DOCUMENTATION,
+    "usr/share/gcc/", "usr/share/gdb/auto-load/", "usr/share/perl5/Debconf/", "usr/share/debconf/", "usr/include/",
+    "usr/lib/systemd/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/share/apport/",
     "usr/lib/mysql/plugin/",
     "usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-linux-gnu/perl/", "etc/cron", "etc/init.d/", "etc/logcheck/",
     # Large programs and scripts for installing and mending databases; a guest's is made anew.
@@ -32,7 +38,7 @@ _LEFT_OUT = (
     "usr/share/mariadb/fill_help_tables.sql", "usr/share/mariadb/mariadb_sys_schema.sql",
     "etc/apparmor.d/", "usr/share/tests/", "usr/share/sysbench/tests/", "var/",
 )  # fmt: skip
-"""Prefixes that no program of the image reads."""
+"""Prefixes that no program of the image's own packages reads."""
 
 
 def _merged(path: str) -> str:
@@ -47,12 +53,12 @@ def _relative(link: str, target: str) -> str:
     return os.path.relpath(_merged(target.lstrip("/")), PurePosixPath(link).parent)
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Path) -> None:
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Path, left_out: tuple[str, ...]) -> None:
     """Put ``member`` into ``tree``; owners, times and special permission bits are of no use there."""
     name = _merged(str(PurePosixPath(member.name.lstrip("./"))))
     if ".." in PurePosixPath(name).parts:
         raise tarfile.TarError(f"{member.name} points out of the package")
-    if name in (".", *_MERGED) or name.startswith(_LEFT_OUT) or f"{name}/" in _LEFT_OUT:
+    if name in (".", *_MERGED) or name.startswith(left_out) or f"{name}/" in left_out:
         return
     path = tree / name
     if member.isdir():
@@ -70,8 +76,8 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Path) -> N
         path.chmod(member.mode & 0o755 | 0o600)
 
 
-def unpack(package: Path, tree: Path) -> None:
-    """Unpack ``package`` into ``tree``: below /usr what Debian has there, without documentation.
+def unpack(package: Path, tree: Path, left_out: tuple[str, ...] = _LEFT_OUT) -> None:
+    """Unpack ``package`` into ``tree``: below /usr what Debian has there, without what ``left_out`` begins.
 
     Raises :class:`ImageError` for a damaged package.
     """
@@ -81,7 +87,7 @@ def unpack(package: Path, tree: Path) -> None:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:
-                    _extract(archive, member, tree)
+                    _extract(archive, member, tree, left_out)
             process.stdout.read()
         except (tarfile.TarError, OSError) as error:
             process.kill()
@@ -91,7 +97,8 @@ def unpack(package: Path, tree: Path) -> None:
         raise ImageError(f"cannot unpack {package}: {message}; delete it and build again")
 
 
-def unpack_all(packages: Sequence[Path], tree: Path, step: Step) -> None:
+def unpack_all(packages: Sequence[Path], tree: Path, step: Step, left_out: tuple[str, ...] = _LEFT_OUT) -> None:
+    """Unpack all of ``packages`` into ``tree``, which may not exist yet; see :func:`unpack`."""
     tree.mkdir(parents=True, exist_ok=True)
     for name in _MERGED:
         (tree / "usr" / name).mkdir(parents=True, exist_ok=True)
@@ -99,7 +106,7 @@ def unpack_all(packages: Sequence[Path], tree: Path, step: Step) -> None:
             (tree / name).symlink_to(f"usr/{name}")
     for number, package in enumerate(packages):
         step.at(number / len(packages))
-        unpack(package, tree)
+        unpack(package, tree, left_out)
 
 
 def files(tree: Path) -> Iterator[tuple[str, Path]]:

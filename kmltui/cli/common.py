@@ -18,6 +18,7 @@ from cyclopts import Group
 from kmltui.printable import printable
 
 if TYPE_CHECKING:
+    from kmltui.images.progress import Progress, Report
     from kmltui.model import SessionSpec
     from kmltui.runner.registry import RunEntry
 
@@ -198,7 +199,7 @@ def check_memory(specs: Sequence[SessionSpec]) -> None:
     from kmltui.machine import memory
 
     guests = [spec for spec in specs if spec.kind == "guest"]
-    needed, free = memory.needed_bytes([spec.memory_bytes for spec in guests]), memory.free_bytes()
+    needed, free = memory.needed_bytes([_memory_bytes(spec) for spec in guests]), memory.free_bytes()
     if not guests or free >= needed:
         return
     arms = [spec.arm for spec in guests]
@@ -211,6 +212,33 @@ def check_memory(specs: Sequence[SessionSpec]) -> None:
         f"are free here (limits of containers and cgroups counted): {', or '.join(ways)}",
         MISSING,
     )
+
+
+def _memory_bytes(spec: SessionSpec) -> int:
+    """What a guest will have: what it is to have, or more if its image, where that is there already, needs more."""
+    from kmltui.images.errors import ImageError
+    from kmltui.images.image import chosen_spec, find_image
+
+    try:
+        return max(spec.memory_bytes, find_image(chosen_spec(spec.image)).least_memory_bytes)
+    except ImageError:
+        return spec.memory_bytes
+
+
+def progress_printer() -> Report:
+    """Progress on standard error: a line for each finished step, and on a terminal one bar for the work as a whole."""
+    moving = sys.stderr.isatty()
+
+    def report(progress: Progress) -> None:
+        seconds = f"{progress.elapsed_s:5.1f} s"
+        if progress.ended:
+            print(f"{chr(13) if moving else ''}{progress.step:<36} {seconds:<34}", file=sys.stderr, flush=True)
+        elif moving:
+            done = round((progress.fraction or 0) * 14)
+            bar = "█" * done + "░" * (14 - done)
+            print(f"\r{progress.step:<36} {bar} {progress.left or seconds:<19}", end="", file=sys.stderr, flush=True)
+
+    return report
 
 
 def no_guest_reason() -> str | None:

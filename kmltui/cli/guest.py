@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import App, Parameter
+from msgspec.structs import replace
 
 from kmltui.cli import common
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, say
 from kmltui.cli.options import Put
 from kmltui.cli.planning import check_files, check_program
+from kmltui.cli.sessions import memory_bytes
 from kmltui.printable import printable
 
 if TYPE_CHECKING:
     from kmltui.images.info import ImageInfo
-    from kmltui.images.progress import Progress, Report
     from kmltui.images.spec import ImageSpec
     from kmltui.images.store import Manifest
     from kmltui.kml.rewrite import SiteHits
@@ -30,22 +31,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Flag = Parameter(negative="")
 app = App(name="guest", help="The guest image: build it, look into it, run programs in it.", group=common.MACHINE)
-
-
-def progress_printer() -> Report:
-    """Progress on standard error: a line for each finished step, and on a terminal one bar for the work as a whole."""
-    moving = sys.stderr.isatty()
-
-    def report(progress: Progress) -> None:
-        seconds = f"{progress.elapsed_s:5.1f} s"
-        if progress.ended:
-            print(f"{chr(13) if moving else ''}{progress.step:<36} {seconds:<34}", file=sys.stderr, flush=True)
-        elif moving:
-            done = round((progress.fraction or 0) * 14)
-            bar = "█" * done + "░" * (14 - done)
-            print(f"\r{progress.step:<36} {bar} {progress.left or seconds:<19}", end="", file=sys.stderr, flush=True)
-
-    return report
 
 
 @contextmanager
@@ -67,16 +52,6 @@ def _errors() -> Iterator[None]:
         fail(f"{error.filename or 'guest'}: {error.strerror}", RUN_FAILED)
 
 
-def _spec(suite: str | None, kernel: str | None, flavour: str, tools: bool, mirror: str) -> ImageSpec:
-    from kmltui.images.errors import ImageError
-    from kmltui.images.spec import make_spec
-
-    try:
-        return make_spec(suite, kernel, flavour, tools=tools, mirror=mirror)
-    except ImageError as error:
-        fail(str(error))
-
-
 def _parsed(image: str) -> ImageSpec:
     from kmltui.images.errors import ImageError
     from kmltui.images.image import chosen_spec
@@ -94,6 +69,8 @@ def build(
     kernel: str | None = None,
     flavour: str = "cloud",
     mirror: str = "",
+    package: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    name: str = "",
     tools: Annotated[bool, Flag] = False,
     refresh: Annotated[bool, Flag] = False,
 ) -> int:
@@ -109,18 +86,29 @@ def build(
         cloud (small, the default) or generic.
     mirror:
         Where Debian's packages come from (default: where this machine's own do).
+    package:
+        A Debian package to add, with all that it depends on; may be given several times. What its scripts would do
+        when it is installed is not done.
+    name:
+        What the image is to be called, beside the default one: ``--image NAME`` means it then. An image that had the
+        name before is replaced.
     tools:
         Add strace, gdb, stress-ng, perl and python3, which the tests use.
     refresh:
         Ask the mirror for newer packages.
     """
     from kmltui.build.builder import ensure_image
+    from kmltui.images.errors import ImageError
+    from kmltui.images.spec import make_spec
     from kmltui.images.store import layer_path
 
-    spec = _spec(suite, kernel, flavour, tools, mirror)
+    try:
+        spec = make_spec(suite, kernel, flavour, tools=tools, mirror=mirror, label=name, extra=package)
+    except ImageError as error:
+        fail(str(error))
     with _errors():
         begun = time.monotonic()
-        image = ensure_image(spec, progress_printer(), refresh=refresh)
+        image = ensure_image(spec, common.progress_printer(), refresh=refresh)
     size = sum(layer_path(image.manifest.layers[kind]).stat().st_size for kind in ("kernel", "initrd"))
     say(f"{image.name}: ready, {size / 1e6:.0f} MB, after {time.monotonic() - begun:.1f} s")
     return DONE
@@ -208,6 +196,7 @@ def _described(info: ImageInfo) -> str:
         "sysbench": info.sysbench,
         "libc": info.libc,
         "contents": f"{info.initrd_bytes / 1e6:.1f} MB",
+        "added": ", ".join(f"{name} {info.packages.get(name, '')}".strip() for name in info.extra),
         "sites": f"{info.sites} system calls, {info.sites_left_alone} left as traps ('guest info --sites' lists them)",
         "made": time.strftime("%Y-%m-%d %H:%M", time.localtime(info.built_unix))
         + (" elsewhere, imported" if info.imported else f" in {info.build_s:.0f} s"),
@@ -215,10 +204,10 @@ def _described(info: ImageInfo) -> str:
     }
     if info.damage:
         rows["DAMAGED"] = f"{info.damage}; make it anew with 'kmltui guest build'"
-    return "\n".join([info.name, *(f"  {key:<9} {value}" for key, value in rows.items())])
+    return "\n".join([info.name, *(f"  {key:<9} {value}" for key, value in rows.items() if value)])
 
 
-def _session_spec(session: str, cpus: int, image: str, accel: str) -> SessionSpec:
+def _session_spec(session: str, cpus: int, image: str, accel: str, memory: str | None) -> SessionSpec:
     from typing import get_args
 
     from kmltui.model import Arm, SessionSpec
@@ -229,7 +218,8 @@ def _session_spec(session: str, cpus: int, image: str, accel: str) -> SessionSpe
         fail(f"--cpus {cpus}: must be between 1 and 64")
     if accel not in ("auto", "kvm", "tcg"):
         fail(f"--accel {accel!r}: is auto, kvm or tcg")
-    return SessionSpec(name=session, arm=session, vcpus=cpus, image=image, accel=accel)  # type: ignore[arg-type]
+    spec = SessionSpec(name=session, arm=session, vcpus=cpus, image=image, accel=accel)  # type: ignore[arg-type]
+    return spec if memory is None else replace(spec, memory_bytes=memory_bytes(memory, "--memory"))
 
 
 def _prepared(spec: SessionSpec) -> SessionSpec:
@@ -238,7 +228,7 @@ def _prepared(spec: SessionSpec) -> SessionSpec:
 
     image = _parsed(spec.image)
     with _errors():
-        ensure_image(image, progress_printer())
+        ensure_image(image, common.progress_printer())
     return spec
 
 
@@ -254,6 +244,7 @@ def exec_(
     cpus: int = 1,
     image: str = "",
     accel: str = "auto",
+    memory: str | None = None,
     put: Put = (),
 ) -> int:
     """Run one program in a guest of its own; its output and exit status are this command's.
@@ -270,6 +261,8 @@ def exec_(
         The guest image, e.g. bookworm/6.12 (default: the one for this machine).
     accel:
         auto, kvm or tcg.
+    memory:
+        Memory of the guest, e.g. 2G (default: 1G, or what the image needs).
     """
     from kmltui.sessions.console import run_command
     from kmltui.sessions.protocol import Command
@@ -284,7 +277,7 @@ def exec_(
         if is_local(command[0]):
             local = find_local(command[0])
             started = Command([local.path, *command[1:]], env=local.environment)
-    spec = _prepared(_session_spec(session, cpus, image, accel))
+    spec = _prepared(_session_spec(session, cpus, image, accel, memory))
     check_program(command[0], [spec])
     stdin = None if sys.stdin.isatty() else sys.stdin.fileno()
 
@@ -308,7 +301,15 @@ def _tell(sentences: Sequence[str]) -> None:
 
 
 @app.command
-def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = "auto", put: Put = ()) -> int:
+def shell(
+    *,
+    session: str = "kml",
+    cpus: int = 1,
+    image: str = "",
+    accel: str = "auto",
+    memory: str | None = None,
+    put: Put = (),
+) -> int:
     """A shell in a guest of its own, on this terminal. In a KML session what it starts runs in ring 0.
 
     Parameters
@@ -321,13 +322,15 @@ def shell(*, session: str = "kml", cpus: int = 1, image: str = "", accel: str = 
         The guest image (default: the one for this machine).
     accel:
         auto, kvm or tcg.
+    memory:
+        Memory of the guest, e.g. 2G (default: 1G, or what the image needs).
     """
     from kmltui.sessions.console import run_shell
 
     if not (common.is_terminal(sys.stdin) and common.is_terminal(sys.stdout)):
         fail("guest shell needs a terminal; for one command there is 'kmltui guest exec -- COMMAND'")
     check_files(put)
-    spec = _prepared(_session_spec(session, cpus, image, accel))
+    spec = _prepared(_session_spec(session, cpus, image, accel, memory))
     return _in_guest(lambda: asyncio.run(run_shell(spec, lambda session: _bring(session, put, "/root"))))
 
 
@@ -359,7 +362,7 @@ def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
         if sbom is not None:
             created = int(os.environ.get("SOURCE_DATE_EPOCH") or found.manifest.built_unix)
             sbom.write_bytes(bill_of_materials(found.manifest, created))
-        export_image(found, file, progress_printer())
+        export_image(found, file, common.progress_printer())
     say(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' takes it on another machine")
     return DONE
 
@@ -399,14 +402,14 @@ def fetch(
         store.root().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=store.root()) as temporary:
             file = Path(temporary) / "image"
-            fetching.fetch(source, file, progress_printer())
+            fetching.fetch(source, file, common.progress_printer())
             if sha256 is not None:
                 fetching.check_sum(file, sha256)
             if signature is not None and key is not None:
                 signed = Path(temporary) / "signature"
                 fetching.fetch(signature, signed, max_bytes=1 << 20)
                 fetching.check_signature(file, signed, key)
-            image = import_image(file, progress_printer())
+            image = import_image(file, common.progress_printer())
     say(f"{image.name}: ready")
     return DONE
 
@@ -424,7 +427,7 @@ def import_(file: Path) -> int:
     from kmltui.images.errors import ImageError
 
     try:
-        image = import_image(file, progress_printer())
+        image = import_image(file, common.progress_printer())
     except ImageError as error:
         fail(str(error))
     except OSError as error:

@@ -230,7 +230,7 @@ def values_of(header: Header) -> Values:
     from kmltui.tui.form import Values
 
     spec = header.workload
-    known = workloads.get(spec.name)
+    known = workloads.of(spec)
     options = {option.name: option for option in known.options}
     settings = {
         options[name].flag: value
@@ -240,7 +240,7 @@ def values_of(header: Header) -> Values:
     first, last = header.sessions[0], header.sessions[-1]
     bench = header.kind == "bench"
     return Values(
-        workload=spec.name,
+        workload=f"{spec.name}.toml" if spec.script else spec.name,
         how="exact" if first.exact else "bench" if bench else "run",
         loops=str(spec.loops) if spec.loops is not None and spec.loops != known.default_loops else "",
         duration=f"{spec.duration_s:g}s" if spec.duration_s is not None else "",

@@ -62,6 +62,9 @@ class GuestOptions:
     image: str = ""
     """The guest image, as ``kmltui guest info`` lists them (default: the one for this machine)."""
 
+    memory: str | None = None
+    """Memory of each guest, e.g. 512M or 2G (default: 1G, or what the image needs)."""
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from kmltui.cli import sessions
-from kmltui.cli.common import fail, say, seconds
+from kmltui.cli.common import RUN_FAILED, fail, on_terminal, progress_printer, say, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from kmltui.cli.options import FormatOptions, GuestOptions, RecordingOptions, WorkloadOptions
     from kmltui.model import SessionSpec, WorkloadSpec
     from kmltui.runner.plan import Plan
+    from kmltui.workloads import Workload
 
 DEFAULT_WORKLOAD = "wisconsin"
 SAMPLE_RATE = 2.0
@@ -36,14 +39,21 @@ def make_plan(
     specs: Sequence[SessionSpec],
     recording: RecordingOptions,
     settings: Mapping[str, str],
+    *,
+    ask: bool = False,
 ) -> Plan:
-    """A plan for running a workload once. ``settings`` are the workload's own. Raises :class:`Failure`."""
+    """A plan for running a workload once. ``settings`` are the workload's own.
+
+    With ``ask`` the user may be asked whether an image that the workload needs is to be made. Raises :class:`Failure`.
+    """
     from kmltui.runner import registry
     from kmltui.runner.plan import Plan
 
     period_ns = sample_period_ns(recording, SAMPLE_RATE)
     check_recording(recording)
-    spec = _workload_spec(command, workload, settings)
+    chosen, spec = _workload(command, workload, settings)
+    if chosen.packages:
+        specs = with_packages(chosen, specs, ask=ask)
     check_files(workload.put)
     if command:
         check_program(command[0], specs)
@@ -57,6 +67,77 @@ def make_plan(
         files=workload.put,
         input=piped_input() if command else None,
     )
+
+
+def with_packages(workload: Workload, specs: Sequence[SessionSpec], *, ask: bool = False) -> list[SessionSpec]:
+    """The sessions with an image that has the packages which ``workload`` needs.
+
+    Where no image is named it is one of the user's that has them; if there is none, a user at a terminal is asked
+    whether it is to be made, if ``ask``. Raises :class:`Failure` where there is no such image.
+    """
+    found = []
+    for spec in specs:
+        if spec.kind != "guest":
+            fail(f"the workload {workload.name} needs packages that only a guest's image has: leave out {spec.kind}")
+        found.append(spec if spec.image else replace(spec, image=_image_with(workload, ask=ask)))
+        _check_packages(workload, found[-1].image)
+    return found
+
+
+def _build_command(workload: Workload, name: str) -> str:
+    return " ".join(["kmltui guest build", *(f"--package {each}" for each in workload.packages), f"--name {name}"])
+
+
+def _check_packages(workload: Workload, name: str) -> None:
+    from kmltui.images.errors import ImageError
+    from kmltui.images.image import chosen_spec, find_image
+
+    try:
+        image = find_image(chosen_spec(name))
+    except ImageError as error:
+        fail(f"the workload {workload.name} needs an image with {', '.join(workload.packages)}: {error}")
+    if lacking := image.manifest.lacking(workload.packages):
+        own = image.manifest.spec.label
+        # An image that is made again under its name is made of what is named then, and of nothing else.
+        command = _build_command(workload, workload.name)
+        more = f" (to have it in {own}: 'kmltui guest build' with all that {own} is to have)" if own else ""
+        fail(
+            f"the image {image.name} has no {', '.join(lacking)}, which the workload {workload.name} needs; "
+            f"'{command}' makes one that has{more}"
+        )
+
+
+def _image_with(workload: Workload, *, ask: bool) -> str:
+    """The name of an image that has the workload's packages."""
+    from kmltui.build.builder import ensure_image
+    from kmltui.images import store
+    from kmltui.images.errors import GuestError, ImageError
+    from kmltui.images.spec import make_spec
+
+    fit = [
+        manifest.spec.label
+        for manifest in store.manifests()
+        if manifest.spec.label and not manifest.lacking(workload.packages)
+    ]
+    if fit:
+        # The one made for this workload before any other.
+        return min(fit, key=lambda label: (label != workload.name, label))
+    try:
+        spec = make_spec(label=workload.name, extra=workload.packages)
+    except ImageError as error:
+        fail(f"{_build_command(workload, 'NAME')}: {error}")
+    what = f"the workload {workload.name} needs Debian's {', '.join(workload.packages)}, which no guest image has"
+    command = _build_command(workload, spec.label)
+    if not (ask and on_terminal()):
+        fail(f"{what}; make one that has with '{command}'")
+    say(f"kmltui: {what}.", file=sys.stderr)
+    if input(f"Make one now, with '{command}'? [Y/n] ").strip().lower() not in ("", "y", "yes"):
+        fail("no image, no run")
+    try:
+        ensure_image(spec, progress_printer())
+    except GuestError as error:
+        fail(str(error), RUN_FAILED)
+    return spec.label
 
 
 def check_program(program: str, specs: Sequence[SessionSpec]) -> None:
@@ -116,7 +197,9 @@ def piped_input() -> bytes | None:
     return data
 
 
-def _workload_spec(command: Sequence[str], asked: WorkloadOptions, settings: Mapping[str, str]) -> WorkloadSpec:
+def _workload(
+    command: Sequence[str], asked: WorkloadOptions, settings: Mapping[str, str]
+) -> tuple[Workload, WorkloadSpec]:
     from kmltui import workloads
     from kmltui.workloads.command import AnyProgram
 
@@ -126,7 +209,7 @@ def _workload_spec(command: Sequence[str], asked: WorkloadOptions, settings: Map
     chosen = AnyProgram.name if command else asked.workload or DEFAULT_WORKLOAD
     try:
         workload = workloads.get(chosen)
-        return workload.spec(loops=asked.loops, duration_s=duration_s, options=settings, command=command)
+        return workload, workload.spec(loops=asked.loops, duration_s=duration_s, options=settings, command=command)
     except workloads.UsageError as error:
         fail(str(error))
 
@@ -142,7 +225,10 @@ def guest_defaults(guest: GuestOptions) -> SessionSpec:
     vcpus = _default_vcpus(guest) if guest.cpus is None else guest.cpus
     if not 1 <= vcpus <= 64:
         fail(f"--cpus {vcpus}: must be between 1 and 64")
-    return SessionSpec(name="", vcpus=vcpus, accel=guest.accel, image=guest.image)  # type: ignore[arg-type]
+    spec = SessionSpec(name="", vcpus=vcpus, accel=guest.accel, image=guest.image)  # type: ignore[arg-type]
+    if guest.memory is None:
+        return spec
+    return replace(spec, memory_bytes=sessions.memory_bytes(guest.memory, "--memory"))
 
 
 def _default_vcpus(guest: GuestOptions) -> int:

@@ -96,11 +96,11 @@ def run(
         The workload's settings; ``kmltui workloads`` lists them.
     """
     specs = planning.sessions_of(arms, sessions, left, right, guest)
-    plan = planning.make_plan(command, workload, specs, recording, options)
+    plan = planning.make_plan(command, workload, specs, recording, options, ask=not watching.headless)
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
-    common.check_memory(specs)
+    common.check_memory(plan.sessions)
     return starting.start(plan, watching, screen.watch_run)
 
 
@@ -128,6 +128,8 @@ def workloads(name: str | None = None, *, as_json: Json = False) -> int:
                     "title": workload.title,
                     "description": workload.description,
                     "bound": workload.bound,
+                    "packages": workload.packages,
+                    "reported": workload.reported,
                     "options": [
                         {"flag": option.flag, "default": option.default, "choices": option.choices, "help": option.help}
                         for option in workload.options
@@ -139,6 +141,10 @@ def workloads(name: str | None = None, *, as_json: Json = False) -> int:
         return DONE
     for workload in chosen:
         say(f"{workload.name}: {workload.title}\n  {workload.description}")
+        if workload.packages:
+            say(f"  Needs an image with {', '.join(workload.packages)}.")
+        if workload.reported:
+            say(f"  Reported by others: {workload.reported}.")
         for option in workload.options:
             choices = f" ({', '.join(option.choices)})" if option.choices else ""
             say(f"  {option.flag:<20} {option.help}{choices} [default: {option.default or 'none'}]")

@@ -105,10 +105,7 @@ def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
                     fail(f"{where}: cpus is a number from 1 to 64")
                 spec = replace(spec, vcpus=int(value))
             case "memory":
-                size = re.fullmatch(r"(\d{1,6})([MG]?)", value)
-                if size is None or not 256 << 20 <= (memory := int(size[1]) * _UNITS[size[2]]) <= 1 << 40:
-                    fail(f"{where}: memory is a size of at least 256M, like 512M or 2G")
-                spec = replace(spec, memory_bytes=memory)
+                spec = replace(spec, memory_bytes=memory_bytes(value, f"{where}: memory"))
             case "accel":
                 if value not in ("auto", "kvm", "tcg"):
                     fail(f"{where}: accel is auto, kvm or tcg")
@@ -123,6 +120,14 @@ def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
     if "kernel" in given or "suite" in given:
         spec = replace(spec, image=_image(given.get("suite"), given.get("kernel"), where))
     return spec
+
+
+def memory_bytes(text: str, what: str) -> int:
+    """The memory of a guest, written like 512M or 2G. Raises Failure."""
+    size = re.fullmatch(r"(\d{1,6})([MG]?)", text)
+    if size is None or not 256 << 20 <= (memory := int(size[1]) * _UNITS[size[2]]) <= 1 << 40:
+        fail(f"{what} is a size of at least 256M, like 512M or 2G")
+    return memory
 
 
 def _image(suite: str | None, kernel: str | None, where: str) -> str:
@@ -176,9 +181,11 @@ def check_image(image: str, where: str) -> None:
 
 def _image_parts(image: str, where: str) -> list[str]:
     from kmltui.images.errors import ImageError
-    from kmltui.images.spec import parse_spec
+    from kmltui.images.image import chosen_spec
+    from kmltui.images.spec import is_label, parse_spec
 
     try:
-        return re.findall(r"[A-Za-z0-9.]+", parse_spec(image).name)
+        spec = chosen_spec(image) if is_label(image) else parse_spec(image)
+        return [spec.label] if spec.label else re.findall(r"[A-Za-z0-9.]+", spec.name)
     except ImageError as error:
         fail(f"{where}: {error}")

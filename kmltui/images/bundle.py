@@ -27,7 +27,7 @@ from kmltui.images.progress import Report, silent, step
 from kmltui.images.store import MANIFEST_VERSION, Manifest
 
 _MANIFEST_MAX = 1 << 22
-_LAYER_MAX = {"kernel": 256 << 20, "initrd": 2 << 30, "sites": 64 << 20}
+_LAYER_MAX = {"kernel": 256 << 20, "initrd": 2 << 30, "sites": 64 << 20, store.EXTRA_SITES: 64 << 20}
 """More than any image of ours has ever had, tenfold (bytes)."""
 
 _WINDOW_MAX = 128 << 20
@@ -44,7 +44,7 @@ def export_image(image: Image, path: Path, report: Report = silent) -> None:
     """Write ``image`` to the file ``path``, whole or not at all. Raises :class:`ImageError`, OSError."""
     if what := store.damage(image.manifest, thorough=True):
         raise ImageError(f"the image {image.name} is damaged: {what}; make it anew with `kmltui guest build`")
-    layers = {kind: image.manifest.layers[kind] for kind in store.NEEDED}
+    layers = {kind: image.manifest.layers[kind] for kind in image.manifest.needed}
     # The mirror is the builder's own affair; its address may hold a password.
     spec = replace(image.manifest.spec, mirror="")
     manifest = msgspec.json.encode(replace(image.manifest, spec=spec, layers=layers, imported=True))
@@ -121,7 +121,7 @@ def _manifest(data: bytes) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _Unfit(f"its manifest cannot be read: {error}") from error
-    if manifest.version != MANIFEST_VERSION or set(manifest.layers) != set(store.NEEDED):
+    if manifest.version != MANIFEST_VERSION or set(manifest.layers) != set(manifest.needed):
         raise _Unfit("it was written by another version of kmltui")
     for kind, layer in manifest.layers.items():
         if not 0 < layer.size <= _LAYER_MAX[kind]:

@@ -8,8 +8,14 @@ from msgspec import Struct
 
 from kmltui.images import store
 from kmltui.images.errors import ImageError
-from kmltui.images.spec import ImageSpec, parse_spec
+from kmltui.images.spec import ImageSpec, is_label, parse_spec
 from kmltui.images.store import Manifest
+
+_UNPACKED = 2
+"""While the kernel unpacks the archive it is in memory twice, as itself and as files."""
+_REST_BYTES = 320 << 20
+"""What the kernel and the programs of a workload need beside the files."""
+_STEP_BYTES = 128 << 20
 
 
 class Image(Struct, frozen=True):
@@ -29,17 +35,32 @@ class Image(Struct, frozen=True):
     def initrd(self) -> Path:
         return store.layer_path(self.manifest.layers["initrd"])
 
+    @property
+    def least_memory_bytes(self) -> int:
+        """The least memory with which a guest comes up from it and can run something."""
+        needed = _UNPACKED * self.manifest.layers["initrd"].size + _REST_BYTES
+        return -(-needed // _STEP_BYTES) * _STEP_BYTES
+
 
 def chosen_spec(name: str) -> ImageSpec:
     """Which image ``name`` stands for (see :func:`parse_spec`).
 
     Empty: this machine's own kind; where that was never made here and images were imported, the one imported last.
-    Raises :class:`ImageError`.
+    A bare word is the label of an image. Raises :class:`ImageError`, also for a label that no image has.
     """
+    if is_label(name):
+        labels = {manifest.spec.label: manifest.spec for manifest in store.manifests() if manifest.spec.label}
+        if name not in labels:
+            there = f"those that you have named are {', '.join(sorted(labels))}" if labels else "you have named none"
+            raise ImageError(
+                f"{name!r} does not name an image: {there}; 'kmltui guest build --name {name} --package …' makes it, "
+                "and one of the others is written SUITE/KERNEL, for example bookworm/6.1"
+            )
+        return labels[name]
     spec = parse_spec(name)
     if name or store.read_manifest(spec) is not None:
         return spec
-    imported = [manifest.spec for manifest in store.manifests() if manifest.imported]
+    imported = [manifest.spec for manifest in store.manifests() if manifest.imported and not manifest.spec.label]
     return max(imported, key=lambda each: store.manifest_path(each).stat().st_mtime_ns, default=spec)
 
 

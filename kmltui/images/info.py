@@ -27,6 +27,8 @@ class ImageInfo(Struct, frozen=True, kw_only=True):
     initrd_bytes: int
     layer_bytes: dict[str, int]
     packages: dict[str, str]
+    extra: list[str]
+    """The packages that the user has added, without what they depend on."""
     sites: int
     """System-call instructions in its ELF files."""
     sites_left_alone: int
@@ -36,11 +38,16 @@ class ImageInfo(Struct, frozen=True, kw_only=True):
 
 def site_report(manifest: Manifest) -> SiteReport:
     """What became of every system-call site of the image's programs. Raises :class:`ImageError`."""
-    path = store.layer_path(manifest.layers["sites"])
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=SiteReport)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ImageError(f"{path}: {error}; make the image anew with `kmltui guest build`") from error
+    files = []
+    for kind in ("sites", store.EXTRA_SITES):
+        if kind not in manifest.layers:
+            continue
+        path = store.layer_path(manifest.layers[kind])
+        try:
+            files += msgspec.json.decode(path.read_bytes(), type=SiteReport).files
+        except (OSError, msgspec.DecodeError) as error:
+            raise ImageError(f"{path}: {error}; make the image anew with `kmltui guest build`") from error
+    return SiteReport(files=files)
 
 
 def describe(manifest: Manifest) -> ImageInfo:
@@ -60,7 +67,8 @@ def describe(manifest: Manifest) -> ImageInfo:
         kernel_bytes=sizes["kernel"],
         initrd_bytes=sizes["initrd"],
         layer_bytes=sizes,
-        packages={p.name: p.version for p in (*manifest.packages, *manifest.kernel_packages)},
+        packages={p.name: p.version for p in (*manifest.packages, *manifest.extra_packages, *manifest.kernel_packages)},
+        extra=list(manifest.spec.extra),
         sites=report.sites,
         sites_left_alone=len(report.left_alone()),
         damage=store.damage(manifest, thorough=True),

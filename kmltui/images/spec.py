@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from kmltui.images.errors import ImageError
@@ -24,6 +25,10 @@ TOOLS = ("stress-ng", "strace", "gdb", "python3-minimal", "perl-base", "busybox"
 """What the tests of KML run beyond the server and its client."""
 
 
+_LABEL = r"[a-z][a-z0-9_-]{0,30}"
+_PACKAGE = r"[a-z0-9][a-z0-9+.-]+"
+
+
 class ImageSpec(Struct, frozen=True):
     """What an image is made of. ``mirror`` empty: the host's own."""
 
@@ -33,10 +38,17 @@ class ImageSpec(Struct, frozen=True):
     tools: bool = False
     """With the programs that the tests run."""
     mirror: str = ""
+    # Both are read from files of unknown origin, too, and the label is part of a path.
+    label: Annotated[str, Meta(pattern=rf"\A({_LABEL})?\Z")] = ""
+    """What the user calls an image of his own; empty: it is called by what it is made of."""
+    extra: tuple[Annotated[str, Meta(pattern=rf"\A{_PACKAGE}\Z")], ...] = ()
+    """Debian packages that it has beyond those of every image, sorted; only with a label."""
 
     @property
     def name(self) -> str:
-        """The image's key for people and for ``SessionSpec.image``: ``suite/kernel[/flavour][+tools]``."""
+        """What people and ``SessionSpec.image`` call it: its label, or ``suite/kernel[/flavour][+tools]``."""
+        if self.label:
+            return self.label
         flavour = "" if self.flavour == "cloud" else f"/{self.flavour}"
         return f"{self.suite}/{self.kernel}{flavour}{'+tools' if self.tools else ''}"
 
@@ -102,6 +114,8 @@ def make_spec(
     *,
     tools: bool = False,
     mirror: str = "",
+    label: str = "",
+    extra: Sequence[str] = (),
 ) -> ImageSpec:
     """A checked spec; what is not given is as on the host, or the oldest that works. Raises :class:`ImageError`."""
     chosen = suite or host_suite() or "bookworm"
@@ -115,7 +129,23 @@ def make_spec(
         raise ImageError(f"no kernel flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
     if mirror:
         check_mirror(mirror)
-    return ImageSpec(release, version, flavour, tools, mirror)  # type: ignore[arg-type]
+    if label and (not re.fullmatch(_LABEL, label) or label in get_args(Suite)):
+        raise ImageError(
+            f"{label!r} cannot be an image's name: write small letters, digits, '-' and '_', a letter first, "
+            "31 at most, and no release of Debian"
+        )
+    for package in extra:
+        if not re.fullmatch(_PACKAGE, package):
+            raise ImageError(f"{package!r} is not the name of a Debian package")
+    if extra and not label:
+        raise ImageError("an image with packages of your own needs a name of its own: add --name, e.g. --name lab")
+    packages = tuple(sorted(set(extra)))
+    return ImageSpec(release, version, flavour, tools, mirror, label, packages)  # type: ignore[arg-type]
+
+
+def is_label(name: str) -> bool:
+    """Whether ``name`` can only be the label of an image, since nothing in it says what the image is made of."""
+    return re.fullmatch(_LABEL, name) is not None
 
 
 def parse_spec(name: str) -> ImageSpec:

@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,10 @@ MANIFEST_VERSION = 1
 NEEDED = ("kernel", "initrd", "sites")
 """The layers that an image needs once it is made; the others are kept for the next build, which checks them."""
 
-TREES = ("base", "kernel")
+EXTRA_SITES = "extra-sites"
+"""What an image with packages of the user's needs beyond them: the rewriter's report on those."""
+
+TREES = ("base", "kernel", "extra")
 """The layers whose packages stay unpacked, so that the next change of ours need not unpack them again."""
 
 NEEDED_BYTES = 2 << 30
@@ -56,10 +59,13 @@ class Manifest(Struct, frozen=True, kw_only=True):
     name: str
     spec: ImageSpec
     layers: dict[str, Layer]
-    """``kernel`` and ``initrd`` are booted; ``sites`` is the rewriter's report; the others are joined to ``initrd``."""
+    """``kernel`` and ``initrd`` are booted; ``sites`` and ``extra-sites`` are the rewriter's reports; the others are
+    joined to ``initrd``."""
     packages: list[Package]
     kernel_packages: list[Package]
     kernel_libraries: list[Package] = field(default_factory=list)
+    extra_packages: list[Package] = field(default_factory=list)
+    """What the user has added, with all that it depends on and the other packages do not have."""
     kernel_release: str = ""
     built_unix: int = 0
     build_s: float = 0.0
@@ -70,9 +76,23 @@ class Manifest(Struct, frozen=True, kw_only=True):
         """Identifies the image's contents, wherever it was made."""
         return hash_of(*(self.layers[kind].sha256 for kind in ("kernel", "initrd")))
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The layers that this image needs once it is made."""
+        return (*NEEDED, EXTRA_SITES) if self.extra_packages else NEEDED
+
+    def all_packages(self) -> tuple[Package, ...]:
+        """All that the image was made of."""
+        return (*self.packages, *self.extra_packages, *self.kernel_packages, *self.kernel_libraries)
+
     def package_version(self, name: str) -> str:
         """The version of package ``name``, empty if it is not in the image."""
-        return next((package.version for package in self.packages if package.name == name), "")
+        every = (*self.packages, *self.extra_packages)
+        return next((package.version for package in every if package.name == name), "")
+
+    def lacking(self, names: Iterable[str]) -> list[str]:
+        """Which of these packages are not in the image."""
+        return [name for name in names if not self.package_version(name)]
 
 
 def root() -> Path:
@@ -97,7 +117,7 @@ def _read_manifest(path: Path) -> Manifest | None:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         return None
-    return manifest if manifest.version == MANIFEST_VERSION and manifest.layers.keys() >= set(NEEDED) else None
+    return manifest if manifest.version == MANIFEST_VERSION and manifest.layers.keys() >= set(manifest.needed) else None
 
 
 def write_manifest(manifest: Manifest) -> None:
@@ -135,7 +155,7 @@ def damage(manifest: Manifest, *, thorough: bool = False) -> str:
 
     A file whose size and time are as recorded is believed; ``thorough`` reads them all.
     """
-    for kind in NEEDED:
+    for kind in manifest.needed:
         layer = manifest.layers[kind]
         path = layer_path(layer)
         try:
@@ -250,7 +270,7 @@ def manifests() -> Iterator[Manifest]:
 def sweep() -> None:
     """Remove what no image uses: layers (unless a guest is just starting), packages, unpacked trees. Under the lock."""
     images = list(manifests())
-    packages = {p.file_name for m in images for p in (*m.packages, *m.kernel_packages, *m.kernel_libraries)}
+    packages = {p.file_name for m in images for p in m.all_packages()}
     for path in (root() / "debs").glob("*.deb"):
         if path.name not in packages:
             path.unlink()

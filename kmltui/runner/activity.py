@@ -32,6 +32,6 @@ def activity_for(plan: Plan) -> Activity:
         case Monitor(login=login):
             return Watching(plan, login)
         case Bench(pairs=pairs):
-            return InTurn(Work(plan, workloads.get(plan.workload.name)), pairs)
+            return InTurn(Work(plan, workloads.of(plan.workload)), pairs)
         case Once():
-            return SideBySide(Work(plan, workloads.get(plan.workload.name)))
+            return SideBySide(Work(plan, workloads.of(plan.workload)))

@@ -46,7 +46,7 @@ def expected_s(plan: Plan) -> float | None:
         by_instructions = emulated and all(session_clock(spec, {}) == "instructions" for spec in plan.sessions)
         each = workload.duration_s / pace if by_instructions else workload.duration_s
     else:
-        cost_s = workloads.get(workload.name).cost_s(workload)
+        cost_s = workloads.of(workload).cost_s(workload)
         if cost_s is None:
             return None
         each = cost_s / pace

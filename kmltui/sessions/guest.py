@@ -97,6 +97,9 @@ class GuestSession:
     async def _start(self) -> None:
         image = await asyncio.to_thread(find_image, chosen_spec(self.spec.image))
         with store.in_use():
+            # A large image needs more than what guests have by default; with less its kernel would panic.
+            memory_bytes = max(self.spec.memory_bytes, image.least_memory_bytes)
+            self.spec = msgspec.structs.replace(self.spec, memory_bytes=memory_bytes)
             accel = await choose(self.spec.accel, image.kernel, image.initrd)
             if accel == "kvm":  # where nothing counts instructions
                 self.spec = msgspec.structs.replace(self.spec, clock="wall")

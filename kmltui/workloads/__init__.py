@@ -8,11 +8,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from pathlib import Path
 
+from kmltui.model import WorkloadSpec
 from kmltui.workloads.client import differing_results
 from kmltui.workloads.declaration import Context, Option, UsageError, Workload, WorkloadError
+from kmltui.workloads.script import declared_in, recorded
 
-__all__ = ["Context", "Option", "UsageError", "Workload", "WorkloadError", "differing_results", "get", "names"]
+__all__ = ["Context", "Option", "UsageError", "Workload", "WorkloadError", "differing_results", "get", "names", "of"]
 
 
 @cache
@@ -33,8 +36,18 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Workload:
-    """The workload of that name. Raises :class:`UsageError` that lists those that exist."""
+    """The workload of that name, or the one declared in a file if ``name`` ends in ``.toml``.
+
+    Raises :class:`UsageError` that lists those that exist, or says what is wrong with the file.
+    """
+    if name.endswith(".toml"):
+        return declared_in(Path(name).expanduser())
     try:
         return _all()[name]
     except KeyError:
         raise UsageError(f"there is no workload {name!r}; there are: {', '.join(names())}") from None
+
+
+def of(spec: WorkloadSpec) -> Workload:
+    """The workload that ``spec`` was made by. Raises :class:`UsageError` if this version does not know it."""
+    return recorded(spec) if spec.script else get(spec.name)

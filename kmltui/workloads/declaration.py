@@ -117,6 +117,10 @@ class Workload(ABC):
     """Whether it is of no use without a command line of the user's."""
     keeps_output: ClassVar[bool] = False
     """Whether the report shows what the client printed."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Debian packages that it needs beyond those of every guest image."""
+    reported: ClassVar[str] = ""
+    """What others have reported for it, with the source."""
 
     def spec(
         self,

@@ -25,6 +25,25 @@ def test_a_name_stands_for_its_image(spec: ImageSpec) -> None:
     assert parse_spec(spec.name) == spec
 
 
+def test_an_image_with_packages_has_a_name_of_its_own() -> None:
+    lab = make_spec("bookworm", "6.1", label="lab", extra=["redis-server", "nginx", "nginx"])
+    assert (lab.name, lab.file_name, lab.extra) == ("lab", "lab", ("nginx", "redis-server"))
+    with pytest.raises(ImageError, match="add --name"):
+        make_spec(extra=["nginx"])
+
+
+@pytest.mark.parametrize("label", ["Lab", "../lab", "lab/6.1", "6.1", "lab\n", "trixie", "-lab", "x" * 32])
+def test_names_that_could_mean_another_image_or_file_are_refused(label: str) -> None:
+    with pytest.raises(ImageError, match="cannot be an image's name"):
+        make_spec(label=label)
+
+
+@pytest.mark.parametrize("package", ["--option", "nginx=1", "nginx nginx", "../x", "nginx\n", ""])
+def test_what_is_no_package_never_reaches_apt(package: str) -> None:
+    with pytest.raises(ImageError, match="not the name of a Debian package"):
+        make_spec(label="lab", extra=[package])
+
+
 def test_names_of_files_differ_where_names_differ() -> None:
     specs = [
         ImageSpec(s, k, f, t)

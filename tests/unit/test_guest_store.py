@@ -251,11 +251,63 @@ class TestKeys:
         before, after = _keys(self.parts), _keys(newer)
         assert {kind for kind in before if before[kind] != after[kind]} == {"base", "rewritten", "sites", "initrd"}
 
+    def test_packages_of_the_users_leave_what_all_images_have(self) -> None:
+        before, after = _keys(self.parts), _keys(replace(self.parts, extra=[Package("nginx", "1", "amd64")]))
+        assert {kind for kind in before if before[kind] != after[kind]} == {"initrd"}
+        assert after.keys() - before.keys() == {"extra", "extra-rewritten", "extra-sites"}
+
     def test_a_new_server_makes_new_data(self) -> None:
         newer = replace(
             self.parts, packages=[Package("libc6", "2", "amd64"), Package("mariadb-server-core", "2", "amd64")]
         )
         assert _keys(self.parts)["data"] != _keys(newer)["data"]
+
+
+class TestLabels:
+    @staticmethod
+    def lab(**changes: object) -> Manifest:
+        manifest = make_image().manifest
+        spec = replace(SPEC, label="lab", extra=("nginx",))
+        named = replace(manifest, name="lab", spec=spec, extra_packages=[Package("nginx", "1", "amd64")])
+        layers = named.layers | {store.EXTRA_SITES: named.layers["sites"], "extra": named.layers["base"]}
+        store.write_manifest(replace(named, layers=layers))
+        return replace(named, layers=layers)
+
+    def test_a_bare_word_means_the_image_of_that_name(self) -> None:
+        lab = self.lab()
+        assert chosen_spec("lab") == lab.spec
+        assert chosen_spec("bookworm/6.1") == SPEC
+        with pytest.raises(ImageError, match=r"'lap' does not name an image.*named are lab.*guest build --name lap"):
+            chosen_spec("lap")
+
+    def test_it_has_what_the_user_has_added_and_what_all_have(self) -> None:
+        assert self.lab().lacking(["libc6", "nginx", "redis-server"]) == ["redis-server"]
+
+    def test_the_sweep_leaves_its_layers_and_packages(self) -> None:
+        lab = self.lab()
+        deb = store.root() / "debs/nginx_1_amd64.deb"
+        deb.parent.mkdir()
+        deb.touch()
+        tree = store.root() / "trees" / f"extra-{lab.layers['extra'].key}"
+        tree.mkdir(parents=True)
+        with store.locked(silent):
+            store.sweep()
+        assert deb.exists() and tree.exists() and not store.damage(lab)
+
+    def test_a_label_from_elsewhere_cannot_choose_a_path(self) -> None:
+        image = make_image()
+        path = store.manifest_path(SPEC)
+        path.write_text(path.read_text().replace('"label": ""', '"label": "../../evil"'))
+        assert "evil" in path.read_text() and store.read_manifest(SPEC) is None
+        assert image.name == SPEC.name
+
+
+def test_a_guest_gets_the_memory_that_its_image_needs() -> None:
+    image = make_image()
+    large = replace(image.manifest.layers["initrd"], size=757 << 20)
+    manifest = replace(image.manifest, layers=image.manifest.layers | {"initrd": large})
+    assert image.least_memory_bytes <= 512 << 20
+    assert 2 * large.size < Image(manifest).least_memory_bytes < 2 << 30
 
 
 class TestBundles:
