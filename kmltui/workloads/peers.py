@@ -60,6 +60,21 @@ class Files(ScriptWorkload):
     )
 
 
+class Processes(ScriptWorkload):
+    name = "processes"
+    title = "Making processes and threads, and switching between them"
+    description = (
+        "Makes 500 processes and waits for each, passes a number back and forth between two processes 500 times, and "
+        "makes 500 threads: where KML costs more than it saves. A loop is all of it."
+    )
+    default_loops = 3
+    options = (Option("count", "500", "how many of each", minimum=1, maximum=1_000_000),)
+    script = Script(
+        command='kml-processes "$COUNT" >/run/processes.txt',
+        check="cat /run/processes.txt",
+    )
+
+
 class Sqlite(ScriptWorkload):
     name = "sqlite"
     title = "SQLite, each insert a transaction"
@@ -123,4 +138,4 @@ class Redis(ScriptWorkload):
     )
 
 
-WORKLOADS = (Dd(), Files(), Sqlite(), Redis())
+WORKLOADS = (Dd(), Files(), Processes(), Sqlite(), Redis())

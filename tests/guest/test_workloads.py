@@ -155,6 +155,19 @@ async def test_single_calls_are_timed_like_against_like(do: Any) -> None:
     assert kml is not None and kml.direct > 10 * kml.trap
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("dd", {"bytes": "5000"}), ("files", {}), ("processes", {"count": "50"})]
+)
+async def test_programs_that_make_many_calls_are_right_in_both_rings(
+    do: Any, name: str, options: dict[str, str]
+) -> None:
+    done = await do(name, loops=1, options=options)
+    assert done.summary.checksums is not None and done.summary.checksums.equal
+    stock, kml = (done.summary.sessions[session].syscalls for session in ("stock", "kml"))
+    assert stock is not None and stock.direct == 0
+    assert kml is not None and kml.direct > 4 * kml.trap
+
+
 async def test_a_program_of_the_image_runs_in_both_sessions(do: Any) -> None:
     done = await do("command", command=["sh", "-c", "echo out; echo err >&2; exit 7"], loops=2)
     for name in ("stock", "kml"):
