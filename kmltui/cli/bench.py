@@ -87,7 +87,7 @@ def bench(
     if any(spec.kind != "guest" for spec in specs) and exact:
         fail("--exact counts the instructions of guests; this machine's own cannot be counted")
     specs = [replace(spec, exact=exact) for spec in specs]
-    plan = planning.make_plan(command, workload, specs, recording, options, ask=not watching.headless)
+    plan = planning.make_plan(command, workload, specs, recording, options, ask=starting.may_ask(watching))
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more", MISSING)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from kmltui.cli import sessions
-from kmltui.cli.common import RUN_FAILED, fail, on_terminal, progress_printer, say, seconds
+from kmltui.cli.common import RUN_FAILED, fail, progress_printer, say, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ def _image_with(workload: Workload, *, ask: bool) -> str:
         fail(f"{_build_command(workload, 'NAME')}: {error}")
     what = f"the workload {workload.name} needs Debian's {', '.join(workload.packages)}, which no guest image has"
     command = _build_command(workload, spec.label)
-    if not (ask and on_terminal()):
+    if not ask:
         fail(f"{what}; make one that has with '{command}'")
     say(f"kmltui: {what}.", file=sys.stderr)
     if input(f"Make one now, with '{command}'? [Y/n] ").strip().lower() not in ("", "y", "yes"):

@@ -96,7 +96,7 @@ def run(
         The workload's settings; ``kmltui workloads`` lists them.
     """
     specs = planning.sessions_of(arms, sessions, left, right, guest)
-    plan = planning.make_plan(command, workload, specs, recording, options, ask=not watching.headless)
+    plan = planning.make_plan(command, workload, specs, recording, options, ask=starting.may_ask(watching))
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)

@@ -44,6 +44,11 @@ def only_checking() -> Iterator[None]:
         _ONLY_CHECKING.reset(token)
 
 
+def may_ask(watching: WatchingOptions) -> bool:
+    """Whether there may be somebody who answers a question: not while a form checks what is in it."""
+    return not (watching.headless or _ONLY_CHECKING.get()) and on_terminal()
+
+
 def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int]) -> int:
     """Do what ``plan`` says.
 

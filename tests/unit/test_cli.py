@@ -515,3 +515,9 @@ def test_a_sample_is_found_by_its_name_and_a_slip_is_pointed_out(kmltui):
     status, _, err = kmltui("report", "point-selct")
     assert status == 2
     assert "did you mean 'point-select'?" in err
+
+
+def test_a_workload_whose_packages_no_image_has_says_the_command_that_makes_one(kmltui):
+    status, _, err = kmltui("run", "--workload", "redis", "--headless")
+    assert status == 2
+    assert "make one that has with 'kmltui guest build --package redis-server --name redis'" in err
