@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from kmltui.figures import article
 from kmltui.figures.compare import Comparison
-from kmltui.figures.estimate import sentence
+from kmltui.figures.estimate import short_sentence
 from kmltui.figures.judging import is_difference
 from kmltui.figures.summary import Summary
 from kmltui.figures.verdict import (
@@ -116,8 +116,7 @@ def _how(summary: Summary, found: Comparison) -> str:
 def _estimate(summary: Summary) -> CardLine | None:
     if summary.estimate is None:
         return None
-    label, _, text = sentence(summary.estimate).partition(": ")
-    return CardLine("estimate", label.partition(",")[0], f"not measured: {text}")
+    return CardLine("estimate", "Estimate", *short_sentence(summary.estimate))
 
 
 def _article(summary: Summary) -> CardLine | None:
@@ -131,8 +130,8 @@ def _article(summary: Summary) -> CardLine | None:
     return CardLine(
         "article",
         "The article",
-        f"saved {_percent(article.SAVED.total, 1)} of CPU time in 2005, very probably the client's{here}",
-        "Kernel Mode Linux for AMD64, with MySQL 4.1",
+        f"saved {_percent(article.SAVED.total, 1)} of CPU time{here}",
+        "Kernel Mode Linux for AMD64, 2005, with MySQL 4.1; very probably its client's time alone",
     )
 
 

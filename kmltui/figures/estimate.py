@@ -139,20 +139,33 @@ def _uncounted(seconds: float, calls: float) -> Range:
 
 def sentence(estimate: Estimate) -> str:
     """The one line, apart from all that was measured."""
-    where = (
-        f"on the recording machine's processor ({estimate.processor})" if estimate.processor else "on this processor"
-    )
-    calls = (
-        "" if estimate.calls_per_query is None else f"{estimate.calls_per_query:,.0f} calls a query without a trap of "
-    )
-    trap = f"{estimate.trap_ns.low:.0f} to {estimate.trap_ns.high:.0f} ns"
+    return f"Estimate, not measured: {_where(estimate)} {_saved(estimate)}: {_why(estimate)}."
+
+
+def short_sentence(estimate: Estimate) -> tuple[str, str]:
+    """The same in two parts: what is saved, and what qualifies it."""
+    return f"{_saved(estimate)}, not measured", f"{_where(estimate)}: {_why(estimate)}"
+
+
+def _where(estimate: Estimate) -> str:
+    if not estimate.processor:
+        return "on the recording machine's processor"
+    return f"on the recording machine's processor ({estimate.processor})"
+
+
+def _saved(estimate: Estimate) -> str:
     if estimate.saved is None or estimate.likely is None:
         unit = "" if estimate.calls_per_query is None else " a query"
-        saved = f"{_round(estimate.saved_us.low)} to {_round(estimate.saved_us.high)} us of CPU time{unit}"
-        return f"Estimate, not measured: {where} {saved}: {calls or 'a trap takes '}{trap}."
+        return f"{_round(estimate.saved_us.low)} to {_round(estimate.saved_us.high)} us of CPU time{unit}"
     likely = f"{100 * estimate.likely.low:.1f} to {100 * estimate.likely.high:.1f} %"
-    bounds = f"{100 * estimate.saved.low:.1f} to {100 * estimate.saved.high:.1f}"
-    return f"Estimate, not measured: {where} {likely} of CPU time ({bounds}): {calls or 'a trap takes '}{trap}."
+    return f"{likely} of CPU time ({100 * estimate.saved.low:.1f} to {100 * estimate.saved.high:.1f})"
+
+
+def _why(estimate: Estimate) -> str:
+    trap = f"{estimate.trap_ns.low:.0f} to {estimate.trap_ns.high:.0f} ns"
+    if estimate.calls_per_query is None:
+        return f"a trap takes {trap}"
+    return f"{estimate.calls_per_query:,.0f} calls a query without a trap of {trap}"
 
 
 def notes(estimate: Estimate) -> list[str]:

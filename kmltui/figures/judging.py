@@ -49,6 +49,20 @@ def is_difference(saved: float | None, shown: bool | None, clock: ClockKind | No
     return shown if shown is not None else clock == "instructions" and abs(saved) > INSTRUCTION_CLOCK_ERROR
 
 
+LEAST_DIRECT_SHARE = 0.5
+"""A KML session of which less is direct ran in ring 3, or nearly so: its figures are not KML's."""
+
+
+def is_kml(arm: str, trap: int, direct: int, *, times_both: bool) -> bool:
+    """Whether a session of the arm ``kml`` did what it is there for: its system calls were direct.
+
+    ``times_both``: it times traps beside direct calls, and so makes both on purpose. Other arms are what they are.
+    """
+    if arm != "kml" or not trap + direct:
+        return True
+    return direct > 0 and (times_both or direct / (trap + direct) >= LEAST_DIRECT_SHARE)
+
+
 def own_ways(measured: Iterable[Mapping[str, Mapping[str, object]]], counted: bool) -> bool:
     """Whether sessions time calls in unlike numbers of ways, as when only one of them times them twice: unequal work.
 

@@ -26,7 +26,7 @@ def repeat_command(header: Header, pairs: int | None) -> str:
         words += ["--duration", f"{header.workload.duration_s:g}s"]
     if is_bench:
         words += ["--pairs", str(pairs)]
-    words += _sessions(header.sessions, is_bench)
+    words += _sessions(header.sessions)
     if not command:
         for key, value in header.workload.options.items():
             words += [f"--{key.replace('_', '-')}", value]
@@ -34,14 +34,14 @@ def repeat_command(header: Header, pairs: int | None) -> str:
     return f"{text} -- {command}" if command else text
 
 
-def _sessions(specs: Sequence[SessionSpec], is_bench: bool) -> list[str]:
+def _sessions(specs: Sequence[SessionSpec]) -> list[str]:
     """Arms of one set-up, or each session by itself."""
     setups = {(s.vcpus, s.accel, s.image, s.memory_bytes, s.clock, s.exact, s.kind) for s in specs}
     words: list[str] = []
     first = specs[0]
     if len(setups) == 1 and first.kind == "guest" and first.memory_bytes == _DEFAULT.memory_bytes:
         arms = ",".join(spec.arm for spec in specs)
-        words += [] if arms == "stock,kml" else ["--arms" if is_bench else "--sessions", arms]
+        words += [] if arms == "stock,kml" else ["--arms", arms]
         if first.exact:
             words.append("--exact")
         else:

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from kmltui.figures.compare import Comparison
-from kmltui.figures.judging import INSTRUCTION_CLOCK_ERROR, LEAST_RUN_SHARE, is_difference
+from kmltui.figures.judging import INSTRUCTION_CLOCK_ERROR, LEAST_RUN_SHARE, is_difference, is_kml
 from kmltui.figures.summary import SessionFigures, Summary
 
 INSTRUCTION_CLOCK = "1 s = 10⁹ instructions"
-LEAST_DIRECT_SHARE = 0.5
-"""A KML session or program of which less is direct ran in ring 3, or nearly so: its figures are not KML's."""
 
 _NAMES = {"stock": "stock Linux", "kml": "KML", "stock+libc": "the rewritten libc", "stock+idt": "the redirected IDT"}
 _LEAST_CHANGE = 0.0005
@@ -74,9 +72,8 @@ def not_direct(summary: Summary) -> str | None:
     for name, session in summary.sessions.items():
         if session.arm != "kml" or session.direct_share is None or session.syscalls is None:
             continue
-        # One that times traps beside direct calls makes both on purpose.
-        least = 0.0 if any("direct" in found for found in session.measures.values()) else LEAST_DIRECT_SHARE
-        if session.syscalls.direct and session.direct_share >= least:
+        times_both = any("direct" in found for found in session.measures.values())
+        if is_kml(session.arm, session.syscalls.trap, session.syscalls.direct, times_both=times_both):
             continue
         calls = session.syscalls.trap + session.syscalls.direct
         if session.syscalls.direct == 0:

@@ -200,8 +200,15 @@ def difference(left: float | None, right: float | None) -> float | None:
     return (right - left) / left if left and right is not None else None
 
 
-def judged(fraction: float | None, *, more_is_better: bool) -> Span:
-    """A signed difference with the colour of its meaning; below 0.05 % it has none."""
-    if fraction is None or abs(fraction) < 0.0005:
-        return percent(fraction), "muted"
-    return percent(fraction), "good" if (fraction > 0) == more_is_better else "bad"
+def saved(left: float | None, right: float | None) -> str:
+    """What ``right`` saves of ``left``: ``3.9 %``, ``−1.2 %`` where it takes more."""
+    change = difference(left, right)
+    return percent(None if change is None else -change).lstrip("+")
+
+
+def more_or_less(left: float | None, right: float | None) -> str:
+    """Of a rate: ``3.9 % more``, ``1.2 % less``; empty where there is nothing to compare with."""
+    change = difference(left, right)
+    if change is None:
+        return ""
+    return f"{percent(abs(change)).lstrip('+')} {'less' if change < 0 else 'more'}"

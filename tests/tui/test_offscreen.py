@@ -35,7 +35,7 @@ def test_a_screencast_is_asciicast_v2_and_shows_the_end() -> None:
         elapsed = at
         if "\x1b[?1049l" not in data:
             stream.feed(data)
-    assert any("whole workload" in line for line in screen.display)
+    assert any("What this run came to" in line for line in screen.display)
     assert 4 <= elapsed <= 7  # 46 seconds at ten times their speed, and a second for the end to be seen
 
 

@@ -31,7 +31,7 @@ from kmltui.tui.text import Line, cropped, fit, plain, width
 
 WIDTHS = range(60, 201)
 HEIGHTS = (20, 44)
-LABELS = r"(?:elevations|elev\.|trap|direct|queries/s|p50|p95|p99|p99\.9|us|sy|rows/s|connections)"
+LABELS = r"(?:into ring 0|trap|direct|queries/s|p50|p95|p99|p99\.9|us|sy|rows/s|connections)"
 NUMBER = r"(?:[\d.,]+[kMG]?|–)"
 
 

@@ -40,13 +40,13 @@ def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView, c
     by_pair = [dict(session.runs) for session in (left, right)]
     a, b = (tuple(float(getattr(runs[number], field)) for number in numbers) for runs in by_pair)
     found = _compared(a, b)
-    judged = field == "total" and found.p is not None and judging.times(snapshot)
+    judged = field == "total" and found.p is not None and judging.by_cpu_time(snapshot)
     role = "muted" if not (judged and found.shown) else "good" if (found.saved or 0) > 0 else "bad"
     figures: Line = (
         head,
         (f"{seconds(found.mean_a):>10}", "stock"),
         (f"{seconds(found.mean_b):>10}", "kml"),
-        (f"{percent(found.saved) if found.saved is not None else ABSENT:>10}", role),
+        (f"{percent(found.saved).lstrip('+') if found.saved is not None else ABSENT:>10}", role),
     )
     parts: list[Line] = [figures, ((f"  {_interval(found)}", "muted"),)]
     if judged and not found.shown:
@@ -62,4 +62,4 @@ def _compared(a: Figures, b: Figures) -> Comparison:
 def _interval(found: Comparison) -> str:
     if found.saved_interval is None:
         return "no interval with fewer than three pairs" if found.p is None else ABSENT
-    return f"{percent(found.saved_interval.low)} to {percent(found.saved_interval.high)}"
+    return f"{percent(found.saved_interval.low).lstrip('+')} to {percent(found.saved_interval.high).lstrip('+')}"

@@ -1,6 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a pane shows while its session has no figures: that it is being made, or why it is gone."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
 
 from kmltui.live.views import SessionView
 from kmltui.model import FINAL_STATES
@@ -45,10 +49,12 @@ def wants_card(session: SessionView) -> bool:
     )
 
 
-def card(session: SessionView, cells: int, rows: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
-    """Exactly ``rows`` lines: the state, what it is about, how far it is, and the last lines of the console."""
+def card(session: SessionView, phases: Sequence[str], cells: int, rows: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
+    """Exactly ``rows`` lines: the state, how far it is, what is about to be seen, and the last lines of the console."""
     broken = is_broken(session)
     lines = _broken(session, cells, glyphs) if broken else _under_way(session, cells, now_ns, glyphs)
+    if not broken and len(soon := _soon(session, phases, cells)) + 3 <= rows - len(lines):
+        lines += soon
     room = rows - len(lines) - 1
     if session.console and room >= 1:
         lines.append(line(("last lines of the console", "muted") if broken else ("console", "faint")))
@@ -78,6 +84,25 @@ def _under_way(session: SessionView, cells: int, now_ns: int, glyphs: Glyphs) ->
         role = "good" if index < reached else "strong" if step == state.state else "faint"
         steps.append((f"{sign} {word}  ", role))
     return [*lines, tuple(steps), ()]
+
+
+_ARMS = {
+    "stock": "This side is stock Linux: every system call is a trap into the kernel.",
+    "kml": "This side is Kernel Mode Linux: the same programs in ring 0, where a system call is a function call.",
+    "stock+libc": "This side is stock Linux with the rewritten libraries, whose system calls still trap.",
+    "stock+idt": "This side is stock Linux with KML's interrupt handling, and nobody in ring 0.",
+}
+
+
+def _soon(session: SessionView, phases: Sequence[str], cells: int) -> list[Line]:
+    """What is about to be seen here, while there is nothing yet."""
+    if session.arm not in _ARMS:
+        return []
+    texts = [_ARMS[session.arm]]
+    if phases:
+        texts.append(f"To be done: {printable(', '.join(phases))}.")
+    texts.append("To be seen: each CPU, every system call by trap or directly, queries, and their latency.")
+    return [line((f" {row}", "muted")) for text in texts for row in wrap(text, max(cells - 2, 20))] + [()]
 
 
 def _broken(session: SessionView, cells: int, glyphs: Glyphs) -> list[Line]:

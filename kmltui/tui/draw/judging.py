@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from kmltui.figures.judging import any_emulated, common_clock, judges_times, own_ways
-from kmltui.live.views import Snapshot
+from kmltui.figures.judging import any_emulated, common_clock, is_difference, is_kml, judges_times, own_ways
+from kmltui.live.views import EqualWork, SessionView, Snapshot
 from kmltui.model import ClockKind
 
 
@@ -15,6 +15,12 @@ def _facts(snapshot: Snapshot) -> dict[str, dict[str, str]]:
 def times(snapshot: Snapshot) -> bool:
     """Whether times of the sessions may be held against each other."""
     return judges_times(snapshot.header.sessions, _facts(snapshot))
+
+
+def by_cpu_time(snapshot: Snapshot) -> bool:
+    """Whether a bench is judged by its total CPU time: not where instructions are counted, nor a query at a time."""
+    exact = any(spec.exact for spec in snapshot.header.sessions)
+    return times(snapshot) and not exact and snapshot.workload.duration_s is None
 
 
 def clock(snapshot: Snapshot) -> ClockKind | None:
@@ -33,3 +39,37 @@ def unequal_work(snapshot: Snapshot) -> bool:
     for measure in snapshot.measures:
         measured.setdefault(measure.session, {})[measure.name] = measure.values
     return own_ways(measured.values(), all(session.queries is not None for session in snapshot.sessions))
+
+
+def warming_up(snapshot: Snapshot) -> bool:
+    """Whether a session is still before the work that counts: single calls that are timed first, a warm-up."""
+    before = set(snapshot.workload.timing_phases)
+    if not before or before >= set(snapshot.workload.phases):
+        return False
+    return any(session.progress is not None and session.progress.phase in before for session in snapshot.sessions)
+
+
+def not_kml(snapshot: Snapshot) -> SessionView | None:
+    """The session that was to be KML's and made hardly any direct call, if there is one."""
+    timed = {measure.session for measure in snapshot.measures if "direct" in measure.values}
+    for session in snapshot.sessions:
+        trap, direct = session.trap or 0, session.direct or 0
+        if trap + direct < _TELLING_CALLS:
+            continue
+        if not is_kml(session.arm, trap, direct, times_both=session.name in timed):
+            return session
+    return None
+
+
+_TELLING_CALLS = 1000
+"""Of a session that runs: what its programs do before they come to work is no share yet."""
+
+
+def work_role(snapshot: Snapshot, work: EqualWork | None) -> str:
+    """The colour of what was saved of the whole work: one only where the report calls it a difference."""
+    if work is None or not work.final or not times(snapshot):
+        return "muted" if work is None or not work.final else "text"
+    saved = work.saved("total")
+    if not is_difference(saved, None, clock(snapshot)):
+        return "text"
+    return "good" if (saved or 0.0) > 0 else "bad"

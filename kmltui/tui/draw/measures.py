@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Single system calls, timed by trap and by direct call: each row on a scale of its own, the same on both sides."""
 
 from __future__ import annotations
@@ -5,15 +6,16 @@ from __future__ import annotations
 from textwrap import wrap
 
 from kmltui.figures.article import GETPID
-from kmltui.figures.calls import ratio_text
+from kmltui.figures.calls import ratio_text, true_unit
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.printable import printable
+from kmltui.tui.draw import judging
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import ABSENT, Line, Span, fit, line, short, shorten
 
 
-def names(snapshot: Snapshot) -> list[str]:
-    """What is being timed, in its order; empty while something else goes on."""
+def names(snapshot: Snapshot, *, over: bool = False) -> list[str]:
+    """What is being timed, in its order; empty while something else goes on, unless what is ``over`` is wanted, too."""
     workload = snapshot.workload
     timing = bool(workload.timing_phases) and (
         set(workload.phases) <= set(workload.timing_phases)
@@ -23,7 +25,7 @@ def names(snapshot: Snapshot) -> list[str]:
         )
     )
     found = [measure.name for measure in snapshot.measures if "trap" in measure.values or "direct" in measure.values]
-    return list(dict.fromkeys(found)) if timing else []
+    return list(dict.fromkeys(found)) if timing or over else []
 
 
 def draw(
@@ -33,6 +35,7 @@ def draw(
     cells, rows = size
     values = {(each.session, each.name): each.values for each in snapshot.measures}
     unit = next((each.unit for each in snapshot.measures if each.name in shown), "ns")
+    unit = true_unit(unit, judging.clock(snapshot))
     own = {name: _ways(session.name, name, values) for name in shown}
     # Both sides leave the same room for figures, so that a length means the same on both.
     both = any("direct" in found for found in values.values())
@@ -77,7 +80,7 @@ def _row(values: dict[str, float], most: float, room: tuple[int, bool], glyphs: 
         ratio = f" ×{ratio_text(trap / direct)}" if trap and direct else ""
         numbers += [(f" {glyphs.arrow}", "faint"), (f"{_number(direct):>7}", "direct")]
         if cells >= 24:
-            numbers.append((f"{ratio:<6} ", "good" if trap and trap > direct else "bad"))
+            numbers.append((f"{ratio:<6} ", "text"))
     else:
         numbers.append((" " * (16 if both else 1), "text"))
     length = cells - (24 if both else 9)

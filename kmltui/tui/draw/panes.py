@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The two panes: every row of the left one lines up with its counterpart on the right, on the same scale."""
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from kmltui.live.views import (
     Snapshot,
 )
 from kmltui.printable import printable
-from kmltui.tui.draw import bars, cards, measures
+from kmltui.tui.draw import bars, cards, judging, measures
 from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
@@ -31,12 +32,12 @@ from kmltui.tui.text import (
     clock,
     count,
     cropped,
-    difference,
     fit,
-    judged,
     line,
     micros,
+    more_or_less,
     rate,
+    saved,
     short,
     shorten,
     spread,
@@ -60,6 +61,10 @@ CHARTS = {
 }
 
 
+Part = tuple[str, int] | None
+"""A phase and a statement of it; None before the first."""
+
+
 @dataclass
 class PaneState:
     """What the panes keep between two frames, so that the eye is not made to search: scales and the order of names."""
@@ -70,6 +75,17 @@ class PaneState:
     calls: tuple[tuple[CallView, ...], ...] = ()
     calls_ns: int = -RATE_WINDOW_NS
     """When the rates by name were renewed: no oftener than the time they are taken over, as they are so many."""
+
+    parts: dict[str, tuple[Part, int]] = field(default_factory=dict)
+    """Of each session the part of the work it is at, and since when: as far as it was seen."""
+
+    def part(self, session: SessionView, t_ns: int) -> tuple[Part, int]:
+        """What the session is at, and since when; after a jump, as far as it is known, since then."""
+        now = (session.progress.phase, session.progress.statement) if session.progress else None
+        known = self.parts.get(session.name)
+        if known is None or known[0] != now or not known[1] <= t_ns:
+            self.parts[session.name] = (now, t_ns)
+        return self.parts[session.name]
 
     def scale(self, name: str) -> Scale:
         return self.scales.setdefault(name, Scale())
@@ -85,6 +101,8 @@ class Drawing:
     state: PaneState
     window: Window
     call_name: Callable[[int], str]
+    single_calls: bool = False
+    """The times of single calls are wanted also when their phase is over."""
 
     @property
     def totals(self) -> bool:
@@ -99,9 +117,10 @@ def draw(
     state: PaneState,
     call_name: Callable[[int], str],
     window_ns: int,
+    single_calls: bool = False,
 ) -> list[Line]:
     """The title and :attr:`Layout.pane_rows` rows below it, as wide as the layout."""
-    drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name)
+    drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name, single_calls)
     shown = snapshot.pair or snapshot.sessions[:1]
     charts = {name: _columns(drawing, name, shown) for name in layout.charts}
     if drawing.totals:
@@ -161,9 +180,10 @@ def _pane(
 ) -> list[Line]:
     layout, session = drawing.layout, shown[index]
     if cards.wants_card(session):
-        return cards.card(session, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
+        phases = drawing.snapshot.workload.phases
+        return cards.card(session, phases, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
     rows = _cpus(drawing, session)
-    timed = measures.names(drawing.snapshot)
+    timed = measures.names(drawing.snapshot, over=drawing.single_calls)
     room = len(charts) * (layout.chart_rows + 1) + 1 + layout.calls
     for name, columns in charts.items():
         if timed and room - layout.chart_rows - 1 < len(timed) + 3:
@@ -285,7 +305,7 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
         head = [("trap ", "muted"), (trap + unit, "trap"), (" direct ", "muted"), (direct + unit, "direct")]
     rows: list[Line] = [tuple(head)]
     if elevated is not None and (elevated or session.arm == "kml"):
-        for word in ("elevations", "elev."):
+        for word in ("into ring 0", "ring 0"):
             elevations: Line = ((f"{word} ", "muted"), (f"{write(elevated):>5}", "elevation"))
             if width(head) + width(elevations) + 2 <= cells:
                 rows = [spread(tuple(head), elevations, cells)]
@@ -337,15 +357,20 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     queries: list[Line] = [(("queries/s ", "text"), (f"{rate(speed):>8}", "queries"))]
     if done:
         queries.append(((" on average", "muted"),))
-    change = judged(difference(before, speed), more_is_better=True) if other and _abreast(session, other) else None
-    if change and change[0] != ABSENT:
+    if any(spec.exact for spec in drawing.snapshot.header.sessions):
+        # Their clock counts instructions: what a second of the host's brings says nothing.
+        queries = [(("queries ", "text"), (f"{short(session.queries):>10}", "queries"))]
+    comparable = other is not None and judging.times(drawing.snapshot) and _abreast(drawing, session, other)
+    comparable = comparable and judging.clock(drawing.snapshot) == "wall"
+    change: Span | None = (more_or_less(before, speed), "muted") if comparable else None
+    if change and change[0]:
         rows = [spread(shorten(queries, cells - width((change,)) - 1), (change,), cells)]
     else:
         rows = [shorten(queries, cells)]
     if progress is None and (session.server or session.state.detail):
         return rows + _server(session, layout)
     if layout.work >= 3:
-        rows.append(_latency(session, other, cells, whole=done))
+        rows.append(_latency(drawing, session, other))
     label = f"{progress.phase}" if progress else "–"
     if progress and progress.statement:
         label += f" {progress.statement}"
@@ -392,12 +417,13 @@ def _mean_rate(session: SessionView) -> float | None:
     return (last[QUERIES] - first[QUERIES]) / (last[0] - first[0]) * 1e9
 
 
-def _abreast(session: SessionView, other: SessionView) -> bool:
-    """Both are at the same part of the work: only then do their rates say anything about each other."""
-    if session.progress is None or other.progress is None:
-        return session.progress is other.progress
-    mine, theirs = session.progress, other.progress
-    return (mine.phase, mine.statement) == (theirs.phase, theirs.statement)
+def _abreast(drawing: Drawing, session: SessionView, other: SessionView) -> bool:
+    """Both have been at the same part of the work for as long as rates are taken over: only then do their rates say
+    anything about each other. At the end they are those of the whole work."""
+    if drawing.totals or (session.progress is None and other.progress is None):
+        return True
+    mine, theirs = (drawing.state.part(each, drawing.snapshot.t_ns) for each in (session, other))
+    return mine[0] == theirs[0] and drawing.snapshot.t_ns - max(mine[1], theirs[1]) >= RATE_WINDOW_NS
 
 
 def _current_latency(session: SessionView, *, whole: bool) -> LatencyView | None:
@@ -406,20 +432,23 @@ def _current_latency(session: SessionView, *, whole: bool) -> LatencyView | None
     return session.latency if whole else dict(session.statements).get(current, session.latency)
 
 
-def _latency(session: SessionView, other: SessionView | None, cells: int, *, whole: bool) -> Line:
-    """Percentiles; the right pane adds by how much the median differs, where that can be compared."""
+def _latency(drawing: Drawing, session: SessionView, other: SessionView | None) -> Line:
+    """Percentiles; the right pane adds what is saved of the median, where that can be compared."""
+    cells, whole = drawing.layout.pane, drawing.totals
     latency = _current_latency(session, whole=whole)
-    before = _current_latency(other, whole=whole) if other and (whole or _abreast(session, other)) else None
+    before = None
+    if other is not None and judging.times(drawing.snapshot) and (whole or _same_part(session, other)):
+        before = _current_latency(other, whole=whole)
     if latency is None:
         return line(("latency  ", "text"), (ABSENT, "muted"))
     figures = [("p50", latency.p50_us), ("p95", latency.p95_us), ("p99", latency.p99_us)]
     if cells >= 70:
         figures.append(("p99.9", latency.p999_us))
     spans: list[Span] = [("latency", "text")]
-    change = None
+    change: Span | None = None
     if before is not None:
-        change = judged(difference(before.p50_us, latency.p50_us), more_is_better=False)
-        change = (f"p50 {change[0]}" if cells >= 50 else change[0], change[1])
+        text = f"saved {saved(before.p50_us, latency.p50_us)}"
+        change = (f"p50 {text}" if cells >= 50 else text, "muted")
     room = cells - len(change[0]) - 1 if change else cells
     for name, value in figures:
         part: tuple[Span, Span] = ((f"  {name} ", "muted"), (micros(value), "text"))
@@ -427,3 +456,11 @@ def _latency(session: SessionView, other: SessionView | None, cells: int, *, who
             break
         spans += part
     return spread(tuple(spans), (change,), cells) if change else tuple(spans)
+
+
+def _same_part(session: SessionView, other: SessionView) -> bool:
+    """Both are at the same statement: its latencies since the beginning can be compared then."""
+    mine, theirs = session.progress, other.progress
+    if mine is None or theirs is None:
+        return mine is theirs
+    return (mine.phase, mine.statement) == (theirs.phase, theirs.statement)

@@ -1,12 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CPU seconds of both sessions for the same work, what is saved, and what the article found: its Table 2."""
 
 from __future__ import annotations
 
 from kmltui.figures import article
+from kmltui.figures.verdict import INSTRUCTION_CLOCK
 from kmltui.live.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
 from kmltui.model import CLIENT, SERVER
 from kmltui.printable import printable
-from kmltui.tui.draw import bars, bench
+from kmltui.tui.draw import bars, bench, judging
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
 from kmltui.tui.text import (
@@ -14,11 +16,10 @@ from kmltui.tui.text import (
     Line,
     Span,
     cropped,
-    difference,
     fit,
-    judged,
     line,
     percent,
+    saved,
     seconds,
     short,
     spread,
@@ -67,18 +68,67 @@ def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
         rows.append(((f" {'':<7}{names[0]}{names[1]}{'saved':>10}  95 % interval", "muted"),))
         rows += [bench.row(field, snapshot, *pair, layout.width) for field in ("total", "user", "system")]
         return [fit(row, layout.width) for row in [*rows, *[()] * (layout.table + 1 - len(rows))]]
-    work = equal_work(*pair)
-    rows = [_rule(snapshot, _title(work), layout, glyphs)]
-    comparable = snapshot.workload.article
-    rows.append(((f" {'':<7}{names[0]}{names[1]}{'change':>10}{'article' if comparable else '':>10}", "muted"),))
-    rows += [_row(field, work, comparable) for field in ("total", "user", "system")]
+    trapped = judging.not_kml(snapshot)
+    if trapped is not None:
+        return _not_kml(snapshot, trapped, layout, glyphs)
+    if judging.unequal_work(snapshot) or judging.warming_up(snapshot):
+        return _not_compared(snapshot, layout, glyphs)
+    work = per_query(snapshot, equal_work(*pair))
+    rows = [_rule(snapshot, _title(snapshot, work), layout, glyphs)]
+    comparable = snapshot.workload.article and layout.groups
+    rows.append(((f" {'':<7}{names[0]}{names[1]}{'saved':>10}{'in article' if comparable else '':>12}", "muted"),))
+    rows += [_row(field, work, judging.work_role(snapshot, work)) for field in ("total", "user", "system")]
     if layout.groups:
-        rows += [_group(group, pair, work) for group in (SERVER, CLIENT)]
+        rows += [_group(group, pair, work, snapshot.workload.article) for group in (SERVER, CLIENT)]
     room = layout.width - _TABLE - 2
     beside = _beside(pair, work, room, glyphs) if room >= 48 else _facts(pair, glyphs) if room >= _FACTS else []
     for index, extra in enumerate(beside[: len(rows) - 1], 1):
         rows[index] = (*fit(rows[index], _TABLE), ("  ", "text"), *extra)
     return [fit(row, layout.width) for row in rows]
+
+
+def per_query(snapshot: Snapshot, work: EqualWork | None) -> EqualWork | None:
+    """Of sessions that worked for the same time, what the queries of the one that did fewer took: as the report has it,
+    by each session's own mean."""
+    if work is None or not work.final or snapshot.workload.duration_s is None or snapshot.pair is None:
+        return work
+    queries = [session.queries for session in snapshot.pair]
+    if not all(queries):
+        return None
+    least = min(count for count in queries if count)
+    left, right = (
+        Seconds(*(value * least / count for value in (used.total, used.user, used.system)))
+        for used, count in zip((work.left, work.right), (count or 1 for count in queries), strict=True)
+    )
+    return EqualWork(least, left, right, True)
+
+
+def _not_kml(snapshot: Snapshot, session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
+    """In the place of figures that would not be KML's."""
+    trap, direct = session.trap or 0, session.direct or 0
+    share = f"{short(direct)} of {short(trap + direct)} system calls were direct"
+    rows = [_rule(snapshot, "not KML", layout, glyphs)]
+    rows.append(line((f" {printable(session.name)} runs in ring 3: {share}.", "warn")))
+    rows.append(line((" What it takes says nothing about KML.", "muted")))
+    return _padded(rows, layout)
+
+
+def _not_compared(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
+    """In the place of a comparison of unequal work, or of work that does not count."""
+    rows = [_rule(snapshot, "CPU seconds", layout, glyphs)]
+    if judging.warming_up(snapshot):
+        rows.append(line((" Warming up: nothing is compared yet.", "text")))
+        what = " ".join(phase for phase in snapshot.workload.phases if phase not in snapshot.workload.timing_phases)
+        rows.append(line((f" What counts comes next: {printable(what)}.", "muted")))
+    else:
+        rows.append(line((" Not compared: each session times its calls in its own way.", "text")))
+        rows.append(line((" What counts is each call by itself, by trap and directly.", "muted")))
+    return _padded(rows, layout)
+
+
+def _padded(rows: list[Line], layout: Layout) -> list[Line]:
+    rows += [()] * (layout.table + 1 - len(rows))
+    return [fit(row, layout.width) for row in rows[: layout.table + 1]]
 
 
 def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
@@ -93,13 +143,14 @@ def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
         rows.append(((f" {cropped(printable(group), 7):<7}", "text"), (figures, "text")))
     if not session.groups:
         rows.append(line((f" {ABSENT}  of no process in particular", "muted")))
-    rows += [()] * (layout.table + 1 - len(rows))
-    return [fit(row, layout.width) for row in rows[: layout.table + 1]]
+    return _padded(rows, layout)
 
 
-def _title(work: EqualWork | None) -> str:
+def _title(snapshot: Snapshot, work: EqualWork | None) -> str:
     if work is None:
         return "CPU seconds: nothing to compare yet"
+    if work.final and snapshot.workload.duration_s is not None:
+        return f"CPU seconds for {short(work.queries)} queries"
     return "CPU seconds, whole workload" if work.final else f"CPU seconds, same {short(work.queries)} queries"
 
 
@@ -110,43 +161,48 @@ def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Lin
     if width(left) < cells:
         left = (*left, (glyphs.rule * (cells - width(left)) + glyphs.tee_up, "faint"))
     rest = layout.width - width(left)
-    pair = snapshot.pair
-    emulated = pair and all(dict(session.facts).get("accelerator", "").upper().startswith("TCG") for session in pair)
-    notes = (" emulated: not the hardware's ratio ", " emulated ") if emulated else ()
+    if judging.clock(snapshot) == "instructions":
+        notes: tuple[str, ...] = (f" {INSTRUCTION_CLOCK} ",)
+    elif judging.emulated(snapshot):
+        notes = (" an emulator's wall clock: times prove nothing ", " an emulator's time ")
+    else:
+        notes = (" by the wall clock ",)
     note = next((note for note in notes if len(note) < rest), "")
     tail: Line = ((glyphs.rule * (rest - len(note) - 1), "faint"), (note, "muted"), (glyphs.rule, "faint"))
     return (*left, *tail)
 
 
-def _row(field: str, work: EqualWork | None, comparable: bool) -> Line:
+def _row(field: str, work: EqualWork | None, role: str) -> Line:
+    """``role``: the colour of what is saved of the total; the split says nothing by itself, sampled as it is."""
     a, b = (getattr(work.left, field), getattr(work.right, field)) if work else (None, None)
-    found = percent(-float(getattr(article.SAVED, field)))
-    theirs: Span = (f"{found:>10}" if comparable else "", "muted")
-    return _figures(field, a, b, 2 if work and work.final else 1, theirs)
+    return _figures(field, a, b, 2 if work and work.final else 1, role if field == "total" else "muted")
 
 
-def _figures(label: str, a: float | None, b: float | None, digits: int, theirs: Span = ("", "text")) -> Line:
-    text, role = judged(difference(a, b), more_is_better=False)
+def _figures(label: str, a: float | None, b: float | None, digits: int, role: str, theirs: Span = ("", "text")) -> Line:
     return (
         (f" {label:<7}", "strong" if label == "total" else "text"),
         (f"{seconds(a, digits):>10}", "stock"),
         (f"{seconds(b, digits):>10}", "kml"),
-        (f"{text:>10}", role),
+        (f"{saved(a, b):>10}", role),
         theirs,
     )
 
 
-def _group(group: str, pair: tuple[SessionView, SessionView], work: EqualWork | None) -> Line:
-    """Server or client: seconds once both sessions have done the same work, until then only its share."""
+def _group(group: str, pair: tuple[SessionView, SessionView], work: EqualWork | None, comparable: bool) -> Line:
+    """Server or client: seconds once both sessions have done the same work, until then only its share.
+
+    ``comparable``: the article's figure stands beside the client's, which its times very probably are.
+    """
     parts: list[Seconds | None] = [dict(session.groups).get(group) for session in pair]
+    theirs = f"{percent(article.SAVED.total).lstrip('+'):>12}" if comparable and group == CLIENT else ""
     if work is not None and work.final:
         a, b = (part.total if part else None for part in parts)
-        return _figures(group, a, b, 2)
+        return _figures(group, a, b, 2, "muted", (theirs, "muted"))
     shares = [
         f"{part.total / session.cpu.total * 100:.0f} %" if part and session.cpu and session.cpu.total else ABSENT
         for part, session in zip(parts, pair, strict=True)
     ]
-    return ((f" {group:<7}{shares[0]:>10}{shares[1]:>10}", "muted"), ("   of the total", "faint"))
+    return ((f" {group:<7}{shares[0]:>10}{shares[1]:>10}", "muted"), (f"{'of total':>10}", "faint"), (theirs, "muted"))
 
 
 def _beside(pair: tuple[SessionView, SessionView], work: EqualWork | None, cells: int, glyphs: Glyphs) -> list[Line]:
@@ -159,8 +215,6 @@ def _beside(pair: tuple[SessionView, SessionView], work: EqualWork | None, cells
     for session, side, role in zip(pair, (work.left, work.right), ("stock", "kml"), strict=True):
         bar = bars.stacked((side.user, side.system), most, room, glyphs, roles=("user", "system"))
         rows.append(((f"{cropped(printable(session.name), 7):<8}", role), *bar))
-    text, role = judged(difference(work.left.total, work.right.total), more_is_better=False)
-    rows[2] = (*rows[2], (f"  {text}", role))
     facts = _facts(pair, glyphs)[1:]
     rows.append(facts[0] if facts else ())
     rows.append(tuple(span for fact in facts[1:] for span in (*fact, ("   ", "text"))))
@@ -172,19 +226,17 @@ def _facts(pair: tuple[SessionView, SessionView], glyphs: Glyphs) -> list[Line]:
     left, right = pair
     rows: list[Line] = [()]
     if right.trap is not None:
-        change = difference(left.trap, right.trap)
         rows.append(
             (
                 ("traps ", "muted"),
                 (short(left.trap), "trap"),
                 (f" {glyphs.arrow} ", "muted"),
                 (short(right.trap), "trap"),
-                *((("  ", "text"), judged(change, more_is_better=False)) if change is not None else ()),
             )
         )
     if right.trap is not None and right.direct is not None and right.trap + right.direct:
         share = right.direct / (right.trap + right.direct)
         rows.append(line((f"{share * 100:.2f} %", "direct"), (" of the calls direct", "muted")))
     if right.elevations is not None:
-        rows.append(line((short(right.elevations), "elevation"), (" elevations", "muted")))
+        rows.append(line((short(right.elevations), "elevation"), (" times into ring 0", "muted")))
     return rows

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """System calls by name: how many, how fast, by trap or directly, and how the two sessions differ."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from typing import ClassVar
 
 from kmltui.live.views import CallView, SessionView
 from kmltui.printable import printable
-from kmltui.tui.draw import bars
+from kmltui.tui.draw import bars, judging
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, count, cropped, difference, percent, rate, short, shorten, width
@@ -22,7 +23,19 @@ class CallsPage(TablePage):
     columns: tuple[Column, ...] = (Column("call", 18, left=True), Column("calls/s", 12))
     sort = 1
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._sorted_by = self.sort
+        """The column that was chosen here, as long as the user has chosen none."""
+
+    def _sort_by_totals(self, frame: Frame) -> None:
+        """When the run is over, rates are those of idle sessions: what counts is the totals."""
+        wanted = 1 if not frame.view.status else 2 if frame.view.pair is None else 6
+        if self.sort == self._sorted_by:
+            self.sort = self._sorted_by = wanted
+
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        self._sort_by_totals(frame)
         names = [cropped(printable(session.name), 9) for session in frame.view.pair or frame.view.sessions[:1]]
         self.columns = _columns(names, canvas.width < _ROOMY, kml=bool(frame.view.sessions[0].arm))
         return super().head(frame, canvas)
@@ -39,20 +52,23 @@ class CallsPage(TablePage):
                 ("    in all  ", "muted"),
                 (count((a.trap or 0) + (a.direct or 0)), "text"),
             )
+        if frame.view.status:
+            unit, number = "", short
+            figures: tuple[float | None, ...] = (a.trap, a.direct, b.trap, b.direct, b.elevations)
+        else:
+            unit, number = "/s", rate
+            figures = (a.trap_rate, a.direct_rate, b.trap_rate, b.direct_rate, b.elevation_rate)
+        trap_a, direct_a, trap_b, direct_b, into_ring_0 = figures
+        arrow = (f" {canvas.glyphs.arrow} ", "muted")
         parts: list[Line] = [
             (
-                (" all calls/s  ", "muted"),
-                (rate((a.trap_rate or 0) + (a.direct_rate or 0)), "stock"),
-                (f" {canvas.glyphs.arrow} ", "muted"),
-                (rate((b.trap_rate or 0) + (b.direct_rate or 0)), "kml"),
+                (f" all calls{unit}  ", "muted"),
+                (number((trap_a or 0) + (direct_a or 0)), "stock"),
+                arrow,
+                (number((trap_b or 0) + (direct_b or 0)), "kml"),
             ),
-            (
-                ("    traps/s  ", "muted"),
-                (rate(a.trap_rate), "trap"),
-                (f" {canvas.glyphs.arrow} ", "muted"),
-                (rate(b.trap_rate), "trap"),
-            ),
-            (("    elevations/s  ", "muted"), (rate(b.elevation_rate), "elevation")),
+            ((f"    traps{unit}  ", "muted"), (number(trap_a), "trap"), arrow, (number(trap_b), "trap")),
+            ((f"    into ring 0{unit}  ", "muted"), (number(into_ring_0), "elevation")),
         ]
         return shorten(parts, canvas.width - width(self.filter_sign()))
 
@@ -65,10 +81,17 @@ class CallsPage(TablePage):
         numbers = left.keys() | right.keys()
         most = max((call.rate for side in (left, right) for call in side.values()), default=0.0)
         number = count if canvas.width >= _ROOMY else short
+        same_work = (
+            frame.view.status == "done"
+            and frame.view.workload.duration_s is None
+            and not judging.unequal_work(frame.view)
+        )
         result: list[Row] = []
         for nr in numbers:
             a, b = left.get(nr, _NONE), right.get(nr, _NONE)
-            change = difference(a.rate or None, b.rate)
+            # While they run, rates differ by how far each has come: only the whole of the same work is compared.
+            fewer = difference(a.total or None, b.total) if same_work else None
+            change = None if fewer is None else -fewer
             share = b.direct / b.total if b.total else 0.0
             name = printable(canvas.call_name(nr))
             half = max((canvas.width - 126) // 2, 0)
@@ -83,7 +106,7 @@ class CallsPage(TablePage):
                         (name, "text"),
                         (rate(a.rate), "stock" if a.rate else "faint"),
                         (rate(b.rate), "kml" if b.rate else "faint"),
-                        (percent(change), "text") if change is not None else ("", "text"),
+                        (percent(change).lstrip("+") if change is not None else "", "text"),
                         (rate(b.trap_rate), "trap" if b.trap_rate else "faint"),
                         (rate(b.direct_rate), "direct" if b.direct_rate else "faint"),
                         (number(a.total), "muted"),
@@ -118,7 +141,7 @@ def _columns(names: list[str], narrow: bool, *, kml: bool) -> tuple[Column, ...]
             Column("call", 15, left=True),
             Column(f"{left}/s"[-9:], 10),
             Column(f"{right}/s"[-9:], 10),
-            Column("diff", 8),
+            Column("fewer", 8),
             Column("trap/s", 9, least=80),
             Column("direct/s", 10, least=80),
             Column("all", 8),
@@ -129,7 +152,7 @@ def _columns(names: list[str], narrow: bool, *, kml: bool) -> tuple[Column, ...]
         Column("call", 18, left=True),
         Column(f"{left}/s", 12),
         Column(f"{right}/s", 12),
-        Column("diff", 10),
+        Column("fewer", 10),
         Column("trap/s", 11),
         Column("direct/s", 12),
         Column(f"{left} in all", max(15, len(left) + 9)),

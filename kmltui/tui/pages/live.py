@@ -1,16 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Both sessions side by side: the view that the program is for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from kmltui.figures.card import CardLine
 from kmltui.printable import printable
-from kmltui.tui.draw import panes, verdict
+from kmltui.tui.draw import endcard, measures, panes, verdict
 from kmltui.tui.layout import Layout, plan
 from kmltui.tui.pages.base import Canvas, Page
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, cropped, fit
 
+SINGLE_CALLS = "single calls"
+"""In the place of a chart: what single calls took, where they were timed."""
 WINDOWS_S = (30, 60, 120, 180, 300, 900, 3600)
 
 
@@ -22,19 +27,29 @@ class LivePage(Page):
         self.chart = "cpu"
         self.window_s: int | None = None
         """Length of the charts; None: what suits the width."""
+        self.card: Sequence[CardLine] = ()
+        """What the run came to, once that is known; shown at its end."""
+        self._has_single_calls = False
         self._shown_s = 60
         self._state = panes.PaneState()
 
     def draw(self, frame: Frame, canvas: Canvas) -> list[Line]:
         view = frame.view
         cpus = max([spec.vcpus for spec in view.header.sessions] + [len(each.cpus) for each in view.sessions])
-        layout = plan(canvas.width, canvas.height, cpus, self.chart, panes=min(len(view.sessions), 2))
+        self._has_single_calls = bool(measures.names(view, over=True))
+        single_calls = self.chart == SINGLE_CALLS and self._has_single_calls
+        chart = "cpu" if self.chart == SINGLE_CALLS else self.chart
+        layout = plan(canvas.width, canvas.height, cpus, chart, panes=min(len(view.sessions), 2))
         # A run's first minute fills the charts; after that they show as much as the width has cells for, since a
         # column that is complete every two seconds costs half of one that is complete every second.
         widest = 60 if layout.pane < 50 else 120 if layout.pane < 75 else 180
         self._shown_s = self.window_s or (60 if view.t_ns <= 60_000_000_000 else widest)
-        lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, self._shown_s * 1_000_000_000)
-        lines += verdict.draw(view, layout, canvas.glyphs, canvas.viewer_share)
+        window_ns = self._shown_s * 1_000_000_000
+        lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, window_ns, single_calls)
+        if self.card and view.status:
+            lines += endcard.draw(self.card, canvas.width, layout.table, canvas.glyphs)
+        else:
+            lines += verdict.draw(view, layout, canvas.glyphs, canvas.viewer_share)
         lines += _log(frame, layout, canvas)
         if layout.dropped and len(lines) < canvas.height:
             lines.append(((f" left out here: {', '.join(layout.dropped)}", "faint"),))
@@ -42,8 +57,9 @@ class LivePage(Page):
         return [fit(each, canvas.width) for each in lines[: canvas.height]]
 
     def next_chart(self) -> None:
-        names = list(panes.CHARTS)
-        self.chart = names[(names.index(self.chart) + 1) % len(names)]
+        names = [*panes.CHARTS, *([SINGLE_CALLS] if self._has_single_calls else [])]
+        at = names.index(self.chart) if self.chart in names else -1
+        self.chart = names[(at + 1) % len(names)]
 
     def zoom(self, step: int) -> None:
         """A longer (1) or shorter (-1) time in the charts."""

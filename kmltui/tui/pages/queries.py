@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Queries: of a workload the latency of each statement, stock against KML; of a watched server what it says itself."""
 
 from __future__ import annotations
@@ -7,10 +8,24 @@ from typing import ClassVar
 
 from kmltui.live.views import DigestView, LatencyView, SessionView
 from kmltui.printable import printable
-from kmltui.tui.draw import server
+from kmltui.tui.draw import judging, server
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
-from kmltui.tui.text import ABSENT, Line, count, cropped, difference, judged, micros, rate, short, shorten, width
+from kmltui.tui.text import (
+    ABSENT,
+    Line,
+    Span,
+    count,
+    cropped,
+    difference,
+    micros,
+    more_or_less,
+    percent,
+    rate,
+    short,
+    shorten,
+    width,
+)
 
 
 class QueriesPage(TablePage):
@@ -45,7 +60,8 @@ class QueriesPage(TablePage):
             alone = frame.view.sessions[0]
             rows: Line = (("    rows/s  ", "muted"), (rate(alone.row_rate), "text"))
             return ((" queries/s  ", "muted"), (rate(alone.query_rate), "text"), *rows)
-        change = judged(difference(pair[0].query_rate, pair[1].query_rate), more_is_better=True)
+        comparable = judging.times(frame.view) and judging.clock(frame.view) == "wall"
+        change: Span = (more_or_less(pair[0].query_rate, pair[1].query_rate) if comparable else "", "muted")
         rates: Line = (
             (" queries/s  ", "muted"),
             (rate(pair[0].query_rate), "stock"),
@@ -118,10 +134,10 @@ def _columns(names: list[str]) -> tuple[Column, ...]:
         statement,
         Column(f"{left} p50", 11),
         Column(f"{right} p50", 11),
-        Column("diff", 10),
+        Column("saved p50", 11),
         Column(f"{left} p99", 11, least=90),
         Column(f"{right} p99", 11, least=90),
-        Column("diff p99", 10, least=100),
+        Column("saved p99", 11, least=101),
         Column(f"{left} max", 11, least=125),
         Column(f"{right} max", 11, least=125),
         queries,
@@ -141,8 +157,13 @@ def _title(number: int, titles: list[str]) -> str:
 
 
 def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None) -> Row:
-    p50 = difference(a.p50_us if a else None, b.p50_us if b else None)
-    p99 = difference(a.p99_us if a else None, b.p99_us if b else None)
+    p50, p99 = (
+        -change if change is not None else None
+        for change in (
+            difference(a.p50_us if a else None, b.p50_us if b else None),
+            difference(a.p99_us if a else None, b.p99_us if b else None),
+        )
+    )
     many = max((view.count for view in (a, b) if view), default=0) > 999_999 and a and b and a.count != b.count
     of_a, of_b = ((short if many else count)(view.count) if view else ABSENT for view in (a, b))
     queries = (a.count if a else 0) + (b.count if b else 0)
@@ -162,7 +183,7 @@ def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None) 
         if role:
             cells.append((micros(value), role if value is not None else "faint"))
         else:
-            cells.append(judged(value, more_is_better=False) if value is not None else (ABSENT, "faint"))
+            cells.append((percent(value).lstrip("+"), "muted") if value is not None else (ABSENT, "faint"))
         keys.append(value if value is not None else -1.0)
     # Equal work is the rule: then one number says it.
     return Row((*cells, (of_a if of_a == of_b else f"{of_a}/{of_b}", "muted")), (*keys, queries))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The report of the run, as ``kmltui report`` prints it, made from what has been recorded so far."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from kmltui.figures.card import CardLine, card
 from kmltui.figures.summarise import summarise
 from kmltui.recording import with_progress
 from kmltui.report import render
@@ -33,6 +35,14 @@ def make_report(source: Source, width: int, progress: Callable[[float], object] 
         )
     except Exception as error:
         return f"there is no report of this recording: {error}"
+
+
+def make_card(source: Source) -> list[CardLine]:
+    """The end card; empty where there is nothing to say, or no recording to read. Call it in a thread, too."""
+    try:
+        return card(summarise(source.records()))
+    except Exception:  # whatever is wrong with the recording: the report says it
+        return []
 
 
 class ReportPage(ScrolledPage):

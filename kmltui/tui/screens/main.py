@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from kmltui.figures.card import CardLine
 from kmltui.printable import printable
 from kmltui.tui.controls import Controls, ViewerResult
 from kmltui.tui.draw import header
@@ -25,7 +26,7 @@ from kmltui.tui.pages.environment import EnvironmentPage
 from kmltui.tui.pages.live import LivePage
 from kmltui.tui.pages.log import LogPage
 from kmltui.tui.pages.queries import QueriesPage
-from kmltui.tui.pages.report import ReportPage, make_report
+from kmltui.tui.pages.report import ReportPage, make_card, make_report
 from kmltui.tui.player import Frame, Player, Source
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.help import HelpScreen
@@ -112,6 +113,7 @@ class MainScreen(Screen[None]):
         self._do = do
         self._cpu_share = cpu_share
         self._frame: Frame | None = None
+        self._card_asked_for = False
         self.pages: dict[str, Page] = {page.name: page() for page in PAGES}
 
     def compose(self) -> ComposeResult:
@@ -133,6 +135,21 @@ class MainScreen(Screen[None]):
         self._frame = frame
         with self.app.batch_update():
             self._draw(frame)
+
+        if frame.view.status and not self._card_asked_for:
+            self._card_asked_for = True
+            self._make_card()
+
+    @work(thread=True, exclusive=True, group="card")
+    def _make_card(self) -> None:
+        """What the run came to, read from the whole recording, beside everything else."""
+        self.app.call_from_thread(self._show_card, make_card(self._source))
+
+    def _show_card(self, lines: Sequence[CardLine]) -> None:
+        live = self.pages["live"]
+        assert isinstance(live, LivePage)
+        live.card = lines
+        self._redraw()
 
     def _redraw(self) -> None:
         if self._frame is not None:
