@@ -17,7 +17,7 @@ Point = tuple[float, ...]
 """``t_ns`` on the run's clock first, then counters that never fall."""
 
 POINTS = 40 << 10
-"""How many points a history holds, 8 bytes a number: of a day at one a second the older part has every other one."""
+"""How many points a history holds, 8 bytes a number: the oldest part of a day at one a second has one every four."""
 
 _LONGEST_SPAN_NS = 60_000_000_000
 
