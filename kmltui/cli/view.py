@@ -112,6 +112,7 @@ def export(
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     size: str = "120x40",
     speed: float = 1.0,
+    pairs: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Write a recording in a form that other programs read.
 
@@ -128,7 +129,11 @@ def export(
         Of the screen in an asciicast, columns x rows.
     speed:
         Of an asciicast, times the run's own.
+    pairs:
+        With csv: instead of the samples the figures of every session in every pair of a bench, a line each.
     """
+    if pairs and format != "csv":
+        fail(f"--pairs: goes with --format csv, not {format}")
     _check_speed(speed)
     with screen.opened(common.find_recording(file)) as reader, common.output(out) as write:
         if format == "asciicast":
@@ -143,6 +148,13 @@ def export(
 
             summary = summarise(waiting.records(reader, "reading"))
             write(playable.render(waiting.records(reader, "drawing"), reader.duration_ns, summary))
+            return DONE
+        if pairs:
+            from kmltui.figures.summarise import summarise
+            from kmltui.report.pairs_csv import pairs_csv
+
+            for line in pairs_csv(summarise(waiting.records(reader, "reading"))):
+                write(line)
             return DONE
         from kmltui.recording import export as exporting
 

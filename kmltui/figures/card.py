@@ -26,6 +26,9 @@ from kmltui.figures.verdict import (
     subject,
 )
 
+LEAST_WITHOUT_PURPOSE = 0.9
+"""Of a session that times calls both ways: with fewer direct ones, its traps are mostly those that it timed."""
+
 Kind = Literal["warning", "calls", "call", "measured", "estimate", "article"]
 Tone = Literal["good", "bad", "plain", "warning"]
 
@@ -63,7 +66,10 @@ def _calls(summary: Summary) -> CardLine | None:
         return None
     calls = session.syscalls
     text = f"{share(session)} of {calls.trap + calls.direct:,} system calls"
-    return CardLine("calls", "Without a trap", text, f"{calls.trap:,} trapped; counted, each one")
+    more = f"{calls.trap:,} trapped; counted, each one"
+    if summary.timed_calls and session.direct_share < LEAST_WITHOUT_PURPOSE:
+        more = f"{calls.trap:,} trapped, most of them on purpose, to be timed"
+    return CardLine("calls", "Without a trap", text, more)
 
 
 def _call(summary: Summary) -> CardLine | None:

@@ -53,7 +53,7 @@ def csv_lines(records: Iterable[Record]) -> Iterator[str]:
     progress: dict[str, Progress] = {}
     watched: dict[str, Status] = {}
     lives: defaultdict[str, Lives] = defaultdict(Lives)
-    yield _line(_columns(cpus))
+    yield csv_line(_columns(cpus))
     for record in chain(before, iterator):
         if isinstance(record, Progress):
             progress[record.session] = record
@@ -61,7 +61,7 @@ def csv_lines(records: Iterable[Record]) -> Iterator[str]:
             watched[record.session] = lives[record.session].add(record)
         elif isinstance(record, Sample):
             work = _work(progress.get(record.session), watched.get(record.session))
-            yield _line(_row(record, work, cpus))
+            yield csv_line(_row(record, work, cpus))
 
 
 def _columns(cpus: int) -> list[str]:
@@ -120,7 +120,8 @@ def _text(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _line(row: list[Any]) -> str:
+def csv_line(row: list[Any]) -> str:
+    """One line of CSV, its end included; None is an empty cell."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow(row)
     return out.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import shlex
 from html.parser import HTMLParser
@@ -33,6 +35,7 @@ from kmltui.model import (
 from kmltui.printable import printable
 from kmltui.report import FORMATS, markdown, render, text
 from kmltui.report.blocks import Bullets, Heading, Paragraph, Table
+from kmltui.report.pairs_csv import pairs_csv
 
 EVIL = "\x1b]0;owned\x07<script>alert(1)</script>|*_`\u202e\r\n\x9b2J&\"'"
 
@@ -317,3 +320,18 @@ def test_single_calls_stand_like_beside_like() -> None:
     (row,) = (line.split() for line in said.splitlines() if line.startswith("getppid, ns"))
     assert row == ["getppid,", "ns", "300", "100", "3.0", "250", "240", "1.04"]
     assert "inline" in said
+
+
+class TestPairsAsCsv:
+    def test_a_line_for_each_session_of_each_pair_and_none_for_the_warm_up(self) -> None:
+        rows = list(csv.DictReader(io.StringIO("".join(pairs_csv(summarise(bench(3)))))))
+        assert [(row["pair"], row["session"]) for row in rows] == [
+            (str(pair), session) for pair in (1, 2, 3) for session in ("stock", "kml")
+        ]
+        assert float(rows[0]["cpu_s.total"]) == pytest.approx(15 * 1.0, rel=0.01)
+        assert rows[0]["direct"] == "0" and int(rows[1]["direct"]) > 900
+        assert rows[0]["instructions.total"] == "", "what was not measured is empty"
+
+    def test_a_run_is_one_pair(self) -> None:
+        rows = list(csv.DictReader(io.StringIO("".join(pairs_csv(summarise(two_sessions()))))))
+        assert [row["pair"] for row in rows] == ["1", "1"] and float(rows[1]["cpu_s.total"]) == 135.0
