@@ -38,7 +38,7 @@ unit: setup-dev
 guest: setup-dev
 	$(VENV)/kmltui guest build
 	$(VENV)/pytest -q -m guest
-	KMLTUI_TEST_KERNELS="6.12 7.3" $(VENV)/pytest -q -m guest tests/guest/test_kml_engine.py
+	KMLTUI_TEST_KERNELS="6.12 7.3" $(VENV)/pytest -q -m guest tests/guest/test_kml_engine.py tests/guest/test_kml_cost.py
 	KMLTUI_TEST_KERNELS=7.3 $(VENV)/pytest -q -m guest tests/guest/test_kml_programs.py
 
 # The README's picture, from the recording that ships.
