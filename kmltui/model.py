@@ -334,6 +334,8 @@ class State(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
     state: SessionState
     detail: str = ""
     fraction: float | None = None
+    left_s: float | None = None
+    """An estimate of how long what is being done will still take, seconds."""
 
 
 class Log(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="log"):

@@ -6,6 +6,8 @@ line look like another one, is replaced by a visible sign. Everything that shows
 
 from __future__ import annotations
 
+import math
+
 
 def printable(text: str, keep: str = "") -> str:
     """``text`` on one line, with everything that is not a visible character shown as a sign for it.
@@ -30,3 +32,10 @@ def _sign(char: str) -> str:
     if char.isspace() and code not in (0x85, 0x2028, 0x2029):
         return " "
     return f"‹U+{code:04X}›"
+
+
+def time_left(seconds: float) -> str:
+    """An estimate in words, no more exactly than it is known: ``about 25 s left``."""
+    if seconds < 90:
+        return f"about {max(math.ceil(seconds / 5) * 5, 5)} s left"
+    return f"about {math.ceil(seconds / 60)} min left"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from msgspec import Struct
+
+from kmltui.printable import time_left
 
 BEAT_S = 1.0
 """Something is told at least this often, so that work which takes long does not look hung."""
@@ -31,12 +32,8 @@ class Progress(Struct, frozen=True):
 
     @property
     def left(self) -> str:
-        """The time left in words, no more exactly than it is known; empty where it is not."""
-        if self.left_s is None:
-            return ""
-        if self.left_s < 90:
-            return f"about {max(math.ceil(self.left_s / 5) * 5, 5)} s left"
-        return f"about {math.ceil(self.left_s / 60)} min left"
+        """The time left in words; empty where it is not known."""
+        return "" if self.left_s is None else time_left(self.left_s)
 
 
 Report = Callable[[Progress], None]
@@ -130,10 +127,13 @@ class Work:
             beating.join()
 
     def tell(self, step: Step, *, ended: bool = False) -> None:
-        """Report ``step``. Raises what the report raises, now or when it last heard of the work."""
+        """Report the end of ``step``, or what it stands for: the step that has run for longest, so that of several only
+        one is told of at a time. Raises what the report raises, now or when it last heard of the work."""
         with self._lock:
             if self._refused is not None:
                 raise self._refused
+            if not ended and self._running:
+                step = self._running[0]
             fraction, left_s = self._estimate(step)
             self._report(Progress(step.name, fraction, step.elapsed_s, ended, left_s))
 

@@ -10,7 +10,7 @@ from kmltui.build.builder import ensure_image
 from kmltui.images.errors import GuestError
 from kmltui.images.image import chosen_spec
 from kmltui.images.progress import Progress
-from kmltui.model import SessionSpec
+from kmltui.model import SessionSpec, State
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
 
@@ -40,8 +40,15 @@ async def _prepare(image: str, names: list[str], journal: Journal) -> None:
 
     def tell(progress: Progress) -> None:
         for name in names:
-            detail = ", ".join(part for part in (progress.step, progress.left) if part)
-            journal.state(name, "image", detail, progress.fraction)
+            state = State(
+                t_ns=journal.now(),
+                session=name,
+                state="image",
+                detail=progress.step,
+                fraction=progress.fraction,
+                left_s=progress.left_s,
+            )
+            journal.emit(state)
 
     def report(progress: Progress) -> None:
         if stopped.is_set():

@@ -101,3 +101,17 @@ def test_who_hears_of_the_work_can_end_it(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_the_time_left_in_words(seconds: float | None, words: str) -> None:
     assert Progress("step", None, 0.0, left_s=seconds).left == words
+
+
+def test_of_several_steps_the_one_that_has_run_for_longest_is_told_of() -> None:
+    told: list[Progress] = []
+    work = Work(told.append)
+    with work.step("first"):
+        with work.step("second") as second:
+            second.at(0.5)
+        assert [(progress.step, progress.ended) for progress in told] == [
+            ("first", False),
+            ("first", False),
+            ("first", False),
+            ("second", True),
+        ]

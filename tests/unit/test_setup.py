@@ -29,6 +29,7 @@ THERE = {
     "gcc": "",
     "make": "",
     "apt-get": APT,
+    "chromedriver": "",
     "id": "echo 1000",
 }
 

@@ -8,10 +8,10 @@ from textwrap import wrap
 
 from kmltui.live.views import SessionView
 from kmltui.model import FINAL_STATES
-from kmltui.printable import printable
+from kmltui.printable import printable, time_left
 from kmltui.tui.draw import bars
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import Line, clock, fit, line
+from kmltui.tui.text import Line, clock, fit, line, width
 
 _WORDS = {
     "waiting": "not started",
@@ -72,11 +72,12 @@ def _under_way(session: SessionView, cells: int, now_ns: int, glyphs: Glyphs) ->
         line((f" {glyphs.busy} ", "title"), (state_word(state.state), "strong"), (f"  {elapsed}", "muted")),
         line((f"   {printable(state.detail)}", "muted")),
     ]
-    room = max(cells - 14, 4)
     if state.fraction is not None:
-        lines.append(
-            line("   ", *bars.progress(state.fraction, room, glyphs), (f" {state.fraction * 100:3.0f} %", "text"))
-        )
+        figures: Line = ((f" {state.fraction * 100:3.0f} %", "text"),)
+        if state.left_s is not None and cells >= 45:
+            figures += ((f"  {time_left(state.left_s)}", "muted"),)
+        room = max(cells - 8 - width(figures), 4)
+        lines.append(line("   ", *bars.progress(state.fraction, room, glyphs), *figures))
     steps: list[tuple[str, str]] = [("   ", "text")]
     reached = _STEPS.index(state.state) if state.state in _STEPS else len(_STEPS) - 1 if state.state == "ready" else -1
     for index, (step, word) in enumerate(zip(_STEPS, ("image", "boot", "tables", "run"), strict=True)):
