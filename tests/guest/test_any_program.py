@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -28,13 +28,11 @@ Done = tuple[subprocess.CompletedProcess[bytes], dict[str, Any]]
 """A run of the command line, and its report."""
 
 
-def build(name: str, compiler: str, out: Path) -> bytes:
-    """A static program in another language, rewritten; skips where there is no compiler for it."""
-    if not shutil.which(compiler):
-        pytest.skip(f"no {compiler}")
-    flags = ["build"] if compiler == "go" else ["-O2", "-static"]
-    env = os.environ | {"CGO_ENABLED": "0", "GO111MODULE": "off", "GOCACHE": str(out.parent / "cache")}
-    subprocess.run([compiler, *flags, "-o", out, LANGUAGES / name], check=True, env=env)
+def build(out: Path) -> bytes:
+    """A static program with musl, rewritten; skips where there is no compiler for it."""
+    if not shutil.which("musl-gcc"):
+        pytest.skip("no musl-gcc")
+    subprocess.run(["musl-gcc", "-O2", "-static", "-o", out, LANGUAGES / "musl.c"], check=True)
     result = rewrite_elf(out.read_bytes())
     assert result is not None and result.data is not None
     return result.data
@@ -58,7 +56,7 @@ class TestRun:
     def done(self, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Done:
         recording = tmp_path_factory.mktemp("run") / "run.kmlrec"
         command = ["run", "--headless", "--image", image.name, "--out", str(recording), "--put", __file__]
-        script = f"sha256sum /bin/sh; cat; wc -l < {Path(__file__).name}; echo problem >&2; exit 3"
+        script = f"head -c 8000000 /dev/zero | sha256sum; cat; wc -l < {Path(__file__).name}; echo problem >&2; exit 3"
         words = [*KMLTUI, *command, "--", "sh", "-c", script]
         result = subprocess.run(words, input=b"piped\n", capture_output=True, timeout=300, check=False)
         report = subprocess.run([*KMLTUI, "report", str(recording), "--json"], capture_output=True, check=True)
@@ -68,7 +66,7 @@ class TestRun:
         result, _ = done
         lines = result.stdout.decode().splitlines()
         assert result.returncode == 3, result.stderr
-        assert lines[0].endswith("/bin/sh") and lines[1] == "piped"
+        assert lines[:2] == [f"{hashlib.sha256(bytes(8_000_000)).hexdigest()}  -", "piped"]
         assert lines[2] == str(len(Path(__file__).read_text().splitlines()))
         assert b"problem" in result.stderr and b"status 3" in result.stderr
 
@@ -84,17 +82,11 @@ class TestInRing0:
         await kml.session.put("/opt/bin/script", script.encode(), 0o755)
         out = await kml.check(["/bin/sh", "-c", "/opt/bin/script"])
         names = [line.split()[1] for line in out.splitlines()]
-        assert names.count("sh") >= 2 and "cat" in names and "script" in names
+        assert names == ["script", "script", "cat"]
 
-    @pytest.mark.parametrize(
-        ("name", "compiler", "arguments", "expected"),
-        [("httpserver.go", "go", ["50"], "490\n"), ("musl.c", "musl-gcc", [], "100 3\n")],
-    )
-    async def test_static_programs_without_unwinding_information(
-        self, kml: Guest, tmp_path: Path, name: str, compiler: str, arguments: list[str], expected: str
-    ) -> None:
-        program = await asyncio.to_thread(build, name, compiler, tmp_path / "program")
+    async def test_a_static_program_without_unwinding_information(self, kml: Guest, tmp_path: Path) -> None:
+        program = await asyncio.to_thread(build, tmp_path / "program")
         await kml.session.put("/opt/bin/program", program, 0o755)
-        out, share = await direct_share(kml, ["/opt/bin/program", *arguments])
-        assert out == expected
+        out, share = await direct_share(kml, ["/opt/bin/program"])
+        assert out == "100 3\n"
         assert share > 0.9
