@@ -26,8 +26,8 @@ from kmltui.cli.options import (
 )
 
 PAIRS = 10
-EXACT_PAIRS = 3
-"""Exact counts hardly differ from run to run; three show by how much."""
+EXACT_PAIRS = 5
+"""Exact counts hardly differ from run to run; five leave an interval that is narrow enough to say so."""
 MAX_PAIRS = 1000
 
 
@@ -56,7 +56,7 @@ def bench(
     command:
         After ``--``: a program to run instead of a workload.
     pairs:
-        Repetitions of each arm that count (default: 10, with --exact 3).
+        Repetitions of each arm that count (default: 10, with --exact 5).
     arms:
         What to compare, the baseline first: of stock, stock+libc, stock+idt, kml (default: stock,kml). Twice the same
         one is a control: its verdict must be that there is no difference.
