@@ -32,7 +32,7 @@ from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, SessionError
 
 KERNELS = os.environ.get("KMLTUI_TEST_KERNELS", "6.1").split()
-COMMAND_LIMIT_S = 120.0
+COMMAND_LIMIT_S = 300.0
 RING3 = "/tmp/ring3"
 """Where programs of busybox's lie that are not trusted, since others than root may write to /tmp."""
 MEMORY_BYTES = 1536 << 20

@@ -348,7 +348,7 @@ class TestWildPrograms:
         vm = guest.session._vm
         assert vm is not None
         script = f"{WHERE}/state 40000 & p=$!; sleep 1; echo mem > /sys/power/state || exit 9; wait $p"
-        running = asyncio.create_task(guest.run(["/bin/sh", "-c", script], elevated=False, limit_s=120))
+        running = asyncio.create_task(guest.run(["/bin/sh", "-c", script], elevated=False, limit_s=300))
         async with asyncio.timeout(60):
             while (await vm.execute("query-status"))["status"] != "suspended":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
@@ -430,7 +430,7 @@ class TestLoading:
                 "exec 3>&1; echo 1 > /sys/kernel/rcu_expedited; rmmod kml || exit 1;"
                 "cycle() { for i in $(seq $1); do insmod /kml/kml.ko arm=kml && rmmod kml || exit 1; done; };"
                 "used() { echo $(sed -n 's/^\\(SUnreclaim\\|Percpu\\|VmallocUsed\\): *//p' /proc/meminfo); };"
-                "cycle 100; used; cycle 900; used; insmod /kml/kml.ko arm=kml",
+                "cycle 50; used; cycle 250; used; insmod /kml/kml.ko arm=kml",
             ],
             elevated=False,
             limit_s=300,

@@ -260,7 +260,7 @@ class TestRefusal:
 
     async def test_kml_with_smep_and_smap(self, boot: Boot) -> None:
         with pytest.raises(SessionError, match="SMEP"):
-            await boot("kml", qemu_arguments=["-cpu", "max"])
+            await boot("kml", qemu_arguments=["-cpu", "max,-vmx,-svm"])
 
     async def test_a_qemu_that_does_not_start_is_quoted(self, boot: Boot) -> None:
         with pytest.raises(SessionError, match="no-such-device"):
