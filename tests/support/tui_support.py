@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from made_up_run import S, header
@@ -12,6 +12,9 @@ from kmltui.recording.landmarks import is_landmark
 from kmltui.tui.app import ViewerApp
 from kmltui.tui.glyphs import UNICODE, Glyphs
 from kmltui.tui.player import Player
+
+Picture = Callable[..., bool]
+"""Compares the screen with its picture; see the fixture of that name."""
 
 
 class MemorySource:

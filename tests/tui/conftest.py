@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from tui_support import Picture
 
 from kmltui.tui.app import ViewerApp
-
-Picture = Callable[..., bool]
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from conftest import Picture
 from made_up_run import S, boot, run
 from msgspec.structs import replace
 from textual.pilot import Pilot
-from tui_support import MemorySource, MockControls, viewer
+from tui_support import MemorySource, MockControls, Picture, viewer
 
 from kmltui.model import End, Gap, GroupCpu, Log, Mark, Measure, Phase, Progress, Record, Repeat, Sample, State
 from kmltui.tui.app import ViewerApp
