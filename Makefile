@@ -5,7 +5,7 @@ VENV := .venv/bin
 
 EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
 
-.PHONY: demo install test setup setup-dev check unit guest screenshot figures release image clean
+.PHONY: demo install test setup setup-dev check unit guest guest-by-hand guest-kernels screenshot figures release image clean
 
 demo: setup
 	@$(VENV)/kmltui demo
@@ -34,10 +34,16 @@ check: setup-dev
 unit: setup-dev
 	$(VENV)/pytest -q -n auto -m "not guest"
 
-# Real guests under QEMU, not in parallel, since each of them wants a core. All on Linux 6.1, the engine on each kernel.
+# Real guests under QEMU, not in parallel, since each of them wants a core. Those marked by_hand have a target of their own.
 guest: setup-dev
 	$(VENV)/kmltui guest build
-	$(VENV)/pytest -q -m guest
+	$(VENV)/pytest -q -m "guest and not by_hand"
+
+guest-by-hand: setup-dev
+	$(VENV)/pytest -q -m "guest and by_hand"
+
+# The engine on the other kernels, which takes as long again.
+guest-kernels: setup-dev
 	KMLTUI_TEST_KERNELS="6.12 7.3" $(VENV)/pytest -q -m guest tests/guest/test_kml_engine.py tests/guest/test_kml_cost.py
 	KMLTUI_TEST_KERNELS=7.3 $(VENV)/pytest -q -m guest tests/guest/test_kml_programs.py
 

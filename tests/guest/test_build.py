@@ -22,6 +22,8 @@ from kmltui.images.image import Image, find_image
 from kmltui.images.info import describe, site_report
 from kmltui.images.progress import Progress
 
+pytestmark = pytest.mark.by_hand
+
 BUILD = (
     "import sys\n"
     "from kmltui.build.builder import ensure_image\n"

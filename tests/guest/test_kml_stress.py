@@ -7,6 +7,8 @@ import pytest
 from .conftest import Guest
 from .stress import STRESSORS, command, direct_share, failed, soak
 
+pytestmark = pytest.mark.by_hand
+
 ROUNDS = 3
 SECONDS = 4
 SOAK_HOURS = 0.02

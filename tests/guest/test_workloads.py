@@ -31,6 +31,8 @@ from kmltui.workloads import demo
 
 from .conftest import Guest
 
+pytestmark = pytest.mark.by_hand
+
 USER_TOLERANCE = 0.001
 KERNEL_TOLERANCE = 0.005
 """How well exact counts of the same work repeat, largest minus smallest over the mean. What is left is chance in the
@@ -156,7 +158,12 @@ async def test_single_calls_are_timed_like_against_like(do: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("dd", {"bytes": "5000"}), ("files", {}), ("processes", {"count": "50"})]
+    ("name", "options"),
+    [
+        ("dd", {"bytes": "5000"}),
+        ("files", {}),
+        ("processes", {"count": "50"}),
+    ],
 )
 async def test_programs_that_make_many_calls_are_right_in_both_rings(
     do: Any, name: str, options: dict[str, str]

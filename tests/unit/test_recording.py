@@ -98,7 +98,7 @@ class TestRoundTrip:
 
 
 def test_an_hour_of_two_busy_sessions_of_8_cpus_takes_less_than_a_megabyte(tmp_path: Path) -> None:
-    """From five and ten minutes of the benchmark's counters, which are as noisy as real ones: an hour has one header."""
+    """From five and ten minutes of the benchmark's counters, as noisy as real ones: an hour has one header."""
     benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "recording.py"))
     sizes = []
     for minutes in (5, 10):
