@@ -414,7 +414,6 @@ class TestLoading:
         assert ("ring 0" in await run(guest, programs, "attached")) == (arm == "kml")
         assert sum((await counters(guest)).trap_nr.values()) > 0
 
-    @pytest.mark.by_hand
     async def test_it_stays_while_a_process_is_attached_and_leaves_nothing_behind(
         self, boot: Boot, programs: dict[str, bytes]
     ) -> None:
