@@ -211,9 +211,10 @@ TRICKS = {
 
 @pytest_asyncio.fixture(scope="class", loop_scope="session")
 async def strict(image: Image) -> AsyncIterator[Guest]:
-    """A guest whose module was loaded anew, with its own rule about who is trusted."""
+    """A guest whose module was loaded anew, with its own rule about who is trusted, and where ``/trusted`` is a
+    directory like any other, so that there are places of the same file system that are not below it."""
     guest = await start_guest(image, "kml", period_ns=10**12)
-    await sh(guest, "rmmod kml && insmod /kml/kml.ko arm=kml")
+    await sh(guest, "rmmod kml && umount /trusted && insmod /kml/kml.ko arm=kml")
     yield guest
     alarms = await guest.new_alarms()
     await guest.session.stop()
@@ -227,9 +228,9 @@ class TestTrust:
     ) -> None:
         script, expected = TRICKS[trick]
         await install(strict, programs, "attached")
-        await strict.session.put("/tmp/trick/plain", programs["attached"], 0o755)
-        names = {"trusted": f"{WHERE}/attached", "plain": "/tmp/trick/plain", "where": f"{WHERE}/tricks"}
-        command = "mkdir -p {where}; cd /tmp/trick; " + script + "; cd /; rm -rf {where} /tmp/trick"
+        await strict.session.put("/trick/plain", programs["attached"], 0o755)
+        names = {"trusted": f"{WHERE}/attached", "plain": "/trick/plain", "where": f"{WHERE}/tricks"}
+        command = "mkdir -p {where}; cd /trick; " + script + "; cd /; rm -rf {where} /trick"
         assert f"ring {expected}" in await sh(strict, command.format(**names))
 
     async def test_whoever_executes_it_where_all_are_trusted(self, kml: Guest, programs: dict[str, bytes]) -> None:
