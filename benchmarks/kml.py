@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a system call costs in instructions, by trap and by direct call, and what the engine costs others.
 
     python benchmarks/kml.py [--work] [KERNEL …]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the viewer's memory does over a million samples.
 
     python benchmarks/memory.py [--samples 1000000]

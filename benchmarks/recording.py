@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a recording costs: size, opening, seeking, memory, writing, for a synthetic run of 24 hours; and its screen.
 
     python benchmarks/recording.py [--hours H] [--cpus N]

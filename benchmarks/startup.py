@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How long things take until something is to be seen, and whether samples come on time.
 
     python benchmarks/startup.py [--image-build]

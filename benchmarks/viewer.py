@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the viewer costs: bytes to the terminal, CPU, start, memory – beside htop and btop in the same terminals.
 
     python benchmarks/viewer.py [--seconds 30] [--size 160x48 --size 80x24] [--run] [--json]

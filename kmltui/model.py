@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The vocabulary of kmltui as typed records.
 
 Everything that a run produces is one of the records below, in one stream: the runner appends them to a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where kmltui's files are, by the XDG rules.
 
 ``KMLTUI_HOME`` puts all of them below one directory (tests, a throw-away trial, a machine with a small home).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Text from outside, made safe to show and honest about what is in it.
 
 Console output, server logs, notes, names and errors are data: what a terminal would act upon, or what would make a

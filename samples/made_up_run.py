@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A made-up run to look at: every figure is a function of the time, so a picture of it never changes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Records and recordings to test with."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whole runs with round numbers, to make summaries and reports of."""
 
 from __future__ import annotations

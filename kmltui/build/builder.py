@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Building the guest image: which layers it needs, which of them are there, and making the others.
 
 The cache tells whether an image is up to date without a network: the manifest holds the versions of all packages,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The C programs and libraries that workloads need in the guest, found by what their sources declare.
 
 A C file among them says in comment lines what is built from it, once or several times:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What guests need of this machine: each thing, whether it is there, what for, and the command that mends it."""
 
 from __future__ import annotations

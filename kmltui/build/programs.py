@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's own programs, compiled from the C sources that ship with kmltui."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``kmltui guest``: the guest image, and programs in a guest without a run around them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``kmltui doctor``: what this machine can do, and the command that mends what it cannot."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Starting a run: in this process with a line a phase, or in its own with the screen on it."""
 
 from __future__ import annotations

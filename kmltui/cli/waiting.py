@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bar on standard error for what takes longer than a second; nothing for what does not, or without a terminal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Parsers of counters: text from the kernel or the server in, records of :mod:`kmltui.model` out. Pure functions."""
 
 from kmltui.counters.errors import CounterError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The KML module's counters: /proc/kml/counters.
 
 The format, one line a counter, values in the order of the ``cpus`` line::

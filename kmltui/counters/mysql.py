@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is kept of a MySQL or MariaDB server's SHOW GLOBAL STATUS."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CPU time as the kernel tells it: /proc/stat and a cgroup's cpu.stat."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Names of the x86-64 system calls, by number, up to Linux 6.12.
 
 Source: ``arch/x86/entry/syscalls/syscall_64.tbl`` of Linux 6.12, the 64-bit and common entries. Numbers never change

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What can go wrong with a guest before a session exists."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An image's programs as a directory of the host, for a private server beside the guests.
 
 Read from the archive that guests boot, so it is there for an imported image too, and holds the very same files.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An image that is complete and whole, and finding it in the cache."""
 
 from __future__ import annotations

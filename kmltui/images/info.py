@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is in an image, for ``guest info``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A binary package of Debian's, by which an image is known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Telling how long work goes on: the step under way, how much of the whole is done, and how long the rest will take."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Removing directory trees that somebody else's permissions are on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which guest image: its Debian release, its kernel, and where its packages come from."""
 
 from __future__ import annotations

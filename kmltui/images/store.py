@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The cache of images: what lies where, what an image consists of, and whether it is whole.
 
     guest/images/NAME.json         the manifest of an image: replaced in one step, last of a build

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Latencies of many intervals as one histogram.
 
 Reads HdrHistogram's V2 wire format (https://github.com/HdrHistogram/HdrHistogram, ``encodeIntoCompressedByteBuffer``)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a screen shows of a run at one instant: frozen, complete, and derived from the records alone.
 
 Rates are per second of the session's own clock. ``None`` means that the session cannot provide the figure (or not

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """KVM or emulation: whether a guest really comes up under KVM here, found out once and remembered.
 
 That ``/dev/kvm`` can be opened says little: where virtual machines are nested, a guest may hang in its first

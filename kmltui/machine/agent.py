@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The host's end of the agent's port: commands to it, samples from it (their form: ``guestd/wire.h``)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The host's end of guestd's port: programs, files, and the frames they travel in (see ``guestd/wire.h``)."""
 
 from __future__ import annotations

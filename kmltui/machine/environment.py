@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest is: the facts of Table 1, read inside it and known of its image and its machine."""
 
 from __future__ import annotations

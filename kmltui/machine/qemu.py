@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One virtual machine: its command line, its process, its four connections, its end.
 
 Every connection (QMP, console, guestd, agent) is one half of a socket pair made before QEMU starts: there is no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The rate of this machine's time-stamp counter, for guests that are emulated.
 
 QEMU's software emulation hands the host's counter to the guest, and the guest's kernel finds out its rate by watching

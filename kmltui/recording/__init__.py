@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings: the format, its writer and its readers. Documented in docs/recording.md.
 
 A recording is the stream of a run's records (:mod:`kmltui.model`). It can be read while it is being written, from a

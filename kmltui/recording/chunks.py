@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Chunks: stretches of about a minute in which records are stored as differences from one another.
 
 While a run is live a chunk is a START frame followed by one ROW frame a record, so that nothing waits in memory. When

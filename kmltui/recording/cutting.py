@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A part of a recording as a recording of its own."""
 
 from __future__ import annotations

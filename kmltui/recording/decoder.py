@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Frames to records: the part that readers of files and of streams share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What can go wrong with a recording, in words for the person who owns it."""
 
 from __future__ import annotations

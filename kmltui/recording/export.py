@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings for other programs: CSV for spreadsheets, JSON Lines for everything else. Streaming."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The outer layer of a recording: a preamble, then frames that can be found again after damage.
 
 A frame is a 16-byte head and a payload, all numbers little-endian::

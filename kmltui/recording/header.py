@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The beginning of a recording: is it one, and what does its header say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where the chunks of a recording are, found from its end without reading it all.
 
 Every chunk names the one before it. So the last chunk is searched for backwards from the end, and the others follow

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which records a reader wants wherever it looks at a run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The recordings of a directory: what each one is, without reading it all; renaming and removing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How far the reading of a recording is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reading a recording: finished, live, lost or damaged, from the beginning or from anywhere."""
 
 from __future__ import annotations

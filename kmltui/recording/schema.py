@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Records to builtins and back, and the description of the record types that every recording carries."""
 
 from __future__ import annotations

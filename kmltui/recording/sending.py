@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A recording into a pipe: all of it, or from now on, for as long as the run goes on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A record as a shape and its numbers.
 
 The *shape* of a record is the record with every integer set to 0, every float to 0.0 and every byte string emptied;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A recording that comes through a pipe, kept in a file while it is watched, so that one can go back in it."""
 
 from __future__ import annotations

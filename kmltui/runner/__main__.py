@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The process of a detached run: reads what to run from its standard input and runs it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The control socket of a run: stop it, put a mark into its recording.
 
 A Unix socket in a directory of mode 0700; the peer's uid is checked as well, since root may have widened the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The guest images that a run needs, built if they are not there, with the progress in the recording."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Start a run in a process of its own, so that it outlives the terminal it was started from.
 
 What to run goes to that process over its standard input, as JSON: nothing of it is to be seen in an argument list,

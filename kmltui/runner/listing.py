@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The list of runs: the recordings in kmltui's own directory, and those that runs were told to write elsewhere."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A run told in lines of plain text, for a pipe, a log or CI: one line a state, phase, warning or failure.
 
 Nothing here is needed by the run; it listens to the records like everybody else.

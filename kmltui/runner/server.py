@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The MariaDB server of a session: start it, know when it answers, follow its counters, notice its death.
 
 The client in the guest reaches it as root over the Unix socket (``unix_socket`` authentication, no password). The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sessions: Linux systems that a run samples and works in. The runner sees :mod:`kmltui.sessions.protocol` only."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """System calls counted in the host's kernel: a few instructions of BPF on the tracepoint ``sys_enter``.
 
 Exact and by number and CPU, for chosen processes or for the whole host. Needs root, or CAP_BPF and CAP_PERFMON. The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where a local session's figures about system calls come from: the best source that is permitted here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A guest for one command or one shell, on the terminal of whoever asks for it."""
 
 from __future__ import annotations

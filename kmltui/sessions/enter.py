@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Run a program in a directory of its own as root directory, with the host's /proc, /sys and /dev.
 
 Usage: ``python -I -S enter.py REPORT PARENT PROGRAMS ROOT PROGRAM ARGUMENT…``. It makes a mount namespace (and, for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A guest session whose instructions are counted: emulated on one vCPU, repeatable, with QEMU's plugin.
 
 The guest's clock counts instructions, so CPU times of its cgroups are exact numbers of instructions, too (1 ns each).

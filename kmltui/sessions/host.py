@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The host as a session sees it: its counters, and the facts about it that a report's first table holds."""
 
 from __future__ import annotations

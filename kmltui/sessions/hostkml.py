@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whether this host's own kernel could run programs in ring 0, and what that would mean. Looks only; loads nothing.
 
 The reasons are those for which the kernel module refuses to load, as far as they can be told from outside; the module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A session that is the host itself: no guest, and no root for the basics.
 
 It samples the host's CPUs and the processes it is told to watch. Programs that it starts (a private server and its

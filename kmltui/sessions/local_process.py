@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A process of a local session."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """System calls of one's own processes, counted without root: perf events on the tracepoints ``sys_enter_NAME``.
 
 Permitted where ``kernel.perf_event_paranoid`` is 2 or less and tracefs can be read. The events are inherited by

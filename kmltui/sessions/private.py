@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A private root directory for the programs of a local session: the image's programs, and files of the session's own.
 
 Every path of a guest means the same here, below a directory that is gone with the session. Nothing is installed on the

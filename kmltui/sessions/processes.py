@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """CPU time of groups of processes on a Linux without a cgroup for each: whole processes, added up.
 
 ``usage`` is the process's CPU clock (what ``clock_getcpuclockid`` gives): exact to the nanosecond save for what runs

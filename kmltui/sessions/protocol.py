@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the runner knows of a session: the protocol that guest and local sessions implement.
 
 A session is a Linux system in which a workload's server and client run and whose counters can be sampled. The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Samples of the host, taken by a thread of their own so that the event loop never waits for /proc."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The viewer: an app around one recording. Disposable: nothing of a run depends on it."""
 
 from __future__ import annotations

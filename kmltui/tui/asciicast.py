@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A recording as a screencast in asciicast v2, which every player reads.
 
 See https://docs.asciinema.org/manual/asciicast/v2/. One JSON array a line after the header: ``[seconds since the

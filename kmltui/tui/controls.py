@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the screen can ask of the program around it. It is given this, and imports nothing that could do it."""
 
 from __future__ import annotations

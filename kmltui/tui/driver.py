@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Textual's driver for a terminal that may be slow, stalled or gone.
 
 Differences from Textual's own:

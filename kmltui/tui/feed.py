@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The thread between a recording and the screen: it reads, folds, and posts one frame a tick."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The characters that a terminal can show: all of Unicode, the Linux console's font, or ASCII.
 
 Widgets draw with a set that the terminal has. What others put on the screen (Textual's own widgets, text from a guest)

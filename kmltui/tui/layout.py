@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How many rows each part of the live screen gets, for a terminal of any size."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The viewer without a terminal: what it shows of a recording at some time, for pictures and screencasts."""
 
 from __future__ import annotations

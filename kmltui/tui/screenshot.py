@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A picture of the screen at one moment of a recording, as SVG. ``python -m kmltui.tui.screenshot --help``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the terminal shows, what it should show, and the shortest way from the one to the other.
 
 Textual writes regions whole; over SSH most of what it writes is on the screen already. :class:`Screen` reads what

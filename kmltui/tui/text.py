@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Lines of text with roles, and how numbers are written.
 
 A role (``user``, ``good``, ``muted``, …) names a meaning; the theme gives it a colour. Widths are terminal cells.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Themes from the files in ``styles/``, and the one that the user chose last."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The workloads: what is run in the sessions to see what system calls cost.
 
 ``names()`` lists them, ``get(name)`` gives one. They are found by their files; see :mod:`kmltui.workloads.declaration`.

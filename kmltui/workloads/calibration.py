@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How far off the kernel's split of CPU time is in a session, measured by a loop whose split is known."""
 
 from __future__ import annotations

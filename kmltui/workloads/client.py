@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the workloads' clients print, turned into records.
 
 A client is a program in the session. The lines of its standard output that begin with ``kmltui `` are JSON objects,

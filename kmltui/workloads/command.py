@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Any program, run in all sessions: CPU time, system calls by name, wall time, exit status, output."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a workload declares, and what it is given to run.
 
 A workload is a module of this package with a ``WORKLOADS`` tuple; nothing else has to know it (see

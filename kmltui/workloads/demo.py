@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The demonstration of ``kmltui demo``: a few seconds of single system calls, then the Wisconsin benchmark, warm.
 
 The figures of the run are Wisconsin's: its own ``start`` sample begins after the system calls have been shown.

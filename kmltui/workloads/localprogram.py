@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A program of this machine, with the libraries it needs, brought into a session.
 
 The C library and the dynamic loader are always the session's own: they belong together, and in a KML session they are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """sysbench's own workloads, and a bare ``SELECT 1``: small queries, where a system call is a large part of each."""
 
 from __future__ import annotations

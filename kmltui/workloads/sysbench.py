@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Running a sysbench script of ours in a session."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Single system calls timed by trap and by direct call: what the whole matter is about, in a minute."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The Wisconsin benchmark as sql-bench's ``test-wisconsin`` runs it: the workload of the article's Table 2.
 
 Its tables, phases and statements are in ``wisconsin.lua``, a script for sysbench. With loops each select is repeated

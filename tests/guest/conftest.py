@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Guests for tests: the image with all tools, guests that tests share, and guests of a test's own.
 
 ``stock`` and ``kml`` are shared by all tests that ask for them and must be left as they were found. ``boot`` starts

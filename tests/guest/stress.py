@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """stress-ng in ring 0: what the tests run for a short while, and a soak that goes on for as long as one likes.
 
     python -m tests.guest.stress [--kernel K] [--vcpus N] [--hours H] [--all]

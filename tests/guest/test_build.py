@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Building the image: what is kept, what is mended, and that nothing is ever half there.
 
 Each test has a cache of its own, filled from the real one with hard links, so nothing is fetched again.

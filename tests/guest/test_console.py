@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``guest exec`` and ``guest shell``: a guest around one command, or around a terminal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What docs/kml.md says a system call costs, counted: no figure of its table may be exceeded by a twentieth.
 
 Instructions are the same from run to run, so this is no matter of how busy the machine is.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Ring 0: what programs that call directly may rely on, who gets there, and what nothing they do can break.
 
 The programs below ``programs/`` make their direct calls themselves, so nothing here depends on rewritten files.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Everything that processes do, done in ring 0: the programs of tests/programs, which check themselves.
 
 The same programs run unattached on the host in the unit tests; here each also has to have made its calls directly.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A short round of stress-ng in ring 0, and a short soak; the long one is ``python -m tests.guest.stress``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sessions on the host with the image's own MariaDB: private servers, whole runs, and watching one from outside."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Runs through the command line, as a user or a script starts them: the contract of ``run`` and ``report``, and
 what is left after Ctrl-C, SIGKILL and a dying guest."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A guest's life: it boots, tells what it is, samples, runs programs, and ends."""
 
 from __future__ import annotations

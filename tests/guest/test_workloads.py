@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Workloads in real guests: their results, their proofs, and counts that are exact."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A rewritten C library to run programs with, and a compiler for them."""
 
 from __future__ import annotations

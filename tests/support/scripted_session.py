@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A session whose one program is scripted, for tests of what workloads do with a client's output."""
 
 from __future__ import annotations

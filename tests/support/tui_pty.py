@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A terminal around a viewer in a process of its own: what it sends, and what a person would see of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A recording in memory and a clock in the test's hand."""
 
 from __future__ import annotations

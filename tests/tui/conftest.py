@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The screen's tests: no settings of the user, no clock, no colours of the terminal they happen to run in."""
 
 from __future__ import annotations

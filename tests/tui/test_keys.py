@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Every key does what the help says."""
 
 from __future__ import annotations

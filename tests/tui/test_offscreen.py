@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Pictures and screencasts of a recording, made without a terminal."""
 
 from __future__ import annotations

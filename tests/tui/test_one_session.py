@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A run with a single session: one pane as wide as the screen, and tables without a second side."""
 
 from __future__ import annotations

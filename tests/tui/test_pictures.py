@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What people see, one picture a story."""
 
 from __future__ import annotations

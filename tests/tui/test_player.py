@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where in a recording the screen is: the same moment looks the same however it was reached."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The viewer in real terminals: slow, stalled, closed, resized, and those that can show little."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bench: who works when, and what is recorded of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command line as a newcomer and a script meet it: messages, exit statuses, nothing imported that is not needed."""
 
 import json

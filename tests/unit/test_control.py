@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The control socket: what a viewer and ``kmltui stop`` rely on."""
 
 import asyncio

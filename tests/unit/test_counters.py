@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Counters' texts are read exactly, tolerantly where they may grow, and refused with the line that is wrong."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """C programs that workloads declare for the guest."""
 
 from __future__ import annotations

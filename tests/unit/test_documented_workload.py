@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The example of docs/workloads.md works as it stands there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The programs of an image, taken out of the archive that guests boot."""
 
 import io

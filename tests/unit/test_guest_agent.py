@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Samples as the agent sends them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The archives that a guest boots from."""
 
 from __future__ import annotations

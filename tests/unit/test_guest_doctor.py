@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What ``doctor`` finds, and what it advises."""
 
 from __future__ import annotations

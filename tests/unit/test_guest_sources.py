@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which mirror the guest's packages come from: the host's own, in either format of apt's configuration."""
 
 from __future__ import annotations

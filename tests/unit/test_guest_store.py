@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The cache of images: whole or not there, one writer, no litter."""
 
 from __future__ import annotations

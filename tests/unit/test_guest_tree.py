@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Unpacking packages: where their files go, what is left out, and what is not to be trusted."""
 
 from __future__ import annotations

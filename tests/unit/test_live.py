@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The fold over records that knows what a screen shows."""
 
 from __future__ import annotations

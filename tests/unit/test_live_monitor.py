@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the screen knows of a server that is only watched."""
 
 from kmltui.live.store import Store

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A session on the host: what it reads from /proc, and what it says of what it cannot know."""
 
 import asyncio

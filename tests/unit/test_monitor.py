@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Watching without a workload: the run's life, and a server that comes and goes."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Servers that are there already: their addresses, where passwords come from and where they never go, who listens."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The plugin that counts instructions, as far as it can be tested without a guest."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Recordings: what was written is read back, live and closed, from anywhere, by file and by pipe."""
 
 from __future__ import annotations

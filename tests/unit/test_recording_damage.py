@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Damaged, hostile and foreign bytes: a result or a RecordingError, nothing else; and only the damage is lost."""
 
 from __future__ import annotations

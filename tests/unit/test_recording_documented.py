@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """docs/recording.md is enough to read a recording: a reader written from that page alone reads what was written."""
 
 from __future__ import annotations

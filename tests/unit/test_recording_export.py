@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What leaves a recording: cuts, CSV, JSON Lines, streams."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reports say the same in every format, fit where they are shown, and let nothing through that is not text."""
 
 from __future__ import annotations

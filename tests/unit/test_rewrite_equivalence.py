@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random code around system calls computes the same before and after rewriting, in every register and in memory."""
 
 from __future__ import annotations

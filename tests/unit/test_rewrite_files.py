@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Files and trees: what comes out, whatever goes in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Programs that no unwinding information describes: Go's, by its own table, and those with musl, by their symbols."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Programs on a rewritten C library behave as before, with no kernel module anywhere."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the rewriter redirects and what it leaves alone, shape by shape."""
 
 from __future__ import annotations

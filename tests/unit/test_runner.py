@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a run promises whatever happens in it: an outcome, a closed recording that tells the story, nothing left."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How the sessions of a run are written on the command line."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The recordings that ship with kmltui: whole, ended in order, and with verdicts that their intervals bear out."""
 
 import runpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A run in figures: what a report says is what was recorded, and nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where programs in ring 0 trapped, in a recording."""
 
 from __future__ import annotations

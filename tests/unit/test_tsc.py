@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The rate of the time-stamp counter that emulated guests are told."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Two recordings against each other: first what is not the same around them, then what is not the same in them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What takes longer than a second shows how far it is; what does not, and what nobody sees, shows nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Workloads that are programs: any command, single system calls, sysbench's own scripts."""
 
 from __future__ import annotations

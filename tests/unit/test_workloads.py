@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Workloads: what they declare, and how their clients' output becomes records."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Counting a guest's instructions exactly, from outside: QEMU's TCG plugin, and reading what it counted.
 
 The plugin (``count.c`` beside this file) counts what each vCPU executes at user and at kernel addresses and shares the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Bars: shares of a whole, and values on a common scale."""
 
 from __future__ import annotations

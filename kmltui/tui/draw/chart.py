@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A chart over time that costs little to keep up to date.
 
 It does not scroll: time runs to the right over a fixed axis, and when it reaches the edge the axis moves on by a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The first line: what runs, since when, live or not; and, always in sight, on what it runs."""
 
 from __future__ import annotations

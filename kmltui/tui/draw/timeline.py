@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The whole run on one or two lines: throughput, phases, marks, damage, and where the screen is."""
 
 from __future__ import annotations

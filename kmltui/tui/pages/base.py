@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What all views have: they draw a frame at a size, and those that are longer than the screen scroll."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One row a CPU, both sessions beside each other."""
 
 from __future__ import annotations

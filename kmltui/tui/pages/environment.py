@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """On what it was measured: Table 1 of this run, beside the article's."""
 
 from __future__ import annotations

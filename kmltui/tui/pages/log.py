@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What was said: phases and states, consoles, the servers' logs, warnings, marks – in the order of time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Small questions above the screen."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Help: every key of the screen, from its bindings, and what the figures mean."""
 
 from __future__ import annotations

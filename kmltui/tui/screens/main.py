@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The one screen of live runs, watched runs and replays."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The area that shows one of the views."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The last line: the keys that work here, from the bindings; a click on one presses it."""
 
 from __future__ import annotations

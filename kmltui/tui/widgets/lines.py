@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A widget that is lines of text, and asks the compositor only for those that changed."""
 
 from __future__ import annotations
