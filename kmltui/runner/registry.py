@@ -29,12 +29,12 @@ class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: the name is taken by the process that is about to start the run."""
     pid: int
     started: str = ""
-    """Which of all processes that had this number it is (:func:`began`)."""
+    """Which of all processes that had this number it is (:func:`began`). Empty: it has ended the run."""
     created_unix_ns: int = 0
 
     @property
     def alive(self) -> bool:
-        """Whether the runner's process still exists."""
+        """Whether the run goes on: its runner's process exists and has not ended it."""
         return bool(self.started) and began(self.pid) == self.started
 
     @property
@@ -130,6 +130,15 @@ def _read(path: Path) -> RunEntry | None:
         return msgspec.json.decode(path.read_bytes(), type=RunEntry)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def release(name: str) -> None:
+    """The run ``name`` of this process has ended, although the process may go on: its name is free again."""
+    with _locked():
+        entry = _read(_entry_path(name))
+        if entry is not None and entry.pid == os.getpid():
+            with files.replacing(_entry_path(name)) as stream:
+                stream.write(msgspec.json.encode(msgspec.structs.replace(entry, started="")))
 
 
 def forget(name: str) -> None:

@@ -185,6 +185,7 @@ class Run:
             self.journal.emit(End(t_ns=self.journal.now(), status=status, reason=reason))
             if self._writer is not None:
                 self._writer.close()
+            registry.release(self.name)
         return Outcome(status, reason, self.path)
 
     def _mark(self, note: str, author: str) -> int:

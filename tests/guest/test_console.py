@@ -51,7 +51,7 @@ class TestExec:
 
     def test_a_program_that_is_not_there(self, image: Image) -> None:
         result = run(image, "no-such-program")
-        assert result.returncode == 1 and b"no-such-program" in result.stderr
+        assert result.returncode == 2 and b"no-such-program" in result.stderr
 
     def test_a_signal_is_128_and_its_number(self, image: Image) -> None:
         assert run(image, "sh", "-c", "kill -ABRT $$").returncode == 128 + signal.SIGABRT

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psutil
@@ -159,7 +158,7 @@ async def test_a_program_dies_with_the_process_that_started_it(image, tmp_path, 
 
 async def test_a_private_server_listens_on_its_socket_alone(here):
     session, records = here
-    server = Server(session, records.append, time.monotonic_ns)
+    server = Server(session, Journal.begin(records.append))
     await server.start()
     try:
         await server.poll_status()

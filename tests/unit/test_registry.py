@@ -151,6 +151,14 @@ def test_the_name_of_a_run_that_is_over_is_free(home, monkeypatch):
     assert [run.created_unix_ns for run in registry.entries()] == [2]
 
 
+def test_a_process_that_goes_on_after_its_run_gives_the_name_back(home):
+    entry(home, "again")
+    registry.release("again")
+    assert not registry.find("again").alive
+    entry(home, "again")
+    assert registry.find("again").alive
+
+
 def test_without_a_runtime_directory_sockets_are_in_a_private_one_below_the_temporary(home, monkeypatch, tmp_path):
     monkeypatch.delenv("KMLTUI_HOME")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
