@@ -7,15 +7,15 @@ import asyncio
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
 from kmltui.machine.output import abridged
-from kmltui.model import Measure, Phase, Progress, Proof, WorkloadSpec, phase_mark
+from kmltui.model import Proof, WorkloadSpec
 from kmltui.sessions.protocol import Command, Process
 from kmltui.workloads.declaration import Context, UsageError, Workload
 from kmltui.workloads.localprogram import find_local, is_local
+from kmltui.workloads.repetition import repeat
 
 PHASE = "command"
 
@@ -61,36 +61,21 @@ class AnyProgram(Workload):
         if is_local(argv[0]):
             local = find_local(argv[0])
             argv[0], environment = local.path, local.environment
-        loops = ctx.spec.loops or 1
-        self._phase(ctx, "begin")
-        await ctx.session.sample(phase_mark(PHASE))
-        statuses = []
-        wall_s = 0.0
-        for loop in range(1, loops + 1):
-            began = time.monotonic()
+        statuses = set()
+
+        async def once() -> float:
             status, ended = await self._once(ctx, argv, environment)
-            wall_s += (ended - began) / loops
-            statuses.append(status)
-            ctx.journal.emit(
-                Progress(
-                    t_ns=ctx.journal.now(),
-                    session=ctx.name,
-                    phase=PHASE,
-                    loop=loop,
-                    loops=loops,
-                    fraction=loop / loops,
-                )
-            )
-        self._phase(ctx, "end")
-        t_ns = ctx.journal.now()
-        ctx.journal.emit(Measure(t_ns=t_ns, session=ctx.name, name="wall time", unit="s", values={"each": wall_s}))
+            statuses.add(status)
+            return ended
+
+        await repeat(ctx, PHASE, once)
         ctx.journal.emit(
             Proof(
-                t_ns=t_ns,
+                t_ns=ctx.journal.now(),
                 session=ctx.name,
                 name="exit status",
                 subject=argv[0],
-                value=" ".join(map(str, sorted(set(statuses)))),
+                value=" ".join(map(str, sorted(statuses))),
                 ok=not any(statuses),
             )
         )
@@ -118,9 +103,6 @@ class AnyProgram(Workload):
         if data:
             await process.write(data)
         await process.close_stdin()
-
-    def _phase(self, ctx: Context, event: Literal["begin", "end"]) -> None:
-        ctx.journal.emit(Phase(t_ns=ctx.journal.now(), session=ctx.name, name=PHASE, event=event))
 
 
 WORKLOADS = (AnyProgram(),)

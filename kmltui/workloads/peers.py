@@ -37,12 +37,10 @@ class Files(ScriptWorkload):
     default_loops = 5
     script = Script(
         setup="""
-            rm -rf /run/files && mkdir -p /run/files/tree
-            head -c 1024 /dev/zero | tr '\\0' k >/run/files/kib
-            for d in $(seq 50); do
-                mkdir /run/files/tree/$d
-                for f in $(seq 20); do cp /run/files/kib /run/files/tree/$d/$f; done
-            done
+            rm -rf /run/files && mkdir -p /run/files/tree/1 && cd /run/files/tree
+            head -c 1024 /dev/zero | tr '\\0' k >1/1
+            for f in $(seq 2 20); do cp 1/1 1/$f; done
+            for d in $(seq 2 50); do cp -r 1 $d; done
         """,
         command="""
             cd /run/files

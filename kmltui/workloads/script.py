@@ -12,15 +12,16 @@ import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from kmltui.machine.output import abridged
-from kmltui.model import SERVER, Measure, Phase, Progress, Proof, WorkloadSpec, phase_mark
+from kmltui.model import SERVER, Proof, WorkloadSpec
 from kmltui.sessions.protocol import Command, Process, Session
 from kmltui.workloads.declaration import MAX_LOOPS, Context, UsageError, Workload, WorkloadError
+from kmltui.workloads.repetition import repeat
 
 PHASE = "run"
 SERVER_LOG = "/run/kmltui-server.log"
@@ -63,27 +64,11 @@ class ScriptWorkload(Workload):
             await self._start_server(ctx)
 
     async def run(self, ctx: Context) -> None:
-        loops = ctx.spec.loops or 1
-        self._phase(ctx, "begin")
-        await ctx.session.sample(phase_mark(PHASE))
-        began = time.monotonic()
-        for loop in range(1, loops + 1):
+        async def once() -> float:
             await self._must(ctx, self.script.command, "has failed")
-            ctx.journal.emit(
-                Progress(
-                    t_ns=ctx.journal.now(),
-                    session=ctx.name,
-                    phase=PHASE,
-                    loop=loop,
-                    loops=loops,
-                    fraction=loop / loops,
-                )
-            )
-        each_s = (time.monotonic() - began) / loops
-        self._phase(ctx, "end")
-        ctx.journal.emit(
-            Measure(t_ns=ctx.journal.now(), session=ctx.name, name="wall time", unit="s", values={"each": each_s})
-        )
+            return time.monotonic()
+
+        await repeat(ctx, PHASE, once)
 
     async def check(self, ctx: Context) -> None:
         if self.script.check:
@@ -152,9 +137,6 @@ class ScriptWorkload(Workload):
         if server is not None:
             await server.kill(15)
             await server.wait()
-
-    def _phase(self, ctx: Context, event: Literal["begin", "end"]) -> None:
-        ctx.journal.emit(Phase(t_ns=ctx.journal.now(), session=ctx.name, name=PHASE, event=event))
 
 
 class _File(Script, frozen=True, kw_only=True, forbid_unknown_fields=True):
