@@ -63,8 +63,8 @@ class AnyProgram(Workload):
             argv[0], environment = local.path, local.environment
         statuses = set()
 
-        async def once() -> float:
-            status, ended = await self._once(ctx, argv, environment)
+        async def once(before: Sequence[str]) -> float:
+            status, ended = await self._once(ctx, [*before, *argv], environment)
             statuses.add(status)
             return ended
 

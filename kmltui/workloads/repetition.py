@@ -4,36 +4,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable, Sequence
 
 from kmltui.model import Measure, Phase, Progress, phase_mark, session_clock
-from kmltui.workloads.declaration import Context
+from kmltui.workloads.declaration import Context, CountsInstructions
+
+REPEAT = "kml-repeat"
+"""In the session: see ``repeat.c``."""
 
 
-async def repeat(ctx: Context, phase: str, once: Callable[[], Awaitable[float]]) -> None:
-    """Run ``once`` as often as the run's specification says, as the phase ``phase``.
+async def repeat(ctx: Context, phase: str, once: Callable[[Sequence[str]], Awaitable[float]]) -> None:
+    """Run a command as often as the run's specification says, as the phase ``phase``.
 
-    ``once`` returns when the command ended, by :func:`time.monotonic`: reading its output may take longer. The wall
-    time of a session that counts instructions would be the emulator's, so it is only measured by the wall clock.
+    ``once`` runs it, with the words that it is given before it, and returns when it ended, by :func:`time.monotonic`:
+    reading its output may take longer. Where instructions are counted, a program of the session's own repeats it
+    between two marks, so that nothing of the runner's lies between them. The wall time of a session that counts
+    instructions would be the emulator's, so it is only measured by the wall clock.
     """
     loops = ctx.spec.loops or 1
-    _emit(ctx, phase, "begin")
+    counts = ctx.session if isinstance(ctx.session, CountsInstructions) else None
+    ctx.journal.emit(Phase(t_ns=ctx.journal.now(), session=ctx.name, name=phase, event="begin"))
     await ctx.session.sample(phase_mark(phase))
     wall_s = 0.0
-    for loop in range(1, loops + 1):
+    for loop in range(1, loops + 1) if counts is None else (loops,):
         began = time.monotonic()
-        wall_s += await once() - began
+        wall_s += await once(() if counts is None else (REPEAT, str(loops))) - began
         ctx.journal.emit(
             Progress(
                 t_ns=ctx.journal.now(), session=ctx.name, phase=phase, loop=loop, loops=loops, fraction=loop / loops
             )
         )
-    _emit(ctx, phase, "end")
+    instructions = counts.marked_instructions() if counts is not None else None
+    ctx.journal.emit(
+        Phase(t_ns=ctx.journal.now(), session=ctx.name, name=phase, event="end", instructions=instructions)
+    )
     if session_clock(ctx.session.spec, {}) == "wall":
         values = {"each": wall_s / loops}
         ctx.journal.emit(Measure(t_ns=ctx.journal.now(), session=ctx.name, name="wall time", unit="s", values=values))
-
-
-def _emit(ctx: Context, phase: str, event: Literal["begin", "end"]) -> None:
-    ctx.journal.emit(Phase(t_ns=ctx.journal.now(), session=ctx.name, name=phase, event=event))

@@ -8,23 +8,29 @@ capitals, and ``LOOPS`` is how often the measured command runs.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
 
 from kmltui.machine.output import abridged
-from kmltui.model import SERVER, Proof, WorkloadSpec
+from kmltui.model import CLIENT, SERVER, Proof, WorkloadSpec
 from kmltui.sessions.protocol import Command, Process, Session
+from kmltui.workloads.client import RingMessage, ring_proof
 from kmltui.workloads.declaration import MAX_LOOPS, Context, UsageError, Workload, WorkloadError
 from kmltui.workloads.repetition import repeat
 
 PHASE = "run"
 SERVER_LOG = "/run/kmltui-server.log"
+TELL_RING = "/usr/lib/kmltui/tell_ring.so"
+"""In the session: see ``tell_ring.c``."""
+RINGS = "/run/kmltui-rings"
 READY_LIMIT_S = 60.0
 """How long a server may take to answer; it takes a second or two in a guest that is emulated."""
 _READY_PERIOD_S = 0.2
@@ -55,17 +61,24 @@ class ScriptWorkload(Workload):
 
     def __init__(self) -> None:
         self._servers: WeakKeyDictionary[Session, Process] = WeakKeyDictionary()
+        self._proven: WeakSet[Session] = WeakSet()
 
     async def prepare(self, ctx: Context) -> None:
+        if ctx.session not in self._proven:
+            await self._prove_rings(ctx)
+            self._proven.add(ctx.session)
+        await self._set_up(ctx)
+
+    async def _set_up(self, ctx: Context, *, rings: bool = False) -> None:
         await self._end_server(ctx)
         if self.script.setup:
             await self._must(ctx, self.script.setup, "cannot be set up")
         if self.script.server:
-            await self._start_server(ctx)
+            await self._start_server(ctx, rings=rings)
 
     async def run(self, ctx: Context) -> None:
-        async def once() -> float:
-            await self._must(ctx, self.script.command, "has failed")
+        async def once(before: Sequence[str]) -> float:
+            await self._must(ctx, self.script.command, "has failed", before=before)
             return time.monotonic()
 
         await repeat(ctx, PHASE, once)
@@ -84,15 +97,41 @@ class ScriptWorkload(Workload):
             )
         await self._end_server(ctx)
 
-    def _command(self, ctx: Context, script: str, group: str | None = None) -> Command:
+    async def _prove_rings(self, ctx: Context) -> None:
+        """Read the ring of every program that the server and the command consist of.
+
+        For that they run once more than is measured, from the set-up on, with a library loaded into them that is not
+        there when it counts.
+        """
+        await self._set_up(ctx, rings=True)
+        await self._must(ctx, self.script.command, "has failed", rings=True)
+        reads: dict[str, Counter[str]] = defaultdict(Counter)
+        try:
+            told = await ctx.session.get(RINGS)
+        except FileNotFoundError:  # all of them are linked statically
+            return
+        for line in told.decode(errors="replace").splitlines():
+            # A program's name may have blanks in it.
+            if found := re.fullmatch(r"(.*) (\d+) (\d+)", line):
+                reads[found[1]].update(ring0=int(found[2]), reads=int(found[3]))
+        for program, counts in sorted(reads.items()):
+            message = RingMessage(subject=program, ring0=counts["ring0"], reads=counts["reads"])
+            ctx.journal.emit(ring_proof(message, ctx.journal.now(), ctx.name, ctx.session.spec.arm == "kml"))
+
+    def _command(
+        self, ctx: Context, script: str, group: str = CLIENT, before: Sequence[str] = (), *, rings: bool = False
+    ) -> Command:
         environment = {name.upper(): value for name, value in ctx.spec.options.items()}
         environment["LOOPS"] = str(ctx.spec.loops or 1)
-        argv = ["/bin/sh", "-e", "-c", script]
-        return Command(argv, env=environment) if group is None else Command(argv, group=group, env=environment)
+        if rings:
+            environment |= {"LD_PRELOAD": TELL_RING, "KMLTUI_RINGS": RINGS}
+        return Command([*before, "/bin/sh", "-e", "-c", script], group=group, env=environment)
 
-    async def _must(self, ctx: Context, script: str, failure: str) -> list[str]:
+    async def _must(
+        self, ctx: Context, script: str, failure: str, before: Sequence[str] = (), *, rings: bool = False
+    ) -> list[str]:
         """Run a script; what it printed to its standard output. Raises :class:`WorkloadError` if it fails."""
-        process = await ctx.session.spawn(self._command(ctx, script))
+        process = await ctx.session.spawn(self._command(ctx, script, before=before, rings=rings))
         told, last = [], ""
         async for stream, line in abridged(process.lines()):
             ctx.journal.log(ctx.name, "client", line, "warning" if stream == "stderr" else "info")
@@ -105,9 +144,9 @@ class ScriptWorkload(Workload):
             )
         return told
 
-    async def _start_server(self, ctx: Context) -> None:
+    async def _start_server(self, ctx: Context, *, rings: bool) -> None:
         script = f"exec >{SERVER_LOG} 2>&1\n{self.script.server}"
-        server = self._servers[ctx.session] = await ctx.session.spawn(self._command(ctx, script, SERVER))
+        server = self._servers[ctx.session] = await ctx.session.spawn(self._command(ctx, script, SERVER, rings=rings))
         ended = asyncio.ensure_future(server.wait())
         deadline = time.monotonic() + READY_LIMIT_S
         try:

@@ -45,6 +45,9 @@ class Here:
         self._process.send_signal(signal)
 
 
+RINGS = b"redis server 2 100\nsh 100 100\nsh 98 100\nnot a line of ours\n"
+
+
 class Machine:
     """A session that is this machine."""
 
@@ -59,7 +62,7 @@ class Machine:
     async def sample(self, mark: str) -> None: ...
 
     async def get(self, path: str) -> bytes:
-        return b"no port is free\n"
+        return RINGS if "rings" in path else b"no port is free\n"
 
 
 async def perform(workload: Workload, loops: int | None = None, **options: str) -> tuple[list[Record], Machine]:
@@ -71,6 +74,10 @@ async def perform(workload: Workload, loops: int | None = None, **options: str) 
     await workload.run(ctx)
     await workload.check(ctx)
     return records, machine
+
+
+def values(records: list[Record], proof: str) -> list[str]:
+    return [record.value for record in records if isinstance(record, Proof) and record.name == proof]
 
 
 def scripted(**commands: str) -> Workload:
@@ -87,7 +94,13 @@ async def test_the_command_runs_once_a_loop_and_what_the_check_prints_is_compare
     )
     records, _ = await perform(made, loops=3)
     assert [record.loop for record in records if isinstance(record, Progress)] == [1, 2, 3]
-    assert [record.value for record in records if isinstance(record, Proof)] == ["3; 3"]
+    assert values(records, "checksum") == ["3; 3"], "a run that proves the ring leaves nothing behind"
+
+
+async def test_the_ring_of_every_program_is_read_in_a_run_that_does_not_count() -> None:
+    records, machine = await perform(scripted(command="true"), loops=2)
+    assert values(records, "ring") == ["3 in 98 of 100 reads", "0 in 198 of 200 reads"]
+    assert [bool(command.env.get("LD_PRELOAD")) for command in machine.started] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -107,14 +120,14 @@ async def test_what_goes_wrong_fails_the_run_and_is_told(commands: dict[str, str
 async def test_a_server_is_in_the_servers_cgroup_and_ends_with_the_workload(tmp_path: Path) -> None:
     server = f"echo $$ >{tmp_path}/pid; exec sleep 60"
     _, machine = await perform(scripted(command="true", server=server, ready=f"test -s {tmp_path}/pid"))
-    assert [command.group for command in machine.started].count("server") == 1
+    assert [command.group for command in machine.started].count("server") == 2, "once to prove its ring"
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 async def test_dd_copies_what_it_is_told_to() -> None:
     records, _ = await perform(workloads.get("dd"), loops=1, bytes="5000")
-    assert [record.value for record in records if isinstance(record, Proof)] == ["5000+0 records out"]
+    assert values(records, "checksum") == ["5000+0 records out"]
 
 
 class TestDeclaredInAFile:
