@@ -214,11 +214,14 @@ class _Outcomes(msgspec.Struct):
 
 def _outcome(summary: Summary) -> str:
     """A few words: how many calls became direct, and what that saved where it may be said."""
+    from kmltui.figures.verdict import no_verdict_on_time, nothing_concluded, share_text
+
     parts: list[str] = []
     compared = summary.sessions.get(summary.compared or "")
     if compared is not None and compared.arm == "kml" and compared.direct_share is not None:
-        parts.append(f"{100 * compared.direct_share:.1f} % direct")
-    if summary.saved is not None and summary.saved.total is not None:
+        parts.append(f"{share_text(compared.direct_share)} direct")
+    judged = nothing_concluded(summary) is None and (summary.exact or no_verdict_on_time(summary) is None)
+    if judged and summary.saved is not None and summary.saved.total is not None:
         what = "instructions" if summary.exact else "CPU"
         parts.append(f"{100 * summary.saved.total:.1f} % {what} saved")
     return ", ".join(parts)

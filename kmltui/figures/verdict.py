@@ -89,8 +89,13 @@ def not_direct(summary: Summary) -> str | None:
 
 
 def share(session: SessionFigures) -> str:
-    """Of its calls the direct ones, in per cent; never all of them where one was not, nor none where one was."""
-    percent = 100 * (session.direct_share or 0.0)
+    """Of its calls the direct ones, as :func:`share_text` writes it."""
+    return share_text(session.direct_share or 0.0)
+
+
+def share_text(fraction: float) -> str:
+    """A share in per cent; never 100 where something is missing, nor 0 where something is there."""
+    percent = 100 * fraction
     digits = 1
     while digits < 6 and 0 < percent < 100 and float(f"{percent:.{digits}f}") in (0.0, 100.0):
         digits += 1

@@ -44,9 +44,13 @@ class Glyphs:
     braille: bool = True
     levels: str = " ▁▂▃▄▅▆▇█"
     """A column's fill, from none to all, where there is no braille."""
+    every: bool = False
+    """The terminal shows every character, not only these."""
 
 
-UNICODE = Glyphs("unicode")
+UNICODE = Glyphs("unicode", every=True)
+COLOURLESS = Glyphs("unicode without colours", braille=False, every=True)
+"""Charts of blocks: unlike dots, they can tell two series apart by their characters."""
 CONSOLE = Glyphs(
     "console",
     half="",
@@ -93,7 +97,7 @@ ASCII = Glyphs(
 
 
 def detect(environ: Mapping[str, str] | None = None) -> Glyphs:
-    """What the terminal can show, by LC_ALL, LC_CTYPE or LANG, and TERM."""
+    """What the terminal can show, by LC_ALL, LC_CTYPE or LANG, TERM and NO_COLOR."""
     env = os.environ if environ is None else environ
     if env.get("TERM") in ("linux", "linux-16color"):
         return CONSOLE
@@ -102,7 +106,9 @@ def detect(environ: Mapping[str, str] | None = None) -> Glyphs:
     encoding = setting.partition(".")[2].partition("@")[0] if setting else ""
     if setting and not encoding and setting not in ("C", "POSIX"):
         encoding = locale.getlocale()[1] or ""
-    return UNICODE if encoding.lower().replace("-", "") == "utf8" else ASCII
+    if encoding.lower().replace("-", "") != "utf8":
+        return ASCII
+    return COLOURLESS if "NO_COLOR" in env else UNICODE
 
 
 _CONSOLE_FONT = frozenset("─│┌┐└┘├┤┬┴┼═║╔╗╚╝╠╣╦╩╬█▄▀▌▐░▒▓■·°±²µßäöüéèàçñ÷«»¿¡£¥¬½¼√∞≈≡≤≥")
@@ -143,7 +149,7 @@ _NEAREST = {
 
 def nearest(character: str, glyphs: Glyphs) -> str:
     """The character that ``glyphs`` has in place of ``character``, one cell wide."""
-    if character.isascii() or glyphs is UNICODE:
+    if character.isascii() or glyphs.every:
         return character
     if glyphs is CONSOLE:
         character = _NEAREST_OF_CONSOLE.get(character, character)

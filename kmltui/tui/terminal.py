@@ -87,12 +87,12 @@ def _cells(text: str, glyphs: Glyphs) -> tuple[str, ...]:
     for character in text:
         cells = get_character_cell_size(character)
         if cells == 0:
-            if result and glyphs is UNICODE:
+            if result and glyphs.every:
                 result[-1] += character
             continue
         result.append(nearest(character, glyphs))
         if cells == 2:
-            result.append("" if glyphs is UNICODE else " ")
+            result.append("" if glyphs.every else " ")
     return tuple(result)
 
 

@@ -19,6 +19,7 @@ ROLES = (
     "text",
     "muted",
     "faint",
+    "rule",
     "strong",
     "title",
     "stock",

@@ -14,7 +14,7 @@ from tui_support import MemorySource, MockControls, Picture, viewer
 
 from kmltui.model import End, Gap, GroupCpu, Log, Mark, Measure, Phase, Progress, Record, Repeat, Sample, State
 from kmltui.tui.app import ViewerApp
-from kmltui.tui.glyphs import ASCII, CONSOLE
+from kmltui.tui.glyphs import ASCII, COLOURLESS, CONSOLE
 from kmltui.tui.player import Player
 
 
@@ -276,4 +276,4 @@ class TestLooks:
 
     def test_no_colour(self, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_COLOR", "1")
-        assert picture(viewer(run(95), live=True, theme="kmltui-ansi"), size=(80, 24))
+        assert picture(viewer(run(95), live=True, theme="kmltui-ansi", glyphs=COLOURLESS), size=(80, 24))

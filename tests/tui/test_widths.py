@@ -25,6 +25,7 @@ from kmltui.tui.pages.cpus import CpusPage
 from kmltui.tui.pages.environment import EnvironmentPage
 from kmltui.tui.pages.live import LivePage
 from kmltui.tui.pages.log import LogPage
+from kmltui.tui.pages.projector import ProjectorPage
 from kmltui.tui.pages.queries import QueriesPage
 from kmltui.tui.player import Frame, Player
 from kmltui.tui.text import Line, cropped, fit, plain, width
@@ -63,7 +64,7 @@ FRAMES: dict[str, Callable[[], Frame]] = {
     "bench": lambda: frame(benched(6)),
     "monitor": alone,
 }
-FIGURES: tuple[type[Page], ...] = (LivePage, CallsPage, CpusPage, QueriesPage)
+FIGURES: tuple[type[Page], ...] = (LivePage, CallsPage, CpusPage, QueriesPage, ProjectorPage)
 
 
 def texts(page: Page, shown: Frame, cells: int, rows: int) -> list[str]:

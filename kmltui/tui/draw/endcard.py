@@ -17,7 +17,7 @@ def draw(lines: Sequence[CardLine], cells: int, rows: int, glyphs: Glyphs) -> li
     """A rule and ``rows`` rows, each ``cells`` wide; the last lines give way where there are more than rows."""
     title = " What this run came to "
     result: list[Line] = [
-        ((glyphs.rule, "faint"), (title, "strong"), (glyphs.rule * max(cells - len(title) - 1, 0), "faint"))
+        ((glyphs.rule, "rule"), (title, "strong"), (glyphs.rule * max(cells - len(title) - 1, 0), "rule"))
     ]
     label = max((len(line.label) for line in lines), default=0) + 2
     for line in lines[:rows]:

@@ -128,14 +128,31 @@ def draw(
     elif not 0 <= snapshot.t_ns - state.calls_ns < RATE_WINDOW_NS - RATE_WINDOW_NS // 8:
         state.calls, state.calls_ns = tuple(session.calls for session in shown), snapshot.t_ns
     panes = [_pane(drawing, index, shown, charts) for index in range(len(shown))]
-    result = [_titles(drawing, shown)]
+    return [_titles(drawing, shown), *_side_by_side(panes, layout, glyphs)]
+
+
+def charts(snapshot: Snapshot, layout: Layout, glyphs: Glyphs, state: PaneState, window_ns: int) -> list[Line]:
+    """The layout's charts by themselves, with nothing above or below."""
+    drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), str)
+    shown = snapshot.pair or snapshot.sessions[:1]
+    columns = {name: _columns(drawing, name, shown) for name in layout.charts}
+    return _side_by_side(
+        [
+            [row for name in layout.charts for row in _chart(drawing, name, index, columns[name])]
+            for index in range(len(shown))
+        ],
+        layout,
+        glyphs,
+    )
+
+
+def _side_by_side(panes: Sequence[Sequence[Line]], layout: Layout, glyphs: Glyphs) -> list[Line]:
+    """One pane, or two with a wall between them, as wide as the layout."""
     if len(panes) == 1:
-        return [*result, *(fit(row, layout.width) for row in panes[0])]
-    wall: Span = (f" {glyphs.wall} ", "faint")
+        return [fit(row, layout.width) for row in panes[0]]
+    wall: Span = (f" {glyphs.wall} ", "rule")
     rest = layout.width - 3 - layout.pane
-    for a, b in zip(*panes, strict=True):
-        result.append((*fit(a, layout.pane), wall, *fit(b, rest)))
-    return result
+    return [(*fit(a, layout.pane), wall, *fit(b, rest)) for a, b in zip(*panes, strict=True)]
 
 
 def _titles(drawing: Drawing, shown: Sequence[SessionView]) -> Line:
@@ -147,10 +164,10 @@ def _titles(drawing: Drawing, shown: Sequence[SessionView]) -> Line:
             cells = layout.width
         name: Span = (f" {printable(session.name).upper()} ", "stock" if index == 0 else "kml")
         tail = _title_tail(session, glyphs, cells - width((name,)) - 3)
-        head: Line = ((glyphs.rule, "faint"), name, *tail)
-        result += (*fit(head, min(width(head), cells)), (glyphs.rule * (cells - width(head)), "faint"))
+        head: Line = ((glyphs.rule, "rule"), name, *tail)
+        result += (*fit(head, min(width(head), cells)), (glyphs.rule * (cells - width(head)), "rule"))
         if index == 0 and len(shown) > 1:
-            result += ((glyphs.tee_down, "faint"),)
+            result += ((glyphs.tee_down, "rule"),)
     return result
 
 

@@ -82,10 +82,10 @@ def _throughput(
     result: list[tuple[str, str]] = []
     for position, column in enumerate(columns):
         if column is None or not most:
-            result.append((glyphs.rule if position * duration <= head.t_ns * length else " ", "faint"))
+            result.append((glyphs.rule if position * duration <= head.t_ns * length else " ", "rule"))
         else:
             level = max(round(column[0] / most * full), 1) if column[0] else 0
-            result.append((glyphs.levels[level] if level else glyphs.rule, "queries" if level else "faint"))
+            result.append((glyphs.levels[level] if level else glyphs.rule, "queries" if level else "rule"))
     return result
 
 

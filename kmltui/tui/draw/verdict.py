@@ -135,7 +135,7 @@ def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
     """Of a session that is compared with none: the CPU seconds of its processes since the beginning."""
     title = " CPU seconds since the beginning "
     rows: list[Line] = [
-        ((glyphs.rule, "faint"), (title, "strong"), (glyphs.rule * (layout.width - len(title) - 1), "faint")),
+        ((glyphs.rule, "rule"), (title, "strong"), (glyphs.rule * (layout.width - len(title) - 1), "rule")),
         line((f" {'':<7}{'total':>10}{'user':>10}{'system':>10}", "muted")),
     ]
     for group, used in session.groups:
@@ -157,9 +157,9 @@ def _title(snapshot: Snapshot, work: EqualWork | None) -> str:
 def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Line:
     """The wall of the panes ends here; the title says what is compared."""
     cells = layout.pane + 1
-    left: Line = ((glyphs.rule, "faint"), (f" {title} ", "strong"))
+    left: Line = ((glyphs.rule, "rule"), (f" {title} ", "strong"))
     if width(left) < cells:
-        left = (*left, (glyphs.rule * (cells - width(left)) + glyphs.tee_up, "faint"))
+        left = (*left, (glyphs.rule * (cells - width(left)) + glyphs.tee_up, "rule"))
     rest = layout.width - width(left)
     if judging.clock(snapshot) == "instructions":
         notes: tuple[str, ...] = (f" {INSTRUCTION_CLOCK} ",)
@@ -168,7 +168,7 @@ def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Lin
     else:
         notes = (" by the wall clock ",)
     note = next((note for note in notes if len(note) < rest), "")
-    tail: Line = ((glyphs.rule * (rest - len(note) - 1), "faint"), (note, "muted"), (glyphs.rule, "faint"))
+    tail: Line = ((glyphs.rule * (rest - len(note) - 1), "rule"), (note, "muted"), (glyphs.rule, "rule"))
     return (*left, *tail)
 
 

@@ -138,7 +138,7 @@ class TablePage(ScrolledPage):
             spans.append((cropped(text, width), "strong" if index == self.sort else "muted"))
             self._spans.append((x, x + width, index))
             x += width
-        lines = [tuple(spans), line((canvas.glyphs.rule * canvas.width, "faint"))]
+        lines = [tuple(spans), line((canvas.glyphs.rule * canvas.width, "rule"))]
         total = (*self.filter_sign(), *self.total(frame, canvas))
         return [total, *lines] if total else lines
 
@@ -200,4 +200,4 @@ class TablePage(ScrolledPage):
 def _scrollbar(offset: int, room: int, length: int, glyphs: Glyphs) -> list[tuple[str, str]]:
     thumb = max(room * room // length, 1)
     start = round(offset / max(length - room, 1) * (room - thumb))
-    return [(glyphs.full, "faint") if start <= y < start + thumb else (glyphs.wall, "idle") for y in range(room)]
+    return [(glyphs.full, "rule") if start <= y < start + thumb else (glyphs.wall, "idle") for y in range(room)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from kmltui.figures.verdict import share_text
 from kmltui.live.views import CallView, SessionView
 from kmltui.printable import printable
 from kmltui.tui.draw import bars, judging
@@ -111,7 +112,7 @@ class CallsPage(TablePage):
                         (rate(b.direct_rate), "direct" if b.direct_rate else "faint"),
                         (number(a.total), "muted"),
                         (number(b.total), "muted"),
-                        (f"{share * 100:.1f} %" if b.total else "", "muted"),
+                        (share_text(share) if b.total else "", "muted"),
                     ),
                     (name, a.rate, b.rate, change or 0.0, b.trap_rate, b.direct_rate, a.total, b.total, share, 0.0),
                     tail,
@@ -177,7 +178,7 @@ def _alone(session: SessionView, canvas: Canvas) -> list[Row]:
             (rate(call.rate), "text" if call.rate else "faint"),
             (count(call.total), "muted"),
             (f"{share * 100:.1f} %", "muted"),
-            (f"{direct * 100:.1f} %", "muted"),
+            (share_text(direct), "muted"),
         )
         rows.append(Row(cells, (name, call.rate, call.total, share, direct, 0.0), bar))
     return rows

@@ -26,7 +26,7 @@ class CpusPage(ScrolledPage):
         legend = f"{glyphs.full} user  {glyphs.second} system  {glyphs.track} idle"
         note: Span = ("  sampled at the tick", "faint")
         key: Span = (f"  {legend}", "muted")
-        rule = line((glyphs.rule * canvas.width, "faint"))
+        rule = line((glyphs.rule * canvas.width, "rule"))
         if len(names) == 1:
             return [(("       ", "text"), (names[0], "stock"), note, key), rule]
         title: Line = (

@@ -52,7 +52,7 @@ class EnvironmentPage(ScrolledPage):
             spans += fit(((printable(name), "kml" if index else "stock"),), width)
         if self._article(canvas):
             spans.append(("the article", "muted"))
-        return [tuple(spans), line((canvas.glyphs.rule * canvas.width, "faint"))]
+        return [tuple(spans), line((canvas.glyphs.rule * canvas.width, "rule"))]
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
         view = frame.view

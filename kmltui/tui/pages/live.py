@@ -74,7 +74,7 @@ def _log(frame: Frame, layout: Layout, canvas: Canvas) -> list[Line]:
     glyphs = canvas.glyphs
     title = " log "
     lines: list[Line] = [
-        ((glyphs.rule, "faint"), (title, "text"), (glyphs.rule * (canvas.width - len(title) - 1), "faint"))
+        ((glyphs.rule, "rule"), (title, "text"), (glyphs.rule * (canvas.width - len(title) - 1), "rule"))
     ]
     for log in frame.view.logs[-(layout.log - 1) :]:
         role = {"warning": "warn", "error": "bad"}.get(log.level, "muted")

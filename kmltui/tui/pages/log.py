@@ -25,7 +25,7 @@ class LogPage(ScrolledPage):
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         filtered = f"   filter: {self.filter}" if self.filter else ""
         head = line((f" {'time':>8} {'session':<8} {'from':<8} text", "muted"), (filtered, "warn"))
-        return [head, line((canvas.glyphs.rule * canvas.width, "faint"))]
+        return [head, line((canvas.glyphs.rule * canvas.width, "rule"))]
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
         view, glyphs = frame.view, canvas.glyphs

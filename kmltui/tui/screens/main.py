@@ -26,6 +26,7 @@ from kmltui.tui.pages.cpus import CpusPage
 from kmltui.tui.pages.environment import EnvironmentPage
 from kmltui.tui.pages.live import LivePage
 from kmltui.tui.pages.log import LogPage
+from kmltui.tui.pages.projector import ProjectorPage
 from kmltui.tui.pages.queries import QueriesPage
 from kmltui.tui.pages.report import ReportPage, make_card, make_report
 from kmltui.tui.player import Frame, Player, Source
@@ -37,7 +38,16 @@ from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
 from kmltui.tui.widgets.timeline import Timeline
 
-PAGES: tuple[type[Page], ...] = (LivePage, CallsPage, CpusPage, QueriesPage, LogPage, EnvironmentPage, ReportPage)
+PAGES: tuple[type[Page], ...] = (
+    LivePage,
+    CallsPage,
+    CpusPage,
+    QueriesPage,
+    LogPage,
+    EnvironmentPage,
+    ReportPage,
+    ProjectorPage,
+)
 
 _S = 1_000_000_000
 _SUBTITLE_ROWS = 3
@@ -46,6 +56,7 @@ _SUBTITLE_ROWS = 3
 def _page_bindings() -> list[BindingType]:
     """The views' keys. The last line shows as many as fit: those that are wanted most come first."""
     letters = {"live": "l", "calls": "t", "log": "o", "environment": "e", "report": "r", "queries": "u", "cpus": "p"}
+    letters |= {"projector": "b"}
     bindings = {
         page: Binding(
             f"{number},{letters[page.name]}",
@@ -147,9 +158,9 @@ class MainScreen(Screen[None]):
         self.app.call_from_thread(self._show_card, make_card(self._source))
 
     def _show_card(self, lines: Sequence[CardLine]) -> None:
-        live = self.pages["live"]
-        assert isinstance(live, LivePage)
-        live.card = lines
+        live, projector = self.pages["live"], self.pages["projector"]
+        assert isinstance(live, LivePage) and isinstance(projector, ProjectorPage)
+        live.card = projector.card = lines
         self._redraw()
 
     def _redraw(self) -> None:
@@ -238,7 +249,10 @@ class MainScreen(Screen[None]):
 
     def action_page(self, name: str) -> None:
         body = self.query_one(Body)
+        if name == "projector" == body.page.name:  # the same key leads back
+            name = "live"
         body.page = self.pages[name]
+        self.set_class(name == "projector", "projector")
         body.redraw()
         if name == "report":
             self._make_report()

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""For an audience: two large numbers, one chart and one sentence. Nothing here is judged; it only quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import ClassVar
+
+from kmltui.figures.card import CardLine
+from kmltui.figures.verdict import share_text
+from kmltui.live.views import SessionView, Snapshot
+from kmltui.printable import printable
+from kmltui.tui.draw import bigtext, judging, panes
+from kmltui.tui.layout import Layout
+from kmltui.tui.pages.base import Canvas, Page
+from kmltui.tui.player import Frame
+from kmltui.tui.text import Line, Span, centre, fit, rate, short
+
+_WINDOW_NS = 60_000_000_000
+_SENTENCE_ROWS = 4
+_TONES = {"good": "good", "bad": "bad", "warning": "warn", "plain": "strong"}
+_ORDER = ("warning", "calls", "call", "measured")
+"""What the run came to, in one sentence: a warning comes before anything else, and a count before a time."""
+
+
+class ProjectorPage(Page):
+    name: ClassVar[str] = "projector"
+    title: ClassVar[str] = "Projector"
+
+    def __init__(self) -> None:
+        self.card: Sequence[CardLine] = ()
+        """What the run came to, once that is known."""
+        self._state = panes.PaneState()
+
+    def draw(self, frame: Frame, canvas: Canvas) -> list[Line]:
+        view = frame.view
+        shown = view.pair or view.sessions[:1]
+        layout = Layout(canvas.width, canvas.height, panes=2)
+        big = max(min((canvas.height - _SENTENCE_ROWS) * 2 // 5, 2 * bigtext.ROWS), 1)
+        numbers = _numbers(view, shown)
+        columns = []
+        for what, value, role in numbers:
+            rows = bigtext.draw(value, layout.pane - 2, big, canvas.glyphs)
+            ink = max(map(len, rows))
+            drawn = [centre(((f"{row:<{ink}}", role),), layout.pane) for row in rows]
+            columns.append([centre((what,), layout.pane), (), *drawn])
+        height = max(map(len, columns))
+        between: Span = ("   ", "text")
+        lines: list[Line] = [()]
+        for a, b in zip(*(column + [()] * (height - len(column)) for column in columns), strict=True):
+            lines.append((*fit(a, layout.pane), between, *fit(b, layout.pane)))
+        sentence = _sentence(view, shown, self.card)
+        chart_rows = canvas.height - len(lines) - _SENTENCE_ROWS - 3
+        if chart_rows >= 3:
+            single = Layout(canvas.width, canvas.height, charts=("calls",), chart_rows=chart_rows, panes=len(shown))
+            lines += [(), *panes.charts(view, single, canvas.glyphs, self._state, _WINDOW_NS)]
+        lines.append(())
+        for text, role in sentence:
+            lines += [centre(((row, role),), canvas.width) for row in wrap(printable(text), max(canvas.width - 4, 20))]
+        lines += [()] * (canvas.height - len(lines))
+        return [fit(each, canvas.width) for each in lines[: canvas.height]]
+
+
+Number = tuple[Span, str, str]
+"""What it is, how much, and the role of how much."""
+
+
+def _numbers(view: Snapshot, shown: Sequence[SessionView]) -> list[Number]:
+    """Of a pair the traps of both: while they work a second's, then all of them. Of one session queries and calls."""
+    if len(shown) == 1:
+        alone = shown[0]
+        calls = None if alone.trap_rate is None else alone.trap_rate + (alone.direct_rate or 0.0)
+        return [
+            (("queries a second", "muted"), rate(alone.query_rate), "queries"),
+            (("system calls a second", "muted"), rate(calls), "trap"),
+        ]
+    # Where instructions are counted one by one, samples come too seldom for rates.
+    totals = bool(view.status) or any(spec.exact for spec in view.header.sessions)
+    found: list[Number] = []
+    for index, session in enumerate(shown):
+        value = short(session.trap) if totals else rate(session.trap_rate)
+        what = f"{printable(session.name).upper()}: traps into the kernel{' in all' if totals else ', a second'}"
+        found.append(((what, "kml" if index else "stock"), value, "direct" if index else "trap"))
+    return found
+
+
+def _sentence(view: Snapshot, shown: Sequence[SessionView], card: Sequence[CardLine]) -> list[Span]:
+    """The sentence, and what qualifies it; while the work goes on only what has been counted."""
+    if view.status and card:
+        first = min(
+            (line for line in card if line.kind in _ORDER), key=lambda line: _ORDER.index(line.kind), default=None
+        )
+        if first is not None:
+            more: list[Span] = [(first.more, "muted")] if first.more else []
+            return [(f"{first.label}: {first.text}", _TONES[first.tone]), *more]
+    if (trapped := judging.not_kml(view)) is not None:
+        return [(f"{trapped.name} runs in ring 3: this is not Kernel Mode Linux", "warn")]
+    if judging.warming_up(view):
+        return [("Warming up: nothing is compared yet", "strong")]
+    last = shown[-1]
+    calls = (last.trap or 0) + (last.direct or 0)
+    if last.direct and calls:
+        share = share_text(last.direct / calls)
+        return [
+            (f"{last.name} has made {share} of {calls:,} system calls without a trap", "strong"),
+            ("counted, each one", "muted"),
+        ]
+    if len(shown) == 1 and last.query_rate and last.trap_rate is not None:
+        return [
+            (f"{(last.trap_rate + (last.direct_rate or 0.0)) / last.query_rate:,.1f} system calls a query", "strong")
+        ]
+    return []
