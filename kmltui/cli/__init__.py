@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from kmltui import __version__
-from kmltui.cli import bench, common, estimating, guest, home, monitor, runs, setup, view
+from kmltui.cli import bench, common, estimating, guest, home, monitor, runs, setup, trying, view
 from kmltui.cli.common import DONE, WRONG_USAGE, Failure, say
 
 app = App(
@@ -19,7 +19,7 @@ app = App(
     help_on_error=False,
     result_action="return_value",
     # A flag that is off and a text that is empty are no news; what else an omission means, the texts say.
-    default_parameter=Parameter(show_default=lambda value: str(value) if value not in (None, False, "") else None),
+    default_parameter=Parameter(show_default=lambda value: str(value) if value not in (None, False, "", ()) else None),
 )
 
 _RUNS: tuple[Callable[..., int], ...] = (
@@ -45,6 +45,7 @@ _RECORDINGS: tuple[Callable[..., int], ...] = (
     view.rename,
     view.rm,
 )
+app.command(trying.try_, name="try", group=common.RUNS)
 for command in _RUNS:
     app.command(command, group=common.RUNS)
 for command in _RECORDINGS:

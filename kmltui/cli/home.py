@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -270,27 +271,27 @@ def _written(spec: SessionSpec) -> str:
 
 def show(parse: Parse) -> int:
     """The home screen, again after each thing chosen from it, until the user leaves."""
+    import sys
+
+    from kmltui.printable import printable
     from kmltui.tui.app import run_home
 
     while (choice := run_home(RunLibrary(parse))) is not None:
         try:
             _do(choice, parse)
         except Failure as error:
-            _wait_for_enter(str(error))
+            text = str(error)
+            say("kmltui: " + "\n        ".join(printable(line) for line in text.splitlines()), file=sys.stderr)
+            try:
+                _wait_for_enter()
+            except EOFError:
+                fail(text)
     return DONE
 
 
-def _wait_for_enter(text: str) -> None:
-    """What went wrong, before the home screen covers it."""
-    import sys
-
-    from kmltui.printable import printable
-
-    say("kmltui: " + "\n        ".join(printable(line) for line in text.splitlines()), file=sys.stderr)
-    try:
-        input("Enter goes back. ")
-    except EOFError:
-        fail(text)
+def _wait_for_enter() -> None:
+    """Let what was printed be read, before the home screen covers it. Raises EOFError where nobody can answer."""
+    input("Enter goes back. ")
 
 
 def _do(choice: Choice, parse: Parse) -> int:
@@ -300,5 +301,9 @@ def _do(choice: Choice, parse: Parse) -> int:
         case "replay" if choice.path:
             return screen.replay(choice.path)
         case "start":
-            return parse(choice.arguments)()
+            status = parse(choice.arguments)()
+            if choice.arguments[:1] == ("try",):  # its card is no screen of its own
+                with contextlib.suppress(EOFError):
+                    _wait_for_enter()
+            return status
     return DONE

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal, say
 
@@ -113,7 +113,8 @@ def _here(plan: Plan) -> int:
         fail(refusal(run.path, error), RUN_FAILED)
     once = isinstance(plan.how, Once)
     status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
-    _print_card(outcome.recording)
+    # Of a bench the card is all that there is to be told, so that it goes where a result belongs.
+    _print_card(outcome.recording, sys.stderr if once else sys.stdout)
     say(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
     return status if succeeded(outcome, plan) else RUN_FAILED
 
@@ -161,16 +162,18 @@ def told_by_command(path: Path, *, output: bool = True) -> int:
     return int(value) if not values and value.isdigit() else RUN_FAILED
 
 
-def _print_card(path: Path) -> None:
+def _print_card(path: Path, where: TextIO) -> None:
     """What the run came to, in a few lines; the report says the rest."""
+    from kmltui.figures.program import program_card
     from kmltui.figures.summarise import summarise
     from kmltui.recording import Reader, RecordingError
-    from kmltui.report import card_text
+    from kmltui.report import card_text, program
 
     try:
         with Reader.open(path) as reader:
-            text = card_text(summarise(reader.records()))
+            summary = summarise(reader.records())
+        text = program.as_text(program_card(summary)) if "command" in summary.run.options else card_text(summary)
     except (RecordingError, ValueError):
         return  # its own message is what counts
     if text:
-        say(f"\n{text}", file=sys.stderr)
+        say(f"\n{text}", file=where)

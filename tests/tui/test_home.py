@@ -190,6 +190,17 @@ async def test_a_server_is_monitored_by_its_address() -> None:
     assert app.return_value == Choice(action="start", arguments=("monitor", "--mysql", "mysql://"))
 
 
+async def test_a_program_is_tried_with_its_arguments() -> None:
+    app = app_with(Shelf([]))
+    async with app.run_test() as pilot:
+        await ready(pilot)
+        await pilot.press("down", "down", "down", "enter")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "./prog 'a b' -x"
+        await pilot.press("enter")
+    assert app.return_value == Choice(action="start", arguments=("try", "--", "./prog", "a b", "-x"))
+
+
 async def test_a_report_is_shown_and_closed() -> None:
     app = app_with(shelf())
     async with app.run_test() as pilot:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -217,7 +218,7 @@ class HomeScreen(Screen[None]):
                     Prompt("Try a program", hint="its path or name, and its arguments; it runs in both rings")
                 )
                 if text and text.strip():
-                    await self._form(Values(workload="command", command=text.strip(), how="run"))
+                    self._try(text.strip())
             case "monitor":
                 text = await self.app.push_screen_wait(
                     Prompt(
@@ -229,6 +230,14 @@ class HomeScreen(Screen[None]):
                 if text is not None:
                     server = ("--mysql", text.strip()) if text.strip() else ()
                     self.app.exit(Choice(action="start", arguments=("monitor", *server)))
+
+    def _try(self, command: str) -> None:
+        try:
+            arguments = ("try", "--", *shlex.split(command))
+        except ValueError as error:
+            self.notify(f"{command}: {error}", severity="error", markup=False)
+            return
+        self.app.exit(Choice(action="start", arguments=arguments))
 
     async def _form(self, values: Values) -> None:
         if not self._library.offers():

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command ``try``: any program in both rings, and one card of what that came to."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kmltui.cli import bench, common, screen
+from kmltui.cli.common import fail, say
+from kmltui.cli.options import RECORDING, GuestOptions, Put, RecordingOptions, WatchingOptions, WorkloadOptions
+
+
+def try_(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    pairs: int | None = None,
+    put: Put = (),
+    svg: Path | None = None,
+    image: str = "",
+    memory: str | None = None,
+    recording: RecordingOptions = RECORDING,
+) -> int:
+    """Run any program in ring 3 and in ring 0, and say on one card what that came to.
+
+    It is run in turn in a stock and in a KML guest, instructions are counted one by one, and everything is recorded:
+    ``kmltui report`` has the details.
+
+    Parameters
+    ----------
+    command:
+        After ``--``: a program of this machine by its path, or one of the guest image by its name, and its arguments.
+    pairs:
+        How often each side runs it (default: 5).
+    image:
+        The guest image, as ``kmltui guest info`` lists them (default: the one for this machine).
+    memory:
+        Memory of each guest, e.g. 512M or 2G (default: 1G, or what the image needs).
+    svg:
+        Write the card to this file as a picture, too.
+    """
+    from kmltui.figures.program import program_card
+    from kmltui.figures.summarise import summarise
+    from kmltui.report import program
+    from kmltui.runner import registry
+
+    if not command:
+        fail("which program? Write it after two dashes: kmltui try -- ./prog arguments")
+    if svg is not None and svg.exists():
+        fail(f"--svg {svg}: exists already")
+    if recording.out is None and recording.name is None:
+        recording = replace(recording, name=registry.new_name("try"))
+    status = bench.bench(
+        *command,
+        workload=WorkloadOptions(put=put),
+        pairs=pairs,
+        exact=True,
+        guest=GuestOptions(image=image, memory=memory),
+        recording=recording,
+        watching=WatchingOptions(headless=True),
+    )
+    if svg is not None:
+        with screen.opened(recording.out or common.find_recording(recording.name)) as reader:
+            card = program_card(summarise(reader.records()))
+        with common.output(svg) as write:
+            write(program.as_svg(card))
+        say(f"picture: {svg}", file=sys.stderr)
+    return status

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Any program in both rings, on one card: its calls, the work between them, what it took, what trapped, the proof."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kmltui.figures.card import CardLine, card
+from kmltui.figures.compare import Comparison
+from kmltui.figures.summary import SessionFigures, Summary
+from kmltui.figures.verdict import clock_name, no_verdict_on_time, share
+
+_NAMED = 6
+"""Names of trapped calls on a card; the report has them all."""
+
+
+class Row(Struct, frozen=True):
+    """One statement, and what qualifies it."""
+
+    label: str
+    text: str
+    more: str = ""
+
+
+class ProgramCard(Struct, frozen=True):
+    """What the runs of one program came to."""
+
+    command: str
+    rows: list[Row]
+    traps: list[tuple[str, int, int]]
+    """Of each session its name, trapped and direct calls of a run."""
+    warned: bool = False
+    """The first row says why nothing can be concluded."""
+
+
+def program_card(summary: Summary) -> ProgramCard:
+    """The card of a run of the workload that takes a command; of a bench the figures are means over its pairs."""
+    base, kml = (summary.sessions.get(name or "") for name in (summary.baseline, summary.compared))
+    warning = next((line for line in card(summary) if line.kind == "warning"), None)
+    rows = [_as_row(warning)] if warning else []
+    traps: list[tuple[str, int, int]] = []
+    if base is not None and kml is not None:
+        for name, session in ((summary.baseline or "", base), (summary.compared or "", kml)):
+            if session.syscalls is not None:
+                traps.append((name, session.syscalls.trap, session.syscalls.direct))
+        rows += [row for row in _rows(summary, base, kml) if row is not None]
+    command = summary.run.options.get("command", summary.run.workload)
+    return ProgramCard(command, rows, traps, warned=warning is not None)
+
+
+def _as_row(line: CardLine) -> Row:
+    return Row(line.label, line.text, line.more)
+
+
+def _rows(summary: Summary, base: SessionFigures, kml: SessionFigures) -> list[Row | None]:
+    found = summary.comparisons.get(summary.compared or "", {})
+    instructions, seconds = found.get("instructions.total"), found.get("cpu_s.total")
+    timed = seconds if summary.exact or no_verdict_on_time(summary) is None else None
+    estimate = next((line for line in card(summary) if line.kind == "estimate"), None)
+    pairs = summary.run.pairs or 1
+    return [
+        _proof(summary, base, kml),
+        _calls(kml),
+        _trapped(kml),
+        _density(instructions, base),
+        _amount("Instructions", instructions, "{:,.0f}", "counted one by one, user and kernel"),
+        # By the clock that counts instructions a CPU second is nothing else than these.
+        _amount("CPU time", timed, "{:,.4g} s", clock_name(summary)) if not summary.exact else None,
+        _as_row(estimate) if estimate else None,
+        Row(
+            "Runs",
+            f"{pairs} pair{'' if pairs == 1 else 's'}, in turn",
+            "no interval with fewer than three" * (pairs < 3),
+        ),
+    ]
+
+
+def _proof(summary: Summary, base: SessionFigures, kml: SessionFigures) -> Row | None:
+    """Of a program that tells its own ring what it said; of any other that it did what only ring 0 can."""
+    if base.ring is not None and kml.ring is not None:
+        sides = f"{summary.baseline} in ring {base.ring}, {summary.compared} in ring {kml.ring}"
+        return Row("Proof", sides, "by the code segment, read in each session")
+    if base.syscalls is None or kml.syscalls is None or not kml.syscalls.direct:
+        return None
+    text = f"{summary.compared} called the kernel's functions {kml.syscalls.direct:,} times, which only ring 0 can"
+    return Row("Proof", text, f"{summary.baseline}: {base.syscalls.direct:,} times; counted by the kernel itself")
+
+
+def _calls(kml: SessionFigures) -> Row | None:
+    calls = kml.syscalls
+    if calls is None or kml.direct_share is None:
+        return None
+    text = f"{calls.trap + calls.direct:,} a run, {share(kml)} without a trap"
+    return Row("System calls", text, f"{calls.direct:,} direct, {calls.trap:,} trapped; counted, each one")
+
+
+def _trapped(kml: SessionFigures) -> Row | None:
+    names = {name: each.trap for name, each in kml.syscalls.by_name.items() if each.trap} if kml.syscalls else {}
+    if not names:
+        return None
+    most = sorted(names, key=lambda name: (-names[name], name))
+    text = ", ".join(f"{name} {names[name]:,}" for name in most[:_NAMED])
+    left = len(most) - _NAMED
+    return Row("Trapped", text, f"and {left} more names" if left > 0 else "")
+
+
+def _density(found: Comparison | None, base: SessionFigures) -> Row | None:
+    """How much work there is for each call: it decides how much there is to be saved at all."""
+    if found is None or base.syscalls is None or not (calls := base.syscalls.trap + base.syscalls.direct):
+        return None
+    return Row("Work a call", f"{found.baseline / calls:,.0f} instructions by trap, the kernel's included")
+
+
+def _amount(label: str, found: Comparison | None, form: str, how: str) -> Row | None:
+    if found is None or found.saved is None:
+        return None
+    text = (
+        f"{form.format(found.baseline)} by trap, {form.format(found.compared)} without: saved {_percent(found.saved)} %"
+    )
+    if found.interval is not None:
+        text += f", 95 % interval {_percent(found.interval[0])} to {_percent(found.interval[1])} %"
+        if not found.shown:
+            text = f"no difference: {text}"
+    return Row(label, text, how)
+
+
+def _percent(fraction: float) -> str:
+    return f"{round(100 * fraction, 2) + 0.0:.2f}"
