@@ -127,6 +127,9 @@ class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It is the article's benchmark: the figures of its Table 2 may stand beside this run's."""
     keeps_output: bool = False
     """What the client prints belongs to the result: nobody else reads it."""
+    unit: str = ""
+    """What its work consists of, e.g. ``request``; empty: nothing that could be counted."""
+    units_per_loop: int = 0
     script: dict[str, str] = field(default_factory=dict)
     """The shell commands of a workload that the user has declared in a file; empty: it is one that kmltui knows."""
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from msgspec.structs import replace
 
 from kmltui.cli import common, planning, screen, starting, view
+from kmltui.cli import suite as suites
 from kmltui.cli.common import MISSING, fail
 from kmltui.cli.options import (
     FORMAT,
@@ -25,6 +26,12 @@ from kmltui.cli.options import (
     WorkloadOptions,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kmltui.model import SessionSpec
+    from kmltui.workloads.suites import Part
+
 PAIRS = 10
 EXACT_PAIRS = 5
 """Exact counts hardly differ from run to run; five leave an interval that is narrow enough to say so."""
@@ -34,6 +41,7 @@ MAX_PAIRS = 1000
 def bench(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
     workload: WorkloadOptions = WORKLOAD,
+    suite: str | None = None,
     pairs: int | None = None,
     arms: str | None = None,
     left: str | None = None,
@@ -55,6 +63,9 @@ def bench(
     ----------
     command:
         After ``--``: a program to run instead of a workload.
+    suite:
+        Instead of one workload several, one after the other, and one table in the end: ``peers`` has what others have
+        measured. ``--out`` is a directory then; what it has complete already is not measured again.
     pairs:
         Repetitions of each arm that count (default: 10, with --exact 5).
     arms:
@@ -87,11 +98,52 @@ def bench(
     if any(spec.kind != "guest" for spec in specs) and exact:
         fail("--exact counts the instructions of guests; this machine's own cannot be counted")
     specs = [replace(spec, exact=exact) for spec in specs]
+    if suite is not None:
+        return _suite(suite, command, workload, count, specs, recording, watching, form, options)
     plan = planning.make_plan(command, workload, specs, recording, options, ask=starting.may_ask(watching))
-    reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
-    if reason is not None:
-        fail(f"no guest can run here: {reason}; 'kmltui doctor' says more", MISSING)
+    _check_guests(specs)
     from kmltui.runner.plan import Bench
 
     plan = dataclasses.replace(plan, how=Bench(count))
     return starting.start(plan, watching, screen.watch_run)
+
+
+def _check_guests(specs: list[SessionSpec]) -> None:
+    """Raises Failure where a guest is to run, and none can."""
+    reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
+    if reason is not None:
+        fail(f"no guest can run here: {reason}; 'kmltui doctor' says more", MISSING)
+
+
+def _suite(
+    name: str,
+    command: tuple[str, ...],
+    workload: WorkloadOptions,
+    count: int,
+    specs: list[SessionSpec],
+    recording: RecordingOptions,
+    watching: WatchingOptions,
+    form: FormatOptions,
+    options: dict[str, str],
+) -> int:
+    """Every workload of a suite as a bench of its own, without a screen. Raises Failure."""
+    from kmltui import paths
+    from kmltui.runner.plan import Bench
+
+    if command or options or workload != WORKLOAD:
+        fail("--suite says itself which workloads are measured, and with which settings; leave out what says it, too")
+    if recording.name is not None or watching.detach:
+        fail("--suite makes several runs, one after the other; leave out --name and --detach")
+    chosen = suites.chosen(name)
+    _check_guests(specs)
+    specs = suites.with_packages(chosen, specs, ask=starting.may_ask(watching))
+    watching = dataclasses.replace(watching, headless=True)
+
+    def measure(part: Part, out: Path) -> int:
+        asked = WorkloadOptions(workload=part.workload, loops=part.loops)
+        made = dataclasses.replace(recording, out=out, title=recording.title or part.title)
+        plan = planning.make_plan((), asked, specs, made, part.options)
+        return starting.start(dataclasses.replace(plan, how=Bench(count)), watching, screen.watch_run)
+
+    directory = recording.out or paths.runs_dir() / f"suite-{name}"
+    return suites.run(chosen, directory, planning.chosen_format(form), measure)

@@ -9,7 +9,7 @@ import select
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -69,8 +69,18 @@ def make_plan(
     )
 
 
-def with_packages(workload: Workload, specs: Sequence[SessionSpec], *, ask: bool = False) -> list[SessionSpec]:
-    """The sessions with an image that has the packages which ``workload`` needs.
+class NeedsPackages(Protocol):
+    """A workload, or several."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def packages(self) -> tuple[str, ...]: ...
+
+
+def with_packages(needing: NeedsPackages, specs: Sequence[SessionSpec], *, ask: bool = False) -> list[SessionSpec]:
+    """The sessions with an image that has the packages which ``needing`` needs.
 
     Where no image is named it is one of the user's that has them; if there is none, a user at a terminal is asked
     whether it is to be made, if ``ask``. Raises :class:`Failure` where there is no such image.
@@ -78,37 +88,37 @@ def with_packages(workload: Workload, specs: Sequence[SessionSpec], *, ask: bool
     found = []
     for spec in specs:
         if spec.kind != "guest":
-            fail(f"the workload {workload.name} needs packages that only a guest's image has: leave out {spec.kind}")
-        found.append(spec if spec.image else replace(spec, image=_image_with(workload, ask=ask)))
-        _check_packages(workload, found[-1].image)
+            fail(f"{needing.name} needs packages that only a guest's image has: leave out {spec.kind}")
+        found.append(spec if spec.image else replace(spec, image=_image_with(needing, ask=ask)))
+        _check_packages(needing, found[-1].image)
     return found
 
 
-def _build_command(workload: Workload, name: str) -> str:
-    return " ".join(["kmltui guest build", *(f"--package {each}" for each in workload.packages), f"--name {name}"])
+def _build_command(needing: NeedsPackages, name: str) -> str:
+    return " ".join(["kmltui guest build", *(f"--package {each}" for each in needing.packages), f"--name {name}"])
 
 
-def _check_packages(workload: Workload, name: str) -> None:
+def _check_packages(needing: NeedsPackages, name: str) -> None:
     from kmltui.images.errors import ImageError
     from kmltui.images.image import chosen_spec, find_image
 
     try:
         image = find_image(chosen_spec(name))
     except ImageError as error:
-        fail(f"the workload {workload.name} needs an image with {', '.join(workload.packages)}: {error}")
-    if lacking := image.manifest.lacking(workload.packages):
+        fail(f"{needing.name} needs an image with {', '.join(needing.packages)}: {error}")
+    if lacking := image.manifest.lacking(needing.packages):
         own = image.manifest.spec.label
         # An image that is made again under its name is made of what is named then, and of nothing else.
-        command = _build_command(workload, workload.name)
+        command = _build_command(needing, needing.name)
         more = f" (to have it in {own}: 'kmltui guest build' with all that {own} is to have)" if own else ""
         fail(
-            f"the image {image.name} has no {', '.join(lacking)}, which the workload {workload.name} needs; "
+            f"the image {image.name} has no {', '.join(lacking)}, which {needing.name} needs; "
             f"'{command}' makes one that has{more}"
         )
 
 
-def _image_with(workload: Workload, *, ask: bool) -> str:
-    """The name of an image that has the workload's packages."""
+def _image_with(needing: NeedsPackages, *, ask: bool) -> str:
+    """The name of an image that has the packages."""
     from kmltui.build.builder import ensure_image
     from kmltui.images import store
     from kmltui.images.errors import GuestError, ImageError
@@ -117,17 +127,17 @@ def _image_with(workload: Workload, *, ask: bool) -> str:
     fit = [
         manifest.spec.label
         for manifest in store.manifests()
-        if manifest.spec.label and not manifest.lacking(workload.packages)
+        if manifest.spec.label and not manifest.lacking(needing.packages)
     ]
     if fit:
-        # The one made for this workload before any other.
-        return min(fit, key=lambda label: (label != workload.name, label))
+        # The one made for this before any other.
+        return min(fit, key=lambda label: (label != needing.name, label))
     try:
-        spec = make_spec(label=workload.name, extra=workload.packages)
+        spec = make_spec(label=needing.name, extra=needing.packages)
     except ImageError as error:
-        fail(f"{_build_command(workload, 'NAME')}: {error}")
-    what = f"the workload {workload.name} needs Debian's {', '.join(workload.packages)}, which no guest image has"
-    command = _build_command(workload, spec.label)
+        fail(f"{_build_command(needing, 'NAME')}: {error}")
+    what = f"{needing.name} needs Debian's {', '.join(needing.packages)}, which no guest image has"
+    command = _build_command(needing, spec.label)
     if not ask:
         fail(f"{what}; make one that has with '{command}'")
     say(f"kmltui: {what}.", file=sys.stderr)

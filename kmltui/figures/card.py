@@ -22,6 +22,7 @@ from kmltui.figures.verdict import (
     no_verdict_on_time,
     not_direct,
     nothing_concluded,
+    same_arm,
     share,
     subject,
 )
@@ -127,7 +128,7 @@ def _estimate(summary: Summary) -> CardLine | None:
 
 def _article(summary: Summary) -> CardLine | None:
     """Beside the article's own benchmark alone, and its client's figure, since the article's very probably are such."""
-    if not summary.run.article or summary.compared is None or is_control(summary):
+    if not summary.run.article or summary.compared is None or same_arm(summary):
         return None
     found = summary.comparisons.get(summary.compared, {}).get("client.total")
     here = ""

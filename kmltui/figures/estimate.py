@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from kmltui.figures.summary import Estimate, Range, SessionFigures, Summary
-from kmltui.figures.verdict import not_direct
+from kmltui.figures.verdict import not_direct, same_arm
 
 DIRECT_CALL_NS = Range(15.0, 60.0)
 """Assumed: what the same system call costs as a function call in ring 0, on a processor of today."""
@@ -101,7 +101,8 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
         return None
     is_kml = session.arm == "kml" and session.kind == "guest"
     calls = session.syscalls.direct if is_kml else session.syscalls.trap
-    if not calls or (is_kml and not_direct(summary)):
+    # Beside another session of KML's nothing would be saved: both make their calls directly.
+    if not calls or (is_kml and (not_direct(summary) or same_arm(summary))):
         return None
     units = session.queries or 1
     native = native_s or _native(summary, session, cost, calls / units)

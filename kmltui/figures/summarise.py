@@ -155,6 +155,8 @@ class _Fold:
             status=end.status if end else None,
             reason=end.reason if end else "",
             complete=bool(sessions) and all(session.complete for session in sessions.values()),
+            unit=header.workload.unit,
+            units=header.workload.units_per_loop * (header.workload.loops or 0),
             article=header.workload.article,
             kmltui=header.kmltui_version,
             newer=header.format_version > FORMAT_VERSION,

@@ -36,6 +36,10 @@ class RunFacts(Struct, kw_only=True):
     reason: str = ""
     complete: bool = False
     """Every session has completed the workload."""
+    unit: str = ""
+    """What the work consists of, e.g. ``request``; empty: nothing that was counted."""
+    units: int = 0
+    """How many of them each session has done (of a bench, each repetition)."""
     article: bool = False
     """It was the article's benchmark: its figures may stand beside this run's."""
     pairs: int | None = None

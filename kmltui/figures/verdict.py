@@ -112,7 +112,12 @@ def subject(summary: Summary, name: str | None) -> str:
 
 
 def is_control(summary: Summary) -> bool:
-    """Whether both sides of the comparison have the same arm: there is no difference to find."""
+    """Whether both sides of the comparison are set up alike, arm and all: there is no difference to find."""
+    return same_arm(summary) and not summary.environment.get("differs")
+
+
+def same_arm(summary: Summary) -> bool:
+    """Whether both sides of the comparison are guests of the same arm, whatever else they differ in."""
     pair = [summary.sessions.get(name or "") for name in (summary.baseline, summary.compared)]
     return all(session is not None and session.kind == "guest" for session in pair) and (
         len({session.arm for session in pair if session is not None}) == 1

@@ -12,8 +12,9 @@ from kmltui.images.errors import ImageError
 from kmltui.images.spec import ImageSpec, is_label, parse_spec
 from kmltui.images.store import Manifest
 
-_UNPACKED = 2
-"""While the kernel unpacks the archive it is in memory twice, as itself and as files."""
+_UNPACKED = 3
+"""While the kernel unpacks the archive it is in memory twice, as itself and as files; and the files' file system may
+take half of what memory there is beside the archive."""
 _REST_BYTES = 320 << 20
 """What the kernel and the programs of a workload need beside the files."""
 _STEP_BYTES = 128 << 20

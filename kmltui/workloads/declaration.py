@@ -120,6 +120,8 @@ class Workload(ABC):
     """Whether the report shows what the client printed."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Debian packages that it needs beyond those of every guest image."""
+    unit: ClassVar[str] = ""
+    """What its work consists of, in the singular, e.g. ``request``; empty: nothing that could be counted."""
     reported: ClassVar[str] = ""
     """What others have reported for it, with the source."""
 
@@ -137,17 +139,24 @@ class Workload(ABC):
         if command:
             raise UsageError(f"the workload {self.name} takes no command: {shlex.join(command)}")
         loops, duration_s = self._bounds(loops, duration_s)
+        chosen = self._options(options or {})
         return WorkloadSpec(
             name=self.name,
             loops=loops,
             duration_s=duration_s,
-            options=self._options(options or {}),
+            options=chosen,
             phases=list(self.phases),
             statements=list(self.statements),
             timing_phases=list(self.timing_phases),
             article=self.article,
             keeps_output=self.keeps_output,
+            unit=self.unit,
+            units_per_loop=self.units_per_loop(chosen) if self.unit else 0,
         )
+
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        """How many of its units a loop consists of; ``options`` are complete and checked."""
+        return 0
 
     def _bounds(self, loops: int | None, duration_s: float | None) -> tuple[int | None, float | None]:
         if loops is not None and duration_s is not None:

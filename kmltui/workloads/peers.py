@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kmltui.workloads.declaration import Option
 from kmltui.workloads.script import Script, ScriptWorkload
 
@@ -18,6 +20,7 @@ class Dd(ScriptWorkload):
         "Userspace Bypass (OSDI 2023) reports 30 to 88 % more throughput for an I/O micro-benchmark of small transfers"
     )
     default_loops = 10
+    unit = "byte"
     options = (Option("bytes", "100000", "bytes to be copied", minimum=1, maximum=100_000_000),)
     script = Script(
         command='dd if=/dev/zero of=/dev/null bs=1 count="$BYTES" 2>/run/dd.txt',
@@ -27,6 +30,9 @@ class Dd(ScriptWorkload):
         """,
     )
 
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return int(options["bytes"])
+
 
 class Files(ScriptWorkload):
     name = "files"
@@ -35,6 +41,7 @@ class Files(ScriptWorkload):
         "Finds, archives, unpacks and removes 1,000 files of 1 KiB in 50 directories, in memory. A loop is one round."
     )
     default_loops = 5
+    unit = "file"
     script = Script(
         setup="""
             rm -rf /run/files && mkdir -p /run/files/tree/1 && cd /run/files/tree
@@ -57,6 +64,9 @@ class Files(ScriptWorkload):
         """,
     )
 
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return 1000
+
 
 class Processes(ScriptWorkload):
     name = "processes"
@@ -66,11 +76,15 @@ class Processes(ScriptWorkload):
         "makes 500 threads: where KML costs more than it saves. A loop is all of it."
     )
     default_loops = 3
+    unit = "process or thread"
     options = (Option("count", "500", "how many of each", minimum=1, maximum=1_000_000),)
     script = Script(
         command='kml-processes "$COUNT" >/run/processes.txt',
         check="cat /run/processes.txt",
     )
+
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return 2 * int(options["count"])
 
 
 class Sqlite(ScriptWorkload):
@@ -82,6 +96,7 @@ class Sqlite(ScriptWorkload):
     )
     packages = ("sqlite3",)
     default_loops = 3
+    unit = "transaction"
     script = Script(
         setup="""
             { echo 'CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);'
@@ -95,6 +110,9 @@ class Sqlite(ScriptWorkload):
             [ "$told" = '1000|500500|1000' ]
         """,
     )
+
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return 1000
 
 
 class Redis(ScriptWorkload):
@@ -110,6 +128,7 @@ class Redis(ScriptWorkload):
     )
     packages = ("redis-server",)
     default_loops = 3
+    unit = "request"
     options = (
         Option("size", "3", "bytes of a value", minimum=1, maximum=1 << 20),
         Option("pipeline", "1", "requests that a connection sends at once", minimum=1, maximum=1000),
@@ -135,5 +154,130 @@ class Redis(ScriptWorkload):
         """,
     )
 
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return 2 * int(options["requests"])
 
-WORKLOADS = (Dd(), Files(), Processes(), Sqlite(), Redis())
+
+class Nginx(ScriptWorkload):
+    name = "nginx"
+    title = "nginx, one small file"
+    description = (
+        "ApacheBench asks an nginx server for one file of 1 KiB, over 10 connections that stay open, over TCP inside "
+        "the session. A loop is 2,000 requests."
+    )
+    packages = ("nginx", "apache2-utils")
+    default_loops = 3
+    unit = "request"
+    options = (
+        Option("size", "1024", "bytes of the file", minimum=1, maximum=64 << 20),
+        Option("clients", "10", "connections", minimum=1, maximum=1000),
+        Option("requests", "2000", "requests of each loop", minimum=1, maximum=10_000_000),
+    )
+    script = Script(
+        setup="""
+            rm -rf /run/www && mkdir -p /run/www
+            head -c "$SIZE" /dev/zero | tr '\\0' k >/run/www/file
+            cat >/run/nginx.conf <<END
+            user root;
+            daemon off;
+            pid /run/nginx-kmltui.pid;
+            error_log stderr;
+            events { worker_connections 2048; }
+            http {
+                access_log off;
+                keepalive_requests 100000000;
+                server { listen 127.0.0.1:8080; root /run/www; }
+            }
+END
+        """,
+        server="exec nginx -c /run/nginx.conf",
+        ready="ab -q -n 1 http://127.0.0.1:8080/file",
+        command="""
+            ab -q -k -n "$REQUESTS" -c "$CLIENTS" http://127.0.0.1:8080/file >/run/ab.txt
+        """,
+        check="""
+            told() { sed -n "s/^$1: *\\([0-9]*\\).*/\\1/p" /run/ab.txt; }
+            echo "$(told 'Complete requests') requests, $(told 'HTML transferred') bytes"
+            [ "$(told 'Failed requests')" = 0 ] && ! grep -q '^Non-2xx' /run/ab.txt
+            [ "$(told 'Complete requests')" = "$REQUESTS" ]
+            [ "$(told 'HTML transferred')" = $((REQUESTS * SIZE)) ]
+        """,
+    )
+
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return int(options["requests"])
+
+
+class Memcached(ScriptWorkload):
+    name = "memcached"
+    title = "memcached, GET"
+    description = (
+        "memcslap reads values of about 400 bytes from a memcached server, over TCP inside the session. A loop is 4 "
+        "connections of 500 GETs each, after 500 values have been set."
+    )
+    packages = ("memcached", "libmemcached-tools")
+    default_loops = 3
+    unit = "request"
+    options = (
+        Option("clients", "4", "connections", minimum=1, maximum=100),
+        Option("requests", "500", "GETs of each connection", minimum=1, maximum=1_000_000),
+    )
+    script = Script(
+        server="exec memcached -u root -l 127.0.0.1 -p 11211 -t 1 -m 64",
+        ready="memcping --servers=127.0.0.1:11211",
+        command="""
+            memcslap --servers=127.0.0.1:11211 --test=get --initial-load=500 --concurrency="$CLIENTS" \\
+                --execute-number="$REQUESTS" >/run/memcslap.txt
+        """,
+        check="""
+            memcstat --servers=127.0.0.1:11211 >/run/memcstat.txt
+            told() { sed -n "s/^[[:space:]]*$1: *\\([0-9]*\\).*/\\1/p" /run/memcstat.txt; }
+            echo "$(told cmd_get) read, $(told get_misses) missing"
+            [ "$(told cmd_get)" = $((REQUESTS * CLIENTS * LOOPS)) ] && [ "$(told get_misses)" = 0 ]
+        """,
+    )
+
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return int(options["requests"]) * int(options["clients"])
+
+
+class Postgres(ScriptWorkload):
+    name = "postgres"
+    title = "PostgreSQL, one row by its key"
+    description = (
+        "pgbench -S against a PostgreSQL server over a Unix socket: each query reads one row of 100,000. A loop is "
+        "1,000 queries of one connection."
+    )
+    packages = ("postgresql",)
+    default_loops = 3
+    unit = "query"
+    options = (Option("queries", "1000", "queries of each loop", minimum=1, maximum=10_000_000),)
+    script = Script(
+        setup="""
+            rm -rf /run/postgres && mkdir -p /run/postgres/socket && chown -R postgres /run/postgres
+            bin=$(echo /usr/lib/postgresql/*/bin) && ln -sfn "$bin" /run/postgres-bin
+            setpriv --reuid postgres --clear-groups /run/postgres-bin/initdb -D /run/postgres/data -A trust \\
+                --locale=C --no-sync >/run/initdb.txt
+        """,
+        server="""
+            exec setpriv --reuid postgres --clear-groups /run/postgres-bin/postgres -D /run/postgres/data \\
+                -k /run/postgres/socket -c listen_addresses= -c fsync=off -c autovacuum=off -c jit=off
+        """,
+        ready="""
+            /run/postgres-bin/pgbench -h /run/postgres/socket -U postgres -i -q postgres
+        """,
+        command="""
+            /run/postgres-bin/pgbench -h /run/postgres/socket -U postgres -S -n -M prepared -t "$QUERIES" postgres \\
+                >/run/pgbench.txt
+        """,
+        check="""
+            grep "actually processed: $QUERIES/$QUERIES" /run/pgbench.txt
+            ! grep 'failed transactions: [1-9]' /run/pgbench.txt
+        """,
+    )
+
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return int(options["queries"])
+
+
+WORKLOADS = (Dd(), Files(), Processes(), Sqlite(), Redis(), Nginx(), Memcached(), Postgres())

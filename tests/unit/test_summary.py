@@ -464,6 +464,13 @@ class TestWhatIsShown:
         single = summarise(as_control(two_sessions(93)))
         assert "what chance does" in single.verdict and "KML" not in single.verdict
 
+    def test_two_kernels_under_one_arm_are_no_control(self) -> None:
+        facts = {"stock": "6.1", "stock2": "7.3"}
+        up = [Environment(t_ns=1, session=name, facts={"kernel": kernel}) for name, kernel in facts.items()]
+        header, *rest = as_control(two_sessions(93))
+        verdict = summarise([header, *up, *(r for r in rest if not isinstance(r, Environment))]).verdict
+        assert verdict.startswith("stock2 used") and "what chance does" not in verdict
+
     def test_nothing_is_shown_within_the_error_of_the_ticks(self) -> None:
         # 0.08 s of system time a run: some twenty ticks, which are uncertain by a third.
         run = summarise(bench(10, kml=0.97, noise=0.0))

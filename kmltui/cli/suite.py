@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``bench --suite``: several benches one after the other, each with a recording of its own, and one table of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kmltui.cli import planning
+from kmltui.cli.common import DONE, RUN_FAILED, fail, say
+
+if TYPE_CHECKING:
+    from kmltui.figures.summary import Summary
+    from kmltui.model import SessionSpec
+    from kmltui.workloads.suites import Part, Suite
+
+
+def chosen(name: str) -> Suite:
+    """The suite of that name. Raises :class:`Failure`."""
+    from kmltui.workloads import UsageError
+    from kmltui.workloads.suites import suite
+
+    try:
+        return suite(name)
+    except UsageError as error:
+        fail(f"--suite: {error}")
+
+
+def with_packages(suite: Suite, specs: Sequence[SessionSpec], *, ask: bool) -> list[SessionSpec]:
+    """The sessions with an image that has what all the suite's workloads need. Raises :class:`Failure`."""
+    return planning.with_packages(suite, specs, ask=ask)
+
+
+def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path], int]) -> int:
+    """Have ``bench`` record what is not there yet, then print the table. The status is 0 if every row could be made.
+
+    A recording of ``directory`` that is complete is not made again: what was interrupted goes on where it was. One
+    that is not complete is kept beside, under another name.
+    """
+    from kmltui.figures.suite import suite_row
+    from kmltui.report.suite import render_suite
+
+    if directory.exists() and not directory.is_dir():
+        fail(f"--out {directory}: a suite has a recording for each workload; name a directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, part in enumerate(suite.parts, 1):
+        path = directory / f"{suite.name}-{part.name.replace(' ', '')}.kmlrec"
+        found = _complete(path)
+        if found is None:
+            if path.exists():
+                path.replace(path.with_suffix(".unfinished"))
+            say(f"kmltui: {number} of {len(suite.parts)}: {part.title}", file=sys.stderr)
+            bench(part, path)
+            found = _read(path)
+        if found is not None:
+            row = suite_row(found, part.title, _reported(part))
+            row.workload = part.name
+            rows.append(row)
+    say(render_suite(suite.name, rows, format).rstrip("\n"))
+    return DONE if len(rows) == len(suite.parts) and not any(row.problem for row in rows) else RUN_FAILED
+
+
+def _reported(part: Part) -> str:
+    from kmltui import workloads
+
+    return "" if part.label else workloads.get(part.workload).reported
+
+
+def _complete(path: Path) -> Summary | None:
+    found = _read(path) if path.exists() else None
+    return found if found is not None and found.run.status == "done" and found.run.complete else None
+
+
+def _read(path: Path) -> Summary | None:
+    """What a recording says; None for one that cannot be read, which is told."""
+    from kmltui.figures.summarise import summarise
+    from kmltui.recording import Reader, RecordingError
+
+    try:
+        with Reader.open(path) as reader:
+            return summarise(reader.records())
+    except (OSError, RecordingError, ValueError) as error:
+        say(f"kmltui: {path}: {error}", file=sys.stderr)
+        return None
