@@ -13,7 +13,7 @@ import binascii
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import sub
 
@@ -53,9 +53,11 @@ class Latencies:
 
     def _take(self, pairs: Iterable[tuple[int, int]]) -> None:
         counts = self._unpacked()
+        total = 0
         for value, count in pairs:
             counts[value] = counts.get(value, 0) + count
-            self.count += count
+            total += count
+        self.count += total
 
     def percentiles(self, wanted: Sequence[float]) -> tuple[int, ...] | None:
         """The values (µs) below which ``wanted`` per cent (ascending) of the latencies lie; None without any."""
@@ -123,9 +125,8 @@ def _decode(encoded: bytes) -> list[tuple[int, int]]:
     half_bits = max((2 * 10**digits - 1).bit_length(), 1) - 1
     half, unit_bits = 1 << half_bits, max(lowest.bit_length() - 1, 0)
     result: list[tuple[int, int]] = []
-    index = position = 0
-    while position < len(payload):
-        word, position = _zigzag(payload, position)
+    index = 0
+    for word in _zigzag(payload):
         if word < 0:  # a run of empty buckets
             index -= word
             continue
@@ -141,19 +142,16 @@ def _decode(encoded: bytes) -> list[tuple[int, int]]:
     return result
 
 
-def _zigzag(data: bytes, position: int) -> tuple[int, int]:
-    """One ZigZag LEB128 number: 7 bits a byte, at most 9 bytes, the ninth whole."""
+def _zigzag(data: bytes) -> Iterator[int]:
+    """Decode ZigZag LEB128 numbers: 7 bits per byte, at most 9 bytes, all 8 bits of the ninth."""
     value = shift = 0
-    for count in range(9):
-        if position >= len(data):
-            raise ValueError("a histogram ends in the middle of a number")
-        byte = data[position]
-        position += 1
-        if count == 8:
+    for byte in data:
+        if byte & 0x80 and shift < 56:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        else:
             value |= byte << shift
-            break
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            break
-    return (value >> 1) ^ -(value & 1), position
+            yield (value >> 1) ^ -(value & 1)
+            value = shift = 0
+    if shift:
+        raise ValueError("a histogram ends in the middle of a number")

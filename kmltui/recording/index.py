@@ -43,6 +43,7 @@ class ChunkTable:
         self._starts: list[int] = []
         self._block = b""
         self._block_start = 0
+        self._size = -1
 
     @property
     def last_offset(self) -> int:
@@ -56,6 +57,9 @@ class ChunkTable:
 
     def refresh(self, size: int) -> None:
         """Take in the chunks that were appended since, in a file of ``size`` bytes now."""
+        if size == self._size:
+            return
+        self._size = size
         known = self.last_offset if self._entries else -1
         found: list[_Entry] = []
         # The file grows: a block kept from before may lack what is there now.

@@ -172,15 +172,41 @@ def _builder(template: Any) -> Builder:
     if kind in _LEAVES:
         return _LEAVES[kind]
     if kind is dict:
-        keys = tuple(template)
-        if all(type(item) is int for item in template.values()):
-            return lambda ints, _floats, _blobs: dict(zip(keys, ints, strict=False))
-        parts = [(key, _builder(item)) for key, item in template.items()]
-        return lambda ints, floats, blobs: {key: build(ints, floats, blobs) for key, build in parts}
+        return _map_builder(template)
     if kind is list:
         count = len(template)
-        if all(type(item) is int for item in template):
+        if _only_integers(template):
             return lambda ints, _floats, _blobs: list(islice(ints, count))
         items = [_builder(item) for item in template]
         return lambda ints, floats, blobs: [build(ints, floats, blobs) for build in items]
     return lambda _ints, _floats, _blobs: template
+
+
+def _map_builder(template: dict[Any, Any]) -> Builder:
+    keys = tuple(template)
+    items = list(template.values())
+    if _only_integers(items):
+        return lambda ints, _floats, _blobs: dict(zip(keys, ints, strict=False))
+    if (count := _common_length(items)) is not None:
+        # Such as the ticks of each CPU. The same iterator so many times deals out as many numbers to each key.
+        return lambda ints, _floats, _blobs: dict(zip(keys, zip(*[ints] * count, strict=False), strict=False))
+    constants = {key: item for key, item in template.items() if type(item) not in (int, float, bytes, dict, list)}
+    parts = [(key, _builder(item)) for key, item in template.items() if key not in constants]
+
+    def build(ints: Iterator[int], floats: Iterator[float], blobs: Iterator[bytes]) -> dict[Any, Any]:
+        record = constants.copy()
+        for key, part in parts:
+            record[key] = part(ints, floats, blobs)
+        return record
+
+    return build
+
+
+def _only_integers(items: list[Any]) -> bool:
+    return all(type(item) is int for item in items)
+
+
+def _common_length(items: list[Any]) -> int | None:
+    """How many integers each of the items is a list of, if all of them are and have as many."""
+    lengths = {len(item) if type(item) is list and item and _only_integers(item) else None for item in items}
+    return lengths.pop() if len(lengths) == 1 else None
