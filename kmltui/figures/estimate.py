@@ -28,6 +28,10 @@ COUNTING_NS = 150.0
 """At most: what counting a system call by a tracepoint adds to it, while it is counted."""
 
 
+OF_THE_PROCESSES = "of the session's processes"
+"""In the fact ``calls``: they are those of the session's processes, and not of the whole machine."""
+
+
 class TrapCost(Struct, frozen=True):
     """What a trap costs a processor: a null system call, by the least and by the median of many batches."""
 
@@ -130,11 +134,14 @@ def native_seconds(local: Summary) -> Range | None:
     if not session.complete or session.cpu_s is None or session.cpu_s.total <= 0:
         return None
     units = session.queries or 1
-    return _uncounted(session.cpu_s.total / units, (session.syscalls.trap if session.syscalls else 0) / units)
+    return uncounted(session.cpu_s.total / units, (session.syscalls.trap if session.syscalls else 0) / units)
 
 
-def _uncounted(seconds: float, calls: float) -> Range:
-    """CPU time without that of counting its calls by a tracepoint, which was part of it."""
+def uncounted(seconds: float, calls: float) -> Range:
+    """CPU time without that of counting its calls by a tracepoint, which may have been part of it.
+
+    Both arguments are of the same work, or of the same second.
+    """
     return Range(max(seconds / 2, seconds - calls * COUNTING_NS / 1e9), seconds)
 
 
@@ -206,7 +213,7 @@ def _whose(summary: Summary) -> SessionFigures | None:
     if session is None or len(summary.sessions) > 1 or session.kind != "local":
         return None
     # Those of the whole host have nothing to do with the CPU time of some of its processes.
-    return session if "of the session's processes" in session.calls_source else None
+    return session if OF_THE_PROCESSES in session.calls_source else None
 
 
 def _native(summary: Summary, session: SessionFigures, cost: TrapCost, calls: float) -> Range | None:
@@ -221,7 +228,7 @@ def _native(summary: Summary, session: SessionFigures, cost: TrapCost, calls: fl
     if baseline.clock == "instructions":
         return _from_instructions(seconds * 1e9, cost)
     if baseline.kind == "local":
-        return _uncounted(seconds, calls)
+        return uncounted(seconds, calls)
     # Under KVM a guest's CPU time is the processor's own; under emulation by the wall clock it is nobody's.
     return None if summary.emulated else Range(seconds, seconds)
 

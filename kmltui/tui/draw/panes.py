@@ -87,6 +87,11 @@ class PaneState:
             self.parts[session.name] = (now, t_ns)
         return self.parts[session.name]
 
+    def settled(self, session: SessionView, t_ns: int) -> Part:
+        """What the session has been at for as long as rates are taken over; None where it is at something newer."""
+        part, since_ns = self.part(session, t_ns)
+        return part if t_ns - since_ns >= RATE_WINDOW_NS else None
+
     def scale(self, name: str) -> Scale:
         return self.scales.setdefault(name, Scale())
 

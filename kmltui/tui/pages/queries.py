@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from kmltui.live.views import DigestView, LatencyView, SessionView
 from kmltui.printable import printable
-from kmltui.tui.draw import judging, server
+from kmltui.tui.draw import callcost, judging, panes, server
 from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import (
@@ -18,6 +18,7 @@ from kmltui.tui.text import (
     count,
     cropped,
     difference,
+    line,
     micros,
     more_or_less,
     percent,
@@ -35,12 +36,16 @@ class QueriesPage(TablePage):
     sort = 0
     descending = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._state = panes.PaneState()
+
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         watched = _watched(frame)
         if watched is not None:
             if self.columns[0].title != _DIGEST:
                 self.columns, self.sort, self.descending = _DIGEST_COLUMNS, 1, True
-            summary = server.summary(watched, canvas.width)
+            summary = server.summary(watched, canvas.width) if watched.server else []
             return [*summary, *super().head(frame, canvas)] if watched.digests else summary
         self.columns = _columns([cropped(printable(session.name), 6) for session in frame.view.pair or ()])
         return super().head(frame, canvas)
@@ -48,9 +53,15 @@ class QueriesPage(TablePage):
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
         watched = _watched(frame)
         if watched is None:
-            return super().body(frame, canvas)
-        lines = list(super().body(frame, canvas)) if watched.digests else []
-        return [*lines, *server.absent(watched), *server.threads(watched)]
+            shown = frame.view.pair or frame.view.sessions[:1]
+            now = callcost.at_work(frame.view, shown, self._state, canvas.call_name)
+            return [*super().body(frame, canvas), *now]
+        if not watched.server:
+            lines = [line((f" {printable(watched.state.detail) or 'no server is watched'}", "muted"))]
+        else:
+            lines = list(super().body(frame, canvas)) if watched.digests else []
+        cost = callcost.cost(frame.view, canvas.call_name)
+        return [*lines, *cost, *server.absent(watched), *server.threads(watched)]
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
         if _watched(frame) is not None:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls a query by name: what they cost a watched server, and how they differ between two sessions at work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from kmltui.figures.servercost import ASSUMED, ServerCost, server_cost
+from kmltui.live.views import SessionView, Snapshot
+from kmltui.printable import printable
+from kmltui.tui.draw.panes import PaneState
+from kmltui.tui.text import ABSENT, Line, cropped, line, rate
+
+_NAMES = 12
+_LEAST = 0.005
+"""Calls a query that are worth a row: one in two hundred queries."""
+
+
+def cost(view: Snapshot, call_name: Callable[[int], str]) -> list[Line]:
+    """What system calls cost the server: at most what ring 0 saves, and what fewer calls would. Empty where unknown."""
+    session = view.sessions[0]
+    found = server_cost(session, view.header.host)
+    if found is None:
+        return []
+    low, high = found.cores.low, found.cores.high
+    a_query = f", {found.per_query:,.1f} a query" if found.per_query is not None else ""
+    most = f"{_two(high)} cores" + (f", {_two(100 * found.share.high)} % of its CPU time" if found.share else "")
+    least = f"{_two(low)} cores" + (f", {_two(100 * found.share.low)} %" if found.share else "")
+    lines: list[Line] = [
+        (),
+        line((" what system calls cost this server", "strong")),
+        line((f"  {rate(found.per_s)} calls a second{a_query}; here a trap takes ", "muted"), _trap(found)),
+        line(("  ring 0 would save at most ", "text"), (most, "strong")),
+        line((f"  {'at least':>24} {least}", "muted")),
+        line((f"  {ASSUMED}", "faint")),
+        line((f"  {'':<14}{'calls/s':>9}{'a query':>9}{'at most':>9}", "muted"), ("  once a query saves", "muted")),
+    ]
+    for each in found.names[:_NAMES]:
+        if not each.per_s:
+            break
+        per_query = f"{each.per_query:.2f}" if each.per_query is not None else ABSENT
+        lines.append(
+            line(
+                (f"  {cropped(printable(call_name(each.nr)), 13):<14}", "text"),
+                (f"{rate(each.per_s):>9}{per_query:>9}", "trap"),
+                (f"{_part(each.cores, found):>9}", "text"),
+                (f"{_part(each.fewer_cores, found):>10}" if each.fewer_cores is not None else "", "muted"),
+            )
+        )
+    return lines
+
+
+def _trap(found: ServerCost) -> tuple[str, str]:
+    return (f"{found.trap_ns.low:.0f} to {found.trap_ns.high:.0f} ns", "text")
+
+
+def _part(cores: float | None, found: ServerCost) -> str:
+    """Of the server's CPU time where that is known, else in cores."""
+    if cores is None:
+        return ABSENT
+    if found.share is None or not found.cores.high:
+        return _two(cores)
+    return f"{_two(100 * cores / found.cores.high * found.share.high)} %"
+
+
+def _two(value: float) -> str:
+    """Two digits that count: what is little is not nothing."""
+    digits = max(1 - math.floor(math.log10(value)), 0) if value > 0 else 0
+    return f"{value:,.{min(digits, 7)}f}"
+
+
+def at_work(
+    view: Snapshot, shown: Sequence[SessionView], state: PaneState, call_name: Callable[[int], str]
+) -> list[Line]:
+    """Calls a query of the statement that each session is at, by trap and directly; empty between statements.
+
+    Rates of calls and of queries are taken over the same time, so that a session has to have been at its statement for
+    as long as that.
+    """
+    if view.status or any(spec.exact for spec in view.header.sessions):
+        return []
+    found = []
+    for session in shown:
+        part = state.settled(session, view.t_ns)
+        if part is not None and session.query_rate and session.trap_rate is not None:
+            found.append((session, part, session.query_rate))
+    if not found:
+        return []
+    lines: list[Line] = [(), line((" calls a query, just now", "strong"))]
+    head = f"  {'':<14}"
+    for session, (phase, statement), _ in found:
+        where = f"{phase} {statement}" if statement else phase
+        head += f"{cropped(printable(f'{session.name}, {where}'), 24):>26}"
+    lines.append(line((head, "muted")))
+    lines.append(line((f"  {'':<14}" + f"{'trap':>15}{'direct':>11}" * len(found), "muted")))
+    most: dict[int, float] = {}
+    for session, _, queries in found:
+        for call in session.calls:
+            most[call.nr] = max(most.get(call.nr, 0.0), call.rate / queries)
+    for nr in sorted((nr for nr in most if most[nr] >= _LEAST), key=lambda nr: -most[nr])[:_NAMES]:
+        row: Line = ((f"  {cropped(printable(call_name(nr)), 13):<14}", "text"),)
+        for session, _, queries in found:
+            own = next((call for call in session.calls if call.nr == nr), None)
+            trap, direct = (own.trap_rate / queries, own.direct_rate / queries) if own else (0.0, 0.0)
+            row += ((f"{trap:>15,.2f}", "trap" if trap >= _LEAST else "faint"),)
+            row += ((f"{direct:>11,.2f}", "direct" if direct >= _LEAST else "faint"),)
+        lines.append(row)
+    return lines
