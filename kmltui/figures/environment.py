@@ -44,6 +44,9 @@ def _comparable(facts: Facts) -> dict[str, str]:
     own = {key: value for key, value in facts.items() if key not in _OF_THE_ARM}
     if "cmdline" in own:
         own["cmdline"] = _OF_THE_SESSION.sub("", own["cmdline"]).strip()
+    if "clocksource" in own:
+        # The same counter, under the name that it has for a session's first seconds.
+        own["clocksource"] = own["clocksource"].removesuffix("-early")
     return own
 
 

@@ -256,12 +256,12 @@ class Postgres(ScriptWorkload):
         setup="""
             rm -rf /run/postgres && mkdir -p /run/postgres/socket && chown -R postgres /run/postgres
             bin=$(echo /usr/lib/postgresql/*/bin) && ln -sfn "$bin" /run/postgres-bin
-            setpriv --reuid postgres --clear-groups /run/postgres-bin/initdb -D /run/postgres/data -A trust \\
-                --locale=C --no-sync >/run/initdb.txt
+            su -s /bin/sh postgres -c \\
+                '/run/postgres-bin/initdb -D /run/postgres/data -A trust --locale=C --no-sync' >/run/initdb.txt
         """,
         server="""
-            exec setpriv --reuid postgres --clear-groups /run/postgres-bin/postgres -D /run/postgres/data \\
-                -k /run/postgres/socket -c listen_addresses= -c fsync=off -c autovacuum=off -c jit=off
+            exec su -s /bin/sh postgres -c 'exec /run/postgres-bin/postgres -D /run/postgres/data \\
+                -k /run/postgres/socket -c listen_addresses= -c fsync=off -c autovacuum=off -c jit=off'
         """,
         ready="""
             /run/postgres-bin/pgbench -h /run/postgres/socket -U postgres -i -q postgres

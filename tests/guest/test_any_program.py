@@ -20,8 +20,6 @@ from kmltui.kml.rewrite import rewrite_elf
 
 from .conftest import Guest
 
-pytestmark = pytest.mark.by_hand
-
 KMLTUI = [sys.executable, "-m", "kmltui"]
 LANGUAGES = Path(__file__).parent.parent / "programs" / "languages"
 

@@ -21,8 +21,6 @@ import pytest
 
 from kmltui.images.image import Image
 
-pytestmark = pytest.mark.by_hand
-
 KMLTUI = [sys.executable, "-m", "kmltui"]
 LIMIT_S = 180
 

@@ -26,8 +26,6 @@ from kmltui.sessions.local import LocalSession
 from kmltui.sessions.mysql import Address, Login, MysqlError
 from kmltui.sessions.protocol import Command, SessionError
 
-pytestmark = pytest.mark.by_hand
-
 PASSWORD = "never to be seen #1"
 LIMIT_S = 60
 

@@ -32,8 +32,6 @@ from kmltui.workloads import demo
 
 from .conftest import Guest
 
-pytestmark = pytest.mark.by_hand
-
 USER_TOLERANCE = 0.001
 KERNEL_TOLERANCE = 0.005
 """How well exact counts of the same work repeat, largest minus smallest over the mean. What is left is chance in the
@@ -137,7 +135,10 @@ def latencies(records: list[Latency]) -> Counter[int]:
     return counts
 
 
-@pytest.mark.parametrize(("name", "threads"), [("oltp_point_select", 1), ("oltp_read_write", 2), ("select1", 2)])
+@pytest.mark.parametrize(
+    ("name", "threads"),
+    [("oltp_point_select", 1), pytest.param("oltp_read_write", 2, marks=pytest.mark.by_hand), ("select1", 2)],
+)
 async def test_sysbench_does_the_queries_it_was_asked_for(do: Any, name: str, threads: int) -> None:
     done = await do(name, loops=200, options={"threads": str(threads)})
     each = {"oltp_read_write": 20}.get(name, 1)
@@ -252,6 +253,7 @@ async def test_exact_counts_repeat(do: Any) -> None:
         assert spread([count["system"] for count in counts]) < KERNEL_TOLERANCE
 
 
+@pytest.mark.by_hand
 async def test_exact_counts_show_what_a_direct_call_saves(do: Any) -> None:
     done = await do("oltp_point_select", exact=True, pairs=3, loops=400)
     found = done.summary.comparisons["kml"]["instructions.system"]
