@@ -10,6 +10,9 @@ from __future__ import annotations
 OTHER = -1
 """Stands for all numbers that are no system call's: what was counted for them together."""
 
+COMPAT = -2
+"""Stands for all calls by 32-bit programs, or by ``int 0x80``: their numbers have other meanings."""
+
 # Runs of consecutive numbers: the first of each, then the names in order.
 _RUNS: tuple[tuple[int, str], ...] = (
     (
@@ -65,12 +68,15 @@ _RUNS: tuple[tuple[int, str], ...] = (
 NAMES: dict[int, str] = {first + offset: name for first, names in _RUNS for offset, name in enumerate(names.split())}
 """Number → name."""
 
+_GROUPS = {OTHER: "other", COMPAT: "32-bit"}
+
 NUMBERS: dict[str, int] = {name: number for number, name in NAMES.items()}
 """Name → number."""
 
 
 def name(number: int) -> str:
-    """The name of a system call; ``other`` for :data:`OTHER`, ``syscall_N`` for a number without a known name."""
-    if number == OTHER:
-        return "other"
+    """The name of a system call; ``other`` for :data:`OTHER`, ``32-bit`` for :data:`COMPAT`, ``syscall_N`` for a number
+    without a known name."""
+    if number in _GROUPS:
+        return _GROUPS[number]
     return NAMES.get(number, f"syscall_{number}")

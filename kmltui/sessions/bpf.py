@@ -14,6 +14,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,7 +27,11 @@ _MMAPABLE = 1 << 10
 _ATTR_BYTES = 120
 
 SLOTS = 512
-"""Slots for each CPU; the last one holds all numbers that are too large to be a system call's."""
+"""Slots for each CPU, by the call's number; the last two stand for others."""
+OTHER_SLOT = SLOTS - 1
+"""All numbers that are too large to be a system call's, those of the x32 ABI among them."""
+COMPAT_SLOT = SLOTS - 2
+"""All calls by 32-bit programs, or by ``int 0x80``: their numbers have other meanings."""
 
 _MAX_PROCESSES = 1024
 
@@ -54,8 +59,11 @@ def _possible_cpus() -> int:
 
 # Instructions are named as in the kernel's own documentation; R0 is the result, R1 to R5 are arguments, R6 is kept
 # across calls, R10 is the frame pointer.
-_R0, _R1, _R2, _R6, _R7, _R10 = 0, 1, 2, 6, 7, 10
-_LOOKUP, _GET_SMP_PROCESSOR_ID, _GET_CURRENT_PID_TGID = 1, 8, 14
+_R0, _R1, _R2, _R3, _R6, _R10 = 0, 1, 2, 3, 6, 10
+_LOOKUP, _GET_SMP_PROCESSOR_ID, _GET_CURRENT_PID_TGID, _GET_CURRENT_TASK, _PROBE_READ_KERNEL = 1, 8, 14, 35, 113
+
+_TS_COMPAT = 2
+"""In ``thread_info.status`` of x86-64: the task is in a 32-bit system call (``arch/x86/include/asm/thread_info.h``)."""
 
 
 def _insn(code: int, dst: int = 0, src: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
@@ -70,13 +78,34 @@ def _call(helper: int) -> bytes:
     return _insn(0x85, immediate=helper)
 
 
+def _status_offset(release: str) -> int:
+    """Where ``thread_info.status`` is in a task: the structure is its first member, and got a field in Linux 5.11."""
+    major, minor = (int(part) for part in re.findall(r"\d+", release)[:2])
+    return 16 if (major, minor) >= (5, 11) else 8
+
+
 def _program(counts: int, processes: int | None) -> bytes:
     """Add 1 to the slot of this CPU and call number; with ``processes``, only if the process is in that map."""
     end = _insn(0xB7, _R0) + _insn(0x95)  # r0 = 0; exit
+    name = b"".join(
+        (
+            _insn(0xA5, _R6, offset=1, immediate=COMPAT_SLOT),  # if r6 < COMPAT_SLOT skip
+            _insn(0xB7, _R6, immediate=OTHER_SLOT),  # r6 = OTHER_SLOT
+            _call(_GET_CURRENT_TASK),
+            _insn(0xBF, _R3, _R0),  # r3 = r0 + the offset
+            _insn(0x07, _R3, immediate=_status_offset(os.uname().release)),
+            _insn(0xB7, _R2, immediate=4),
+            _insn(0xBF, _R1, _R10),  # r1 = fp - 8
+            _insn(0x07, _R1, immediate=-8),
+            _call(_PROBE_READ_KERNEL),
+            _insn(0x61, _R0, _R10, -8),  # r0 = *(u32 *)(fp - 8), which is 0 if that failed
+            _insn(0x57, _R0, immediate=_TS_COMPAT),  # r0 &= TS_COMPAT
+            _insn(0x15, _R0, offset=1),  # if r0 == 0 skip
+            _insn(0xB7, _R6, immediate=COMPAT_SLOT),  # r6 = COMPAT_SLOT
+        )
+    )
     count = b"".join(
         (
-            _insn(0xA5, _R6, offset=1, immediate=SLOTS),  # if r6 < SLOTS skip
-            _insn(0xB7, _R6, immediate=SLOTS - 1),  # r6 = SLOTS - 1
             _call(_GET_SMP_PROCESSOR_ID),
             _insn(0x27, _R0, immediate=SLOTS),  # r0 *= SLOTS
             _insn(0x0F, _R6, _R0),  # r6 += r0
@@ -103,10 +132,10 @@ def _program(counts: int, processes: int | None) -> bytes:
                 _insn(0xBF, _R2, _R10),
                 _insn(0x07, _R2, immediate=-4),
                 _call(_LOOKUP),
-                _insn(0x15, _R0, offset=len(count) // 8),  # if r0 == 0 goto end
+                _insn(0x15, _R0, offset=len(name + count) // 8),  # if r0 == 0 goto end
             )
         )
-    return _insn(0x79, _R6, _R1, 8) + chosen + count + end  # r6 = the call's number
+    return _insn(0x79, _R6, _R1, 8) + chosen + name + count + end  # r6 = the call's number
 
 
 class TracepointCounter:
@@ -168,7 +197,7 @@ class TracepointCounter:
         _bpf(command, attributes)
 
     def read(self) -> tuple[dict[int, int], dict[int, int]]:
-        """Calls so far: by number (``SLOTS - 1``: those that are too large), and by CPU."""
+        """Calls so far: by number (or :data:`OTHER_SLOT`, :data:`COMPAT_SLOT`), and by CPU."""
         values = memoryview(self._counts).cast("Q")
         by_number: dict[int, int] = {}
         by_cpu: dict[int, int] = {}

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable
 from typing import Protocol
 
-from kmltui.counters.syscalls import NUMBERS, OTHER
+from kmltui.counters.syscalls import COMPAT, NUMBERS, OTHER
 from kmltui.model import KmlCounters
-from kmltui.sessions.bpf import SLOTS, TracepointCounter
+from kmltui.sessions.bpf import COMPAT_SLOT, OTHER_SLOT, TracepointCounter
 from kmltui.sessions.perf import PerfCounter
 
 NOT_COUNTED = (
@@ -83,6 +83,7 @@ def _sees_processes() -> bool:
 def as_counters(by_number: dict[int, int], by_cpu: dict[int, int]) -> KmlCounters:
     """Counts as a session without KML has them: every call enters the kernel by a trap."""
     by_number = dict(by_number)
-    if SLOTS - 1 in by_number:
-        by_number[OTHER] = by_number.get(OTHER, 0) + by_number.pop(SLOTS - 1)
+    for slot, stands_for in ((OTHER_SLOT, OTHER), (COMPAT_SLOT, COMPAT)):
+        if slot in by_number:
+            by_number[stands_for] = by_number.get(stands_for, 0) + by_number.pop(slot)
     return KmlCounters(trap_nr=by_number, trap_cpu=by_cpu)

@@ -3,12 +3,14 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from kmltui.counters.syscalls import NUMBERS, OTHER
+from kmltui.counters import syscalls
+from kmltui.counters.syscalls import COMPAT, NUMBERS, OTHER
 from kmltui.model import Environment, GroupCpu, Sample, SessionSpec, State
 from kmltui.sessions import bpf, calls, create_session, host, hostkml
 from kmltui.sessions.journal import Journal
@@ -290,8 +292,9 @@ async def test_stopping_is_possible_at_any_time_and_more_than_once(proc):
 
 
 def test_a_number_that_is_no_call_is_counted_as_other():
-    counters = calls.as_counters({0: 3, bpf.SLOTS - 1: 2}, {1: 5})
-    assert (counters.trap_nr, counters.trap_cpu) == ({0: 3, OTHER: 2}, {1: 5})
+    counters = calls.as_counters({0: 3, bpf.OTHER_SLOT: 2, bpf.COMPAT_SLOT: 4}, {1: 9})
+    assert (counters.trap_nr, counters.trap_cpu) == ({0: 3, OTHER: 2, COMPAT: 4}, {1: 9})
+    assert [syscalls.name(number) for number in (0, OTHER, COMPAT)] == ["read", "other", "32-bit"]
 
 
 def permitted(make):
@@ -319,6 +322,32 @@ def test_the_tracepoint_counts_every_call_of_a_process_and_no_other():
     finally:
         counter.close()
         counter.close()
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+def test_a_32_bit_call_is_not_counted_under_the_name_its_number_has_in_64_bit_programs(tmp_path):
+    source = tmp_path / "compat.c"
+    source.write_text(
+        "#include <unistd.h>\n"
+        "int main(void) { char go; if (read(0, &go, 1) != 1) return 1;\n"
+        '  for (int i = 0; i < 300; i++) { long a = 64; __asm__ volatile("int $0x80" : "+a"(a) :: "memory"); }\n'
+        "  for (int i = 0; i < 200; i++) getppid();\n"
+        "  return 0; }\n"
+    )
+    subprocess.run(["gcc", "-o", tmp_path / "compat", source], check=True)
+    process = subprocess.Popen([tmp_path / "compat"], stdin=subprocess.PIPE)
+    try:
+        counter = permitted(lambda: bpf.TracepointCounter([process.pid]))
+        process.communicate(b"!")
+        counts, _ = counter.read()
+        counter.close()
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode < 0:
+        pytest.skip("this kernel has no 32-bit calls")
+    assert counts[bpf.COMPAT_SLOT] == 300
+    assert counts[NUMBERS["getppid"]] == 200 and NUMBERS["semget"] not in counts
 
 
 PERF = """
