@@ -414,6 +414,8 @@ class Repeat(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="repeat"
     order: int = 0
     machine: str = ""
     """Where benches were merged: the machine that this pair was measured on. Empty: that of the header."""
+    pairs: int = 0
+    """How many pairs there are to be; 0: it was not recorded."""
 
 
 class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gap"):

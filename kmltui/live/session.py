@@ -16,7 +16,7 @@ from kmltui.live.checkpoints import ALL, LatencyTable
 from kmltui.live.events import Events, Latest
 from kmltui.live.history import History, Point, Series
 from kmltui.live.recent import Recent
-from kmltui.live.usage import Usage, calls_between, counters, cpus_between, io_rate, seconds, seconds_of_all
+from kmltui.live.usage import Usage, calls_between, counters, cpus_between, io_rate, seconds, seconds_of_all, shares
 from kmltui.live.views import MONO, DigestView, PhaseView, Seconds, SessionView
 from kmltui.model import (
     END,
@@ -44,10 +44,14 @@ class Columns:
 
     def __init__(self, *, watched: bool, points: int) -> None:
         self._watched = watched
+        self._points = points
         self.samples = History(points)
         self.work = History(points)
         self.statuses = History(points)
         """Their times alone."""
+        self.cpus: dict[int, History] = {}
+        """Of each CPU its ticks in user mode, in the kernel, and all of them, added up over boots."""
+        self._cpu_offsets: dict[int, Point] = {}
         self.offsets: Events[Point] = Events()
         """What is added to the counters from some times on: of each boot, when the session began them anew, and of each
         change of its CPUs."""
@@ -81,6 +85,11 @@ class Columns:
             self.offsets.add(sample.t_ns, self._after_hotplug(self._last, sample))
         self._last = sample
         self.samples.append(_shifted(counters(sample), self.offset(sample.t_ns)))
+        if booted:
+            self._cpu_offsets = {cpu: history.last or () for cpu, history in self.cpus.items()}
+        for cpu, ticks in sample.cpus.items():
+            history = self.cpus.setdefault(cpu, History(self._points))
+            history.append(_shifted((sample.t_ns, *shares(ticks)), self._cpu_offsets.get(cpu, ())))
         first, self._mono_ns = self._mono_ns is None, sample.mono_ns
         return first or booted
 
@@ -303,6 +312,9 @@ class Session:
             console=tuple(self.console.until(t_ns, _CONSOLE_LINES) if console is None else console[-_CONSOLE_LINES:]),
             samples=columns.samples.series(t_ns),
             work=series,
+            cpu_history=tuple(
+                (cpu, series) for cpu, history in sorted(columns.cpus.items()) if (series := history.series(t_ns)).last
+            ),
             last_sample_ns=last.t_ns if last else None,
             io_rate=io_rate(first, last, elapsed),
             server=tuple(recent.statuses.last.counters.items()) if recent.statuses.last else (),

@@ -68,10 +68,10 @@ def counters(sample: Sample) -> tuple[float, ...]:
     """A sample as the columns that histories keep; :mod:`kmltui.live.views` names them."""
     user = system = everything = 0
     for ticks in sample.cpus.values():
-        u, s = ticks.user + ticks.nice, ticks.system + ticks.irq + ticks.softirq
+        u, s, all_of_it = shares(ticks)
         user += u
         system += s
-        everything += u + s + ticks.idle + ticks.iowait + ticks.steal
+        everything += all_of_it
     kml = sample.kml or _NO_COUNTERS
     usage = [0, 0, 0]
     for group in sample.groups.values():
@@ -89,6 +89,12 @@ def counters(sample: Sample) -> tuple[float, ...]:
         sum(kml.elevations_cpu.values()),
         *usage,
     )
+
+
+def shares(ticks: CpuTicks) -> tuple[int, int, int]:
+    """A CPU's ticks in user mode, in the kernel, and all of them, idle ones included."""
+    user, system = ticks.user + ticks.nice, ticks.system + ticks.irq + ticks.softirq
+    return user, system, user + system + ticks.idle + ticks.iowait + ticks.steal
 
 
 _NO_COUNTERS = KmlCounters()

@@ -28,6 +28,9 @@ from kmltui.model import (
 MONO, USER, SYSTEM, BUSY_AND_IDLE, TRAP, DIRECT, ELEVATIONS, CPU_US, CPU_USER_US, CPU_SYSTEM_US = range(1, 11)
 """Columns of :attr:`SessionView.samples`: cumulative counters, after the run's time."""
 
+CPU_USER, CPU_SYSTEM, CPU_TICKS = 1, 2, 3
+"""Columns of :attr:`SessionView.cpu_history`, after the run's time: ticks."""
+
 QUERIES, ROWS = 1, 2
 """Columns of :attr:`SessionView.work`, after the run's time."""
 
@@ -149,6 +152,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     """The last lines of its console and server log."""
     samples: Series
     work: Series
+    cpu_history: tuple[tuple[int, Series], ...] = ()
+    """Of each CPU its number and its course: :data:`CPU_USER`, :data:`CPU_SYSTEM` and :data:`CPU_TICKS`, cumulative."""
     last_sample_ns: int | None = None
     io_rate: float | None = None
     """Read and write calls a second, where all that is known of the system calls is that."""

@@ -93,7 +93,8 @@ class InTurn:
         self._boundary(context.journal, turn, "end")
         place.state("ready", f"{what} is done")
 
-    @staticmethod
-    def _boundary(journal: Journal, turn: Turn, event: Literal["begin", "end"]) -> None:
-        t_ns = journal.now()
-        journal.emit(Repeat(t_ns=t_ns, session=turn.session, pair=turn.pair, event=event, order=turn.order))
+    def _boundary(self, journal: Journal, turn: Turn, event: Literal["begin", "end"]) -> None:
+        t_ns, pairs = journal.now(), self.pairs
+        journal.emit(
+            Repeat(t_ns=t_ns, session=turn.session, pair=turn.pair, event=event, order=turn.order, pairs=pairs)
+        )

@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,8 +26,9 @@ from kmltui.tui.driver import DiffDriver, require_terminal
 from kmltui.tui.feed import Command, Feed
 from kmltui.tui.player import Frame, Player, Source
 from kmltui.tui.screens.home import HomeScreen
-from kmltui.tui.screens.main import PAGES, MainScreen
+from kmltui.tui.screens.main import MainScreen
 from kmltui.tui.textual_private import PrivateApp
+from kmltui.tui.widgets.keybar import key_sign, unique_bindings
 
 
 class FrameReady(Message):
@@ -85,8 +86,7 @@ class KmltuiApp(PrivateApp[ReturnType]):
         names = list(themes.load())
         at = names.index(self.theme) + 1 if self.theme in names else 0
         self.theme = names[at % len(names)]
-        if self._remember:
-            themes.remember(themes.Settings(theme=self.theme))
+        self.remember(theme=self.theme)
 
     def action_redraw(self) -> None:
         if isinstance(self.driver, DiffDriver):
@@ -95,8 +95,12 @@ class KmltuiApp(PrivateApp[ReturnType]):
     def set_theme(self, name: str) -> None:
         """Switch to a theme and remember it."""
         self.theme = name
+        self.remember(theme=name)
+
+    def remember(self, **settings: str | int | None) -> None:
+        """Keep what the user has chosen for the next start; not where the start itself said how it should look."""
         if self._remember:
-            themes.remember(themes.Settings(theme=name))
+            themes.remember(**settings)
 
 
 class HomeApp(KmltuiApp[Choice]):
@@ -139,7 +143,16 @@ class ViewerApp(KmltuiApp[ViewerResult]):
         """The viewer's own use of one CPU."""
 
     def get_default_screen(self) -> Screen[Any]:
-        return MainScreen(self._controls, self.glyphs, self.source, self.do, lambda: self.cpu_share)
+        settings = themes.remembered() if self._remember else themes.Settings()
+        return MainScreen(
+            self._controls,
+            self.glyphs,
+            self.source,
+            self.do,
+            lambda: self.cpu_share,
+            (settings.chart, settings.window_s),
+            self.remember,
+        )
 
     @property
     def main(self) -> MainScreen:
@@ -201,20 +214,15 @@ class ViewerApp(KmltuiApp[ViewerResult]):
         self.notify(f"saved {Path(name).absolute()}", markup=False)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        yield from (SystemCommand(f"View: {page.title}", page.__doc__ or "", self._shower(page.name)) for page in PAGES)
+        for binding in unique_bindings(self.main):
+            if binding.tooltip and binding.action != "app.command_palette":
+                said = binding.tooltip[0].upper() + binding.tooltip[1:]
+                yield SystemCommand(said, f"key {key_sign(binding)}", self._doer(binding.action))
         for theme in themes.load():
             yield SystemCommand(f"Theme: {theme}", "the screen's colours", self._themer(theme))
-        main = self.main
-        yield SystemCommand("Pause or go on", "the display only", main.action_pause)
-        yield SystemCommand("Back to live, or to the end", "", main.action_goto_live)
-        yield SystemCommand("Go to a time", "", main.action_goto)
-        yield SystemCommand("Mark this moment", "with a note, in the recording", main.action_mark)
-        yield SystemCommand("Save a picture", "of the screen, as SVG", self.action_picture)
-        yield SystemCommand("Help", "all keys", main.action_help)
-        yield SystemCommand("Quit", "", main.action_quit)
 
-    def _shower(self, name: str) -> Callable[[], None]:
-        return lambda: self.main.action_page(name)
+    def _doer(self, action: str) -> Callable[[], Awaitable[bool]]:
+        return lambda: self.run_action(action, default_namespace=self.main)
 
     def _themer(self, name: str) -> Callable[[], None]:
         return lambda: self.set_theme(name)

@@ -21,6 +21,8 @@ class Glyphs:
     full: str = "█"
     half: str = "▌"
     """The left half of ``full``; empty where there is none."""
+    sliver: str = "▏"
+    """What is there, but too little for a cell."""
     second: str = "▒"
     """The second series of a bar, told from the first one without colour."""
     track: str = "░"
@@ -54,6 +56,7 @@ COLOURLESS = Glyphs("unicode without colours", braille=False, every=True)
 CONSOLE = Glyphs(
     "console",
     half="",
+    sliver="·",
     done="√",
     failed="x",
     record="*",
@@ -72,6 +75,7 @@ ASCII = Glyphs(
     "ascii",
     full="#",
     half="",
+    sliver=".",
     second="=",
     track=".",
     rule="-",

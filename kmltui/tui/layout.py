@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SMALLEST = (60, 20)
@@ -45,9 +46,16 @@ class Layout:
         return self.cpus + len(self.charts) * (self.chart_rows + 1) + 1 + self.calls + self.work
 
 
-def plan(width: int, height: int, cpus: int, chart: str = "cpu", panes: int = 2) -> Layout:
-    """Share ``height`` rows out. ``chart`` is the chart that is drawn when there is room for one only."""
-    order = [chart, *(name for name in ("cpu", "calls", "queries") if name != chart)]
+def plan(
+    width: int,
+    height: int,
+    cpus: int,
+    charts: Sequence[str] = ("cpu", "calls", "queries"),
+    chart: str = "cpu",
+    panes: int = 2,
+) -> Layout:
+    """Share ``height`` rows out. Of ``charts`` as many are drawn as there is room for, ``chart`` before the others."""
+    order = [chart, *(name for name in charts if name != chart)]
     fixed = 1 + 1 + 1  # the panes' title, the rates of calls, the rule above the table
     table = 4
     shown_cpus = min(max(cpus, 1), 2 if height < 30 else 4 if height < 42 else 8)
@@ -61,7 +69,7 @@ def plan(width: int, height: int, cpus: int, chart: str = "cpu", panes: int = 2)
     groups = height >= 34
     table += 2 if groups else 0
     rest = height - fixed - table - work - shown_cpus
-    number = 1 if rest < 22 else 2 if rest < 30 else 3
+    number = min(1 if rest < 22 else 2 if rest < 30 else 3, len(order))
     log = 0 if height < 42 else min(1 + (height - 38) // 4, 9)
     rest -= log
     calls = min(max(rest // 2 - (number - 1) * 2, 3), 14)

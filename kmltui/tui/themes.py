@@ -41,6 +41,10 @@ class Settings(msgspec.Struct):
     """What the screen remembers between two starts."""
 
     theme: str = ""
+    chart: str = ""
+    """Of the live view; empty: what tells most."""
+    window_s: int | None = None
+    """How long its charts are, in seconds; None: what suits the screen."""
 
 
 def remembered() -> Settings:
@@ -51,8 +55,9 @@ def remembered() -> Settings:
         return Settings()
 
 
-def remember(settings: Settings) -> None:
-    """Write the settings, whole or not at all. A read-only home is no reason to fail."""
+def remember(**changes: str | int | None) -> None:
+    """Change some of the settings, whole or not at all. A read-only home is no reason to fail."""
+    settings = msgspec.structs.replace(remembered(), **changes)
     directory = paths.config_dir()
     with contextlib.suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ class TestSingleCalls:
         assert picture(viewer(timed_calls(), live=True), size=(80, 24))
 
 
-def benched(pairs: int) -> list[Record]:
+def benched(pairs: int, planned: int = 0) -> list[Record]:
     """Repetitions in the order A B B A: a warm-up and then ``pairs`` of them, a little different each time."""
     records = until(run(1), 7)
     t = 8.0
@@ -96,7 +96,10 @@ def benched(pairs: int) -> list[Record]:
             used = (10.0 + 0.1 * (pair * 7 % 5)) * (1.0 if name == "stock" else 0.967 + 0.004 * (pair * 3 % 4))
             for offset, mark in ((0.0, "start"), (4.0, "end")):
                 if mark == "start":
-                    records.append(Repeat(t_ns=int(t * S), session=name, pair=pair, event="begin", order=order))
+                    turn = Repeat(
+                        t_ns=int(t * S), session=name, pair=pair, event="begin", order=2 * pair + order, pairs=planned
+                    )
+                    records.append(turn)
                 counts[name] += used * 1e6 if mark == "end" else 0
                 total = int(counts[name])
                 cpu = GroupCpu(total, int(total * 0.81), int(total * 0.19))
@@ -104,13 +107,19 @@ def benched(pairs: int) -> list[Record]:
                 sample = Sample(t_ns=at, session=name, mono_ns=at + 90 * S, mark=mark, groups={"server": cpu})
                 records.append(sample)
             t += 4.5
-            records.append(Repeat(t_ns=int(t * S), session=name, pair=pair, event="end", order=order))
+            records.append(replace(turn, t_ns=int(t * S), event="end"))
     return records
 
 
 class TestBench:
     def test_intervals_narrow_as_pairs_come_in(self, picture: Picture) -> None:
         assert picture(viewer(benched(6), live=True))
+
+    def test_who_waits_for_its_turn_has_no_rates_of_the_last_one(self, picture: Picture) -> None:
+        records = benched(6, planned=10)
+        while not (isinstance(records[-1], Repeat) and records[-1].event == "begin"):
+            records.pop()
+        assert picture(viewer(records, live=True))
 
     def test_one_pair_has_no_interval(self, picture: Picture) -> None:
         assert picture(viewer(benched(1), live=True), size=(80, 24))

@@ -288,7 +288,10 @@ class TestGoingBack:
 def essence(snapshot: Snapshot) -> list[object]:
     """What a snapshot tells, with the series as lists."""
     plain = [{name: getattr(view, name) for name in view.__struct_fields__} for view in snapshot.sessions]
-    return [{**view, "samples": list(view["samples"]), "work": list(view["work"])} for view in plain]
+    for view in plain:
+        view["samples"], view["work"] = list(view["samples"]), list(view["work"])
+        view["cpu_history"] = [(cpu, list(series)) for cpu, series in view["cpu_history"]]
+    return list(plain)
 
 
 class TestHistory:

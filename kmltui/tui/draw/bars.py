@@ -22,7 +22,7 @@ def shares(
 def stacked(
     values: tuple[float, float], most: float, cells: int, glyphs: Glyphs, *, roles: tuple[str, str], fine: bool = True
 ) -> Line:
-    """Two values on a scale that ends at ``most``; a value that is not 0 shows at least the smallest step.
+    """Two values on a scale that ends at ``most``; where they are too little for the smallest step, a mark.
 
     ``fine``: in steps of half a cell. A bar that changes with every frame is cheaper in whole ones.
     """
@@ -30,8 +30,9 @@ def stacked(
         return ((" " * max(cells, 0), "text"),)
     step = 1 if fine else 2
     total = round(sum(values) / most * cells * 2 / step) * step
-    if sum(values) > 0:
-        total = min(max(total, step), cells * 2)
+    if sum(values) > 0 and not total:
+        return spans((glyphs.sliver, roles[1] if values[1] else roles[0]), (" " * (cells - 1), "text"))
+    total = min(total, cells * 2)
     whole = total // 2
     first = min(round(values[0] / most * cells), whole) if values[1] else whole
     tail = (glyphs.half or glyphs.full) if total % 2 else ""

@@ -7,7 +7,9 @@ from functools import lru_cache
 
 from kmltui.figures.stats import Comparison, compare
 from kmltui.live.views import SessionView, Snapshot
+from kmltui.printable import time_left
 from kmltui.tui.draw import judging
+from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import ABSENT, Line, Span, percent, seconds, shorten
 
 Figures = tuple[float, ...]
@@ -23,9 +25,48 @@ def title(snapshot: Snapshot, left: SessionView, right: SessionView) -> str:
     done = len(pairs(left, right))
     last = snapshot.repeats[-1] if snapshot.repeats else None
     now = ""
-    if last is not None and last.event == "begin" and not snapshot.status:
-        now = f", pair {last.pair} under way" if last.pair else ", warming up"
+    if last is not None and not snapshot.status:
+        if last.event == "begin":
+            now = f", pair {last.pair} under way" if last.pair else ", warming up"
+        if (seconds_left := _left_s(snapshot)) is not None:
+            now += f", {time_left(seconds_left)}"
     return f"CPU seconds, mean of {done} pair{'' if done == 1 else 's'}{now}"
+
+
+def _left_s(snapshot: Snapshot) -> float | None:
+    """How long the turns that are left will take if they take as long as those before; None where it is not known."""
+    ends = [repeat for repeat in snapshot.repeats if repeat.event == "end"]
+    planned = snapshot.repeats[-1].pairs
+    if not planned or not ends:
+        return None
+    first, turns = snapshot.repeats[0].t_ns, (planned + 1) * len(snapshot.sessions)
+    # The first of those that are kept need not be the first of all.
+    done = ends[-1].order - snapshot.repeats[0].order + 1
+    a_turn = (ends[-1].t_ns - first) / max(done, 1)
+    return max((a_turn * (turns - ends[-1].order - 1) - (snapshot.t_ns - ends[-1].t_ns)) / 1e9, 0.0)
+
+
+def dots(snapshot: Snapshot, left: SessionView, right: SessionView, glyphs: Glyphs) -> Line:
+    """A dot a pair, filled once it is complete."""
+    done = len(pairs(left, right))
+    planned = max(snapshot.repeats[-1].pairs, done) if snapshot.repeats else done
+    return ((glyphs.record * done, "title"), (glyphs.dot * (planned - done), "muted"))
+
+
+def waits(snapshot: Snapshot, session: SessionView) -> bool:
+    """Whether it is not the session's turn: what it did last is over, and says nothing about now."""
+    last = snapshot.repeats[-1] if snapshot.repeats else None
+    if last is None or snapshot.status:
+        return False
+    return last.session != session.name if last.event == "begin" else session.state.state != "running"
+
+
+def waiting(snapshot: Snapshot, session: SessionView, glyphs: Glyphs) -> list[Line]:
+    """In the place of rates that are over: that it waits, and what its last turns took."""
+    lines: list[Line] = [(), ((f" {glyphs.busy} waits for its turn", "muted"),), ()]
+    for number, used in session.runs[-3:]:
+        lines.append(((f"   pair {number}: {seconds(used.total)} s of CPU time", "faint"),))
+    return lines
 
 
 def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView, cells: int) -> Line:

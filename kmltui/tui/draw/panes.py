@@ -21,7 +21,7 @@ from kmltui.live.views import (
     Snapshot,
 )
 from kmltui.printable import printable
-from kmltui.tui.draw import bars, cards, judging, measures
+from kmltui.tui.draw import bars, bench, cards, judging, measures
 from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
@@ -60,6 +60,8 @@ CHARTS = {
     "queries": Chart("queries/s", ("queries",), Rates((QUERIES,), 0, 1e9)),
 }
 
+
+_SCALE: Line = (("bars: of the largest on both sides", "faint"),)
 
 Part = tuple[str, int] | None
 """A phase and a statement of it; None before the first."""
@@ -204,6 +206,9 @@ def _pane(
     if cards.wants_card(session):
         phases = drawing.snapshot.workload.phases
         return cards.card(session, phases, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
+    if bench.waits(drawing.snapshot, session):
+        waiting = bench.waiting(drawing.snapshot, session, drawing.glyphs)[: layout.pane_rows]
+        return waiting + [()] * (layout.pane_rows - len(waiting))
     rows = _cpus(drawing, session)
     timed = measures.names(drawing.snapshot, over=drawing.single_calls)
     room = len(charts) * (layout.chart_rows + 1) + 1 + layout.calls
@@ -332,6 +337,8 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
             if width(head) + width(elevations) + 2 <= cells:
                 rows = [spread(tuple(head), elevations, cells)]
                 break
+    if index == 0 and width(rows[0]) + width(_SCALE) + 2 <= cells:
+        rows = [spread(rows[0], _SCALE, cells)]
 
     calls = drawing.state.calls
     by_number = {call.nr: call for call in calls[index]}
@@ -373,6 +380,8 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     """Queries, latency and progress; the right pane adds by how much it differs from the left one."""
     layout, glyphs, cells = drawing.layout, drawing.glyphs, drawing.layout.pane
     progress = session.progress
+    if drawing.snapshot.header.kind == "monitor" and not (session.server or session.state.detail):
+        return [()] * layout.work  # no server is watched, and there is nothing to say of its queries
     done = drawing.totals
     speed = _mean_rate(session) if done else session.query_rate
     before = None if other is None else _mean_rate(other) if done else other.query_rate

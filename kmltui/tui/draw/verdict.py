@@ -29,6 +29,9 @@ from kmltui.tui.text import (
 _TABLE = 50
 """Cells of the table; what is left of the width is for the bars."""
 
+_COST = 12
+"""Cells of one figure of what watching costs."""
+
 _FACTS = 28
 """Cells that a fact may need; where there are fewer, none is shown rather than a part of a figure."""
 
@@ -65,7 +68,10 @@ def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     names = [f"{cropped(printable(session.name), 9):>10}" for session in pair]
     if snapshot.repeats:
         rows = [_rule(snapshot, bench.title(snapshot, *pair), layout, glyphs)]
-        rows.append(((f" {'':<7}{names[0]}{names[1]}{'saved':>10}  95 % interval", "muted"),))
+        head: Line = ((f" {'':<7}{names[0]}{names[1]}{'saved':>10}  95 % interval", "muted"),)
+        dots = bench.dots(snapshot, *pair, glyphs)
+        fits = width(head) + width(dots) + 4 <= layout.width - (2 * _COST if layout.width >= 100 else 0)
+        rows.append((*head, ("    ", "text"), *dots) if fits else head)
         rows += [bench.row(field, snapshot, *pair, layout.width) for field in ("total", "user", "system")]
         return [fit(row, layout.width) for row in [*rows, *[()] * (layout.table + 1 - len(rows))]]
     trapped = judging.not_kml(snapshot)

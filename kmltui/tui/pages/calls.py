@@ -134,7 +134,7 @@ def _columns(names: list[str], narrow: bool, *, kml: bool) -> tuple[Column, ...]
             Column("in all", 15),
             Column("share", 10),
             Column("direct", 10, least=80 if kml else _NEVER),
-            Column("", 0, least=90, sortable=False),
+            Column("  of the largest", 0, left=True, least=90, sortable=False),
         )
     left, right = names
     if narrow:
@@ -159,7 +159,7 @@ def _columns(names: list[str], narrow: bool, *, kml: bool) -> tuple[Column, ...]
         Column(f"{left} in all", max(15, len(left) + 9)),
         Column(f"{right} in all", max(15, len(right) + 9)),
         Column("direct", 10, least=125),
-        Column("", 0, least=126, sortable=False),
+        Column(" of the largest", 0, left=True, least=126, sortable=False),
     )
 
 

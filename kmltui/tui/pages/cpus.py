@@ -6,17 +6,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kmltui.live.views import CpuView
+from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER, CpuView
 from kmltui.printable import printable
 from kmltui.tui.draw import bars
+from kmltui.tui.draw.chart import Columns, Rates, chart, columns_for, window
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import ABSENT, Line, Span, fit, line
+
+_MOST_ROWS = 16
+"""Of one CPU's course."""
+_WINDOW_NS = 60_000_000_000
+_FIGURES = 14
+"""Cells of the figures beside a bar."""
+_RATES = Rates((CPU_USER, CPU_SYSTEM), CPU_TICKS, 100.0)
 
 
 class CpusPage(ScrolledPage):
     name: ClassVar[str] = "cpus"
     title: ClassVar[str] = "CPUs"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._columns: dict[tuple[int, int], Columns] = {}
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         shown = frame.view.pair or frame.view.sessions[:1]
@@ -24,7 +36,7 @@ class CpusPage(ScrolledPage):
         names = [printable(session.name).upper() for session in shown]
         glyphs = canvas.glyphs
         legend = f"{glyphs.full} user  {glyphs.second} system  {glyphs.track} idle"
-        note: Span = ("  sampled at the tick", "faint")
+        note: Span = (f"  the last {_WINDOW_NS // 1_000_000_000} s, sampled at the tick", "faint")
         key: Span = (f"  {legend}", "muted")
         rule = line((glyphs.rule * canvas.width, "rule"))
         if len(names) == 1:
@@ -41,14 +53,24 @@ class CpusPage(ScrolledPage):
         shown = frame.view.pair or frame.view.sessions[:1]
         sides = [{cpu.cpu: cpu for cpu in session.cpus} for session in shown]
         pane = (canvas.width - 9) // len(shown)
+        cpus = sorted(set().union(*sides))
+        # A bar for each, its mean, and the rest is for how each got there.
+        rows = min((canvas.height - 4) // max(len(cpus), 1) - 1, _MOST_ROWS)
+        charts = [self._charts(frame, index, (pane, rows), canvas) for index in range(len(shown))] if rows >= 1 else []
         lines: list[Line] = []
-        for cpu in sorted(set().union(*sides)):
+        for cpu in cpus:
             spans: list[Span] = [(f" cpu{cpu:<3}", "muted")]
             for side in sides:
                 spans += _bar(side.get(cpu), pane, canvas)
                 spans.append(("  ", "text"))
             lines.append(tuple(spans))
-        if lines:
+            for row in range(rows if charts else 0):
+                spans = [("       ", "text")]
+                for course in charts:
+                    spans += fit(course[cpu][row] if cpu in course else (), pane)
+                    spans.append(("  ", "text"))
+                lines.append(tuple(spans))
+        if len(cpus) > 1:
             lines.append(())
             spans = [(" mean  ", "strong")]
             for side in sides:
@@ -64,6 +86,20 @@ class CpusPage(ScrolledPage):
             lines.append(tuple(spans))
         return lines or [line((" no sample of the CPUs yet", "muted"))]
 
+    def _charts(self, frame: Frame, index: int, size: tuple[int, int], canvas: Canvas) -> dict[int, list[Line]]:
+        """The course of every CPU of one session, by the CPU's number."""
+        shown = frame.view.pair or frame.view.sessions[:1]
+        cells, rows = size
+        cells -= _FIGURES
+        number = columns_for(cells, canvas.glyphs)
+        time = window(frame.view.t_ns, _WINDOW_NS)
+        found = {}
+        for cpu, series in shown[index].cpu_history:
+            kept = self._columns.setdefault((index, cpu), Columns())
+            columns = kept.update(series, time, number, _RATES, per_cell=max(number // max(cells, 1), 1))
+            found[cpu] = chart(columns, 100.0, (cells, rows), ("user", "system"), canvas.glyphs)
+        return found
+
 
 def _bar(cpu: CpuView | None, cells: int, canvas: Canvas) -> Line:
     if cpu is None:
@@ -74,4 +110,4 @@ def _bar(cpu: CpuView | None, cells: int, canvas: Canvas) -> Line:
         (" sy ", "muted"),
         (f"{cpu.system * 100:3.0f}", "system"),
     )
-    return (*bars.shares(cpu.user, cpu.system, max(cells - 14, 0), canvas.glyphs), *figures)
+    return (*bars.shares(cpu.user, cpu.system, max(cells - _FIGURES, 0), canvas.glyphs), *figures)

@@ -86,7 +86,9 @@ class EnvironmentPage(ScrolledPage):
             ("kmltui", header.kmltui_version),
             *sorted(header.host.items()),
         ):
-            lines.append(line((f" {'host ' if key in header.host else ''}{key:<14}", "muted"), printable(str(value))))
+            label = f" {'host ' if key in header.host else ''}{key:<14}"
+            for index, text in enumerate(_wrap(_value(key, str(value)), max(canvas.width - len(label) - 1, 20))):
+                lines.append(line((label if not index else " " * len(label), "muted"), text))
         return lines
 
     @staticmethod

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from kmltui.figures.card import CardLine
+from kmltui.live.views import Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw import endcard, measures, panes, verdict
 from kmltui.tui.layout import Layout, plan
@@ -24,12 +25,14 @@ class LivePage(Page):
     title: ClassVar[str] = "Live"
 
     def __init__(self) -> None:
-        self.chart = "cpu"
+        self.chart = ""
+        """The one that was chosen; empty: the one that tells most."""
         self.window_s: int | None = None
         """Length of the charts; None: what suits the width."""
         self.card: Sequence[CardLine] = ()
         """What the run came to, once that is known; shown at its end."""
         self._has_single_calls = False
+        self._charts: tuple[str, ...] = tuple(panes.CHARTS)
         self._shown_s = 60
         self._state = panes.PaneState()
 
@@ -38,8 +41,9 @@ class LivePage(Page):
         cpus = max([spec.vcpus for spec in view.header.sessions] + [len(each.cpus) for each in view.sessions])
         self._has_single_calls = bool(measures.names(view, over=True))
         single_calls = self.chart == SINGLE_CALLS and self._has_single_calls
-        chart = "cpu" if self.chart == SINGLE_CALLS else self.chart
-        layout = plan(canvas.width, canvas.height, cpus, chart, panes=min(len(view.sessions), 2))
+        self._charts = _charts(view, cpus)
+        chart = self.chart if self.chart in self._charts else self._charts[0]
+        layout = plan(canvas.width, canvas.height, cpus, self._charts, chart, panes=min(len(view.sessions), 2))
         # A run's first minute fills the charts; after that they show as much as the width has cells for, since a
         # column that is complete every two seconds costs half of one that is complete every second.
         widest = 60 if layout.pane < 50 else 120 if layout.pane < 75 else 180
@@ -57,14 +61,27 @@ class LivePage(Page):
         return [fit(each, canvas.width) for each in lines[: canvas.height]]
 
     def next_chart(self) -> None:
-        names = [*panes.CHARTS, *([SINGLE_CALLS] if self._has_single_calls else [])]
-        at = names.index(self.chart) if self.chart in names else -1
+        names = [*self._charts, *([SINGLE_CALLS] if self._has_single_calls else [])]
+        at = names.index(self.chart) if self.chart in names else 0
         self.chart = names[(at + 1) % len(names)]
 
     def zoom(self, step: int) -> None:
         """A longer (1) or shorter (-1) time in the charts."""
-        at = WINDOWS_S.index(self._shown_s) + step
+        at = min(range(len(WINDOWS_S)), key=lambda index: abs(WINDOWS_S[index] - self._shown_s)) + step
         self.window_s = WINDOWS_S[min(max(at, 0), len(WINDOWS_S) - 1)]
+
+
+def _charts(view: Snapshot, cpus: int) -> tuple[str, ...]:
+    """What there is to be drawn, what tells most first: a single CPU that works is a solid block on both sides."""
+    names = list(panes.CHARTS)
+    watched = view.header.kind == "monitor"
+    if watched and not any(session.server or session.state.detail for session in view.sessions):
+        names.remove("queries")
+    if watched and not any(session.has_calls for session in view.sessions):
+        names.remove("calls")
+    if cpus == 1 and "calls" in names:
+        names.insert(0, names.pop(names.index("calls")))
+    return tuple(names)
 
 
 def _log(frame: Frame, layout: Layout, canvas: Canvas) -> list[Line]:

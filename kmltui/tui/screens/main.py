@@ -116,8 +116,14 @@ class MainScreen(Screen[None]):
         source: Source,
         do: Callable[[Command], None],
         cpu_share: Callable[[], float | None],
+        charts: tuple[str, int | None] = ("", None),
+        remember: Callable[..., None] = lambda **_: None,
     ) -> None:
-        """``do`` lets the player do something; ``cpu_share`` is the viewer's own use of one CPU, where it is known."""
+        """``do`` lets the player do something; ``cpu_share`` is the viewer's own use of one CPU, where it is known.
+
+        ``charts`` are the chart that was chosen last and its length in seconds; ``remember`` takes what is chosen now,
+        by the names of :class:`~kmltui.tui.themes.Settings`.
+        """
         super().__init__()
         self._controls = controls
         self._glyphs = glyphs
@@ -126,7 +132,9 @@ class MainScreen(Screen[None]):
         self._cpu_share = cpu_share
         self._frame: Frame | None = None
         self._card_asked_for = False
+        self._remember = remember
         self.pages: dict[str, Page] = {page.name: page() for page in PAGES}
+        self._live.chart, self._live.window_s = charts
 
     def compose(self) -> ComposeResult:
         yield Lines(id="head")
@@ -158,9 +166,9 @@ class MainScreen(Screen[None]):
         self.app.call_from_thread(self._show_card, make_card(self._source))
 
     def _show_card(self, lines: Sequence[CardLine]) -> None:
-        live, projector = self.pages["live"], self.pages["projector"]
-        assert isinstance(live, LivePage) and isinstance(projector, ProjectorPage)
-        live.card = projector.card = lines
+        projector = self.pages["projector"]
+        assert isinstance(projector, ProjectorPage)
+        self._live.card = projector.card = lines
         self._redraw()
 
     def _redraw(self) -> None:
@@ -278,16 +286,20 @@ class MainScreen(Screen[None]):
         page.text = text
         self.query_one(Body).redraw()
 
-    def action_chart(self) -> None:
+    @property
+    def _live(self) -> LivePage:
         live = self.pages["live"]
         assert isinstance(live, LivePage)
-        live.next_chart()
+        return live
+
+    def action_chart(self) -> None:
+        self._live.next_chart()
+        self._remember(chart=self._live.chart)
         self.query_one(Body).redraw()
 
     def action_zoom(self, step: int) -> None:
-        live = self.pages["live"]
-        assert isinstance(live, LivePage)
-        live.zoom(step)
+        self._live.zoom(step)
+        self._remember(window_s=self._live.window_s)
         self.query_one(Body).redraw()
 
     def action_scroll(self, lines: int) -> None:

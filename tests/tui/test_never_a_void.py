@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every view has something to show, and shows nothing that there is not."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from made_up_run import run
+from test_callcost import watched
+from test_one_session import drawn, monitor
+from tui_support import MemorySource, viewer
+
+from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER
+from kmltui.model import Environment, Header, Record, Sample, SessionSpec, Status, WorkloadSpec
+from kmltui.tui import themes
+from kmltui.tui.draw import bars
+from kmltui.tui.glyphs import ASCII, CONSOLE, UNICODE, Glyphs
+from kmltui.tui.names import call_name
+from kmltui.tui.pages.base import Canvas, Page
+from kmltui.tui.pages.cpus import CpusPage
+from kmltui.tui.pages.environment import EnvironmentPage
+from kmltui.tui.pages.live import LivePage
+from kmltui.tui.pages.queries import QueriesPage
+from kmltui.tui.player import Frame, Player
+from kmltui.tui.text import plain
+from kmltui.tui.widgets.keybar import unique_bindings
+
+
+def frame(records: list[Record], vcpus: int) -> Frame:
+    source = MemorySource(records, live=True)
+    sessions = [SessionSpec(name=name, arm=name, vcpus=vcpus) for name in ("stock", "kml")]  # type: ignore[arg-type]
+    source.header = Header(run="r", workload=WorkloadSpec(name="wisconsin", loops=1000), sessions=sessions)
+    return Player(source).tick(0)
+
+
+def text(page: Page, shown: Frame, size: tuple[int, int] = (80, 22)) -> str:
+    return "\n".join(plain(line) for line in page.draw(shown, Canvas(*size, UNICODE, call_name)))
+
+
+def braille(shown: str) -> int:
+    return sum("⠀" < character <= "⣿" for character in shown)
+
+
+def test_a_single_cpu_leaves_the_only_chart_to_the_calls() -> None:
+    assert "system calls/s  " in text(LivePage(), frame(list(run(95, cpus=1)), 1))
+    assert "CPU %  " in text(LivePage(), frame(list(run(95, cpus=2)), 2))
+
+
+class TestCpus:
+    def test_each_has_its_course(self) -> None:
+        one, many = (text(CpusPage(), frame(list(run(95, cpus=cpus)), cpus), (120, 40)) for cpus in (1, 8))
+        assert braille(one) > 100 and braille(many) > 100
+
+    def test_the_course_is_that_of_the_samples(self) -> None:
+        shown = frame(list(run(30)), 2).view.sessions[0]
+        for cpu, series in shown.cpu_history:
+            last, before = series.last, series.first
+            assert last is not None and before is not None
+            everything = last[CPU_TICKS] - before[CPU_TICKS]
+            mean = (last[CPU_USER] - before[CPU_USER]) / everything
+            assert 0 < mean < 1 and last[CPU_SYSTEM] >= before[CPU_SYSTEM], cpu
+
+    def test_a_boot_takes_nothing_back(self) -> None:
+        first = [record for record in run(20) if isinstance(record, Sample) and record.session == "stock"]
+        later = [
+            Sample(t_ns=each.t_ns + 30_000_000_000, session="stock", mono_ns=each.mono_ns % 10**9, cpus=each.cpus)
+            for each in first[:3]
+        ]
+        shown = frame([*first, *later], 2).view.sessions[0]
+        for cpu, series in shown.cpu_history:
+            points = list(series)
+            assert points[0][0] == first[0].t_ns and points[-1][0] == later[-1].t_ns, cpu
+            assert all(b[CPU_TICKS] >= a[CPU_TICKS] for a, b in pairwise(points)), cpu
+
+
+class TestAMonitor:
+    def test_without_a_server_it_has_no_rows_of_queries(self) -> None:
+        alone = [record for record in monitor(30) if not isinstance(record, Status)]
+        live = drawn(LivePage(), alone, (120, 44))
+        assert "queries/s" not in live and "latency" not in live
+        assert "no server is watched" in drawn(QueriesPage(), alone)
+
+    def test_calls_that_are_not_counted_have_no_chart(self) -> None:
+        assert "system calls/s  " not in drawn(LivePage(), monitor(30, counted=False), (160, 60)).split("log")[0]
+
+
+def test_the_environment_says_in_one_number_what_the_processor_is_not_affected_by() -> None:
+    lines = "\n".join(f"{name}: Not affected" for name in ("gds", "l1tf", "mds", "srbds"))
+    host = {"mitigations": f"{lines}\nspectre_v1: Mitigation: usercopy"}
+    shown = text(EnvironmentPage(), watched([Environment(t_ns=1, session="local", facts={})], host=host), (80, 40))
+    assert "not affected by 4 others" in shown and "Not affected" not in shown
+
+
+class TestBars:
+    @pytest.mark.parametrize("glyphs", [UNICODE, CONSOLE, ASCII], ids=lambda glyphs: glyphs.name)
+    def test_less_than_a_cell_is_a_mark_and_nothing_is_nothing(self, glyphs: Glyphs) -> None:
+        def bar(value: float) -> str:
+            return plain(bars.stacked((value, 0.0), 251_000, 18, glyphs, roles=("trap", "direct"), fine=False))
+
+        assert bar(1_362) == glyphs.sliver + " " * 17
+        assert bar(0) == " " * 18
+        assert bar(251_000) == glyphs.full * 18
+
+
+class TestWhatOneChose:
+    async def test_chart_and_length_are_there_again_at_the_next_start(self) -> None:
+        async with (app := viewer(run(95), live=True, theme=None)).run_test(size=(80, 24)) as pilot:
+            app.pump(0)
+            await pilot.press("c", "w", "T")
+        kept = themes.remembered()
+        assert kept.chart == "calls" and kept.window_s is not None and kept.theme == app.theme
+        again = viewer(run(95), live=True, theme=None)
+        async with again.run_test(size=(80, 24)):
+            live = again.main.pages["live"]
+            assert isinstance(live, LivePage) and (live.chart, live.window_s) == (kept.chart, kept.window_s)
+
+    async def test_the_palette_holds_every_command(self) -> None:
+        app = viewer(run(95), live=True)
+        async with app.run_test(size=(80, 24)):
+            said = {command.title.lower() for command in app.get_system_commands(app.screen)}
+            wanted = [each for each in unique_bindings(app.main) if each.tooltip and "palette" not in each.action]
+            assert {binding.tooltip.lower() for binding in wanted} <= said
+            assert len(wanted) > 25
