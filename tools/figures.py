@@ -104,7 +104,12 @@ def kernels() -> Iterator[str]:
     )
 
 
-BLOCKS: dict[str, Callable[[], Iterator[str]]] = {"instructions": instructions, "calls": calls, "times": times, "kernels": kernels}
+BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
+    "instructions": instructions,
+    "calls": calls,
+    "times": times,
+    "kernels": kernels,
+}
 
 
 def written(text: str) -> str:
