@@ -5,7 +5,7 @@ VENV := .venv/bin
 
 EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
 
-.PHONY: demo install test setup setup-dev check unit guest guest-by-hand guest-kernels screenshot figures release image clean
+.PHONY: demo install test setup setup-dev check unit slow guest guest-by-hand guest-kernels screenshot figures release image clean
 
 demo: setup
 	@$(VENV)/kmltui demo
@@ -17,7 +17,7 @@ install: setup
 	@echo "installed: $$HOME/.local/bin/kmltui"
 
 # Everything that must hold before a change lands, on a machine that has nothing yet.
-test: setup-dev check unit guest
+test: setup-dev check unit slow guest
 
 setup:
 	@tools/setup
@@ -32,7 +32,11 @@ check: setup-dev
 	$(VENV)/lint-imports
 
 unit: setup-dev
-	$(VENV)/pytest -q -n auto -m "not guest"
+	$(VENV)/pytest -q -n auto -m "not guest and not slow"
+
+# The tests without a guest that take many seconds each: inputs by the thousand, kills, other compilers.
+slow: setup-dev
+	$(VENV)/pytest -q -n auto -m "slow and not guest"
 
 # Real guests under QEMU, not in parallel, since each of them wants a core. Those marked by_hand have a target of their own.
 guest: setup-dev

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line. Commands import what they need when they run, so that each starts as fast as it can."""
+"""The command line. Commands import what they need when they run, so that each starts as fast as possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = App(
     help="Kernel Mode Linux beside stock Linux, live in a terminal: what system calls cost MySQL.",
     help_on_error=False,
     result_action="return_value",
-    # A flag that is off and a text that is empty are no news; what else an omission means, the texts say.
+    # Defaults of False and empty text say nothing; the help texts explain all other defaults.
     default_parameter=Parameter(show_default=lambda value: str(value) if value not in (None, False, "", ()) else None),
 )
 
@@ -65,7 +65,7 @@ def _home() -> int:
 
 
 def parsed(arguments: Sequence[str]) -> Callable[[], int]:
-    """The command that ``arguments`` stand for, to be called. Raises :class:`Failure`."""
+    """Parse ``arguments`` into a command that is ready to be called. Raises :class:`Failure`."""
     try:
         command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -79,7 +79,7 @@ def parsed(arguments: Sequence[str]) -> Callable[[], int]:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns its exit status. What the system refuses on the way is raised as OSError."""
+    """Run the command line and return its exit status. Errors of the operating system are raised as OSError."""
     try:
         status = app(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _explained(error: CycloptsError, arguments: Sequence[str]) -> str:
-    """What is wrong with the arguments, and which help tells how they should be."""
+    """What is wrong with the arguments, and which help explains them."""
     words: list[str] = []
     for word in arguments:
         if word.startswith("-") or word not in _commands(words):
@@ -111,7 +111,7 @@ def _explained(error: CycloptsError, arguments: Sequence[str]) -> str:
             text = f"{' '.join(words)}: {what} {'needs a value' if what in arguments else 'is missing'}"
             if choices := error.argument.get_choices():
                 text += f"; it is one of: {', '.join(choices)}"
-    return f"{text}\n'{' '.join(['kmltui', *words, '--help'])}' tells how it is used."
+    return f"{text}\n'{' '.join(['kmltui', *words, '--help'])}' shows how to use it."
 
 
 def _commands(words: Sequence[str]) -> set[str]:

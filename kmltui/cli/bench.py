@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command ``bench``: repeated runs in turn, and what may be concluded from them."""
+"""The command ``bench``: repeated runs in turn, and the conclusions they allow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PAIRS = 10
 EXACT_PAIRS = 5
-"""Exact counts hardly differ from run to run; five leave an interval that is narrow enough to say so."""
+"""Exact counts hardly differ from run to run, so five pairs already give a narrow interval."""
 MAX_PAIRS = 1000
 
 
@@ -54,32 +54,33 @@ def bench(
     form: FormatOptions = FORMAT,
     **options: str,
 ) -> int:
-    """Repeat a workload in turn on two or more arms, and say what is shown: intervals, effect, verdict.
+    """Repeat a workload in turn on two or more arms, and report intervals, effect and verdict.
 
-    The sessions are booted once and work one at a time, in the order A B, B A, A B, …; a first repetition of each
-    is not counted. All repetitions are in one recording: ``kmltui report`` prints the result.
+    The sessions are booted once and work one at a time, in the order A B, B A, A B, …; the first repetition of each
+    is a warm-up and is not counted. All repetitions go into one recording: ``kmltui report`` prints the result.
 
     Parameters
     ----------
     command:
         After ``--``: a program to run instead of a workload.
     suite:
-        Instead of one workload several, one after the other, and one table in the end: ``peers`` has what others have
-        measured. ``--out`` is a directory then; what it has complete already is not measured again.
+        Run several workloads one after the other, with one table at the end: ``peers`` has those that others have
+        measured. ``--out`` is then a directory; complete recordings already in it are not made again.
     pairs:
-        Repetitions of each arm that count (default: 10, with --exact 5).
+        Counted repetitions of each arm (default: 10, with --exact 5).
     arms:
-        What to compare, the baseline first: of stock, stock+libc, stock+idt, kml (default: stock,kml). Twice the same
-        one is a control: its verdict must be that there is no difference.
+        What to compare, the baseline first: of stock, stock+libc, stock+idt, kml (default: stock,kml). The same arm
+        twice is a control: its verdict must be that there is no difference.
     left:
         Instead of ``--arms``: the baseline, e.g. ``kml,kernel=6.1`` (default: stock). Settings as for ``run``.
     right:
-        What is compared with it, written in the same way (default: kml).
+        The session compared with it, written the same way (default: kml).
     exact:
-        Count instructions instead of time, user and kernel apart: emulated, one vCPU, hardly anything left to chance.
+        Count instructions instead of time, user and kernel separately: emulated, one vCPU, and hardly anything left
+        to chance.
     compare:
-        Run nothing, but compare two recordings: what differs in their environments, then their figures. The report
-        goes to ``--out`` then, in the form that ``--format`` says.
+        Run nothing, but compare two recordings: the differences in their environments, then their figures. The report
+        then goes to ``--out``, in the format given by ``--format``.
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
@@ -96,7 +97,7 @@ def bench(
     if len(specs) < 2:
         fail(f"--arms {arms}: a bench compares at least two arms, e.g. stock,kml")
     if any(spec.kind != "guest" for spec in specs) and exact:
-        fail("--exact counts the instructions of guests; this machine's own cannot be counted")
+        fail("--exact counts the instructions of guests; those of this machine itself cannot be counted")
     specs = [replace(spec, exact=exact) for spec in specs]
     if suite is not None:
         return _suite(suite, command, workload, count, specs, recording, watching, form, options)
@@ -109,10 +110,10 @@ def bench(
 
 
 def _check_guests(specs: list[SessionSpec]) -> None:
-    """Raises Failure where a guest is to run, and none can."""
+    """Raises Failure if a guest is needed and none can run."""
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
-        fail(f"no guest can run here: {reason}; 'kmltui doctor' says more", MISSING)
+        fail(f"no guest can run here: {reason}; 'kmltui doctor' tells more", MISSING)
 
 
 def _suite(
@@ -126,7 +127,7 @@ def _suite(
     form: FormatOptions,
     options: dict[str, str],
 ) -> int:
-    """Every workload of a suite as a bench of its own, without a screen. Raises Failure."""
+    """Run every workload of a suite as a bench of its own, without a screen. Raises Failure."""
     from kmltui import paths
     from kmltui.runner.plan import Bench
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the commands share: how they fail, how they ask for a run or a file, how they print for programs."""
+"""What the commands share: how they fail, how they find a run or a file, and how they print for programs."""
 
 from __future__ import annotations
 
@@ -44,40 +44,40 @@ def fail(message: str, status: int = WRONG_USAGE) -> NoReturn:
 
 
 def on_terminal() -> bool:
-    """Whether a screen can be shown: both ends are a terminal that can address its cells."""
+    """Return whether a screen can be shown: standard input and output are a terminal that can position its cursor."""
     return is_terminal(sys.stdin) and is_terminal(sys.stdout) and can_draw()
 
 
 def can_draw() -> bool:
-    """Whether the terminal takes cursor positions. Those of editors and CI systems often say that they do not."""
+    """Return whether the terminal can position its cursor. Editors' and CI systems' often say that they cannot."""
     return os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a standard stream is a terminal."""
-    return stream is not None and stream.isatty()  # None: it was closed by who started us
+    return stream is not None and stream.isatty()  # None: whoever started us has closed it
 
 
 def need_terminal() -> None:
-    """Raises :class:`Failure` where no screen can be shown."""
+    """Raise :class:`Failure` if no screen can be shown."""
     if on_terminal():
         return
-    why = "" if can_draw() else f" that can place text; TERM={os.environ['TERM']} says that this one cannot"
+    why = "" if can_draw() else f" that can position text; TERM={os.environ['TERM']} says that this one cannot"
     fail(f"the screen needs a terminal{why}; 'kmltui report' prints the figures, 'kmltui export' the samples")
 
 
 _KEPT = "\n\t\u00a0\u2009\u202f"
-"""What tables and reports are laid out with: line ends, and spaces that hold a number and its unit together."""
+"""Characters that tables and reports are laid out with: line ends, and the spaces that keep a number with its unit."""
 
 
 def say(text: object, *, file: TextIO | None = None, flush: bool = False) -> None:
-    """Print a line, or lines. All that commands print goes through here or :func:`output`: whatever a recording, an
-    image, a server or a guest has put into it, a terminal gets nothing that it would act upon."""
+    """Print one or more lines. All that commands print goes through here or :func:`output`: whatever a recording, an
+    image, a server or a guest has put into it, nothing reaches the terminal that it would act on."""
     print(printable(str(text), keep=_KEPT), file=file, flush=flush)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output, in ASCII, so that nothing in it is for a terminal to act upon."""
+    """Print one JSON document on standard output, in ASCII, so that a terminal finds nothing in it to act on."""
     import json
 
     import msgspec
@@ -102,7 +102,7 @@ def seconds(text: str, option: str) -> float:
 
 
 def check_fps(fps: float | None) -> None:
-    """Raises :class:`Failure` for a rate that is none."""
+    """Raise :class:`Failure` for a frame rate out of range."""
     if fps is not None and not 0.1 <= fps <= 60:
         fail(f"--fps {fps}: must be between 0.1 and 60")
 
@@ -117,14 +117,14 @@ def columns_rows(text: str) -> tuple[int, int]:
 
 @contextmanager
 def output(out: Path | None) -> Iterator[Callable[[str], object]]:
-    """Takes text for ``out``, which is written whole or not at all, or for standard output. Raises :class:`Failure`."""
+    """Open ``out``, which is written completely or not at all, or standard output. Raises :class:`Failure`."""
     if out is None:
         yield lambda text: sys.stdout.write(printable(text, keep=_KEPT))
         return
     from kmltui import files
 
-    target = out.resolve()  # what a link points to is written, the link stays
-    # A device or a pipe is written to: replacing it would take, say, /dev/null away from the whole machine.
+    target = out.resolve()  # write to the target of a link, and keep the link
+    # Write to a device or a pipe: replacing it would take, say, /dev/null away from the whole machine.
     whole = target.is_file() or not target.exists()
     with ExitStack() as stack:
         try:
@@ -139,7 +139,7 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
 
 
 def find_run(name: str) -> RunEntry:
-    """A registered run by name; Failure says which there are."""
+    """Find a registered run by name. Raises Failure, which lists the runs there are."""
     from kmltui.runner import registry
 
     try:
@@ -149,7 +149,7 @@ def find_run(name: str) -> RunEntry:
 
 
 def wait_for_end(entry: RunEntry, limit_s: float = 30.0) -> bool:
-    """Wait until a run's process has ended, which it does last of all; False if it goes on for longer."""
+    """Wait until a run's process has ended, the last thing a run does; False if it takes too long."""
     deadline = time.monotonic() + limit_s
     while entry.alive:
         if time.monotonic() > deadline:
@@ -159,13 +159,13 @@ def wait_for_end(entry: RunEntry, limit_s: float = 30.0) -> bool:
 
 
 SAMPLE = "wisconsin"
-"""The recording that is shown where none is named."""
+"""The recording that is shown if none is named."""
 
 
 def find_recording(what: str | None, *, shipped: str = "") -> Path:
-    """The file that a user means: a path, the name of a run or of a sample that came with kmltui.
+    """Find the file that a user means: a path, or the name of a run or of a sample that ships with kmltui.
 
-    Where nothing is named: the newest run, or the sample ``shipped``.
+    If nothing is named: the newest run, or the sample ``shipped``.
     """
     from kmltui import paths
     from kmltui.runner import listing
@@ -174,11 +174,11 @@ def find_recording(what: str | None, *, shipped: str = "") -> Path:
     if what is None:
         if shipped:
             if shipped not in samples:
-                fail("no sample recording came with this kmltui; name a file", MISSING)
+                fail("this kmltui ships without a sample recording; name a file", MISSING)
             return samples[shipped]
         known = listing.runs()
         if not known:
-            fail("there is no run yet; 'kmltui demo' or 'kmltui run' makes one, 'kmltui replay' shows the sample")
+            fail("there is no run yet; 'kmltui demo' or 'kmltui run' starts one, 'kmltui replay' shows the sample")
         return known[0].path
     path = Path(what).expanduser()
     if path.exists() or "/" in what or what.endswith(".kmlrec"):
@@ -195,7 +195,7 @@ def find_recording(what: str | None, *, shipped: str = "") -> Path:
 
 
 def check_memory(specs: Sequence[SessionSpec]) -> None:
-    """Raises Failure where the guests that are to run side by side will not get the memory they need."""
+    """Raise Failure if there is not enough memory for the guests that are to run side by side."""
     from kmltui.machine import memory
 
     guests = [spec for spec in specs if spec.kind == "guest"]
@@ -215,7 +215,7 @@ def check_memory(specs: Sequence[SessionSpec]) -> None:
 
 
 def _memory_bytes(spec: SessionSpec) -> int:
-    """What a guest will have: what it is to have, or more if its image, where that is there already, needs more."""
+    """The memory a guest will get: what was asked for, or more if its image exists and needs more."""
     from kmltui.images.errors import ImageError
     from kmltui.images.image import chosen_spec, find_image
 
@@ -242,13 +242,13 @@ def progress_printer() -> Report:
 
 
 def no_guest_reason() -> str | None:
-    """Why no guest can run on this machine, in one line; None if one can."""
+    """Return why no guest can run on this machine, in one line; None if one can."""
     from kmltui.build import doctor
     from kmltui.images import store
 
-    # What an image is built with is not needed where one is there already (imported, or built before).
+    # The build tools are not needed if there is already an image (imported, or built before).
     needed = {"system", "qemu"} if store.has_images() else None
     for check in doctor.check_all():
         if check.status == "missing" and (needed is None or check.name in needed):
-            return f"{check.name}: {check.detail}" + (f"; mend it with: {check.remedy}" if check.remedy else "")
+            return f"{check.name}: {check.detail}" + (f"; fix it with: {check.remedy}" if check.remedy else "")
     return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``kmltui estimate``: what a run's calls would save on this machine's processor, from a run outside of any guest."""
+"""``kmltui estimate``: what a run's direct calls would save on this machine's processor."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def estimate(
 ) -> int:
     """Estimate what a run's direct calls would save on this machine's own processor. An estimate, not a measurement.
 
-    Times what a trap costs here and runs the same workload on this machine itself, outside of any guest, for its CPU
-    time. The number of calls comes from the run. That other run is recorded, too.
+    Times a trap here and runs the same workload on this machine itself, outside any guest, to measure its CPU
+    time. The number of calls comes from the given run. The new run is recorded too.
 
     Parameters
     ----------
     which:
-        A run's name or a recording of this machine's (default: the newest run).
+        A run of this machine, by name or recording (default: the newest run).
     as_json:
         Print the estimate as JSON.
     """
@@ -74,11 +74,11 @@ def _cost(path: Path, header: Header) -> TrapCost:
     if recorded and here and recorded != here:
         fail(f"{path}: was recorded on another processor ({recorded}); this one is {here}")
     if busy := [entry.name for entry in registry.entries() if entry.alive]:
-        fail(f"a run is going on ({busy[0]}), and what a trap costs is timed on a quiet machine only")
+        fail(f"a run is going on ({busy[0]}), and a trap can only be timed on a quiet machine")
     try:
         return trapcost.measure(here, own.get("mitigations", ""), "virtual" in own.get("accelerator", ""))
     except trapcost.TimingError as error:
-        fail(f"what a trap costs here cannot be told: {error}", common.MISSING)
+        fail(f"a trap cannot be timed here: {error}", common.MISSING)
 
 
 def _run_here(workload: WorkloadSpec) -> Path:
@@ -90,7 +90,7 @@ def _run_here(workload: WorkloadSpec) -> Path:
     from kmltui.runner import registry
     from kmltui.runner.plan import Plan
 
-    if workload.name == "demo":  # what it measures is Wisconsin; the rest of it is for the eyes
+    if workload.name == "demo":  # it measures Wisconsin; the rest is only for show
         workload = replace(workload, name="wisconsin")
     name = registry.new_name("native")
     plan = Plan(
@@ -101,5 +101,5 @@ def _run_here(workload: WorkloadSpec) -> Path:
     )
     say("running the same work on this machine itself", file=sys.stderr)
     if starting.start(plan, WatchingOptions(headless=True), screen.watch_run) != DONE:
-        fail("the run on this machine did not come to its end", RUN_FAILED)
+        fail("the run on this machine did not finish", RUN_FAILED)
     return paths.runs_dir() / f"{name}.kmlrec"

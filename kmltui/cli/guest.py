@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``kmltui guest``: the guest image, and programs in a guest without a run around them."""
+"""``kmltui guest``: the guest image, and programs in a guest outside of a run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Flag = Parameter(negative="")
-app = App(name="guest", help="The guest image: build it, look into it, run programs in it.", group=common.MACHINE)
+app = App(name="guest", help="Build the guest image, inspect it, run programs in it.", group=common.MACHINE)
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """The guest's errors as the command's."""
+    """Turn errors of the guest into errors of the command."""
     from kmltui.images.errors import GuestError, MissingError
     from kmltui.sessions.protocol import SessionError
     from kmltui.workloads.declaration import UsageError, WorkloadError
@@ -75,24 +75,24 @@ def build(
     tools: Annotated[bool, Flag] = False,
     refresh: Annotated[bool, Flag] = False,
 ) -> int:
-    """Make the guest image from Debian's packages; what is there already and current is kept.
+    """Build the guest image from Debian packages; parts that are already up to date are kept.
 
     Parameters
     ----------
     suite:
         bookworm or trixie (default: this machine's own, else bookworm).
     kernel:
-        6.1, 6.12 or 7.3 (default: the suite's own).
+        6.1, 6.12 or 7.3 (default: the suite's).
     flavour:
         cloud (small, the default) or generic.
     mirror:
-        Where Debian's packages come from (default: where this machine's own do).
+        Where to get Debian packages (default: this machine's own mirror).
     package:
-        A Debian package to add, with all that it depends on; may be given several times. What its scripts would do
-        when it is installed is not done.
+        A Debian package to add, with everything it depends on; may be given several times. Its installation scripts
+        are not run.
     name:
-        What the image is to be called, beside the default one: ``--image NAME`` means it then. An image that had the
-        name before is replaced.
+        The image's name, for use with ``--image NAME``; the default image stays. An existing image of that name is
+        replaced.
     tools:
         Add strace, gdb, stress-ng, perl and python3, which the tests use.
     refresh:
@@ -116,7 +116,7 @@ def build(
 
 
 def _place(hits: SiteHits) -> str:
-    """A line about a place where programs trapped."""
+    """Describe a place where programs trapped, in one line."""
     if hits.site is None:
         where = f"{hits.path} {hits.offset:#x}" if hits.path else "in a program that had ended"
         return f"{hits.count:>8}  {where}"
@@ -125,7 +125,7 @@ def _place(hits: SiteHits) -> str:
 
 
 def _print_sites(manifests: list[Manifest], run: str | None, as_json: bool) -> int:
-    """The sites of each image that were left alone, or where a run's programs trapped."""
+    """List each image's sites that were left alone, or the places where a run's programs trapped."""
     from kmltui.images.info import site_report
     from kmltui.recording import Reader
     from kmltui.runner.traps import recorded_traps
@@ -160,7 +160,7 @@ def info(
     run: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """What the guest images hold: kernel, versions, sizes, when they were made.
+    """Show what the guest images contain: kernel, versions, sizes, build dates.
 
     Parameters
     ----------
@@ -169,8 +169,8 @@ def info(
     sites:
         List the system-call instructions that were left alone, and why.
     run:
-        With --sites: also how often each trapped in this run (a name or a recording), the most frequent first, and
-        any other place where programs in ring 0 trapped.
+        With --sites: also how often each one trapped in this run (a name or a recording), the most frequent first, and
+        any other places where programs in ring 0 trapped.
     as_json:
         Print it as JSON.
     """
@@ -179,7 +179,7 @@ def info(
     with _errors():
         manifests = [m for m in all_manifests() if image is None or m.spec.name == _parsed(image).name]
         if not manifests:
-            fail(f"there is no guest image {image or ''}".rstrip() + "; 'kmltui guest build' makes one", MISSING)
+            fail(f"there is no guest image {image or ''}".rstrip() + "; 'kmltui guest build' builds one", MISSING)
         if sites:
             return _print_sites(manifests, run, as_json)
         infos = [describe(manifest) for manifest in manifests]
@@ -204,7 +204,7 @@ def _described(info: ImageInfo) -> str:
         "key": info.key,
     }
     if info.damage:
-        rows["DAMAGED"] = f"{info.damage}; make it anew with 'kmltui guest build'"
+        rows["DAMAGED"] = f"{info.damage}; rebuild it with 'kmltui guest build'"
     return "\n".join([info.name, *(f"  {key:<9} {value}" for key, value in rows.items() if value)])
 
 
@@ -224,7 +224,7 @@ def _session_spec(session: str, cpus: int, image: str, accel: str, memory: str |
 
 
 def _prepared(spec: SessionSpec) -> SessionSpec:
-    """Make sure the image is there before a guest is booted from it."""
+    """Make sure the image exists before a guest is booted from it."""
     from kmltui.build.builder import ensure_image
 
     image = _parsed(spec.image)
@@ -248,12 +248,12 @@ def exec_(
     memory: str | None = None,
     put: Put = (),
 ) -> int:
-    """Run one program in a guest of its own; its output and exit status are this command's.
+    """Run one program in a guest of its own, and pass on its output and exit status.
 
     Parameters
     ----------
     command:
-        After ``--``: the program and its arguments; one of the image, or of this machine by a path (./prog).
+        After ``--``: the program and its arguments; one of the image, or one of this machine by its path (./prog).
     session:
         kml (ring 0), stock, stock+libc or stock+idt.
     cpus:
@@ -311,7 +311,7 @@ def shell(
     memory: str | None = None,
     put: Put = (),
 ) -> int:
-    """A shell in a guest of its own, on this terminal. In a KML session what it starts runs in ring 0.
+    """Open a shell in a guest of its own. In a KML session, the programs it starts run in ring 0.
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ def shell(
     from kmltui.sessions.console import run_shell
 
     if not (common.is_terminal(sys.stdin) and common.is_terminal(sys.stdout)):
-        fail("guest shell needs a terminal; for one command there is 'kmltui guest exec -- COMMAND'")
+        fail("guest shell needs a terminal; 'kmltui guest exec -- COMMAND' runs a single command")
     check_files(put)
     spec = _prepared(_session_spec(session, cpus, image, accel, memory))
     return _in_guest(lambda: asyncio.run(run_shell(spec, lambda session: _bring(session, put, "/root"))))
@@ -337,7 +337,7 @@ def shell(
 
 @app.command
 def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
-    """Write an image into one file, to run it where none can be built (any x86-64 Linux with QEMU).
+    """Export an image to a file, for machines that cannot build one (any x86-64 Linux with QEMU).
 
     Parameters
     ----------
@@ -346,8 +346,8 @@ def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
     image:
         Which image (default: the one for this machine).
     sbom:
-        Also write what the image is made of (SPDX): packages, versions, where their sources are, copyrights. Whoever
-        gives the image away gives this with it.
+        Also write the image's contents (SPDX): packages, versions, locations of their sources, copyrights. If you
+        pass the image on, pass this on with it.
     """
     import os
 
@@ -364,7 +364,7 @@ def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
             created = int(os.environ.get("SOURCE_DATE_EPOCH") or found.manifest.built_unix)
             sbom.write_bytes(bill_of_materials(found.manifest, created))
         export_image(found, file, common.progress_printer())
-    say(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' takes it on another machine")
+    say(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' imports it on another machine")
     return DONE
 
 
@@ -376,18 +376,18 @@ def fetch(
     signature: str | None = None,
     key: Path | None = None,
 ) -> int:
-    """Fetch an image that ``guest export`` has written, and take it if it is what you say it is.
+    """Download an image written by ``guest export``, and import it if checksum or signature match.
 
     Parameters
     ----------
     source:
         An address (http, https) or a file.
     sha256:
-        The file's SHA-256, from somebody you trust.
+        The file's SHA-256, from a source you trust.
     signature:
-        Instead, or as well: the address or file of an OpenPGP signature of it.
+        Instead, or in addition: the address or file of an OpenPGP signature of it.
     key:
-        The keyring that holds the key it must be signed with.
+        The keyring with the key that it must be signed with.
     """
     import tempfile
 
@@ -417,7 +417,7 @@ def fetch(
 
 @app.command(name="import")
 def import_(file: Path) -> int:
-    """Take an image that ``guest export`` has written.
+    """Import an image written by ``guest export``.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The home screen: the recordings of this machine, what can be begun on it, and doing what was chosen there."""
+"""The home screen: this machine's recordings, what can be started on it, and carrying out what was chosen."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FLAG = re.compile(r"--[a-z][a-z-]*")
 
 
 Parse = Callable[[Sequence[str]], Callable[[], int]]
-"""From the words of a command line to the command, ready to be called. Raises :class:`Failure`."""
+"""Parses the words of a command line into a command that is ready to be called. Raises :class:`Failure`."""
 
 
 class RunLibrary:
-    """The recordings of this machine and what can be started on it, for the home screen."""
+    """The recordings of this machine, and what can be started on it, for the home screen."""
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse
@@ -59,7 +59,7 @@ class RunLibrary:
         return own + shipped
 
     def outcome(self, path: Path) -> str:
-        """Read once for each state of the file, and kept in the cache: a long recording takes seconds."""
+        """Read once per state of the file and then cached: a long recording takes seconds."""
         kept = _Outcomes.read()
         status = path.stat()
         key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
@@ -154,7 +154,7 @@ class RunLibrary:
         return f"this will take about {expectation.words(seconds)} here" if seconds is not None else ""
 
     def _plan(self, arguments: Sequence[str]) -> Plan | None:
-        """What a command would start; None if it starts nothing. Raises :class:`Failure` where it is wrong."""
+        """What a command would start; None if it starts nothing. Raises :class:`Failure` if it is wrong."""
         try:
             with starting.only_checking():
                 self._parse(arguments)()
@@ -186,7 +186,7 @@ def _remembered_path() -> Path:
 
 
 class _Outcomes(msgspec.Struct):
-    """What recordings showed, by path, size and time: made again when one of them differs."""
+    """What recordings showed, by path, size and time: computed again when one of these changes."""
 
     version: str = ""
     texts: dict[str, str] = msgspec.field(default_factory=dict)
@@ -214,7 +214,7 @@ class _Outcomes(msgspec.Struct):
 
 
 def _outcome(summary: Summary) -> str:
-    """A few words: how many calls became direct, and what that saved where it may be said."""
+    """Say in a few words how many calls became direct, and what that saved if a verdict allows it."""
     from kmltui.figures.verdict import no_verdict_on_time, nothing_concluded, share_text
 
     parts: list[str] = []
@@ -229,7 +229,7 @@ def _outcome(summary: Summary) -> str:
 
 
 def values_of(header: Header) -> Values:
-    """What the form holds for a run like the one that began with ``header``."""
+    """Fill in the form for a run like the one that ``header`` describes."""
     from kmltui import workloads
     from kmltui.tui.form import Values
 
@@ -256,7 +256,7 @@ def values_of(header: Header) -> Values:
 
 
 def _written(spec: SessionSpec) -> str:
-    """A session as ``--left`` and ``--right`` have it."""
+    """Write a session the way ``--left`` and ``--right`` take it."""
     if spec.kind != "guest":
         return "local"
     parts: list[str] = [spec.arm]
@@ -270,7 +270,7 @@ def _written(spec: SessionSpec) -> str:
 
 
 def show(parse: Parse) -> int:
-    """The home screen, again after each thing chosen from it, until the user leaves."""
+    """Show the home screen, again after everything chosen from it, until the user leaves."""
     import sys
 
     from kmltui.printable import printable
@@ -290,7 +290,7 @@ def show(parse: Parse) -> int:
 
 
 def _wait_for_enter() -> None:
-    """Let what was printed be read, before the home screen covers it. Raises EOFError where nobody can answer."""
+    """Let the user read what was printed before the home screen covers it. Raises EOFError if nobody can answer."""
     input("Enter goes back. ")
 
 
@@ -302,7 +302,7 @@ def _do(choice: Choice, parse: Parse) -> int:
             return screen.replay(choice.path)
         case "start":
             status = parse(choice.arguments)()
-            if choice.arguments[:1] == ("try",):  # its card is no screen of its own
+            if choice.arguments[:1] == ("try",):  # its card is printed, not a screen
                 with contextlib.suppress(EOFError):
                     _wait_for_enter()
             return status

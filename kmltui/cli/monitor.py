@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``kmltui monitor``: the screen on this machine and on a server that is there already."""
+"""``kmltui monitor``: the screen for this machine and for a server that is already running."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def monitor(
     recording: RecordingOptions = RECORDING,
     watching: WatchingOptions = WATCHING,
 ) -> int:
-    """Watch this machine, and a MySQL or MariaDB server that runs already: no guest, and no root for the basics.
+    """Watch this machine, and a MySQL or MariaDB server that is already running: no guest, and for the basics no root.
 
-    CPU time of each CPU and of the server, its queries, and its system calls by name where that is permitted (as root;
-    else as far as it goes, and the environment page says how far). Nothing is changed on the machine. What is shown is
-    recorded as in every run; without ``--out``, ``--detach`` or ``--headless`` the recording is gone with the screen.
+    Shows CPU time of each CPU and of the server, its queries, and its system calls by name: exact as root; otherwise
+    the environment page says what is missing. Nothing is changed on the machine. Everything shown is recorded, as in
+    every run; without ``--out``, ``--detach`` or ``--headless`` the recording is deleted when you leave the screen.
 
-    The password is never an argument. It comes from the first of: ``--mysql-password-file``, the environment variable
-    MYSQL_PWD, the option file, a prompt if the server asks for one.
+    The password is never an argument. It is taken from the first of these that has one: ``--mysql-password-file``, the
+    environment variable MYSQL_PWD, the option file, a prompt if the server asks for a password.
 
     Parameters
     ----------
     mysql:
-        The server: mysql://USER@HOST:PORT, mysql:///PATH/TO/SOCKET, or mysql:// for the one that runs here; without a
-        password. Default: this machine alone.
+        The server: mysql://USER@HOST:PORT, mysql:///PATH/TO/SOCKET, or mysql:// for the one running here; without a
+        password. Default: only this machine.
     mysql_password_file:
         A file whose first line is the password.
     mysql_defaults_file:
-        An option file as the mysql client reads it, with a [client] group (default: ~/.my.cnf if it is there).
+        An option file as the mysql client reads it, with a [client] group (default: ~/.my.cnf if it exists).
     duration:
-        When it ends by itself, e.g. 90s, 30m or 24h; it bounds the recording.
+        When to stop, e.g. after 90s, 30m or 24h; this bounds the size of the recording.
     """
     from kmltui.runner.plan import Monitor
 
@@ -71,7 +71,7 @@ def _plan(login: Login | None, duration: str, recording: RecordingOptions) -> Pl
     planning.check_recording(recording)
     length = common.seconds(duration, "--duration")
     if not 0 < length <= runner.MAX_DURATION_S:
-        fail(f"--duration {duration}: is more than 0 and at most 7 days; the recording grows as long as it lasts")
+        fail(f"--duration {duration}: must be more than 0 and at most 7 days, since the recording grows all the time")
     return runner.plan(
         login,
         name=recording.name or registry.new_name(MONITOR),
@@ -87,7 +87,7 @@ def _login(dsn: str | None, password_file: Path | None, option_file: Path | None
 
     if dsn is None:
         if password_file is not None or option_file is not None:
-            fail("a password or an option file is of use with --mysql only; 'mysql://' takes all from the option file")
+            fail("a password or an option file needs --mysql; 'mysql://' takes everything from the option file")
         return None
     try:
         return find_login(parse_dsn(dsn), password_file, option_file)
@@ -98,7 +98,7 @@ def _login(dsn: str | None, password_file: Path | None, option_file: Path | None
 
 
 def _checked(login: Login, *, ask: bool) -> Login:
-    """A login that works: found out before anything is started, so that a typo is answered at once."""
+    """Return a login that works. It is tried before anything is started, so that a typo is reported at once."""
     from dataclasses import replace
 
     from kmltui.sessions.mysql import MysqlError, ask_password

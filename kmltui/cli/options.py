@@ -18,7 +18,7 @@ Clock = Annotated[
     ClockKind | None,
     Parameter(
         help="What a second of a session is: instructions (10⁹ of its own) or wall (the host's); default: instructions "
-        "where the sessions are emulated with one virtual CPU, else wall."
+        "if the sessions are emulated with one virtual CPU, else wall."
     ),
 ]
 
@@ -26,7 +26,7 @@ Put = Annotated[
     tuple[Path, ...],
     Parameter(
         negative="",
-        help="A file of this machine to be put into the directory in which the sessions' programs run; may be given "
+        help="A file of this machine to put into the directory in which the sessions' programs run; may be given "
         "several times.",
     ),
 ]
@@ -42,7 +42,7 @@ class WorkloadOptions:
     """How often the workload repeats its statements (default: the workload's)."""
 
     duration: Annotated[str | None, Parameter(alias="-t")] = None
-    """Run for this long instead (of a bench, each repetition), e.g. 90s or 5m, by the sessions' clock."""
+    """Run for this long instead (in a bench, each repetition), e.g. 90s or 5m, by the sessions' clock."""
 
     put: Put = ()
 
@@ -51,16 +51,16 @@ class WorkloadOptions:
 @dataclass(frozen=True, kw_only=True)
 class GuestOptions:
     cpus: int | None = None
-    """Virtual CPUs of each session (default: 1, or, except for demo, 2 under KVM where this machine has 4
-    CPUs or more)."""
+    """Virtual CPUs of each session (default: 1; under KVM, except for demo, 2 if this machine has 4 CPUs or
+    more)."""
 
     accel: str = "auto"
-    """auto, kvm or tcg; auto uses KVM where a guest really starts under it."""
+    """auto, kvm or tcg; auto uses KVM if a guest really starts under it."""
 
     clock: Clock = None
 
     image: str = ""
-    """The guest image, as ``kmltui guest info`` lists them (default: the one for this machine)."""
+    """The guest image, as listed by ``kmltui guest info`` (default: the one for this machine)."""
 
     memory: str | None = None
     """Memory of each guest, e.g. 512M or 2G (default: 1G, or what the image needs)."""
@@ -70,13 +70,13 @@ class GuestOptions:
 @dataclass(frozen=True, kw_only=True)
 class RecordingOptions:
     sample_rate: float | None = None
-    """Samples per second, per session (default: 2; of a monitor, 1)."""
+    """Samples per second, per session (default: 2; for a monitor, 1)."""
 
     out: Annotated[Path | None, Parameter(alias="-o")] = None
     """Where to write the recording (default: kmltui's own directory, see ``kmltui ls``)."""
 
     name: str | None = None
-    """The run's name (default: made from date and workload)."""
+    """The run's name (default: built from date and workload)."""
 
     title: str = ""
     """A line of your own, shown with the recording."""
@@ -86,21 +86,21 @@ class RecordingOptions:
 @dataclass(frozen=True, kw_only=True)
 class WatchingOptions:
     headless: Annotated[bool, Flag] = False
-    """No screen: a line for each phase, and exit status 0 only if the run did what it was to do. Of a command, its
-    output, and its exit status if that is the same in all sessions."""
+    """No screen: a line for each phase, and exit status 0 only if the run succeeded. For a command, its output, and its
+    exit status if that is the same in all sessions."""
 
     detach: Annotated[bool, Flag] = False
     """Start the run in the background, print its name and return."""
 
     prometheus: str | None = None
-    """Serve the run's counters for Prometheus at this PORT of this machine, or at HOST:PORT, as long as it goes on."""
+    """Serve the run's counters for Prometheus at this PORT of this machine, or at HOST:PORT, while the run lasts."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FormatOptions:
     format: Format | None = None
-    """Of the report: text (the default), markdown, json or html (one file that needs nothing else)."""
+    """Format of the report: text (the default), markdown, json or html (one self-contained file)."""
 
     as_json: Json = False
     """The same as ``--format json``."""

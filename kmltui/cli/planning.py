@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the options of a command to the plan of a run; what can be wrong with them is found here, before it begins."""
+"""Turns a command's options into the plan of a run; errors in them are found here, before the run begins."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ DEFAULT_WORKLOAD = "wisconsin"
 SAMPLE_RATE = 2.0
 """Samples per second of a run whose user asks for no other rate."""
 SILENT_PIPE_S = 5
-"""How long is waited for the first byte of standard input."""
+"""How long to wait for the first byte of standard input."""
 LONGEST_INPUT_BYTES = 64 << 20
-"""It is kept in memory, for every session alike."""
+"""It is kept in memory, once for all sessions."""
 
 
 def make_plan(
@@ -44,7 +44,7 @@ def make_plan(
 ) -> Plan:
     """A plan for running a workload once. ``settings`` are the workload's own.
 
-    With ``ask`` the user may be asked whether an image that the workload needs is to be made. Raises :class:`Failure`.
+    With ``ask`` the user may be offered to build an image that the workload needs. Raises :class:`Failure`.
     """
     from kmltui.runner import registry
     from kmltui.runner.plan import Plan
@@ -80,15 +80,15 @@ class NeedsPackages(Protocol):
 
 
 def with_packages(needing: NeedsPackages, specs: Sequence[SessionSpec], *, ask: bool = False) -> list[SessionSpec]:
-    """The sessions with an image that has the packages which ``needing`` needs.
+    """Give the sessions an image that has the packages which ``needing`` needs.
 
-    Where no image is named it is one of the user's that has them; if there is none, a user at a terminal is asked
-    whether it is to be made, if ``ask``. Raises :class:`Failure` where there is no such image.
+    If no image is named, this is one of the user's that has them; if there is none and ``ask`` is set, a user at a
+    terminal is offered to build one. Raises :class:`Failure` if there is no such image.
     """
     found = []
     for spec in specs:
         if spec.kind != "guest":
-            fail(f"{needing.name} needs packages that only a guest's image has: leave out {spec.kind}")
+            fail(f"{needing.name} needs packages that only a guest image has: leave out {spec.kind}")
         found.append(spec if spec.image else replace(spec, image=_image_with(needing, ask=ask)))
         _check_packages(needing, found[-1].image)
     return found
@@ -108,7 +108,7 @@ def _check_packages(needing: NeedsPackages, name: str) -> None:
         fail(f"{needing.name} needs an image with {', '.join(needing.packages)}: {error}")
     if lacking := image.manifest.lacking(needing.packages):
         own = image.manifest.spec.label
-        # An image that is made again under its name is made of what is named then, and of nothing else.
+        # Rebuilding an image under its name makes it of what is named then, and of nothing else.
         command = _build_command(needing, needing.name)
         more = f" (to have it in {own}: 'kmltui guest build' with all that {own} is to have)" if own else ""
         fail(
@@ -130,7 +130,7 @@ def _image_with(needing: NeedsPackages, *, ask: bool) -> str:
         if manifest.spec.label and not manifest.lacking(needing.packages)
     ]
     if fit:
-        # The one made for this before any other.
+        # Prefer the one built for this purpose.
         return min(fit, key=lambda label: (label != needing.name, label))
     try:
         spec = make_spec(label=needing.name, extra=needing.packages)
@@ -139,9 +139,9 @@ def _image_with(needing: NeedsPackages, *, ask: bool) -> str:
     what = f"{needing.name} needs Debian's {', '.join(needing.packages)}, which no guest image has"
     command = _build_command(needing, spec.label)
     if not ask:
-        fail(f"{what}; make one that has with '{command}'")
+        fail(f"{what}; build one that has them with '{command}'")
     say(f"kmltui: {what}.", file=sys.stderr)
-    if input(f"Make one now, with '{command}'? [Y/n] ").strip().lower() not in ("", "y", "yes"):
+    if input(f"Build one now, with '{command}'? [Y/n] ").strip().lower() not in ("", "y", "yes"):
         fail("no image, no run")
     try:
         ensure_image(spec, progress_printer())
@@ -151,7 +151,7 @@ def _image_with(needing: NeedsPackages, *, ask: bool) -> str:
 
 
 def check_program(program: str, specs: Sequence[SessionSpec]) -> None:
-    """A command that a guest's image lacks, where that is there already, is refused here. Raises :class:`Failure`."""
+    """Refuse a command that the guest image, if it already exists, lacks. Raises :class:`Failure`."""
     from kmltui.images.errors import ImageError
     from kmltui.images.extract import has_program
     from kmltui.images.image import chosen_spec, find_image
@@ -165,7 +165,7 @@ def check_program(program: str, specs: Sequence[SessionSpec]) -> None:
             image = find_image(chosen_spec(name))
             found = has_program(image, program)
         except ImageError:
-            continue  # made, or complained of, when the run begins
+            continue  # built, or reported, when the run begins
         if not found:
             package = package_of(program)
             where = f", which is in Debian's package {package}" if package else ""
@@ -176,7 +176,7 @@ def check_program(program: str, specs: Sequence[SessionSpec]) -> None:
 
 
 def check_files(files: Sequence[Path]) -> None:
-    """Files that are to be put into a session, each under its own name. Raises :class:`Failure`."""
+    """The files to put into a session, each under its own name. Raises :class:`Failure`."""
     for file in files:
         if not file.is_file():
             fail(f"--put {file}: {'is not a file' if file.exists() else 'there is no such file'}")
@@ -186,9 +186,9 @@ def check_files(files: Sequence[Path]) -> None:
 
 
 def piped_input() -> bytes | None:
-    """What is piped into this command, whole; None where nothing is: a terminal, /dev/null, a pipe that stays silent.
+    """Read everything piped into this command; None if nothing is: a terminal, /dev/null, a pipe that stays silent.
 
-    Raises :class:`Failure` where it is too long.
+    Raises :class:`Failure` if it is too long.
     """
     try:
         descriptor = sys.stdin.fileno()
@@ -197,7 +197,7 @@ def piped_input() -> bytes | None:
         return None
     if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
         return None
-    # A pipe that nobody writes to or closes is what many a harness starts programs with.
+    # Many harnesses start programs with a pipe that nobody writes to or closes.
     if stat.S_ISFIFO(kind) and not select.select([descriptor], [], [], SILENT_PIPE_S)[0]:
         say(f"kmltui: nothing came on standard input for {SILENT_PIPE_S} s: the command gets none", file=sys.stderr)
         return None
@@ -225,7 +225,7 @@ def _workload(
 
 
 def guest_defaults(guest: GuestOptions) -> SessionSpec:
-    """What every session is set up as unless it says otherwise itself; its name is empty. Raises :class:`Failure`."""
+    """The settings of every session that does not say otherwise; its name is empty. Raises :class:`Failure`."""
     from kmltui.model import SessionSpec
 
     if guest.accel not in ("auto", "kvm", "tcg"):
@@ -242,7 +242,7 @@ def guest_defaults(guest: GuestOptions) -> SessionSpec:
 
 
 def _default_vcpus(guest: GuestOptions) -> int:
-    """Where guests are emulated, one each: only then their clock can count their instructions."""
+    """Emulated guests get one each: only then can their clock count instructions."""
     import psutil
 
     from kmltui.machine.accel import surely_emulated
@@ -253,9 +253,9 @@ def _default_vcpus(guest: GuestOptions) -> int:
 
 
 def chosen_arms(arms: str | None, old: str | None, left: str | None, right: str | None) -> tuple[str, str | None]:
-    """The option that says what the arms are, and what it says: ``--arms``, or ``--sessions`` as it was called before.
+    """The option that names the arms, and its value: ``--arms``, or ``--sessions``, its former name.
 
-    None: the arms are not given that way. Raises :class:`Failure` where several options want to say it.
+    None if neither is given. Raises :class:`Failure` if several options name the arms.
     """
     given = {"--arms": arms, "--sessions": old, "--left": left, "--right": right}
     named = [option for option, value in given.items() if value is not None]
@@ -263,7 +263,7 @@ def chosen_arms(arms: str | None, old: str | None, left: str | None, right: str 
         fail(f"give either {' or '.join(named[:2])}, not both")
     if old is None:
         return "--arms", arms
-    say("kmltui: --sessions is called --arms now; the old name goes with the next release", file=sys.stderr)
+    say("kmltui: --sessions is now called --arms; the next release drops the old name", file=sys.stderr)
     return "--sessions", old
 
 
@@ -281,7 +281,7 @@ def sessions_of(
 
 
 def sample_period_ns(recording: RecordingOptions, default_rate: float) -> int:
-    """The period of sampling. Raises :class:`Failure`."""
+    """The sampling period. Raises :class:`Failure`."""
     rate = default_rate if recording.sample_rate is None else recording.sample_rate
     if not 0.1 <= rate <= 100:
         fail(f"--sample-rate {rate}: must be between 0.1 and 100")
@@ -289,7 +289,7 @@ def sample_period_ns(recording: RecordingOptions, default_rate: float) -> int:
 
 
 def check_recording(recording: RecordingOptions) -> None:
-    """Where the recording goes and what the run is called must be free. Raises :class:`Failure`."""
+    """Check that the recording's path and the run's name are free. Raises :class:`Failure`."""
     out = recording.out
     if recording.name is not None:
         _check_name(recording.name, own=out is None)
@@ -303,12 +303,12 @@ def check_recording(recording: RecordingOptions) -> None:
         fail(f"--out {out}: the directory {out.absolute().parent} does not exist")
 
 
-# It is part of a socket's path, which has 107 bytes at most; see paths.runtime_dir().
+# It becomes part of a socket's path, which is limited to 107 bytes; see paths.runtime_dir().
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,39}")
 
 
 def _check_name(name: str, *, own: bool) -> None:
-    """A run's name; ``own``: its recording goes to kmltui's own directory."""
+    """Check a run's name; ``own``: its recording goes to kmltui's own directory."""
     from kmltui import paths
     from kmltui.runner import registry
 
@@ -321,7 +321,7 @@ def _check_name(name: str, *, own: bool) -> None:
 
 
 def chosen_format(asked: FormatOptions) -> str:
-    """The one format that was asked for. Raises :class:`Failure` for two."""
+    """The format that was asked for. Raises :class:`Failure` for two."""
     if asked.as_json and asked.format not in (None, "json"):
         fail(f"--json and --format {asked.format}: choose one")
     return "json" if asked.as_json else asked.format or "text"

@@ -27,14 +27,14 @@ from kmltui.cli.options import (
 
 DEMO = "demo"
 DEMO_LOOPS = 50
-"""Under a minute of Wisconsin for two emulated guests on two CPUs. More would tell no more: instructions repeat."""
+"""Less than a minute of Wisconsin for two emulated guests on two CPUs. More would add nothing: instructions repeat."""
 
 
 def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
-    """Everything from nothing: check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
+    """Check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
 
-    Without a terminal it does the same headless and ends with the report. Where no guest can run, it replays the
-    recording that came with kmltui.
+    Without a terminal it does the same headless and ends with the report. If no guest can run, it replays the
+    recording that ships with kmltui.
 
     Parameters
     ----------
@@ -43,13 +43,13 @@ def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
     """
     reason = common.no_guest_reason()
     if reason is not None:
-        say(f"kmltui: no guest can run here ({reason}); showing the recording that came with kmltui", file=sys.stderr)
+        say(f"kmltui: no guest can run here ({reason}); showing the recording that ships with kmltui", file=sys.stderr)
         status = view.replay_or_report(common.find_recording(None, shipped=common.SAMPLE))
-        if on_terminal():  # the screen has covered what was said before it
+        if on_terminal():  # the screen has covered the earlier message
             say(f"kmltui: that was a recording; no guest can run here: {reason}", file=sys.stderr)
         return status
     workload = WorkloadOptions(workload=DEMO, loops=loops)
-    # Whether guests come up under KVM may only be seen when they start, and an emulated one counts its instructions
+    # Whether guests come up under KVM may only be known when they start, and an emulated one counts its instructions
     # with one CPU only.
     guest = dataclasses.replace(guest, cpus=1 if guest.cpus is None else guest.cpus)
     if on_terminal():
@@ -74,24 +74,24 @@ def run(
     watching: WatchingOptions = WATCHING,
     **options: str,
 ) -> int:
-    """Run a workload on a stock and on a KML session at once, record it, and watch it.
+    """Run a workload in a stock and a KML session at once, record it, and watch it.
 
-    The run has a process of its own: closing the screen or losing the connection does not end it.
+    The run has its own process: closing the screen or losing the connection does not end it.
 
     Parameters
     ----------
     command:
         After ``--``: a program of the guest image, with arguments, to run instead of a workload.
     arms:
-        What to run side by side: of stock, stock+libc, stock+idt, kml (default: stock,kml). Twice the same one shows
+        What to run side by side: of stock, stock+libc, stock+idt, kml (default: stock,kml). The same arm twice shows
         how far apart equal sessions are.
     sessions:
-        What ``--arms`` was called before.
+        The former name of ``--arms``.
     left:
         Instead of ``--arms``: the left session, e.g. ``stock,kernel=6.12,cpus=4`` or ``local`` (this machine itself).
         Settings: kernel, suite, image, cpus, memory, accel, name (default: stock).
     right:
-        The right session, written in the same way (default: kml).
+        The right session, written the same way (default: kml).
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
@@ -99,7 +99,7 @@ def run(
     plan = planning.make_plan(command, workload, specs, recording, options, ask=starting.may_ask(watching))
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
-        fail(f"no guest can run here: {reason}; 'kmltui doctor' says more, 'kmltui replay' shows a recording", MISSING)
+        fail(f"no guest can run here: {reason}; 'kmltui doctor' tells more, 'kmltui replay' shows a recording", MISSING)
     common.check_memory(plan.sessions)
     return starting.start(plan, watching, screen.watch_run)
 
@@ -158,10 +158,10 @@ def watch(
     right: str | None = None,
     fps: float | None = None,
 ) -> int:
-    """Watch a run: live if it goes on, from its recording if it has ended. Any number can watch the same run.
+    """Watch a run: live while it lasts, or from its recording. Any number of viewers can watch the same run.
 
-    With ``--left`` and ``--right`` a session of one run beside a session of another, from the moment at which their
-    workloads began: two machines, or yesterday and today.
+    With ``--left`` and ``--right``, show a session of one run beside a session of another, aligned at the start of
+    their workloads: two machines, or yesterday and today.
 
     Parameters
     ----------
@@ -169,12 +169,12 @@ def watch(
         A run's name, a recording, or ``-`` for a stream on standard input
         (``ssh HOST kmltui stream RUN | kmltui watch -``). Default: the newest run.
     left:
-        A run, a recording, or a pipe with a stream (``--left <(ssh HOST kmltui stream RUN)``); ``:SESSION`` after it
-        chooses the session (default: the first one).
+        A run, a recording, or a pipe with a stream (``--left <(ssh HOST kmltui stream RUN)``); append ``:SESSION`` to
+        choose the session (default: the first one).
     right:
         The same (default: the last session).
     fps:
-        Pictures a second at most (default: adapts itself to the terminal).
+        Frames per second at most (default: adapts to the terminal).
     """
     common.check_fps(fps)
     if left is not None or right is not None:
@@ -187,7 +187,7 @@ def watch(
 
 
 def ls(*, as_json: Json = False) -> int:
-    """List the runs: live, done, failed, and lost (their runner was killed).
+    """List the runs: live, done, failed, and lost (whose runner was killed).
 
     Parameters
     ----------
@@ -196,20 +196,20 @@ def ls(*, as_json: Json = False) -> int:
     """
     from kmltui.runner import listing, registry
 
-    registry.tidy()  # what runs have left whose runner was killed
+    registry.tidy()  # what killed runners have left behind
     rows = listing.runs()
     if as_json:
         common.print_json([listing.as_json(row) for row in rows])
         return DONE
     if not rows:
-        say("no runs yet; 'kmltui demo' or 'kmltui run' makes one")
+        say("no runs yet; 'kmltui demo' or 'kmltui run' starts one")
         return DONE
     say(listing.table(rows))
     return DONE
 
 
 def stop(run: str) -> int:
-    """End a live run in order; returns when its guests are gone and its recording is closed.
+    """Stop a live run cleanly; returns when its guests are gone and its recording is closed.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def stop(run: str) -> int:
     except control.ControlError as error:
         fail(str(error), RUN_FAILED)
     if not common.wait_for_end(entry):
-        fail(f"{entry.name}: was told to stop and is still ending; 'kmltui ls' shows when it has", RUN_FAILED)
+        fail(f"{entry.name}: is still stopping; 'kmltui ls' shows when it has ended", RUN_FAILED)
     return DONE
 
 
@@ -238,7 +238,7 @@ def mark(run: str, note: str = "") -> int:
     run:
         The run's name.
     note:
-        What is to be remembered about this moment.
+        What to remember about this moment.
     """
     from kmltui.paths import user_name
     from kmltui.runner import control
@@ -251,14 +251,14 @@ def mark(run: str, note: str = "") -> int:
 
 
 def stream(which: str | None = None, *, follow: Annotated[bool, Flag] = False) -> int:
-    """Write a run as a stream to standard output, for ``kmltui watch -`` at the other end of a connection.
+    """Stream a run to standard output, for ``kmltui watch -`` at the other end of a connection.
 
     Parameters
     ----------
     which:
         A run's name or a recording (default: the newest run).
     follow:
-        Begin with what happens from now on instead of with the run's start.
+        Begin with what happens from now on instead of the run's start.
     """
     from kmltui.recording import RecordingError, copy_stream
 

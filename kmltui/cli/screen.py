@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Opening the screen: on a live run, a recording or a stream; and what is said after it closes."""
+"""Opens the screen on a live run, a recording or a stream, and says what is left to say after it closes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RunControls:
-    """What a viewer may ask of the live run behind a control socket."""
+    """What a viewer can request of the live run behind a control socket."""
 
     can_stop = True
     can_mark = True
@@ -52,7 +52,7 @@ def opened(path: Path) -> Reader:
 
 
 def _entry_of(path: Path) -> RunEntry | None:
-    """The live run that writes ``path``, if it is one of this user's."""
+    """The live run that is writing ``path``, if it belongs to this user."""
     from kmltui.runner import registry
 
     resolved = path.resolve()
@@ -63,15 +63,15 @@ def _entry_of(path: Path) -> RunEntry | None:
 
 
 def watch_run(entry: RunEntry, *, fps: float | None = None) -> int:
-    """The screen on a run that was just started or goes on; afterwards says what became of the run."""
+    """Show the screen on a live run; afterwards say what became of the run."""
     result = _watch(entry, fps)
     return _farewell(Path(entry.recording), entry, result)
 
 
 def watch_passing_run(entry: RunEntry) -> int:
-    """The screen on a run that is there to be looked at: it ends with its terminal, its recording with the run.
+    """Show the screen on a run that exists only to be watched: it ends with its terminal, and its recording is deleted.
 
-    Only when the user chooses to leave it running, it and its recording stay.
+    Both stay only if the user chooses to leave the run running.
     """
     from kmltui.recording import library
     from kmltui.runner import control, registry
@@ -106,7 +106,7 @@ def _watch(entry: RunEntry, fps: float | None) -> ViewerResult:
 
 
 def _farewell(path: Path, entry: RunEntry | None, result: ViewerResult) -> int:
-    """A line for the terminal that is left behind, and the exit status."""
+    """The line that stays on the terminal, and the exit status."""
     from kmltui.recording import library
     from kmltui.tui.controls import ViewerResult
 
@@ -124,7 +124,7 @@ def _farewell(path: Path, entry: RunEntry | None, result: ViewerResult) -> int:
 
 
 def watch_path(path: Path, *, fps: float | None = None) -> int:
-    """The screen on a recording: live if its run goes on, else as a replay."""
+    """Show the screen on a recording: live if its run is live, otherwise as a replay."""
     common.need_terminal()
     entry = _entry_of(path)
     if entry is not None:
@@ -133,7 +133,7 @@ def watch_path(path: Path, *, fps: float | None = None) -> int:
 
 
 def watch_stream(*, fps: float | None = None) -> int:
-    """The screen on a stream from standard input; the keys come from the terminal itself."""
+    """Show the screen on a stream from standard input; keys are read from the terminal itself."""
     from kmltui.recording import RecordingError, spooled
     from kmltui.tui.app import run_viewer
 
@@ -144,7 +144,7 @@ def watch_stream(*, fps: float | None = None) -> int:
     try:
         terminal = os.open("/dev/tty", os.O_RDWR)
     except OSError:
-        fail("watch -: there is no terminal to draw on and to take keys from")
+        fail("watch -: there is no terminal to draw on and to read keys from")
     data = os.dup(0)
     os.dup2(terminal, 0)
     os.close(terminal)
@@ -157,7 +157,7 @@ def watch_stream(*, fps: float | None = None) -> int:
 
 
 def watch_beside(left: str, right: str, *, fps: float | None = None) -> int:
-    """The screen on two recordings or streams side by side."""
+    """Show the screen on two recordings or streams side by side."""
     from kmltui.recording import RecordingError
     from kmltui.recording.beside import Beside
     from kmltui.tui.app import run_viewer
@@ -184,7 +184,7 @@ def _part(text: str) -> tuple[Path, str | None]:
 
 
 def _recording(path: Path, stack: ExitStack) -> Path:
-    """A file that a reader can open; a pipe is copied into one as long as ``stack`` is open."""
+    """Return a file that a reader can open; a pipe is copied into one while ``stack`` is open."""
     from kmltui.recording import spooled
 
     if not path.is_fifo():
@@ -195,7 +195,7 @@ def _recording(path: Path, stack: ExitStack) -> Path:
 def replay(
     path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: float | None = None, tour: bool = False
 ) -> int:
-    """The screen on a finished recording, from its start or from ``at_ns``."""
+    """Show the screen on a finished recording, from its start or from ``at_ns``."""
     from kmltui.tui.app import run_viewer
 
     common.need_terminal()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which sessions a run has: the arms of ``--arms``, or one written out for each of ``--left`` and ``--right``.
+"""Which sessions a run has: the arms of ``--arms``, or those written out for ``--left`` and ``--right``.
 
-A session is written as what it is, then how it is set up::
+A session is written as what it is, followed by its settings::
 
-    kml                          a guest with KML, set up as --cpus, --accel and --image say
+    kml                          a guest with KML, with the settings of --cpus, --accel and --image
     stock,kernel=6.12,cpus=4     a guest with another kernel and four CPUs
-    kml,accel=tcg,memory=2G      a guest that is emulated
+    kml,accel=tcg,memory=2G      an emulated guest
     local                        this machine itself, without a guest
 """
 
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,39}")
 
 
 def arms(text: str, defaults: SessionSpec, option: str) -> list[SessionSpec]:
-    """The sessions of ``--sessions`` or ``--arms``: arms of one set-up, also the same one twice. Raises Failure."""
+    """The sessions of ``--arms``: arms with the same settings, possibly the same arm twice. Raises Failure."""
     found = [arm.strip() for arm in text.split(",") if arm.strip()]
     for arm in found:
         if arm not in ARMS:
@@ -40,10 +40,10 @@ def arms(text: str, defaults: SessionSpec, option: str) -> list[SessionSpec]:
 
 
 def with_clock(specs: Sequence[SessionSpec], clock: ClockKind | None) -> list[SessionSpec]:
-    """The sessions with the clock that is asked for, or with the default one. Raises Failure.
+    """Give the sessions the requested clock, or the default one. Raises Failure.
 
-    By default it counts instructions where all of the sessions are emulated with one vCPU; whether they are is known
-    when they start, and under KVM the clock is then the wall's. One run, one clock: times by different ones cannot be
+    By default it counts instructions if all of the sessions are emulated with one vCPU; whether they are is known only
+    when they start, and under KVM it becomes the wall clock. A run has one clock: times by different clocks cannot be
     compared.
     """
     unfit = [
@@ -51,10 +51,10 @@ def with_clock(specs: Sequence[SessionSpec], clock: ClockKind | None) -> list[Se
         for spec in specs
         if spec.kind != "guest" or spec.vcpus != 1
     ]
-    unfit += [f"{spec.name} is to run under KVM" for spec in specs if spec.accel == "kvm"]
+    unfit += [f"{spec.name} is set to run under KVM" for spec in specs if spec.accel == "kvm"]
     if clock == "instructions":
         if unfit:
-            fail(f"--clock instructions: counts those of emulated guests with one CPU, and {unfit[0]}")
+            fail(f"--clock instructions: works only for emulated guests with one CPU, and {unfit[0]}")
         return [replace(spec, clock=clock, accel="tcg") for spec in specs]
     if clock is None and not unfit and len({spec.accel for spec in specs}) == 1:
         return [replace(spec, clock="instructions") for spec in specs]
@@ -62,13 +62,13 @@ def with_clock(specs: Sequence[SessionSpec], clock: ClockKind | None) -> list[Se
 
 
 def pair(left: str | None, right: str | None, defaults: SessionSpec) -> list[SessionSpec]:
-    """The sessions of ``--left`` and ``--right``; what is not given is stock, or KML. Raises Failure."""
+    """The sessions of ``--left`` and ``--right``; the defaults are stock and KML. Raises Failure."""
     words = ("stock" if left is None else left, "--left"), ("kml" if right is None else right, "--right")
     return named([parse(text, defaults, option) for text, option in words])
 
 
 def parse(text: str, defaults: SessionSpec, option: str) -> SessionSpec:
-    """One session; its name is empty unless the text gives one. Raises Failure."""
+    """Parse one session; its name is empty unless the text gives one. Raises Failure."""
     what, *settings = [word.strip() for word in text.split(",")]
     known: tuple[str, ...]
     if what == "local":
@@ -123,7 +123,7 @@ def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
 
 
 def memory_bytes(text: str, what: str) -> int:
-    """The memory of a guest, written like 512M or 2G. Raises Failure."""
+    """Parse the memory of a guest, written like 512M or 2G. Raises Failure."""
     size = re.fullmatch(r"(\d{1,6})([MG]?)", text)
     if size is None or not 256 << 20 <= (memory := int(size[1]) * _UNITS[size[2]]) <= 1 << 40:
         fail(f"{what} is a size of at least 256M, like 512M or 2G")
@@ -141,14 +141,14 @@ def _image(suite: str | None, kernel: str | None, where: str) -> str:
 
 
 def named(specs: Sequence[SessionSpec]) -> list[SessionSpec]:
-    """The same with names: what each is, and, where that is not enough, what sets it apart from the others."""
+    """Name the sessions: by what each is, and, if that is not enough, by how it differs from the others."""
     names = [spec.name or _base(spec) for spec in specs]
     if len(set(names)) < len(names):
         names = [spec.name or "-".join([_base(spec), *_distinctions(spec, specs)]) for spec in specs]
     used: set[str] = set()
     for index, name in enumerate(names):
         number = 2
-        while names[index] in used:  # the same session twice: to see how far apart equal ones are
+        while names[index] in used:  # the same session twice, to see how far apart equal ones are
             names[index], number = f"{name}-{number}", number + 1
         used.add(names[index])
     return [replace(spec, name=name) for spec, name in zip(specs, names, strict=True)]
@@ -175,7 +175,7 @@ def _distinctions(spec: SessionSpec, specs: Sequence[SessionSpec]) -> list[str]:
 
 
 def check_image(image: str, where: str) -> None:
-    """Raises Failure for a name that means no image; found here, before a run is begun for it."""
+    """Raise Failure for a name that means no image, before a run is started for it."""
     _image_parts(image, where)
 
 

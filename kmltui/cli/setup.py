@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``kmltui doctor``: what this machine can do, and the command that mends what it cannot."""
+"""``kmltui doctor``: what this machine can do, and the commands that fix what it cannot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """Check what kmltui needs on this machine; say what is missing and the command that mends it.
+    """Check this machine for what kmltui needs; report what is missing and the command that fixes it.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
 
 
 def _trap_cost() -> Check:
-    """What a trap costs this processor: nothing is wrong where it cannot be told."""
+    """What a trap costs this processor; if that cannot be measured, nothing is wrong."""
     from kmltui.build.doctor import Check
     from kmltui.figures.estimate import page_table_isolation
     from kmltui.machine import trapcost
@@ -45,13 +45,13 @@ def _trap_cost() -> Check:
     from kmltui.sessions import host
 
     if any(entry.alive for entry in registry.entries()):
-        return Check("trap", "note", "what a trap costs is not timed while a run is going on")
+        return Check("trap", "note", "a trap is not timed while a run is in progress")
     own = host.facts()
     virtual = "virtual" in own.get("accelerator", "")
     try:
         cost = trapcost.measure(own.get("cpu", ""), own.get("mitigations", ""), virtual)
     except trapcost.TimingError as error:
-        return Check("trap", "note", f"what a trap costs here cannot be told: {error}")
+        return Check("trap", "note", f"a trap cannot be timed here: {error}")
     isolation = page_table_isolation(cost.mitigations)
     active = [
         f"{name}: {what.strip()}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Starting a run: in this process with a line a phase, or in its own with the screen on it."""
+"""Starts a run: in this process with a line per phase, or in a process of its own with the screen on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 MOST_LINES = 10_000
-"""Of a command's output that are printed."""
+"""How many lines of a command's output are printed."""
 
 _ONLY_CHECKING: ContextVar[bool] = ContextVar("only_checking", default=False)
 
@@ -37,7 +37,7 @@ class Checked(Exception):
 
 @contextlib.contextmanager
 def only_checking() -> Iterator[None]:
-    """Within it a command does all that it does before a run begins, and then raises :class:`Checked`."""
+    """Inside it, a command does everything it does before a run begins, and then raises :class:`Checked`."""
     token = _ONLY_CHECKING.set(True)
     try:
         yield
@@ -46,15 +46,15 @@ def only_checking() -> Iterator[None]:
 
 
 def may_ask(watching: WatchingOptions) -> bool:
-    """Whether there may be somebody who answers a question: not while a form checks what is in it."""
+    """Return whether somebody may be there to answer a question: not while a form checks its contents."""
     return not (watching.headless or _ONLY_CHECKING.get()) and on_terminal()
 
 
 def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int]) -> int:
-    """Do what ``plan`` says.
+    """Carry out ``plan``.
 
-    Headless, or without a terminal to show it on: here and now. Else in a process of its own, which ``watch`` shows;
-    detached, its name is printed and it is left alone.
+    Headless, or without a terminal, in this process. Otherwise in a process of its own, shown by ``watch``; detached,
+    its name is printed and it is left alone.
     """
     if watching.prometheus:
         _check_exporter(watching.prometheus)
@@ -113,17 +113,17 @@ def _here(plan: Plan) -> int:
         fail(refusal(run.path, error), RUN_FAILED)
     once = isinstance(plan.how, Once)
     status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
-    # Of a bench the card is all that there is to be told, so that it goes where a result belongs.
+    # A bench has nothing to say but its card, which therefore goes to standard output.
     _print_card(outcome.recording, sys.stderr if once else sys.stdout)
     say(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
     return status if succeeded(outcome, plan) else RUN_FAILED
 
 
 def told_by_command(path: Path, *, output: bool = True) -> int:
-    """Print what the run's command wrote to its standard output, once where all sessions wrote the same; its status.
+    """Print the standard output of the run's command, once if all sessions wrote the same, and return its status.
 
-    Without ``output`` only a failure is told. Its standard error has been told while it ran. The status is 0, or what
-    it ended with in all sessions, else 1.
+    Without ``output`` only a failure is reported. Its standard error was printed while it ran. The status is 0, or the
+    command's if it is the same in all sessions, else 1.
     """
     from kmltui.model import Log, Proof
     from kmltui.printable import printable
@@ -144,7 +144,7 @@ def told_by_command(path: Path, *, output: bool = True) -> int:
                     case Proof(name="exit status"):
                         statuses[record.session] = record.value
     except (RecordingError, ValueError):
-        return DONE  # its own message is what counts
+        return DONE  # its own message matters more
     alike = all(lines == next(iter(written.values())) for lines in written.values())
     for session, lines in list(written.items())[: 1 if alike else None]:
         if not alike:
@@ -163,7 +163,7 @@ def told_by_command(path: Path, *, output: bool = True) -> int:
 
 
 def _print_card(path: Path, where: TextIO) -> None:
-    """What the run came to, in a few lines; the report says the rest."""
+    """Summarise the run in a few lines; the report has the rest."""
     from kmltui.figures.program import program_card
     from kmltui.figures.summarise import summarise
     from kmltui.recording import Reader, RecordingError
@@ -174,6 +174,6 @@ def _print_card(path: Path, where: TextIO) -> None:
             summary = summarise(reader.records())
         text = program.as_text(program_card(summary)) if "command" in summary.run.options else card_text(summary)
     except (RecordingError, ValueError):
-        return  # its own message is what counts
+        return  # its own message matters more
     if text:
         say(f"\n{text}", file=where)

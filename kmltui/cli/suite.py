@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``bench --suite``: several benches one after the other, each with a recording of its own, and one table of them."""
+"""``bench --suite``: several benches one after the other, each with its own recording, and one table for all."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def chosen(name: str) -> Suite:
 
 
 def with_packages(suite: Suite, specs: Sequence[SessionSpec], *, ask: bool) -> list[SessionSpec]:
-    """The sessions with an image that has what all the suite's workloads need. Raises :class:`Failure`."""
+    """Give the sessions an image that has what all the suite's workloads need. Raises :class:`Failure`."""
     return planning.with_packages(suite, specs, ask=ask)
 
 
 def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path], int]) -> int:
-    """Have ``bench`` record what is not there yet, then print the table. The status is 0 if every row could be made.
+    """Let ``bench`` record what is missing, then print the table. The status is 0 if every row could be filled.
 
-    A recording of ``directory`` that is complete is not made again: what was interrupted goes on where it was. One
-    that is not complete is kept beside, under another name.
+    A complete recording in ``directory`` is not made again, so an interrupted suite continues where it was. An
+    incomplete one is kept under another name.
     """
     from kmltui.figures.suite import suite_row
     from kmltui.report.suite import render_suite
@@ -75,7 +75,7 @@ def _complete(path: Path) -> Summary | None:
 
 
 def _read(path: Path) -> Summary | None:
-    """What a recording says; None for one that cannot be read, which is told."""
+    """Summarise a recording; None, after a message, for one that cannot be read."""
     from kmltui.figures.summarise import summarise
     from kmltui.recording import Reader, RecordingError
 

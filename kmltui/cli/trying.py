@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command ``try``: any program in both rings, and one card of what that came to."""
+"""The command ``try``: any program in both rings, and the result on one card."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def try_(
     memory: str | None = None,
     recording: RecordingOptions = RECORDING,
 ) -> int:
-    """Run any program in ring 3 and in ring 0, and say on one card what that came to.
+    """Run any program in ring 3 and in ring 0, and show the result on one card.
 
-    It is run in turn in a stock and in a KML guest, instructions are counted one by one, and everything is recorded:
+    A stock and a KML guest run it in turn, every instruction is counted, and everything is recorded:
     ``kmltui report`` has the details.
 
     Parameters
@@ -36,11 +36,11 @@ def try_(
     pairs:
         How often each side runs it (default: 5).
     image:
-        The guest image, as ``kmltui guest info`` lists them (default: the one for this machine).
+        The guest image, as listed by ``kmltui guest info`` (default: the one for this machine).
     memory:
         Memory of each guest, e.g. 512M or 2G (default: 1G, or what the image needs).
     svg:
-        Write the card to this file as a picture, too.
+        Also write the card to this file as a picture.
     """
     from kmltui.figures.program import program_card
     from kmltui.figures.summarise import summarise

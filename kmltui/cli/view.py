@@ -14,18 +14,18 @@ from kmltui.cli.options import FORMAT, FormatOptions
 
 
 def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0, fps: float | None = None) -> int:
-    """Show a recording on the screen it was made for.
+    """Replay a recording on the screen.
 
     Parameters
     ----------
     file:
-        A recording or a run's name (default: the sample that came with kmltui).
+        A recording or a run's name (default: the sample that ships with kmltui).
     at:
         Where to begin, e.g. 90s or 1:30.
     speed:
-        0.25 to 64 times the run's own.
+        0.25 to 64 times real time.
     fps:
-        Pictures a second at most (default: adapts itself to the terminal).
+        Frames per second at most (default: adapts to the terminal).
     """
     _check_speed(speed)
     common.check_fps(fps)
@@ -35,21 +35,21 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
 
 
 def tour(file: str | None = None) -> int:
-    """Show a recording from mark to mark, with their notes as subtitles, at a pace that one can talk to.
+    """Replay a recording from mark to mark, with their notes as subtitles, at a pace that suits a talk.
 
-    ``kmltui mark RUN NOTE`` puts marks into a run while it goes on; so does the key m.
+    ``kmltui mark RUN NOTE`` puts marks into a live run; so does the key m.
 
     Parameters
     ----------
     file:
-        A recording or a run's name (default: a sample that came with kmltui, with notes that explain it).
+        A recording or a run's name (default: a sample that ships with kmltui, with notes that explain it).
     """
     from kmltui.model import Mark
 
     path = common.find_recording(file, shipped="tour")
     with screen.opened(path) as reader:
         if not any(isinstance(record, Mark) and record.note for record in reader.landmarks()):
-            fail(f"{path}: has no marks with notes to go along; 'kmltui replay' shows it")
+            fail(f"{path}: has no marks with notes to follow; 'kmltui replay' shows it")
     return screen.replay(path, tour=True)
 
 
@@ -60,14 +60,14 @@ def report(
     form: FormatOptions = FORMAT,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
 ) -> int:
-    """The article's tables for a run: what was saved, where each figure comes from, how far it can be believed.
+    """Print the article's tables for a run: what was saved, where each figure comes from, how far it can be trusted.
 
     Parameters
     ----------
     file:
         A recording or a run's name (default: the newest run).
     compare:
-        Another one, compared with the first: what differs in their environments, then their figures.
+        Another one, compared with the first: the differences in their environments, then their figures.
     out:
         Write to this file instead of standard output.
     """
@@ -114,23 +114,23 @@ def export(
     speed: float = 1.0,
     pairs: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Write a recording in a form that other programs read.
+    """Convert a recording into a form that other programs read.
 
     Parameters
     ----------
     file:
         A recording or a run's name (default: the newest run).
     format:
-        csv (the samples, a line each), jsonl (every record), html (one page that plays, for any browser) or
+        csv (the samples, one per line), jsonl (every record), html (one page that plays, for any browser) or
         asciicast (the screen as a film, for asciinema).
     out:
         Write to this file instead of standard output.
     size:
-        Of the screen in an asciicast, columns x rows.
+        Size of the screen in an asciicast, columns x rows.
     speed:
-        Of an asciicast, times the run's own.
+        Speed of an asciicast, as a multiple of real time.
     pairs:
-        With csv: instead of the samples the figures of every session in every pair of a bench, a line each.
+        With csv: instead of the samples, the figures of every session in every pair of a bench, one per line.
     """
     if pairs and format != "csv":
         fail(f"--pairs: goes with --format csv, not {format}")
@@ -165,7 +165,7 @@ def export(
 
 
 def replay_or_report(path: Path) -> int:
-    """Show a recording: on the screen where there is one, else as its report."""
+    """Show a recording on the screen if possible, otherwise as its report."""
     return screen.replay(path) if common.on_terminal() else report(str(path))
 
 
@@ -181,7 +181,7 @@ def cut(
     from_: Annotated[str, Parameter(name="--from")] = "0",
     to: str | None = None,
 ) -> int:
-    """Write a part of a recording to a new one.
+    """Cut a part of a recording into a new one.
 
     Parameters
     ----------
@@ -212,9 +212,9 @@ def cut(
 
 
 def merge(*file: str, out: Annotated[Path, Parameter(alias="-o")]) -> int:
-    """Put benches of the same plan, made on several machines or by a scheduler, into one recording.
+    """Merge benches of the same plan, made on several machines or by a scheduler, into one recording.
 
-    Pairs stay within their machine; intervals of the report are over machines.
+    Pairs stay within their machine; the report's intervals are over machines.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def merge(*file: str, out: Annotated[Path, Parameter(alias="-o")]) -> int:
 
 
 def rename(run: str, name: str) -> int:
-    """Give a finished run's recording another name.
+    """Rename a finished run's recording.
 
     Parameters
     ----------

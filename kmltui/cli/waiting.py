@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bar on standard error for what takes longer than a second; nothing for what does not, or without a terminal."""
+"""A progress bar on standard error for what takes longer than a second; nothing otherwise, or without a terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bar:
 
 @contextmanager
 def bar(what: str) -> Iterator[Bar]:
-    """A bar that is gone afterwards, also when something goes wrong."""
+    """A bar that disappears afterwards, even if something fails."""
     shown = Bar(what)
     try:
         yield shown
@@ -53,7 +53,7 @@ def bar(what: str) -> Iterator[Bar]:
 
 
 def records(reader: Reader, what: str) -> Iterator[Record]:
-    """All records of a recording, with a bar while they are read."""
+    """Read all records of a recording, with a progress bar."""
     from kmltui.recording import with_progress
 
     with bar(what) as shown:

@@ -22,6 +22,12 @@ def test_what_once_failed(path: Path) -> None:
         TARGETS[path.name.rpartition("-")[0]](path.read_bytes())
 
 
+def test_some_new_inputs_find_nothing() -> None:
+    tried, failed = fuzz(60, seed=2, limit=60)
+    assert not failed and tried.total() > 20
+
+
+@pytest.mark.slow
 def test_a_seeded_minute_finds_nothing() -> None:
     tried, failed = fuzz(60, seed=1)
     assert not failed and tried.total() > 100

@@ -77,7 +77,7 @@ def make_recording(path, *, status="done", name="r1", session="stock"):
         (["run", "--arms", ","], "name at least one arm"),
         (["bench", "--arms", "stock,kernel"], "--arms: 'kernel' is not an arm"),
         (["run", "--clock", "instructions", "--cpus", "2"], "stock is to have 2 CPUs"),
-        (["run", "--clock", "instructions", "--accel", "kvm"], "is to run under KVM"),
+        (["run", "--clock", "instructions", "--accel", "kvm"], "is set to run under KVM"),
         (["run", "--clock", "instructions", "--right", "local"], "local is this machine itself"),
         (["bench", "--exact", "--clock", "wall"], "leave out --cpus, --accel kvm and --clock wall"),
         (["run", "--accel", "xen"], "must be auto, kvm or tcg"),
@@ -114,7 +114,7 @@ def test_the_old_name_of_an_option_still_works_and_says_the_new_one(kmltui):
     status, _, err = kmltui("run", "--sessions", "stock,kernel")
     assert status == 2
     note, error = err.splitlines()
-    assert "--sessions is called --arms now" in note
+    assert "--sessions is now called --arms" in note
     assert error == "kmltui: --sessions: 'kernel' is not an arm; there are stock, stock+libc, stock+idt, kml"
     status, _, err = kmltui("run", "--arms", "stock", "--sessions", "stock")
     assert (status, err) == (2, "kmltui: give either --arms or --sessions, not both\n")
@@ -175,7 +175,7 @@ def test_escape_sequences_in_a_recording_never_reach_the_terminal(kmltui, home):
 
 
 def test_a_machine_without_qemu_is_status_3_with_the_remedy(kmltui, monkeypatch):
-    monkeypatch.setattr(common, "no_guest_reason", lambda: "qemu: missing; mend it with: apt-get install qemu")
+    monkeypatch.setattr(common, "no_guest_reason", lambda: "qemu: missing; fix it with: apt-get install qemu")
     status, _, err = kmltui("run", "--loops", "1")
     assert status == 3
     assert "apt-get install qemu" in err
@@ -521,4 +521,4 @@ def test_a_sample_is_found_by_its_name_and_a_slip_is_pointed_out(kmltui):
 def test_a_workload_whose_packages_no_image_has_says_the_command_that_makes_one(kmltui):
     status, _, err = kmltui("run", "--workload", "redis", "--headless")
     assert status == 2
-    assert "make one that has with 'kmltui guest build --package redis-server --name redis'" in err
+    assert "build one that has them with 'kmltui guest build --package redis-server --name redis'" in err

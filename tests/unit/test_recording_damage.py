@@ -53,6 +53,7 @@ def in_order(found: list[Record], whole: list[Record]) -> bool:
     return all(any(record == other for other in rest) for record in found)
 
 
+@pytest.mark.slow
 def test_cut_at_any_byte_what_is_before_it_is_read(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.kmlrec"
     complete = result(path, data)
@@ -74,6 +75,7 @@ def test_cut_at_any_byte_what_is_before_it_is_read(data: bytes, tmp_path: Path) 
     assert lengths[max(lengths)] >= 1
 
 
+@pytest.mark.slow
 def test_killed_at_any_byte_loses_only_the_last_record(tmp_path: Path) -> None:
     path = tmp_path / "a.kmlrec"
     writer = write(path, [], close=False)
@@ -89,7 +91,7 @@ def test_killed_at_any_byte_loses_only_the_last_record(tmp_path: Path) -> None:
         assert [r for r in found if not isinstance(r, Gap)] == WHOLE[: appended + 1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_costs_its_own_part_alone(data: bytes, place: float, bit: int, tmp_path_factory) -> None:
     damaged = bytearray(data)
@@ -123,7 +125,7 @@ def test_a_hole_is_shown_as_a_gap(
     assert good[-1] == WHOLE[-1], "what comes after the damage is found again"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=400), head=st.sampled_from(["", "magic", "header"]))
 def test_any_bytes_give_a_result_or_a_recording_error(content: bytes, head: str, tmp_path_factory) -> None:
     beginning = {"": b"", "magic": frames.preamble(), "header": _beginning()}[head]
@@ -134,7 +136,7 @@ def test_any_bytes_give_a_result_or_a_recording_error(content: bytes, head: str,
     assert isinstance(found[0], Header)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     payloads=st.lists(
         st.tuples(st.sampled_from(b"HSRCX"), st.binary(max_size=80), st.binary(max_size=120)), min_size=1, max_size=6

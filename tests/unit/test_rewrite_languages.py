@@ -39,6 +39,7 @@ def rewritten(program: Path) -> FileReport:
     return result.report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), ("-ldflags=-s -w",)], ids=["whole", "stripped"])
 def test_a_go_server_answers_as_before(tmp_path: Path, flags: tuple[str, ...]) -> None:
     program = build("httpserver.go", tmp_path / "server", *flags)
