@@ -7,7 +7,9 @@ line look like another one, is replaced by a visible sign. Everything that shows
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -33,6 +35,12 @@ def _sign(char: str) -> str:
     if char.isspace() and code not in (0x85, 0x2028, 0x2029):
         return " "
     return f"‹U+{code:04X}›"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about ``word``, which is not ``known``: ``; did you mean 'x'?``, or nothing."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def time_left(seconds: float) -> str:

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from kmltui import __version__
 from kmltui.cli import bench, common, estimating, guest, home, monitor, runs, setup, trying, view
 from kmltui.cli.common import DONE, WRONG_USAGE, Failure, say
+from kmltui.printable import did_you_mean
 
 app = App(
     name="kmltui",
@@ -52,6 +53,9 @@ for command in _RECORDINGS:
     app.command(command, group=common.RECORDINGS)
 app.command(guest.app)
 app.command(setup.doctor, group=common.MACHINE)
+app.register_install_completion_command(
+    help="Let bash, zsh or fish complete commands, options, workloads and the names of runs.", group="Help"
+)
 app["--help"].group = app["--version"].group = "Help"
 
 
@@ -102,7 +106,10 @@ def _explained(error: CycloptsError, arguments: Sequence[str]) -> str:
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         first = error.unused_tokens[0]
         known = ", ".join(sorted(_commands(words)))
-        text = f"there is no command {first!r}; there are: {known}" if known else f"{first!r} is one argument too many"
+        near = did_you_mean(first, _commands(words))
+        text = f"there is no command {first!r}; there are: {known}{near}"
+        if not known:
+            text = f"{first!r} is one argument too many"
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         parameter = error.argument.field_info
         if not error.argument.tokens:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from cyclopts import Group
 
-from kmltui.printable import printable
+from kmltui.printable import did_you_mean, printable
 
 if TYPE_CHECKING:
     from kmltui.images.progress import Progress, Report
@@ -145,7 +144,7 @@ def find_run(name: str) -> RunEntry:
     try:
         return registry.find(name)
     except LookupError as error:
-        fail(str(error.args[0]))
+        fail(f"{error.args[0]}{did_you_mean(name, [entry.name for entry in registry.entries()])}")
 
 
 def wait_for_end(entry: RunEntry, limit_s: float = 30.0) -> bool:
@@ -183,15 +182,15 @@ def find_recording(what: str | None, *, shipped: str = "") -> Path:
     path = Path(what).expanduser()
     if path.exists() or "/" in what or what.endswith(".kmlrec"):
         if not path.exists():
-            fail(f"{path}: no such file")
+            beside = [each.name for each in path.parent.glob("*.kmlrec")] if path.parent.is_dir() else []
+            fail(f"{path}: no such file{did_you_mean(path.name, beside)}")
         return path
     try:
         return listing.find(what)
     except LookupError as error:
         if what in samples:
             return samples[what]
-        near = difflib.get_close_matches(what, [*samples, *map(listing.name_of, listing.runs())], 1)
-        fail(f"{error.args[0]}{f'; did you mean {near[0]!r}?' if near else ''}")
+        fail(f"{error.args[0]}{did_you_mean(what, [*samples, *map(listing.name_of, listing.runs())])}")
 
 
 def check_memory(specs: Sequence[SessionSpec]) -> None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from kmltui.cli import completing
 from kmltui.model import ClockKind
 
 Flag = Parameter(negative="")
@@ -21,6 +22,10 @@ Clock = Annotated[
         "if the sessions are emulated with one virtual CPU, else wall."
     ),
 ]
+
+Recording = Annotated[str, Parameter(completer=completing.recordings)]
+"""A file, or the name of a run or of a sample."""
+LiveRun = Annotated[str, Parameter(completer=completing.live_runs)]
 
 Put = Annotated[
     tuple[Path, ...],
@@ -35,7 +40,7 @@ Put = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class WorkloadOptions:
-    workload: Annotated[str | None, Parameter(alias="-w")] = None
+    workload: Annotated[str | None, Parameter(alias="-w", completer=completing.workloads)] = None
     """What to run (default: wisconsin). A workload's own settings follow as options, e.g. ``--engine innodb``."""
 
     loops: Annotated[int | None, Parameter(alias="-n")] = None
@@ -114,3 +119,10 @@ WORKLOAD, GUEST, RECORDING, WATCHING, FORMAT = (
     FormatOptions(),
 )
 """None of these options given."""
+
+
+def flags() -> list[str]:
+    """The options of the commands that start a run, as they are written."""
+    shared = (WorkloadOptions, GuestOptions, RecordingOptions, WatchingOptions, FormatOptions)
+    names = [field.name for each in shared for field in fields(each)]
+    return [f"--{name.replace('_', '-')}" for name in [*names, "arms", "left", "right", "pairs", "exact"]]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from kmltui.cli import sessions
+from kmltui.cli import options, sessions
 from kmltui.cli.common import RUN_FAILED, fail, progress_printer, say, seconds
+from kmltui.printable import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,6 +213,7 @@ def _workload(
 ) -> tuple[Workload, WorkloadSpec]:
     from kmltui import workloads
     from kmltui.workloads.command import AnyProgram
+    from kmltui.workloads.declaration import UnknownOption
 
     if command and asked.workload not in (None, AnyProgram.name):
         fail("give either --workload or a command after '--', not both")
@@ -220,6 +222,10 @@ def _workload(
     try:
         workload = workloads.get(chosen)
         return workload, workload.spec(loops=asked.loops, duration_s=duration_s, options=settings, command=command)
+    except UnknownOption as error:
+        # What a command does not know itself it takes for one of the workload's.
+        own = [option.flag for option in workloads.get(chosen).options]
+        fail(f"{error}{did_you_mean(error.flag, [*own, *options.flags()])}")
     except workloads.UsageError as error:
         fail(str(error))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, planning, screen, starting, view
+from kmltui.cli import common, completing, planning, screen, starting, view
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, on_terminal, say
 from kmltui.cli.options import (
     GUEST,
@@ -20,6 +20,7 @@ from kmltui.cli.options import (
     Flag,
     GuestOptions,
     Json,
+    LiveRun,
     RecordingOptions,
     WatchingOptions,
     WorkloadOptions,
@@ -104,7 +105,9 @@ def run(
     return starting.start(plan, watching, screen.watch_run)
 
 
-def workloads(name: str | None = None, *, as_json: Json = False) -> int:
+def workloads(
+    name: Annotated[str | None, Parameter(completer=completing.workloads)] = None, *, as_json: Json = False
+) -> int:
     """List the workloads and their settings.
 
     Parameters
@@ -152,7 +155,7 @@ def workloads(name: str | None = None, *, as_json: Json = False) -> int:
 
 
 def watch(
-    which: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    which: Annotated[str | None, Parameter(allow_leading_hyphen=True, completer=completing.recordings)] = None,
     *,
     left: str | None = None,
     right: str | None = None,
@@ -208,7 +211,7 @@ def ls(*, as_json: Json = False) -> int:
     return DONE
 
 
-def stop(run: str) -> int:
+def stop(run: LiveRun) -> int:
     """Stop a live run cleanly; returns when its guests are gone and its recording is closed.
 
     Parameters
@@ -230,7 +233,7 @@ def stop(run: str) -> int:
     return DONE
 
 
-def mark(run: str, note: str = "") -> int:
+def mark(run: LiveRun, note: str = "") -> int:
     """Put a mark into a live run's recording.
 
     Parameters
@@ -250,7 +253,7 @@ def mark(run: str, note: str = "") -> int:
     return DONE
 
 
-def stream(which: str | None = None, *, follow: Annotated[bool, Flag] = False) -> int:
+def stream(which: LiveRun | None = None, *, follow: Annotated[bool, Flag] = False) -> int:
     """Stream a run to standard output, for ``kmltui watch -`` at the other end of a connection.
 
     Parameters

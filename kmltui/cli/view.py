@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kmltui.cli import common, planning, screen, waiting
+from kmltui.cli import common, completing, planning, screen, waiting
 from kmltui.cli.common import DONE, fail, say
-from kmltui.cli.options import FORMAT, FormatOptions
+from kmltui.cli.options import FORMAT, FormatOptions, Recording
 
 
-def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0, fps: float | None = None) -> int:
+def replay(
+    file: Recording | None = None, *, at: str | None = None, speed: float = 1.0, fps: float | None = None
+) -> int:
     """Replay a recording on the screen.
 
     Parameters
@@ -34,7 +36,7 @@ def replay(file: str | None = None, *, at: str | None = None, speed: float = 1.0
     return screen.replay(path, at_ns=at_ns, speed=speed, fps=fps)
 
 
-def tour(file: str | None = None) -> int:
+def tour(file: Recording | None = None) -> int:
     """Replay a recording from mark to mark, with their notes as subtitles, at a pace that suits a talk.
 
     ``kmltui mark RUN NOTE`` puts marks into a live run; so does the key m.
@@ -54,9 +56,9 @@ def tour(file: str | None = None) -> int:
 
 
 def report(
-    file: str | None = None,
+    file: Recording | None = None,
     *,
-    compare: Annotated[str | None, Parameter(name="--compare")] = None,
+    compare: Annotated[str | None, Parameter(name="--compare", completer=completing.recordings)] = None,
     form: FormatOptions = FORMAT,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
 ) -> int:
@@ -106,7 +108,7 @@ def compare_two(first: str | None, second: str, format: str, out: Path | None) -
 
 
 def export(
-    file: str | None = None,
+    file: Recording | None = None,
     *,
     format: Literal["csv", "jsonl", "asciicast", "html"],
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
@@ -175,7 +177,7 @@ def _check_speed(speed: float) -> None:
 
 
 def cut(
-    file: str,
+    file: Recording,
     out: Path,
     *,
     from_: Annotated[str, Parameter(name="--from")] = "0",
@@ -211,7 +213,7 @@ def cut(
     return DONE
 
 
-def merge(*file: str, out: Annotated[Path, Parameter(alias="-o")]) -> int:
+def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")]) -> int:
     """Merge benches of the same plan, made on several machines or by a scheduler, into one recording.
 
     Pairs stay within their machine; the report's intervals are over machines.
@@ -234,7 +236,7 @@ def merge(*file: str, out: Annotated[Path, Parameter(alias="-o")]) -> int:
     return DONE
 
 
-def rename(run: str, name: str) -> int:
+def rename(run: Recording, name: str) -> int:
     """Rename a finished run's recording.
 
     Parameters
@@ -253,7 +255,7 @@ def rename(run: str, name: str) -> int:
     return DONE
 
 
-def rm(*run: str) -> int:
+def rm(*run: Recording) -> int:
     """Delete recordings of finished runs.
 
     Parameters

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from kmltui.model import WorkloadSpec
+from kmltui.printable import did_you_mean
 from kmltui.workloads.client import differing_results
 from kmltui.workloads.declaration import Context, Option, UsageError, Workload, WorkloadError
 from kmltui.workloads.script import declared_in, recorded
@@ -46,7 +47,8 @@ def get(name: str) -> Workload:
     try:
         return _all()[name]
     except KeyError:
-        raise UsageError(f"there is no workload {name!r}; there are: {', '.join(names())}") from None
+        near = did_you_mean(name, names())
+        raise UsageError(f"there is no workload {name!r}; there are: {', '.join(names())}{near}") from None
 
 
 def of(spec: WorkloadSpec) -> Workload:

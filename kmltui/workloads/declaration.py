@@ -30,6 +30,14 @@ class UsageError(ValueError):
     """The workload was asked for something it cannot be: an unknown name or option, a value out of range."""
 
 
+class UnknownOption(UsageError):
+    """An option that the workload does not have; ``flag`` as it is written."""
+
+    def __init__(self, flag: str, text: str) -> None:
+        super().__init__(text)
+        self.flag = flag
+
+
 class WorkloadError(Exception):
     """The workload failed in a session: a wrong result, a client that ended with an error. Fails the run."""
 
@@ -182,7 +190,8 @@ class Workload(ABC):
         for name in given:
             if name not in known:
                 has = ", ".join(option.flag for option in self.options) or "none"
-                raise UsageError(f"the workload {self.name} has no option --{name.replace('_', '-')} (it has: {has})")
+                flag = f"--{name.replace('_', '-')}"
+                raise UnknownOption(flag, f"the workload {self.name} has no option {flag} (it has: {has})")
         return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
 
     def cost_s(self, spec: WorkloadSpec) -> float | None:
