@@ -14,6 +14,13 @@ import pytest
 from kmltui import cli
 
 
+@pytest.fixture(autouse=True)
+def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installation writes into the start-up file of the user's shell."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KMLTUI_HOME", str(tmp_path / "home"))
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 @pytest.mark.parametrize(
     ("typed", "offered"),
@@ -38,7 +45,7 @@ def test_bash_completes(typed: str, offered: set[str], tmp_path: Path) -> None:
         $function kmltui {words[-1]} {words[-2]}
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "KMLTUI_HOME": str(tmp_path / "home")}
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, env=environ, check=False)
     assert offered <= {line.strip() for line in done.stdout.splitlines()}, done.stderr
 
