@@ -254,7 +254,9 @@ class Postgres(ScriptWorkload):
     options = (Option("queries", "1000", "queries of each loop", minimum=1, maximum=10_000_000),)
     script = Script(
         setup="""
-            rm -rf /run/postgres && mkdir -p /run/postgres/socket && chown -R postgres /run/postgres
+            # Selects leave the database as it is: it is made once in a session.
+            [ -e /run/postgres/made ] && exit
+            mkdir -p /run/postgres/socket && chown -R postgres /run/postgres
             bin=$(echo /usr/lib/postgresql/*/bin) && ln -sfn "$bin" /run/postgres-bin
             su -s /bin/sh postgres -c \\
                 '/run/postgres-bin/initdb -D /run/postgres/data -A trust --locale=C --no-sync' >/run/initdb.txt
@@ -264,7 +266,8 @@ class Postgres(ScriptWorkload):
                 -k /run/postgres/socket -c listen_addresses= -c fsync=off -c autovacuum=off -c jit=off'
         """,
         ready="""
-            /run/postgres-bin/pgbench -h /run/postgres/socket -U postgres -i -q postgres
+            [ -e /run/postgres/made ] && exec /run/postgres-bin/pg_isready -h /run/postgres/socket
+            /run/postgres-bin/pgbench -h /run/postgres/socket -U postgres -i -q postgres && touch /run/postgres/made
         """,
         command="""
             /run/postgres-bin/pgbench -h /run/postgres/socket -U postgres -S -n -M prepared -t "$QUERIES" postgres \\
