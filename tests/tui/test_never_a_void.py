@@ -12,7 +12,7 @@ from test_one_session import drawn, monitor
 from tui_support import MemorySource, viewer
 
 from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER
-from kmltui.model import Environment, Header, Record, Sample, SessionSpec, Status, WorkloadSpec
+from kmltui.model import Environment, Header, Latency, Record, Sample, SessionSpec, Status, WorkloadSpec
 from kmltui.tui import themes
 from kmltui.tui.draw import bars
 from kmltui.tui.glyphs import ASCII, CONSOLE, UNICODE, Glyphs
@@ -122,3 +122,22 @@ class TestWhatOneChose:
             wanted = [each for each in unique_bindings(app.main) if each.tooltip and "palette" not in each.action]
             assert {binding.tooltip.lower() for binding in wanted} <= said
             assert len(wanted) > 25
+
+
+class TestByTheClockThatCountsInstructions:
+    """The server is not asked while it works: there is no rate of queries."""
+
+    def test_what_has_been_done_is_said_in_its_place(self) -> None:
+        records = [record for record in run(95) if not isinstance(record, Status)]
+        shown = frame(records, 2)
+        assert "queries/s" not in text(LivePage(), shown).replace("queries/s  0", "")
+        assert "queries  " in text(LivePage(), shown)
+        assert "queries in all" in text(QueriesPage(), shown)
+
+    def test_sides_at_different_statements_are_not_compared_as_a_whole(self) -> None:
+        late = [
+            each for each in run(95) if not (isinstance(each, Latency) and each.session == "kml" and each.t_ns > 6e10)
+        ]
+        shown = text(QueriesPage(), frame(late, 2)).splitlines()
+        every = next(line for line in shown if "all statements" in line)
+        assert "–" in every and "%" not in every

@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 
 from kmltui.figures.servercost import ASSUMED, ServerCost, server_cost
-from kmltui.live.views import SessionView, Snapshot
+from kmltui.live.recent import RATE_WINDOW_NS
+from kmltui.live.views import MONO, QUERIES, SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw.panes import PaneState
 from kmltui.tui.text import ABSENT, Line, cropped, line, rate
 
 _NAMES = 12
+_COUNTED_NS = 20_000_000_000
 _LEAST = 0.005
 """Calls a query that are worth a row: one in two hundred queries."""
 
@@ -70,21 +72,37 @@ def _two(value: float) -> str:
     return f"{value:,.{min(digits, 7)}f}"
 
 
+def _query_rate(session: SessionView, t_ns: int) -> tuple[float | None, int]:
+    """Queries per second of the session's own clock, as rates of calls are, and over how long that was counted.
+
+    A server that is not asked while it works has its client's count, which comes every few seconds only.
+    """
+    if session.query_rate is not None:
+        return session.query_rate, RATE_WINDOW_NS
+    last = session.work.last
+    if last is None or t_ns - last[0] > _COUNTED_NS:
+        return None, RATE_WINDOW_NS
+    edges = [last[0] - _COUNTED_NS, last[0]]
+    queries, own = session.work.rates(edges, (QUERIES,), 0)[0], session.samples.rates(edges, (MONO,), 0)[0]
+    over_ns = int(t_ns - edges[0])
+    return (queries[0] / own[0] * 1e9 if queries and own and own[0] > 0 else None), over_ns
+
+
 def at_work(
     view: Snapshot, shown: Sequence[SessionView], state: PaneState, call_name: Callable[[int], str]
 ) -> list[Line]:
     """Calls a query of the statement that each session is at, by trap and directly; empty between statements.
 
-    Rates of calls and of queries are taken over the same time, so that a session has to have been at its statement for
-    as long as that.
+    A session has to have been at its statement for as long as its rates are taken over.
     """
     if view.status or any(spec.exact for spec in view.header.sessions):
         return []
     found = []
     for session in shown:
-        part = state.settled(session, view.t_ns)
-        if part is not None and session.query_rate and session.trap_rate is not None:
-            found.append((session, part, session.query_rate))
+        queries, over_ns = _query_rate(session, view.t_ns)
+        part = state.settled(session, view.t_ns, over_ns)
+        if part is not None and queries and session.trap_rate is not None:
+            found.append((session, part, queries))
     if not found:
         return []
     lines: list[Line] = [(), line((" calls a query, just now", "strong"))]

@@ -89,10 +89,10 @@ class PaneState:
             self.parts[session.name] = (now, t_ns)
         return self.parts[session.name]
 
-    def settled(self, session: SessionView, t_ns: int) -> Part:
-        """What the session has been at for as long as rates are taken over; None where it is at something newer."""
+    def settled(self, session: SessionView, t_ns: int, for_ns: int) -> Part:
+        """What the session has been at for at least so long; None where it is at something newer."""
         part, since_ns = self.part(session, t_ns)
-        return part if t_ns - since_ns >= RATE_WINDOW_NS else None
+        return part if t_ns - since_ns >= for_ns else None
 
     def scale(self, name: str) -> Scale:
         return self.scales.setdefault(name, Scale())
@@ -388,8 +388,8 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     queries: list[Line] = [(("queries/s ", "text"), (f"{rate(speed):>8}", "queries"))]
     if done:
         queries.append(((" on average", "muted"),))
-    if any(spec.exact for spec in drawing.snapshot.header.sessions):
-        # Their clock counts instructions: what a second of the host's brings says nothing.
+    counted = judging.clock(drawing.snapshot) == "instructions" or (speed is None and session.queries is not None)
+    if counted:  # what a second of the host's brings says nothing, or is not known
         queries = [(("queries ", "text"), (f"{short(session.queries):>10}", "queries"))]
     comparable = other is not None and judging.times(drawing.snapshot) and _abreast(drawing, session, other)
     comparable = comparable and judging.clock(drawing.snapshot) == "wall"

@@ -38,7 +38,7 @@ class ProjectorPage(Page):
         shown = view.pair or view.sessions[:1]
         layout = Layout(canvas.width, canvas.height, panes=2)
         big = max(min((canvas.height - _SENTENCE_ROWS) * 2 // 5, 2 * bigtext.ROWS), 1)
-        numbers = _numbers(view, shown)
+        numbers = _numbers(view, shown, layout.pane)
         columns = []
         for what, value, role in numbers:
             rows = bigtext.draw(value, layout.pane - 2, big, canvas.glyphs)
@@ -66,7 +66,7 @@ Number = tuple[Span, str, str]
 """What it is, how much, and the role of how much."""
 
 
-def _numbers(view: Snapshot, shown: Sequence[SessionView]) -> list[Number]:
+def _numbers(view: Snapshot, shown: Sequence[SessionView], cells: int) -> list[Number]:
     """Of a pair the traps of both: while they work a second's, then all of them. Of one session queries and calls."""
     if len(shown) == 1:
         alone = shown[0]
@@ -80,7 +80,13 @@ def _numbers(view: Snapshot, shown: Sequence[SessionView]) -> list[Number]:
     found: list[Number] = []
     for index, session in enumerate(shown):
         value = short(session.trap) if totals else rate(session.trap_rate)
-        what = f"{printable(session.name).upper()}: traps into the kernel{' in all' if totals else ', a second'}"
+        name = printable(session.name).upper()
+        words = (
+            ("traps into the kernel in all", "traps in all")
+            if totals
+            else ("traps into the kernel, a second", "traps/s")
+        )
+        what = next((text for each in words if len(text := f"{name}: {each}") <= cells), name)
         found.append(((what, "kml" if index else "stock"), value, "direct" if index else "trap"))
     return found
 

@@ -73,6 +73,7 @@ class QueriesPage(TablePage):
             return ((" queries/s  ", "muted"), (rate(alone.query_rate), "text"), *rows)
         comparable = judging.times(frame.view) and judging.clock(frame.view) == "wall"
         change: Span = (more_or_less(pair[0].query_rate, pair[1].query_rate) if comparable else "", "muted")
+        known = any(session.query_rate is not None for session in pair)
         rates: Line = (
             (" queries/s  ", "muted"),
             (rate(pair[0].query_rate), "stock"),
@@ -80,12 +81,13 @@ class QueriesPage(TablePage):
             (rate(pair[1].query_rate), "kml"),
         )
         totals: Line = (
-            ("    in all  ", "muted"),
+            ("    in all  " if known else " queries in all  ", "muted"),
             (count(pair[0].queries), "stock"),
             (" / ", "muted"),
             (count(pair[1].queries), "kml"),
         )
-        return shorten([rates, (("  ", "text"), change), totals], canvas.width - width(self.filter_sign()))
+        parts = [rates, (("  ", "text"), change), totals] if known else [totals]
+        return shorten(parts, canvas.width - width(self.filter_sign()))
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
         if (watched := _watched(frame)) is not None:
@@ -98,7 +100,9 @@ class QueriesPage(TablePage):
         left, right = dict(pair[0].statements), dict(pair[1].statements)
         found = [_row(number, _title(number, titles), left.get(number), right.get(number)) for number in left | right]
         if len(found) > 1:
-            found.append(_row(10_000, "all statements", pair[0].latency, pair[1].latency))
+            a, b = pair[0].latency, pair[1].latency
+            # While one is ahead of the other, they are of different statements.
+            found.append(_row(10_000, "all statements", a, b, comparable=bool(a and b and a.count == b.count)))
         return found
 
 
@@ -167,9 +171,9 @@ def _title(number: int, titles: list[str]) -> str:
     return f"{number:>2}  {printable(titles[number - 1])}" if number <= len(titles) else f"statement {number}"
 
 
-def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None) -> Row:
+def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None, *, comparable: bool = True) -> Row:
     p50, p99 = (
-        -change if change is not None else None
+        -change if change is not None and comparable else None
         for change in (
             difference(a.p50_us if a else None, b.p50_us if b else None),
             difference(a.p99_us if a else None, b.p99_us if b else None),
