@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the figures of the README from the recordings that ship: every number there is made by this command.
+"""Writes the figures of the README and of docs/peers.md from the recordings that ship: every number there is made by this
+command.
 
 python tools/figures.py            write them
 python tools/figures.py --check    say whether they are as they would be written (status 1 if not)
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from kmltui.figures.compare import Comparison
+from kmltui.figures.suite import suite_row
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.figures.verdict import same_arm
@@ -79,7 +81,7 @@ def times() -> Iterator[str]:
     """What runs and benches by a clock saved in CPU time, a row a recording."""
     yield "| saved by KML | CPU time | by the clock | direct calls | recording |"
     yield "|---|---|---|---|---|"
-    for name in sorted(set(names("")) - set(names("bench-exact-"))):
+    for name in sorted(set(names("")) - set(names("bench-exact-")) - set(names("peers-"))):
         found = summary(name)
         if found.saved is None or found.saved.total is None or same_arm(found):
             continue
@@ -104,11 +106,34 @@ def kernels() -> Iterator[str]:
     )
 
 
+def peers() -> Iterator[str]:
+    """The suite's table, as ``kmltui bench --suite peers`` prints it, in the order of the suite."""
+    from kmltui.workloads.suites import suite
+
+    yield "| workload | instructions saved (95 %) | user | kernel | calls | direct | estimate for hardware |"
+    yield "|---|---|---|---|---|---|---|"
+    for part in suite("peers").parts:
+        name = f"peers-{part.name.replace(' ', '')}"
+        if name not in names("peers-"):
+            continue
+        row = suite_row(summary(name), part.title)
+        saved = {key: f"{percent(found.fraction or 0.0)}" for key, found in row.saved.items()}
+        low, high = row.saved["total"].interval or (0.0, 0.0)
+        bounds = f" ({100 * low:.2f} to {100 * high:.2f})".replace("-", "−")
+        likely = row.estimate.likely if row.estimate else None
+        estimated = f"{100 * likely.low:.1f} to {100 * likely.high:.1f} %" if likely else "–"
+        yield (
+            f"| {part.name} | {saved['total']}{bounds} | {saved['user']} | {saved['system']} "
+            f"| {row.calls_per_unit or 0:.1f} a {row.unit} | {percent(row.direct_share or 0.0)} | {estimated} |"
+        )
+
+
 BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "instructions": instructions,
     "calls": calls,
     "times": times,
     "kernels": kernels,
+    "peers": peers,
 }
 
 
@@ -125,14 +150,19 @@ def written(text: str) -> str:
 
 
 def main() -> int:
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    made = written(text)
-    if "--check" in sys.argv[1:]:
+    wrong = []
+    for name in ("README.md", "docs/peers.md"):
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        made = written(text)
         if made != text:
-            print("README.md: its figures are not those of the recordings; 'make figures' writes them", file=sys.stderr)
-        return int(made != text)
-    path.write_text(made, encoding="utf-8")
+            wrong.append(name)
+        if "--check" not in sys.argv[1:]:
+            path.write_text(made, encoding="utf-8")
+    if "--check" in sys.argv[1:]:
+        for name in wrong:
+            print(f"{name}: its figures are not those of the recordings; 'make figures' writes them", file=sys.stderr)
+        return int(bool(wrong))
     return 0
 
 
