@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the figures of the README and of docs/peers.md from the recordings that ship: every number there is made by this
-command.
+"""Writes the figures of README.md and docs/peers.md from the recordings that ship; no number there is made otherwise.
 
 python tools/figures.py            write them
 python tools/figures.py --check    say whether they are as they would be written (status 1 if not)
@@ -19,8 +18,10 @@ from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.figures.verdict import same_arm
 from kmltui.recording import Reader
+from kmltui.workloads.suites import suite
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/peers.md")
 BEGIN, END = "<!-- figures: {} -->", "<!-- end of figures -->"
 
 
@@ -108,8 +109,6 @@ def kernels() -> Iterator[str]:
 
 def peers() -> Iterator[str]:
     """The suite's table, as ``kmltui bench --suite peers`` prints it, in the order of the suite."""
-    from kmltui.workloads.suites import suite
-
     yield "| workload | instructions saved (95 %) | user | kernel | calls | direct | estimate for hardware |"
     yield "|---|---|---|---|---|---|---|"
     for part in suite("peers").parts:
@@ -151,7 +150,7 @@ def written(text: str) -> str:
 
 def main() -> int:
     wrong = []
-    for name in ("README.md", "docs/peers.md"):
+    for name in PAGES:
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
         made = written(text)

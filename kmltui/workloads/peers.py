@@ -124,9 +124,9 @@ class Redis(ScriptWorkload):
         "2,000 GETs, of 50 connections. A loop is both."
     )
     reported = (
-        "Redis became faster by up to 7.6 % with Privbox (USENIX ATC 2022), by 4.4 to 10.8 % (GET of 1 B to 4 KiB) with "
-        "Userspace Bypass (OSDI 2023, in a virtual machine with page-table isolation), by 26 % with UKL (EuroSys 2023, "
-        "with shortcuts past the system calls)"
+        "Redis became faster by up to 7.6 % with Privbox (USENIX ATC 2022), by 4.4 to 10.8 % (GET of 1 B to 4 KiB) "
+        "with Userspace Bypass (OSDI 2023, in a virtual machine with page-table isolation), by 26 % with UKL (EuroSys "
+        "2023, with shortcuts past the system calls)"
     )
     packages = ("redis-server",)
     default_loops = 3

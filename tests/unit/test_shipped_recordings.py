@@ -49,8 +49,9 @@ def test_every_report_of_them_can_be_made(path: Path, form: str) -> None:
     assert render(summary_of(path), form)
 
 
-def test_every_figure_of_the_readme_is_made_from_a_recording() -> None:
-    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "figures.py"))
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert tool["written"](text) == text
-    assert all(tool["BEGIN"].format(name) in text for name in tool["BLOCKS"])
+def test_every_figure_of_the_readme_and_of_the_peers_is_made_from_a_recording() -> None:
+    root = Path(__file__).parents[2]
+    tool = runpy.run_path(str(root / "tools" / "figures.py"))
+    pages = {name: (root / name).read_text(encoding="utf-8") for name in tool["PAGES"]}
+    assert {name: tool["written"](text) for name, text in pages.items()} == pages
+    assert all(tool["BEGIN"].format(name) in "".join(pages.values()) for name in tool["BLOCKS"])
