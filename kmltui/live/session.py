@@ -16,7 +16,17 @@ from kmltui.live.checkpoints import ALL, LatencyTable
 from kmltui.live.events import Events, Latest
 from kmltui.live.history import History, Point, Series
 from kmltui.live.recent import Recent
-from kmltui.live.usage import Usage, calls_between, counters, cpus_between, io_rate, seconds, seconds_of_all, shares
+from kmltui.live.usage import (
+    Usage,
+    calls_between,
+    counters,
+    cpus_between,
+    io_rate,
+    run_share,
+    seconds,
+    seconds_of_all,
+    shares,
+)
 from kmltui.live.views import MONO, DigestView, PhaseView, Seconds, SessionView
 from kmltui.model import (
     END,
@@ -317,6 +327,7 @@ class Session:
             ),
             last_sample_ns=last.t_ns if last else None,
             io_rate=io_rate(first, last, elapsed),
+            run_share=run_share(first, last),
             server=tuple(recent.statuses.last.counters.items()) if recent.statuses.last else (),
             row_rate=None if at.ended else _status_rate(recent, "Rows_sent"),
             **(_inside(recent) if self.watched else {}),

@@ -144,6 +144,14 @@ def calls_between(
     return tuple(views), rates
 
 
+def run_share(first: Sample | None, last: Sample | None) -> float | None:
+    """Of the time that a guest's vCPUs were ready to run, how much the host let them; None where it was not recorded."""
+    if first is None or last is None or first.contention is None or last.contention is None:
+        return None
+    ran, waited = (getattr(last.contention, name) - getattr(first.contention, name) for name in ("run_ns", "wait_ns"))
+    return ran / (ran + waited) if ran > 0 else None
+
+
 def io_rate(first: Sample | None, last: Sample | None, elapsed: float) -> float | None:
     """Read and write calls a second, of a session that counts no others."""
     if first is None or last is None or last.io_calls is None or last.kml is not None or not elapsed:

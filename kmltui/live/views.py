@@ -157,6 +157,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     last_sample_ns: int | None = None
     io_rate: float | None = None
     """Read and write calls a second, where all that is known of the system calls is that."""
+    run_share: float | None = None
+    """How much of the time the host lets its vCPUs run that are ready to, just now."""
     server: tuple[tuple[str, int], ...] = ()
     """The server's own counters as they were last."""
     row_rate: float | None = None

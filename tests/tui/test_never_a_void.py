@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from made_up_run import run
 from test_callcost import watched
@@ -12,7 +13,7 @@ from test_one_session import drawn, monitor
 from tui_support import MemorySource, viewer
 
 from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER
-from kmltui.model import Environment, Header, Latency, Record, Sample, SessionSpec, Status, WorkloadSpec
+from kmltui.model import Contention, Environment, Header, Latency, Record, Sample, SessionSpec, Status, WorkloadSpec
 from kmltui.tui import themes
 from kmltui.tui.draw import bars
 from kmltui.tui.glyphs import ASCII, CONSOLE, UNICODE, Glyphs
@@ -141,3 +142,18 @@ class TestByTheClockThatCountsInstructions:
         shown = text(QueriesPage(), frame(late, 2)).splitlines()
         every = next(line for line in shown if "all statements" in line)
         assert "–" in every and "%" not in every
+
+
+@pytest.mark.parametrize(("waited", "disturbed"), [(0.005, False), (0.2, True)])
+def test_a_host_that_is_busy_with_something_else_is_said_to_be(waited: float, disturbed: bool) -> None:
+    records: list[Record] = []
+    for record in run(95):
+        match record:
+            case Sample():
+                ran = record.t_ns // 2
+                records.append(msgspec.structs.replace(record, contention=Contention(ran, int(ran * waited))))
+            case Environment():
+                records.append(msgspec.structs.replace(record, facts={**record.facts, "accelerator": "KVM"}))
+            case _:
+                records.append(record)
+    assert ("the host is busy" in text(LivePage(), frame(records, 2))) is disturbed

@@ -3,7 +3,15 @@
 
 from __future__ import annotations
 
-from kmltui.figures.judging import any_emulated, common_clock, is_difference, is_kml, judges_times, own_ways
+from kmltui.figures.judging import (
+    LEAST_RUN_SHARE,
+    any_emulated,
+    common_clock,
+    is_difference,
+    is_kml,
+    judges_times,
+    own_ways,
+)
 from kmltui.live.views import EqualWork, SessionView, Snapshot
 from kmltui.model import ClockKind
 
@@ -31,6 +39,12 @@ def clock(snapshot: Snapshot) -> ClockKind | None:
 def emulated(snapshot: Snapshot) -> bool:
     """Whether a session runs under software emulation."""
     return any_emulated(_facts(snapshot).values())
+
+
+def disturbed(snapshot: Snapshot) -> bool:
+    """Whether the host has so much else to do just now that times by the wall clock will have no verdict."""
+    shares = [session.run_share for session in snapshot.sessions if session.run_share is not None]
+    return clock(snapshot) == "wall" and bool(shares) and min(shares) < LEAST_RUN_SHARE
 
 
 def unequal_work(snapshot: Snapshot) -> bool:

@@ -173,6 +173,8 @@ def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Lin
         notes = (" an emulator's wall clock: times prove nothing ", " an emulator's time ")
     else:
         notes = (" by the wall clock ",)
+        if judging.disturbed(snapshot):
+            notes = (" the host is busy: no verdict on times like these ", " the host is busy ")
     note = next((note for note in notes if len(note) < rest), "")
     tail: Line = ((glyphs.rule * (rest - len(note) - 1), "rule"), (note, "muted"), (glyphs.rule, "rule"))
     return (*left, *tail)
