@@ -145,7 +145,7 @@ def calls_between(
 
 
 def run_share(first: Sample | None, last: Sample | None) -> float | None:
-    """Of the time that a guest's vCPUs were ready to run, how much the host let them; None where it was not recorded."""
+    """Of the time that a guest's vCPUs were ready to run, how much the host let them; None where that is not known."""
     if first is None or last is None or first.contention is None or last.contention is None:
         return None
     ran, waited = (getattr(last.contention, name) - getattr(first.contention, name) for name in ("run_ns", "wait_ns"))
