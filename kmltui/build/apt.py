@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packages for the guest, chosen and fetched by the host's apt in a state directory of its own.
+"""Packages for the guest, resolved and downloaded by the host's apt in a private state directory.
 
 apt runs as the calling user, with an empty list of installed packages, so it resolves a complete system; it never
-installs anything. Of the host's configuration it uses what says how packages are reached and trusted: the mirror,
+installs anything. From the host's configuration it uses what is needed to reach and trust packages: the mirror,
 ``Acquire`` settings (proxies and the like), credentials and keyrings. Signatures are checked as always.
 """
 
@@ -46,7 +46,9 @@ class Apt:
 
     def __init__(self, directory: Path, suite: str, mirror: Mirror, *, backports: bool = False) -> None:
         if not shutil.which("apt-get"):
-            raise MissingError("apt-get is not on this machine: guest images are built on Debian or a relative of it")
+            raise MissingError(
+                "apt-get is missing on this machine: guest images can be built on Debian and its derivatives"
+            )
         self.suite = suite
         self._entries = mirror.entries(suite, backports=backports)
         self._directory = directory
@@ -56,7 +58,7 @@ class Apt:
         (directory / "status").touch()
         if not self._chosen():
             self._use(self._entries)
-        # A proxy's address may hold a password.
+        # A proxy's address may contain a password.
         _write_private(directory / "apt.conf", _host_access() + _SETTINGS)
 
     @property
@@ -64,7 +66,7 @@ class Apt:
         return self._directory / "sources/kmltui.sources"
 
     def _chosen(self) -> bool:
-        """Whether the last update has chosen among the very sources that there are now."""
+        """Return whether the last update used exactly the sources that are configured now."""
         try:
             chosen = self._sources.read_text()
         except (OSError, UnicodeDecodeError):
@@ -72,7 +74,7 @@ class Apt:
         return chosen in {_stanzas(entry for entry in self._entries if entry not in out) for out in self._omissions()}
 
     def _omissions(self) -> list[list[Entry]]:
-        """What may be left out, in the order in which it is tried: nothing, one suite, all that are not needed."""
+        """What may be left out, in the order in which it is tried: nothing, one suite, all optional suites."""
         optional = [entry for entry in self._entries if entry.optional]
         return [[], *([entry] for entry in optional), optional]
 
@@ -81,7 +83,7 @@ class Apt:
         _write_private(self._sources, _stanzas(entries))
 
     def _command(self, *arguments: str) -> list[str]:
-        """apt-get's command line. Directories are given here: in apt's files there is no way to write a quote."""
+        """apt-get's command line. Directories are given here, because apt's files have no way to write a quote."""
         own = self._directory
         directories = {
             "Dir::State": own / "state",
@@ -101,7 +103,7 @@ class Apt:
         return result.stdout
 
     def update(self) -> list[str]:
-        """Fetch the package lists; returns the names of those that are not needed and could not be had.
+        """Download the package lists; returns the names of optional ones that were not available.
 
         Raises :class:`ImageError` if the mirror cannot be reached or is not trusted.
         """
@@ -118,7 +120,7 @@ class Apt:
         raise failure
 
     def resolve(self, names: Iterable[str], *, release: str = "") -> list[Package]:
-        """Everything that an empty system needs to install ``names``, preferring the suite ``release``."""
+        """Resolve everything that an empty system needs to install ``names``, preferring the suite ``release``."""
         names = list(names)
         target = ["-t", release] if release else []
         what = f"cannot resolve {', '.join(names)} in {release or self.suite}"
@@ -127,7 +129,7 @@ class Apt:
         return sorted(set(packages))
 
     def fetch(self, packages: Sequence[Package], directory: Path, step: Step) -> None:
-        """Put the files of ``packages`` into ``directory``; a file that is there is complete and stays."""
+        """Download ``packages`` into ``directory``; files that are already there are complete and stay."""
         directory.mkdir(parents=True, exist_ok=True)
         missing = [package for package in packages if not (directory / package.file_name).exists()]
         if not missing:
@@ -161,7 +163,7 @@ def _failure(what: str, output: str) -> ImageError:
 
 
 def _host_access() -> str:
-    """The host's settings for reaching mirrors. Hooks and everything else of the host's stay out."""
+    """The host's settings for reaching mirrors, without its hooks and everything else."""
     result = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
     lines = [line for line in result.stdout.splitlines() if line.startswith("Acquire::") and "IndexTargets" not in line]
     return "".join(f"{line}\n" for line in lines)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building the guest image: which layers it needs, which of them are there, and making the others.
+"""Builds the guest image: which layers it needs, which of them exist, and how to make the others.
 
-The cache tells whether an image is up to date without a network: the manifest holds the versions of all packages,
-and our own sources are hashed. Newer packages are looked for only when asked to (``refresh``).
+The cache shows without a network whether an image is up to date: the manifest holds the versions of all packages,
+and our own sources are hashed. Newer packages are looked for only on request (``refresh``).
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ BUSYBOX = "busybox-static"
 T = TypeVar("T")
 
 _Write = Callable[[Path, Step], None]
-"""Writes a layer into a file, reporting how far it is."""
+"""Writes a layer into a file, reporting its progress."""
 
 
 JOINED = ("base", "extra", "rewritten", "extra-rewritten", "kml", "data")
-"""The layers that the guest's first file system is joined from, in this order, as far as the image has them."""
+"""The layers that are joined into the guest's initramfs, in this order, as far as the image has them."""
 
 
 _KERNEL = re.compile(r"linux-(image|base|binary|modules|headers|kbuild)-\d")
@@ -62,7 +62,7 @@ class _Parts(Struct, frozen=True):
     kernel_packages: list[Package]
     kernel_libraries: list[Package]
     extra: list[Package] = field(default_factory=list)
-    """Those of the user's and what they depend on, as far as they are not among ``packages``."""
+    """The user's packages and their dependencies that are not among ``packages``."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> _Parts:
@@ -73,7 +73,7 @@ class _Parts(Struct, frozen=True):
 
 
 def ensure_image(spec: ImageSpec, report: Report = silent, *, refresh: bool = False) -> Image:
-    """The image for ``spec``, built if it is not there, damaged or made from other sources than ours.
+    """Return the image for ``spec``, building it if it is missing, damaged or made from other sources than ours.
 
     ``refresh`` asks the mirror for newer packages. Raises :class:`ImageError` and its siblings.
     """
@@ -81,7 +81,7 @@ def ensure_image(spec: ImageSpec, report: Report = silent, *, refresh: bool = Fa
     if not refresh and (image := _ready(spec)):
         return image
     with store.locked(report):
-        # Another build may have made it while we waited.
+        # Another build may have made it while we were waiting.
         if not refresh and (image := _ready(spec)):
             return image
         try:
@@ -105,7 +105,7 @@ def _ready(spec: ImageSpec) -> Image | None:
     if manifest is None or store.damage(manifest):
         return None
     if _made_of(manifest.spec) != _made_of(spec):
-        return None  # the label was given to another image before
+        return None  # the label used to belong to another image
     if manifest.imported:
         return Image(manifest)
     keys = _keys(_Parts.of(manifest))
@@ -114,7 +114,7 @@ def _ready(spec: ImageSpec) -> Image | None:
 
 
 def _made_of(spec: ImageSpec) -> ImageSpec:
-    """What decides what an image of this name has to be: where the packages come from does not."""
+    """What determines the contents of an image of this name: the mirror does not."""
     return replace(spec, mirror="")
 
 
@@ -160,7 +160,7 @@ _STEPS_S = {
     "rewriting your packages' calls": 5.0,
     "joining the image": 1.0,
 }
-"""How long each step takes where two CPUs have nothing else to do, seconds: measured with benchmarks/startup.py."""
+"""How long each step takes on two otherwise idle CPUs, seconds: measured with benchmarks/startup.py."""
 
 _STEP_OF = {
     "kernel": "copying the kernel",
@@ -205,7 +205,7 @@ class _Build:
             self.steps.without("asking the mirror for packages")
         parts = _Parts.of(old) if old else self._resolve()
         if not self._at_hand(parts):
-            # The mirror may have dropped versions that an old manifest names: choose anew.
+            # The mirror may have dropped versions that an old manifest names: resolve again.
             parts = self._resolve() if old else parts
             self._fetch(parts)
         else:
@@ -253,7 +253,7 @@ class _Build:
         return _Parts(packages, kernel_packages, libraries, extra)
 
     def _added(self, apt: Apt, packages: Sequence[Package]) -> list[Package]:
-        """What the user's packages bring beyond ``packages``."""
+        """What the user's packages add to ``packages``."""
         if not self.spec.extra:
             return []
         have = {package.name: package for package in packages}
@@ -262,7 +262,7 @@ class _Build:
 
     def _update(self, apt: Apt) -> None:
         for suite in apt.update():
-            with self.steps.step(f"left out, not to be had: {suite}"):
+            with self.steps.step(f"left out, not available: {suite}"):
                 pass
 
     def _apt(self, suite: str, mirror: Mirror, *, backports: bool = False) -> Apt:
@@ -284,7 +284,7 @@ class _Build:
         return [self.debs / package.file_name for package in packages]
 
     def _layers(self, parts: _Parts, pool: ThreadPoolExecutor) -> dict[str, Layer]:
-        """All layers of the image: those that are there, and the others made, several at a time where they can be."""
+        """All layers of the image: those that exist, and the others, made concurrently where possible."""
         keys = _keys(parts)
         made = {kind: layer for kind, key in keys.items() if (layer := store.existing(kind, key))}
         for rewritten, sites in _REWRITTEN.items():
@@ -293,7 +293,7 @@ class _Build:
         self.steps.without(*(name for kind, name in _STEP_OF.items() if kind in made))
 
         def make(kind: str, write: _Write) -> None:
-            """Layer ``kind``, if it is not there."""
+            """Make layer ``kind``, unless it exists."""
             if kind in made:
                 return
             with self.steps.step(_STEP_OF[kind]) as current:
@@ -332,7 +332,7 @@ class _Build:
         return made
 
     def _tree(self, parts: _Parts, key: str) -> Path:
-        """The unpacked programs, kept for the next change of ours."""
+        """The unpacked programs, kept for later changes in our sources."""
         home = store.root() / "trees" / f"base-{key}"
         if home.exists():
             self.steps.without("unpacking the programs")
@@ -345,7 +345,7 @@ class _Build:
         return home
 
     def _extra_tree(self, parts: _Parts, key: str) -> Path:
-        """The user's packages, unpacked; what their programs may read is all there, unlike in the image's own."""
+        """The user's packages, unpacked; unlike in the image's own, everything their programs may read is kept."""
         home = store.root() / "trees" / f"extra-{key}"
         if home.exists():
             self.steps.without("unpacking your packages")
@@ -356,7 +356,7 @@ class _Build:
         return home
 
     def _add_shell(self, parts: _Parts, tree: Path) -> None:
-        """The static busybox apart from the programs, since the package of the dynamic one may be among them."""
+        """The static busybox, kept apart from the programs, which may include the dynamic one."""
         package = next(package for package in parts.packages if package.name == BUSYBOX)
         unpack(self.debs / package.file_name, self.work / "busybox")
         (tree / SHELL).parent.mkdir()
@@ -377,7 +377,7 @@ class _Build:
         return home
 
     def _keep(self, made: Path, home: Path) -> None:
-        """Move a finished tree to its place."""
+        """Move a finished tree into place."""
         home.parent.mkdir(parents=True, exist_ok=True)
         made.rename(home)
 
@@ -388,7 +388,7 @@ class _Build:
             layers.write_kml(kernel=tree, work=work, output=output, step=current)
 
     def _data(self, made: dict[str, Layer], output: Path, current: Step) -> None:
-        """Made by the server itself, in a guest that has no data yet."""
+        """Made by the server itself, in a guest without data."""
         initrd = self.work / "initrd-without-data"
         self._join(made, ("base", "rewritten", "kml"), initrd)
         archive = self.work / "data.tar"
@@ -405,5 +405,5 @@ def _copy(source: Path, output: Path) -> None:
 
 
 def _together(pool: ThreadPoolExecutor, *jobs: Callable[[], T]) -> list[T]:
-    """What the jobs return. Raises what the first of them that failed has raised."""
+    """Return the jobs' results. Raises what the first failed job raised."""
     return [future.result() for future in [pool.submit(job) for job in jobs]]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The C programs and libraries that workloads need in the guest, found by what their sources declare.
+"""The C programs and libraries that workloads need in the guest, found by declarations in their sources.
 
-A C file among them says in comment lines what is built from it, once or several times:
+A C file says in one or more comment lines what is built from it:
 
     // Guest: usr/lib/mysql/plugin/kml_ring.so = -O2 -fPIC -shared
 
-that is the path in the image and the compiler's flags. A workload that needs a program of its own only has to put
+This is the path in the image and the compiler's flags. A workload that needs a program of its own only has to put
 such a file into :mod:`kmltui.clients`.
 """
 
@@ -32,7 +32,7 @@ class DeclaredProgram:
     flags: tuple[str, ...]
 
     def compile(self, root: Path) -> Path:
-        """Compile it into the tree at ``root``; return the file. Raises what :func:`compile_c` raises."""
+        """Compile it into the tree at ``root`` and return the file. Raises what :func:`compile_c` raises."""
         out = root / self.path
         compile_c([self.source], out, self.flags)
         return out

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What guests need of this machine: each thing, whether it is there, what for, and the command that mends it."""
+"""What guests need on this machine: each thing, whether it is there, what it is for, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kmltui.model import SessionSpec
 
 
 class Check(Struct, frozen=True):
-    """One thing. ``note``: it works without, but not as well."""
+    """One check. ``note``: things work without it, but not as well."""
 
     name: str
     status: Literal["ok", "note", "missing"]
@@ -31,7 +31,7 @@ class Check(Struct, frozen=True):
 
 
 def check_all() -> list[Check]:
-    """Everything, in the order in which a newcomer would mend it. Starts no guest."""
+    """All checks, in the order in which a newcomer would fix them. Starts no guest."""
     return list(_checks())
 
 
@@ -55,13 +55,13 @@ def _checks() -> Iterator[Check]:
 
 
 def _machine() -> Iterator[Check]:
-    """What guests run on, wherever their image comes from."""
+    """What running guests needs, wherever their image comes from."""
     yield _kvm()
     yield _memory()
     yield _disk()
 
 
-ELSEWHERE = "take an image made elsewhere: 'kmltui guest import FILE' or 'kmltui guest fetch URL'"
+ELSEWHERE = "import an image built elsewhere: 'kmltui guest import FILE' or 'kmltui guest fetch URL'"
 
 
 def _install(package: str) -> str:
@@ -86,7 +86,7 @@ def _qemu() -> Check:
 
 
 def _no_apt() -> Check:
-    what = "images are built with Debian's apt, which is not here"
+    what = "images are built with Debian's apt, which is missing here"
     return Check("apt-get", "note" if store.has_images() else "missing", what, ELSEWHERE)
 
 
@@ -97,16 +97,14 @@ def _program(program: str, package: str, purpose: str) -> Check:
 
 
 def _needed_to_build(name: str, purpose: str, package: str) -> Check:
-    """Something that is not here; whoever has an image already can do without it."""
+    """A missing program; not needed if there is already an image."""
     if store.has_images():
-        return Check(
-            name, "note", f"{purpose}; there is an image, so it is needed only to make another", _install(package)
-        )
+        return Check(name, "note", f"{purpose}; needed only to build another image", _install(package))
     return Check(name, "missing", purpose, _install(package))
 
 
 def _static_library() -> Check:
-    purpose = "the guest's own programs are linked with it"
+    purpose = "the guest's own programs are linked against it"
     if shutil.which("gcc"):
         command = ["gcc", "-print-file-name=libc.a"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
@@ -121,7 +119,7 @@ def _mirror() -> Check:
     except GuestError as error:
         return Check("mirror", "note" if store.has_images() else "missing", str(error), _mirror_remedy())
     without = "" if mirror.security else ", without security updates"
-    return Check("mirror", "ok", f"the guest's packages come from where this system's do{without}")
+    return Check("mirror", "ok", f"the guest's packages come from this system's mirror{without}")
 
 
 def _mirror_remedy() -> str:
@@ -139,10 +137,10 @@ def _kvm() -> Check:
         return Check("kvm", "note", f"there is no /dev/kvm: {slower}")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         join = f"{'' if os.geteuid() == 0 else 'sudo '}adduser $USER kvm"
-        return Check("kvm", "note", f"/dev/kvm is not yours to open: {slower}", f"{join}, then log in again")
+        return Check("kvm", "note", f"you may not open /dev/kvm: {slower}", f"{join}, then log in again")
     known = accel.remembered()
     if known is None:
-        return Check("kvm", "ok", "/dev/kvm is there; whether guests come up under it is found out at the first start")
+        return Check("kvm", "ok", "/dev/kvm exists; the first start will show whether guests boot under it")
     works, reason = known
     return Check("kvm", "ok", "guests run under it") if works else Check("kvm", "note", f"{reason}: {slower}")
 
@@ -152,14 +150,14 @@ def _memory() -> Check:
     detail = f"{free / (1 << 30):.1f} GiB free; two guests need {needed / (1 << 30):.1f}"
     if free >= needed:
         return Check("memory", "ok", detail)
-    return Check("memory", "note", detail, "run guests with less of it, e.g. --left stock,memory=512M")
+    return Check("memory", "note", detail, "give guests less memory, e.g. --left stock,memory=512M")
 
 
 def _disk() -> Check:
     try:
         free = store.free_bytes()
     except OSError as error:
-        return Check("disk", "missing", f"{store.root()}: {error.strerror}", "set KMLTUI_HOME to a directory of yours")
+        return Check("disk", "missing", f"{store.root()}: {error.strerror}", "set KMLTUI_HOME to a directory you own")
     detail = f"{free / (1 << 30):.1f} GiB free for images in {store.root()}; {store.NEEDED_BYTES >> 30} needed"
     if free >= store.NEEDED_BYTES or store.has_images():
         return Check("disk", "ok", detail)

@@ -12,11 +12,11 @@ _STATIC = ("-static", "-Os", "-s")
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c", "agent.c")),
 }
-"""The guest's own: where each lies in the guest, and its sources."""
+"""The guest's own programs: their paths in the guest, and their sources."""
 
 
 def build_programs(directory: Path) -> dict[str, Path]:
-    """Compile every program into ``directory``: what was made, by its path in the guest.
+    """Compile every program into ``directory``; returns the results by their paths in the guest.
 
     Raises what :func:`compile_c` raises.
     """

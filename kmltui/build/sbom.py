@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an image that is given away is made of: every package in its version, where its source is, its copyright.
+"""What an image is made of, for whoever passes it on: each package's version, source location and copyright.
 
-A bill of materials in SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3/). The image leaves the packages' documentation
-out; here their copyright files are kept, and Debian's archive of everything it has ever published has their sources.
+A bill of materials in SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3/). The image leaves out the packages'
+documentation; their copyright files are kept here, and Debian's snapshot archive has their sources.
 """
 
 from __future__ import annotations

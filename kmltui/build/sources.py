@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the guest's packages come from: the mirror that the user named, else where the host's own apt gets Debian from.
+"""Where the guest's packages come from: the mirror that the user named, or the host's own Debian mirror.
 
 Reads ``/etc/apt/sources.list`` and ``sources.list.d`` in both formats (one-line and deb822; sources.list(5)).
 """
@@ -20,16 +20,16 @@ _CODENAMES = r"(?:buster|bullseye|bookworm|trixie|forky|duke|sid|(?:old)*stable|
 _SUITE = re.compile(rf"({_CODENAMES})(-updates|-security|-backports)?")
 
 EXAMPLE = "http://MIRROR/debian"
-"""How the address of a mirror is written; www.debian.org/mirror/list has them all."""
+"""Form of a mirror's address; www.debian.org/mirror/list has them all."""
 _KEYRING = "debian-archive-keyring"
 
 _NO = ("no", "false", "0", "without", "off", "disable")
 _MULTIPLE = ("languages", "targets")
 _NAMES = {"arch": "architectures", "lang": "languages", "target": "targets"}
-"""Options of the one-line format that have another name as fields of a stanza."""
+"""Options of the one-line format whose fields in a stanza have another name."""
 
 _OURS = ("types", "uris", "suites", "components", "enabled", "architectures", *_MULTIPLE)
-"""Fields that are not carried over: what they say is said elsewhere, or is about things that a guest has no use for."""
+"""Fields that are not carried over: they are set elsewhere, or concern things that a guest has no use for."""
 
 
 class Source(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Source(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A suite of a source. ``optional``: where it cannot be had, packages are chosen without it."""
+    """A suite of a source. ``optional``: if it is not available, packages are resolved without it."""
 
     source: Source
     suite: str
@@ -57,7 +57,7 @@ class Entry(Struct, frozen=True):
 
 
 class Mirror(Struct, frozen=True):
-    """A Debian archive, its security archive if there is one, and what the host's apt takes from where."""
+    """A Debian archive, its security archive if there is one, and what the host's apt takes from each."""
 
     archive: Source
     security: Source | None = None
@@ -67,7 +67,7 @@ class Mirror(Struct, frozen=True):
     def entries(self, suite: str, *, backports: bool = False) -> list[Entry]:
         """Where the packages of the release ``suite`` come from.
 
-        A release that the host uses is taken as the host takes it; any other one from the same archives.
+        A release that the host uses comes from the host's sources; any other one from the same archives.
         """
         found = []
         if suite in self.named:
@@ -143,7 +143,7 @@ def _carried(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_sources(apt_dir: Path = APT_DIR) -> list[Source]:
-    """All enabled package sources of the host. Unreadable files are passed over, as apt does for a user."""
+    """All enabled package sources of the host. Unreadable files are skipped, as apt does for a user."""
     sources: list[Source] = []
     parts = apt_dir / "sources.list.d"
     for path in [apt_dir / "sources.list", *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]:
@@ -188,10 +188,10 @@ def host_mirror(sources: list[Source], release: str | None = None) -> Mirror:
 
 
 def named_mirror(uri: str, etc: Path = Path("/etc"), keyrings: Path = Path("/usr/share/keyrings")) -> Mirror:
-    """The mirror that the user named: an archive; its security sibling lies beside it where mirrors put it.
+    """The mirror that the user named; its security archive is in the usual place beside it.
 
-    Where apt does not trust Debian's keys by itself, as on Ubuntu, they are taken from the package that has them.
-    Raises :class:`ImageError` for what is not the address of a mirror, and where that package is needed and missing.
+    If apt does not trust Debian's keys by itself, as on Ubuntu, they are taken from the package that has them.
+    Raises :class:`ImageError` if this is not the address of a mirror, or if that package is needed and missing.
     """
     uri = check_mirror(uri).rstrip("/")
     options = _trust(etc, keyrings)

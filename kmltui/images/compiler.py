@@ -17,13 +17,13 @@ _NO_HEADERS = re.compile(r"cannot find -lc\b|fatal error: \S+: No such file or d
 
 
 def compile_c(sources: Sequence[Path], output: Path, flags: Sequence[str]) -> None:
-    """Compile and link ``sources`` into the one file ``output``, whose directory is made.
+    """Compile and link ``sources`` into the file ``output``, whose directory is created.
 
     ``flags`` come after the sources, so libraries may be among them.
 
     Raises:
         MissingError: there is no gcc on this machine, or it finds no C library to link with.
-        ImageError: it refuses the sources; the text holds the command and the compiler's messages.
+        ImageError: it rejects the sources; the text contains the command and the compiler's messages.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     name = sources[0].name
@@ -32,7 +32,7 @@ def compile_c(sources: Sequence[Path], output: Path, flags: Sequence[str]) -> No
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         what = f"{name} cannot be compiled: gcc is not on this machine"
-        raise MissingError(f"{what}; `kmltui doctor` says how to get it") from None
+        raise MissingError(f"{what}; `kmltui doctor` says how to install it") from None
     if done.returncode == 0:
         return
     messages = f"({shlex.join(command)}):\n{done.stderr.strip()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class GuestError(Exception):
-    """Something about guests does not work. The message says what, to what, and what to do."""
+    """Something about guests does not work. The message says what, where, and what to do."""
 
 
 class ImageError(GuestError):
@@ -13,4 +13,4 @@ class ImageError(GuestError):
 
 
 class MissingError(GuestError):
-    """A program or package that guests need is not on this machine; ``kmltui doctor`` says how to get it."""
+    """A program or package that guests need is missing on this machine; ``kmltui doctor`` says how to install it."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image's programs as a directory of the host, for a private server beside the guests.
+"""An image's programs as a directory on the host, for a private server beside the guests.
 
-Read from the archive that guests boot, so it is there for an imported image too, and holds the very same files.
+It is unpacked from the archive that guests boot, so it exists for imported images too, and has exactly the same files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADER_BYTES = 110
 _KEPT = ("usr", "etc", "bin", "sbin", "lib", "lib64", "var")
 BUSYBOX = "kmltui/busybox"
 SEARCHED = ("usr/sbin", "usr/bin")
-"""Where guestd looks for a program by its name."""
+"""Where guestd looks up a program by its name."""
 _NEWEST = 2
 """How many trees are kept."""
 
@@ -43,15 +43,15 @@ class _Entry(Struct, frozen=True):
 
 
 def programs_tree(spec: ImageSpec, report: Report = silent) -> Path:
-    """The directory with the programs of an image and its ready data directory, unpacked if it is not there yet.
+    """The directory with an image's programs and its ready data directory, unpacked if it does not exist yet.
 
-    To be read, not changed. Raises :class:`ImageError`.
+    Read-only. Raises :class:`ImageError`.
     """
     home = _home(find_image(spec))
     if home.is_dir():
         return home
     with store.locked(report):
-        image = find_image(spec)  # a build that we waited for may have made another
+        image = find_image(spec)  # a build that we waited for may have made a new one
         home = _home(image)
         if home.is_dir():
             return home
@@ -64,7 +64,7 @@ def programs_tree(spec: ImageSpec, report: Report = silent) -> Path:
                 _add_shell(tree)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 raise ImageError(
-                    f"{image.initrd} cannot be unpacked: {error}; `kmltui guest build` makes it anew"
+                    f"{image.initrd} cannot be unpacked: {error}; `kmltui guest build` rebuilds it"
                 ) from error
             home.parent.mkdir(parents=True, exist_ok=True)
             tree.rename(home)
@@ -75,7 +75,7 @@ def programs_tree(spec: ImageSpec, report: Report = silent) -> Path:
 
 
 def _add_shell(tree: Path) -> None:
-    """The shell and the small programs that the guest's init makes of busybox, where no package has brought them."""
+    """The shell and the small programs that the guest's init takes from busybox unless a package brings them."""
     busybox = tree / BUSYBOX
     if not busybox.exists():
         return
@@ -88,7 +88,7 @@ def _add_shell(tree: Path) -> None:
 
 
 def has_program(image: Image, program: str) -> bool:
-    """Whether a guest of ``image`` finds ``program``, a name or an absolute path. Raises :class:`ImageError`."""
+    """Return whether a guest of ``image`` finds ``program``, a name or an absolute path. Raises :class:`ImageError`."""
     name = program.rpartition("/")[2]
     if "/" in program:
         path = program.lstrip("/")
@@ -108,12 +108,12 @@ def has_program(image: Image, program: str) -> bool:
                     _skip(archive, entry.size)
     except (OSError, ValueError) as error:
         raise ImageError(f"{image.initrd} cannot be read: {error}") from error
-    # The guest's init makes links to it of all that it does, in directories of its own choice.
+    # The guest's init links all of its applets to it, in directories of its own choice.
     return name in _applets(shell) and ("/" not in program or program.startswith(("/bin/", "/sbin/", "/usr/")))
 
 
 def _applets(busybox: bytes) -> list[str]:
-    """What a busybox can do; nothing if it is empty or cannot be run here."""
+    """The applets of a busybox; none if it is empty or cannot be run here."""
     with tempfile.TemporaryDirectory() as directory:
         program = Path(directory, "busybox")
         program.write_bytes(busybox)
@@ -135,7 +135,7 @@ def unpack_archive(archive: BinaryIO, tree: Path) -> None:
     inside = tree.resolve()
     for entry in _entries(archive):
         if entry.path == "TRAILER!!!":
-            first.clear()  # inode numbers begin anew with every archive
+            first.clear()  # inode numbers start over with every archive
             continue
         parts = PurePosixPath(entry.path).parts
         wanted = entry.path == BUSYBOX or (bool(parts) and parts[0] in _KEPT)
@@ -179,12 +179,12 @@ def _entries(archive: BinaryIO) -> Iterator[_Entry]:
 
 
 def _header(archive: BinaryIO) -> bytes:
-    """The next header; empty at the end. Archives that are joined have zeros between them."""
+    """The next header; empty at the end. Concatenated archives have zeros between them."""
     while magic := archive.read(4):
         if magic != b"\0\0\0\0":
             header = magic + archive.read(_HEADER_BYTES - 4)
             if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-                raise ValueError("not a cpio archive, or cut short")
+                raise ValueError("not a cpio archive, or truncated")
             return header
     return b""
 
@@ -204,7 +204,7 @@ def _copy(archive: BinaryIO, stream: BinaryIO, size: int) -> None:
     while left:
         data = archive.read(min(left, 1 << 20))
         if not data:
-            raise ValueError("the archive is cut short")
+            raise ValueError("the archive is truncated")
         stream.write(data)
         left -= len(data)
     _pad(archive, size)

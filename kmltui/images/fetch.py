@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image from elsewhere: fetched from an address, and taken only if it is what the user says it is."""
+"""An image from elsewhere: downloaded, and accepted only if it is what the user says it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fetch(address: str, target: Path, report: Report = silent, *, max_bytes: int
     """Write what is at ``address`` (http, https, file, or a path) to ``target``.
 
     Raises:
-        ImageError: it cannot be had, or is larger than ``max_bytes``.
+        ImageError: it cannot be downloaded, or is larger than ``max_bytes``.
     """
     url = address if re.match(r"(https?|file)://", address) else Path(address).absolute().as_uri()
     shown = printable(re.sub(r"//[^/@]*@", "//", address))
@@ -40,7 +40,7 @@ def fetch(address: str, target: Path, report: Report = silent, *, max_bytes: int
             while piece := source.read(_PIECE):
                 done += len(piece)
                 if done > max_bytes:
-                    raise ImageError(f"{shown}: is larger than {max_bytes >> 20} MiB: that is no guest image")
+                    raise ImageError(f"{shown}: is larger than {max_bytes >> 20} MiB: that is not a guest image")
                 stream.write(piece)
                 current.at(min(done / size, 1.0) if size else None)
             if done < size:
@@ -55,23 +55,23 @@ def fetch(address: str, target: Path, report: Report = silent, *, max_bytes: int
 
 
 def check_sum(file: Path, sha256: str) -> None:
-    """Raises ImageError unless ``file`` has that SHA-256 (64 hexadecimal digits)."""
+    """Raise ImageError unless ``file`` has that SHA-256 (64 hexadecimal digits)."""
     wanted = sha256.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{64}", wanted):
-        raise ImageError(f"{printable(sha256)!r} is no SHA-256, which has 64 hexadecimal digits")
+        raise ImageError(f"{printable(sha256)!r} is not a SHA-256, which has 64 hexadecimal digits")
     if (found := store.sha256_of(file)) != wanted:
-        raise ImageError(f"what was fetched is not what was asked for: its SHA-256 is {found}, not {wanted}")
+        raise ImageError(f"the downloaded file is not the expected one: its SHA-256 is {found}, not {wanted}")
 
 
 def check_signature(file: Path, signature: Path, keyring: Path) -> None:
-    """Raises ImageError unless ``signature`` is one of ``file`` by a key in ``keyring``, both OpenPGP.
+    """Raise ImageError unless ``signature`` is an OpenPGP signature of ``file`` by a key in ``keyring``.
 
-    Raises MissingError where there is no gpgv to check it with.
+    Raises MissingError if there is no gpgv to check it with.
     """
     if not shutil.which("gpgv"):
-        raise MissingError("signatures are checked with gpgv, which is not on this machine (Debian's package: gpgv)")
+        raise MissingError("checking signatures needs gpgv, which is missing on this machine (Debian package: gpgv)")
     command = ["gpgv", "--keyring", str(keyring.absolute()), str(signature), str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = printable((done.stderr.strip().splitlines() or ["gpgv gave no reason"])[-1])
-        raise ImageError(f"the signature does not hold: {why}")
+        raise ImageError(f"the signature is not valid: {why}")

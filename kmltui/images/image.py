@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image that is complete and whole, and finding it in the cache."""
+"""A complete and intact image, and how to find it in the cache."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kmltui.images.spec import ImageSpec, is_label, parse_spec
 from kmltui.images.store import Manifest
 
 _UNPACKED = 3
-"""While the kernel unpacks the archive it is in memory twice, as itself and as files; and the files' file system may
-take half of what memory there is beside the archive."""
+"""While the kernel unpacks the archive, memory holds it twice, as archive and as files; and the files' file system may
+take up to half of the memory beside the archive."""
 _REST_BYTES = 320 << 20
 """What the kernel and the programs of a workload need beside the files."""
 _STEP_BYTES = 128 << 20
 
 
 class Image(Struct, frozen=True):
-    """An image that is complete and whole, ready to boot."""
+    """A complete and intact image, ready to boot."""
 
     manifest: Manifest
 
@@ -39,7 +39,7 @@ class Image(Struct, frozen=True):
 
     @property
     def least_memory_bytes(self) -> int:
-        """The least memory with which a guest comes up from it and can run something."""
+        """The least memory with which a guest boots from it and can run something."""
         needed = _UNPACKED * self.manifest.layers["initrd"].size + _REST_BYTES
         return -(-needed // _STEP_BYTES) * _STEP_BYTES
 
@@ -47,7 +47,7 @@ class Image(Struct, frozen=True):
 def chosen_spec(name: str) -> ImageSpec:
     """Which image ``name`` stands for (see :func:`parse_spec`).
 
-    Empty: this machine's own kind; where that was never made here and images were imported, the one imported last.
+    Empty: this machine's own kind; if that was never built here and images were imported, the one imported last.
     A bare word is the label of an image. Raises :class:`ImageError`, also for a label that no image has.
     """
     if is_label(name):
@@ -56,7 +56,7 @@ def chosen_spec(name: str) -> ImageSpec:
             there = f"those that you have named are {', '.join(sorted(labels))}" if labels else "you have named none"
             raise ImageError(
                 f"{name!r} does not name an image: {there}; 'kmltui guest build --name {name} --package …' makes it, "
-                "and one of the others is written SUITE/KERNEL, for example bookworm/6.1"
+                "and others are written SUITE/KERNEL, for example bookworm/6.1"
             )
         return labels[name]
     spec = parse_spec(name)
@@ -70,7 +70,7 @@ def find_image(spec: ImageSpec) -> Image:
     """The image for ``spec`` as it is in the cache. Raises :class:`ImageError` if it is not there or damaged."""
     manifest = store.read_manifest(spec)
     if manifest is None:
-        raise ImageError(f"there is no guest image {spec.name}: make it with `kmltui guest build`")
+        raise ImageError(f"there is no guest image {spec.name}: build it with `kmltui guest build`")
     if what := store.damage(manifest):
-        raise ImageError(f"the guest image {spec.name} is damaged: {what}; make it anew with `kmltui guest build`")
+        raise ImageError(f"the guest image {spec.name} is damaged: {what}; rebuild it with `kmltui guest build`")
     return Image(manifest)

@@ -13,7 +13,7 @@ from kmltui.kml.rewrite.report import SiteReport
 
 
 class ImageInfo(Struct, frozen=True, kw_only=True):
-    """An image in short. Sizes are bytes on disk."""
+    """Summary of an image. Sizes are bytes on disk."""
 
     name: str
     key: str
@@ -34,7 +34,7 @@ class ImageInfo(Struct, frozen=True, kw_only=True):
     """System-call instructions in its ELF files."""
     sites_left_alone: int
     damage: str
-    """What is wrong with it, in words; empty: nothing."""
+    """What is wrong with it, in words; empty if nothing is."""
 
 
 def site_report(manifest: Manifest) -> SiteReport:
@@ -47,12 +47,12 @@ def site_report(manifest: Manifest) -> SiteReport:
         try:
             files += msgspec.json.decode(path.read_bytes(), type=SiteReport).files
         except (OSError, msgspec.DecodeError) as error:
-            raise ImageError(f"{path}: {error}; make the image anew with `kmltui guest build`") from error
+            raise ImageError(f"{path}: {error}; rebuild the image with `kmltui guest build`") from error
     return SiteReport(files=files)
 
 
 def describe(manifest: Manifest) -> ImageInfo:
-    """The image of ``manifest``, every file of it read and checked. Raises :class:`ImageError`."""
+    """Describe the image of ``manifest``, after reading and checking all its files. Raises :class:`ImageError`."""
     report = site_report(manifest)
     sizes = {kind: layer.size for kind, layer in manifest.layers.items()}
     return ImageInfo(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A binary package of Debian's, by which an image is known."""
+"""A Debian binary package."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Telling how long work goes on: the step under way, how much of the whole is done, and how long the rest will take."""
+"""Reports progress: the step in progress, how much of the work is done, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from msgspec import Struct
 from kmltui.printable import time_left
 
 BEAT_S = 1.0
-"""Something is told at least this often, so that work which takes long does not look hung."""
+"""Something is reported at least this often, so that long work does not look hung."""
 
 _PRIOR_S = 10.0
-"""So much expected work counts as done on time when the time left is estimated: the first second says little."""
+"""So much work counts as done on schedule when the remaining time is estimated: the first second says little."""
 
 
 class Progress(Struct, frozen=True):
-    """``step`` is under way since ``elapsed_s`` seconds; ``fraction`` (0 to 1) of all the work is done, None: unknown.
+    """``step`` has run for ``elapsed_s`` seconds; ``fraction`` (0 to 1) of all the work is done, None if unknown.
 
     ``ended``: the step is over, and took ``elapsed_s``. ``left_s``: an estimate for the rest of all the work, seconds.
     """
@@ -33,20 +33,20 @@ class Progress(Struct, frozen=True):
 
     @property
     def left(self) -> str:
-        """The time left in words; empty where it is not known."""
+        """The time left in words; empty if unknown."""
         return "" if self.left_s is None else time_left(self.left_s)
 
 
 Report = Callable[[Progress], None]
-"""Takes progress; called from the threads that do the work, and from another one, never twice at a time."""
+"""Receives progress; called from the threads that do the work and from another one, never concurrently."""
 
 
 def silent(_progress: Progress) -> None:
-    """For callers that do not want to know."""
+    """Ignores progress."""
 
 
 class Step:
-    """One step under way; :meth:`at` reports its fraction."""
+    """One step in progress; :meth:`at` reports its fraction."""
 
     def __init__(self, name: str, work: Work) -> None:
         self.name = name
@@ -64,10 +64,10 @@ class Step:
 
 
 class Work:
-    """Several steps, one after another or at the same time, told as one piece of work.
+    """Several steps, one after another or at the same time, reported as one piece of work.
 
     ``expected_s``: how long each step takes on an idle machine with two CPUs, seconds. Steps that are not in it are
-    told without a fraction.
+    reported without a fraction.
     """
 
     def __init__(self, report: Report, expected_s: Mapping[str, float] | None = None) -> None:
@@ -77,18 +77,18 @@ class Work:
         self._done_s = 0.0
         self._running: list[Step] = []
         self._refused: BaseException | None = None
-        # Reentrant: who hears of a step may end the work, which tells of it.
+        # Reentrant: a listener may end the work while it hears of a step, and that is reported too.
         self._lock = threading.RLock()
 
     def without(self, *names: str) -> None:
-        """These steps will not be needed."""
+        """Leave these steps out: they are not needed."""
         with self._lock:
             for name in names:
                 self._expected.pop(name, None)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """The step ``name``, reported from its begin to its end; a step that raises has no end."""
+        """Report the step ``name`` from its beginning to its end; a step that raises has no end."""
         current = Step(name, self)
         with self._lock:
             self._running.append(current)
@@ -106,7 +106,7 @@ class Work:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """While this is open, the step that has run for longest is told again and again, even if it has no news."""
+        """While this is open, the step that has run for longest is reported regularly, even without news."""
         over = threading.Event()
 
         def beat() -> None:
@@ -115,7 +115,7 @@ class Work:
                     if self._running and not over.is_set():
                         try:
                             self.tell(self._running[0])
-                        except BaseException as refused:  # for the thread that works: it is to stop
+                        except BaseException as refused:  # tells the working thread to stop
                             self._refused = refused
                             return
 
@@ -139,10 +139,10 @@ class Work:
             self._report(Progress(step.name, fraction, step.elapsed_s, ended, left_s))
 
     def _estimate(self, step: Step) -> tuple[float | None, float | None]:
-        """How much of all the work is done, and how long the rest will take."""
+        """How much of the work is done, and how long the rest will take."""
         if step.name not in self._expected:
             return step.fraction, None
-        # As slow as the machine has been so far: what was expected to take so long took that long.
+        # Assume that the machine stays as slow as it has been so far.
         now = time.monotonic() - self._begun
         slower = (now + _PRIOR_S) / (self._done_s + sum(map(self._guess, self._running)) + _PRIOR_S)
         done_s = self._done_s

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Removing directory trees that somebody else's permissions are on."""
+"""Removes directory trees that carry somebody else's permissions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which guest image: its Debian release, its kernel, and where its packages come from."""
+"""What a guest image is made of: its Debian release, its kernel, and where its packages come from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OWN_KERNEL: dict[Suite, Kernel] = {"bookworm": "6.1", "trixie": "6.12"}
 
 PACKAGES = ("mariadb-server-core", "mariadb-client-core", "sysbench")
 TOOLS = ("stress-ng", "strace", "gdb", "python3-minimal", "perl-base", "busybox", "procps", "util-linux")
-"""What the tests of KML run beyond the server and its client."""
+"""What KML's tests run besides the server and its client."""
 
 
 _LABEL = r"[a-z][a-z0-9_-]{0,30}"
@@ -41,13 +41,13 @@ class ImageSpec(Struct, frozen=True):
     mirror: str = ""
     # Both are read from files of unknown origin, too, and the label is part of a path.
     label: Annotated[str, Meta(pattern=rf"\A({_LABEL})?\Z")] = ""
-    """What the user calls an image of his own; empty: it is called by what it is made of."""
+    """The name that the user gave an image; if empty, it is named after what it is made of."""
     extra: tuple[Annotated[str, Meta(pattern=rf"\A{_PACKAGE}\Z")], ...] = ()
-    """Debian packages that it has beyond those of every image, sorted; only with a label."""
+    """Debian packages that it has in addition to those of every image, sorted; only with a label."""
 
     @property
     def name(self) -> str:
-        """What people and ``SessionSpec.image`` call it: its label, or ``suite/kernel[/flavour][+tools]``."""
+        """Its name for people and in ``SessionSpec.image``: its label, or ``suite/kernel[/flavour][+tools]``."""
         if self.label:
             return self.label
         flavour = "" if self.flavour == "cloud" else f"/{self.flavour}"
@@ -76,7 +76,7 @@ class ImageSpec(Struct, frozen=True):
     def kernel_packages(self) -> tuple[str, str]:
         """The packages that depend on the newest build of the kernel and on its headers."""
         architecture = "cloud-amd64" if self.flavour == "cloud" else "amd64"
-        # Bookworm's own kernel is 6.1; its security archive has 6.12 beside it, under a name with the version.
+        # Bookworm's kernel is 6.1; its security archive also has 6.12, under a name with the version.
         series = "6.12-" if (self.suite, self.kernel) == ("bookworm", "6.12") else ""
         return f"linux-image-{series}{architecture}", f"linux-headers-{series}{architecture}"
 
@@ -87,8 +87,8 @@ _MIRROR = re.compile(r"(https?://|file:/)[^\s\[\]]+")
 def check_mirror(uri: str) -> str:
     """``uri`` if it can be the address of a mirror. Raises :class:`ImageError`.
 
-    apt is configured with it: whatever could be taken for an option or a further source stays out, and so do methods
-    that run programs or read from devices.
+    apt is configured with it, so it must contain nothing that could be taken for an option or another source, and no
+    method that runs programs or reads from devices.
     """
     if not (_MIRROR.fullmatch(uri) and uri.isprintable()):
         raise ImageError(
@@ -118,10 +118,10 @@ def make_spec(
     label: str = "",
     extra: Sequence[str] = (),
 ) -> ImageSpec:
-    """A checked spec; what is not given is as on the host, or the oldest that works. Raises :class:`ImageError`."""
+    """A checked spec; defaults are the host's, or the oldest that works. Raises :class:`ImageError`."""
     chosen = suite or host_suite() or "bookworm"
     if chosen not in get_args(Suite):
-        raise ImageError(f"no guest image can be made of {chosen!r}: choose one of {', '.join(get_args(Suite))}")
+        raise ImageError(f"no guest image can be built from {chosen!r}: choose one of {', '.join(get_args(Suite))}")
     release: Suite = chosen  # type: ignore[assignment]
     version = kernel or _OWN_KERNEL[release]
     if version not in get_args(Kernel):
@@ -132,7 +132,7 @@ def make_spec(
         check_mirror(mirror)
     if label and (not re.fullmatch(_LABEL, label) or label in get_args(Suite)):
         raise ImageError(
-            f"{label!r} cannot be an image's name: write small letters, digits, '-' and '_', a letter first, "
+            f"{label!r} cannot be an image's name: use lower-case letters, digits, '-' and '_', a letter first, "
             "31 at most, and no release of Debian"
         )
     for package in extra:
@@ -145,7 +145,7 @@ def make_spec(
 
 
 def is_label(name: str) -> bool:
-    """Whether ``name`` can only be the label of an image, since nothing in it says what the image is made of."""
+    """Return whether ``name`` can only be an image's label, because nothing in it says what the image is made of."""
     return re.fullmatch(_LABEL, name) is not None
 
 
@@ -159,6 +159,6 @@ def parse_spec(name: str) -> ImageSpec:
 
 
 def check_host() -> None:
-    """Raises :class:`ImageError` where no guest can be made or run: not x86-64, not Linux."""
+    """Raise :class:`ImageError` where no guest can be built or run: not x86-64, not Linux."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise ImageError(f"guests need Linux on x86-64; this is {platform.system()} on {platform.machine()}")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The cache of images: what lies where, what an image consists of, and whether it is whole.
+"""The image cache: its layout, what an image consists of, and whether it is intact.
 
     guest/images/NAME.json         the manifest of an image: replaced in one step, last of a build
     guest/layers/KIND-KEY          its parts, named by a hash of what they were made of; immutable
     guest/debs, apt, trees         what layers are made of
     guest/lock                     held by the one build that may write
 
-So a build that is interrupted leaves the image of before, and two builds never write the same file.
+So an interrupted build leaves the previous image, and two builds never write the same file.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from kmltui.images.spec import ImageSpec
 
 MANIFEST_VERSION = 1
 NEEDED = ("kernel", "initrd", "sites")
-"""The layers that an image needs once it is made; the others are kept for the next build, which checks them."""
+"""The layers that a finished image needs; the others are kept for the next build, which checks them."""
 
 EXTRA_SITES = "extra-sites"
 """What an image with packages of the user's needs beyond them: the rewriter's report on those."""
 
 TREES = ("base", "kernel", "extra")
-"""The layers whose packages stay unpacked, so that the next change of ours need not unpack them again."""
+"""The layers whose packages stay unpacked, so that a change in our sources need not unpack them again."""
 
 NEEDED_BYTES = 2 << 30
 """Free disk space that a build asks for."""
@@ -66,7 +66,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     kernel_packages: list[Package]
     kernel_libraries: list[Package] = field(default_factory=list)
     extra_packages: list[Package] = field(default_factory=list)
-    """What the user has added, with all that it depends on and the other packages do not have."""
+    """What the user has added, with all dependencies that are not among the other packages."""
     kernel_release: str = ""
     built_unix: int = 0
     build_s: float = 0.0
@@ -92,7 +92,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         return next((package.version for package in every if package.name == name), "")
 
     def lacking(self, names: Iterable[str]) -> list[str]:
-        """Which of these packages are not in the image."""
+        """The packages among these that are not in the image."""
         return [name for name in names if not self.package_version(name)]
 
 
@@ -109,7 +109,7 @@ def manifest_path(spec: ImageSpec) -> Path:
 
 
 def read_manifest(spec: ImageSpec) -> Manifest | None:
-    """The manifest of the image for ``spec``; None if there is none or it was made by a program with another format."""
+    """The manifest of the image for ``spec``; None if there is none, or if it has another version's format."""
     return _read_manifest(manifest_path(spec))
 
 
@@ -129,7 +129,7 @@ def write_manifest(manifest: Manifest) -> None:
 
 
 def hash_of(*parts: object) -> str:
-    """A short hash of the representations of ``parts``; bytes count as they are."""
+    """A short hash of the representations of ``parts``; bytes are hashed as they are."""
     digest = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else repr(part).encode()
@@ -152,9 +152,9 @@ def sha256_of(path: Path) -> str:
 
 
 def damage(manifest: Manifest, *, thorough: bool = False) -> str:
-    """What is wrong with the files of an image that are needed to run it, in words; empty if nothing is.
+    """What is wrong with the files that are needed to run an image, in words; empty if nothing is.
 
-    A file whose size and time are as recorded is believed; ``thorough`` reads them all.
+    A file whose size and time are as recorded is trusted; ``thorough`` reads them all.
     """
     for kind in manifest.needed:
         layer = manifest.layers[kind]
@@ -166,12 +166,12 @@ def damage(manifest: Manifest, *, thorough: bool = False) -> str:
         if status.st_size != layer.size:
             return f"{path} has {status.st_size} bytes instead of {layer.size}"
         if (thorough or status.st_mtime_ns != layer.mtime_ns) and sha256_of(path) != layer.sha256:
-            return f"{path} does not have the contents that were put into it"
+            return f"{path} does not have its original contents"
     return ""
 
 
 def finished(kind: str, key: str, temporary: Path) -> Layer:
-    """Take the complete file ``temporary`` into the store as layer ``kind``. One that is there and whole stays."""
+    """Move the complete file ``temporary`` into the store as layer ``kind``. An intact existing one stays."""
     if (there := existing(kind, key)) is not None:
         temporary.unlink()
         return there
@@ -194,7 +194,7 @@ def _note(path: Path) -> Path:
 
 
 def existing(kind: str, key: str) -> Layer | None:
-    """Layer ``kind`` with ``key`` if it is in the store and whole."""
+    """Layer ``kind`` with ``key`` if it is in the store and intact."""
     path = root() / "layers" / f"{kind}-{key}"
     try:
         layer = msgspec.json.decode(_note(path).read_bytes(), type=Layer)
@@ -205,7 +205,7 @@ def existing(kind: str, key: str) -> Layer | None:
 
 @contextmanager
 def locked(report: Report) -> Iterator[None]:
-    """Hold the build lock; reports that it waits when another build is under way."""
+    """Hold the build lock; reports that it is waiting while another build is in progress."""
     root().mkdir(parents=True, exist_ok=True)
     with (root() / "lock").open("w") as lock:
         try:
@@ -232,7 +232,7 @@ def workspace() -> Iterator[Path]:
 
 
 def free_bytes() -> int:
-    """How much the user may still write where images are kept."""
+    """How much space is left for the user where images are kept."""
     root().mkdir(parents=True, exist_ok=True)
     status = os.statvfs(root())
     return status.f_bavail * status.f_frsize
@@ -243,7 +243,7 @@ def has_images() -> bool:
 
 
 def check_space() -> None:
-    """Raises :class:`ImageError` if the disk has no room for a build."""
+    """Raise :class:`ImageError` if the disk has no room for a build."""
     free = free_bytes()
     if free < NEEDED_BYTES:
         raise ImageError(
@@ -254,7 +254,7 @@ def check_space() -> None:
 
 @contextmanager
 def in_use() -> Iterator[None]:
-    """While a guest starts from files of the store, no layer is removed."""
+    """Keep layers from being removed while a guest starts from them."""
     root().mkdir(parents=True, exist_ok=True)
     with (root() / "users").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -269,7 +269,7 @@ def manifests() -> Iterator[Manifest]:
 
 
 def sweep() -> None:
-    """Remove what no image uses: layers (unless a guest is just starting), packages, unpacked trees. Under the lock."""
+    """Remove what no image uses: layers (unless a guest is just starting), packages, unpacked trees. Needs the lock."""
     images = list(manifests())
     packages = {p.file_name for m in images for p in m.all_packages()}
     for path in (root() / "debs").glob("*.deb"):

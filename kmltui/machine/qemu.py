@@ -108,7 +108,9 @@ def qemu_path() -> str:
     """Where QEMU is. Raises :class:`MissingError` if it is not on this machine."""
     program = shutil.which(PROGRAM)
     if program is None:
-        raise MissingError(f"{PROGRAM} is not on this machine: it runs the guests; `kmltui doctor` says how to get it")
+        raise MissingError(
+            f"{PROGRAM} is not on this machine: it runs the guests; `kmltui doctor` says how to install it"
+        )
     return str(Path(program).absolute())
 
 
