@@ -41,6 +41,7 @@ MEMORY_BYTES = 1536 << 20
 
 _ALARM = re.compile(
     r"WARNING:|BUG:|Oops|general protection fault|soft lockup|hard LOCKUP|Call Trace|rcu.*stall|blocked for"
+    r"|No irq handler for vector|spurious APIC interrupt"
 )
 
 

@@ -7,20 +7,27 @@ The programs below ``programs/`` make their direct calls themselves, so nothing 
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+import tempfile
+from bisect import bisect
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from kmltui.counters.kml import parse_kml_counters
 from kmltui.images import store
 from kmltui.images.image import Image
 from kmltui.machine.channel import GuestGone
+from kmltui.machine.qemu import qemu_version
 from kmltui.model import KmlCounters
 from kmltui.sessions.protocol import SessionError
 
@@ -30,8 +37,11 @@ SOURCES = Path(__file__).parent / "programs"
 LIBRARY = Path(str(resources.files("kmltui.kml"))) / "libkmlkernel"
 WHERE = "/trusted/test"
 GETPGRP, GETSID = 111, 124
-NMI = 2
+NMI, TIMER = 2, 236
 NMI_LIMIT_S = 120
+SLOT, TAIL_JUMP = 256, 13
+"""Of trampolines.S: the distance between two trampolines, and where in one its last jump is."""
+NMI_WINDOWS = {"trampoline", "trampoline's end", "kml_direct_entry+0", "kml_direct_entry", "kml_direct_exit+0"}
 ARMS = ("stock", "stock+libc", "stock+idt", "kml")
 
 
@@ -78,6 +88,66 @@ async def address_of(guest: Guest, symbol: str) -> str:
     return lines.split()[0]
 
 
+async def put_module(guest: Guest, name: str, directory: Path) -> None:
+    """Build the module ``programs/module/NAME.c`` for the guest's kernel, as ``/tmp/NAME.ko`` there."""
+    release = (await sh(guest, "uname -r")).strip()
+    headers = next((store.root() / "trees").glob(f"kernel-*/usr/src/linux-headers-{release}"))
+    (directory / f"{name}.c").write_text((SOURCES / "module" / f"{name}.c").read_text())
+    (directory / "Kbuild").write_text(f"obj-m := {name}.o\nccflags-y := -Wno-infinite-recursion\n")
+    # As kmltui.build.kernel builds: without what the kernel's own compiler could do, and tools of the host's.
+    settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="]
+    build = ["make", "-s", "-C", str(headers), f"M={directory}", *settings, "modules"]
+    await asyncio.to_thread(subprocess.run, build, check=True, capture_output=True)
+    await guest.session.put(f"/tmp/{name}.ko", (directory / f"{name}.ko").read_bytes())
+
+
+async def module_symbols(guest: Guest) -> list[tuple[int, str]]:
+    """Addresses and names of the module's code, in this order."""
+    lines = await sh(guest, "grep ' [tT] .*\\[kml\\]$' /proc/kallsyms")
+    return sorted((int(address, 16), name) for address, _kind, name, _module in map(str.split, lines.splitlines()))
+
+
+@pytest.fixture
+def qemu_log() -> Iterator[Path]:
+    """A file that QEMU can write to, which may be another user."""
+    with tempfile.TemporaryDirectory() as directory:
+        log = Path(directory, "qemu.log")
+        log.touch()
+        log.chmod(0o666)
+        Path(directory).chmod(0o777)
+        yield log
+
+
+def nmi_hits(log: Path, symbols: Sequence[tuple[int, str]]) -> Counter[str]:
+    """How many NMIs of QEMU's log came in which part of the module. Trampolines count as one: what is before their
+    last instructions, those, and the very last jump."""
+    addresses = [address for address, _name in symbols]
+    first = next(address for address, name in symbols if name == "kml_trampolines")
+    hits: Counter[str] = Counter()
+    for match in re.finditer(r"v=02 .*? cpl=0 IP=0010:([0-9a-f]+)", log.read_text(errors="replace")):
+        address = int(match[1], 16)
+        if not addresses[0] <= address < addresses[-1]:
+            continue
+        start, name = symbols[bisect(addresses, address) - 1]
+        if first <= address < first + 256 * SLOT:
+            within = (address - first) % SLOT
+            name = "trampoline" if within == 0 or within > TAIL_JUMP else "trampoline's end"
+        elif address == start:
+            name += "+0"
+        hits[name] += 1
+    return hits
+
+
+def offset_in_file(program: bytes, symbol: str) -> int:
+    """Where a function is in an ELF file."""
+    elf = ELFFile(io.BytesIO(program))
+    table = elf.get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    [found] = table.get_symbol_by_name(symbol)
+    address: int = found["st_value"]
+    return next(iter(elf.address_offsets(address)))
+
+
 async def expect_crashes(guest: Guest) -> None:
     """Have the kernel not report programs that die of a signal: its words for some are those of an alarm."""
     await sh(guest, "echo 0 > /proc/sys/debug/exception-trace")
@@ -122,6 +192,34 @@ class TestDirectCalls:
             await sh(kml, "cd /sys/kernel/tracing; echo 0 > events/kprobes/enable; echo > kprobe_events; echo > trace")
         hits = {name: int(count) for name, count, _missed in map(str.split, profile.splitlines())}
         assert all(hits[f"kml_{name}"] >= 1000 for name in names), hits
+
+    async def test_return_probes_of_users_code_are_hit(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        """uprobes and uretprobes; the latter return by a trap, or a system call of their own, that ring 0 executes."""
+        offset = offset_in_file(programs["probed"], "probed")
+        await install(kml, programs, "probed")
+        await sh(
+            kml,
+            "mount -t tracefs t /sys/kernel/tracing 2>/dev/null; cd /sys/kernel/tracing;"
+            f"echo p:kml_enter {WHERE}/probed:{offset:#x} >> uprobe_events;"
+            f"echo r:kml_return {WHERE}/probed:{offset:#x} >> uprobe_events; echo 1 > events/uprobes/enable",
+        )
+        try:
+            before = sum((await counters(kml)).elevations_cpu.values())
+            assert "all right" in await run(kml, programs, "probed", "1000")
+            profile = await sh(kml, "cat /sys/kernel/tracing/uprobe_profile")
+            assert sum((await counters(kml)).elevations_cpu.values()) >= before + 1000
+        finally:
+            await sh(kml, "cd /sys/kernel/tracing; echo 0 > events/uprobes/enable; echo > uprobe_events; echo > trace")
+        hits = {name: int(count) for _path, name, count in map(str.split, profile.splitlines())}
+        assert hits == {"kml_enter": 1000, "kml_return": 1000}
+
+    async def test_system_calls_are_dispatched_to_who_asked_for_them(
+        self, kml: Guest, programs: dict[str, bytes]
+    ) -> None:
+        assert "all right" in await run(kml, programs, "dispatch")
+
+    async def test_restartable_sequences_are_aborted(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        assert "all right" in await run(kml, programs, "restartable")
 
     async def test_a_debugger_sees_ordinary_system_calls(self, kml: Guest, programs: dict[str, bytes]) -> None:
         assert "all right" in await run(kml, programs, "step")
@@ -283,6 +381,29 @@ class TestTrust:
         assert "all right" in await run(kml, programs, "untrusted", *entries)
 
 
+class TestSoftwareInterrupts:
+    """INT n, which ring 0 may execute for any n."""
+
+    async def test_each_is_what_it_is_in_ring_3(self, kml: Guest, stock: Guest, programs: dict[str, bytes]) -> None:
+        """Signal, exception, error code and address are, and the kernel hears of nothing else."""
+        before = (await counters(kml)).demotions_vector
+        found = (await run(kml, programs, "vectors", "ring0")).splitlines()
+        after = (await counters(kml)).demotions_vector
+        expected = (await run(stock, programs, "vectors", "ring3")).splitlines()
+        assert len(expected) == 256
+        differences = [f"{here!r} in ring 0, {there!r} in ring 3" for here, there in zip(found, expected, strict=True)
+                       if here != there]  # fmt: skip
+        assert not differences
+        # Not because all of them had been in ring 3 by then.
+        gone_through = [vector for vector in range(32, 256) if after.get(vector, 0) > before.get(vector, 0)]
+        assert len(gone_through) > 200, gone_through
+
+    async def test_an_event_behind_the_same_bytes_is_none(self, kml: Guest, programs: dict[str, bytes]) -> None:
+        before = (await counters(kml)).demotions_vector.get(TIMER, 0)
+        assert "all right" in await run(kml, programs, "vectors", "events", "3")
+        assert (await counters(kml)).demotions_vector.get(TIMER, 0) > before + 50
+
+
 class TestWildPrograms:
     async def test_whatever_they_do_is_a_signal_to_them(self, kml: Guest, programs: dict[str, bytes]) -> None:
         await expect_crashes(kml)
@@ -323,6 +444,41 @@ class TestWildPrograms:
                     assert "all right" in await run(guest, programs, "count", "2", "200000", "0")
         finally:
             task.cancel()
+
+    @pytest.mark.by_hand
+    async def test_nmis_between_any_two_instructions(
+        self, boot: Boot, programs: dict[str, bytes], tmp_path: Path, qemu_log: Path
+    ) -> None:
+        """QEMU takes an NMI between blocks of instructions. Here each is a block of its own, and QEMU's log tells where
+        they came: each window that the trampolines have code for must have been hit."""
+        guest = await boot("kml", vcpus=2, period_ns=10**12)
+        await put_module(guest, "nmis", tmp_path)
+        await install(guest, programs, "count", "faults", "state")
+        symbols = await module_symbols(guest)
+        vm = guest.session._vm
+        assert vm is not None
+
+        async def monitor(command: str) -> None:
+            answer = await vm.execute("human-monitor-command", {"command-line": command})
+            assert not answer, answer
+
+        await monitor("singlestep on" if qemu_version().startswith("7.") else "one-insn-per-tb on")
+        await sh(guest, "insmod /tmp/nmis.ko")
+        await monitor(f"logfile {qemu_log}")
+        await monitor("log int")
+        hits: Counter[str] = Counter()
+        try:
+            async with asyncio.timeout(NMI_LIMIT_S):
+                while not hits.keys() >= NMI_WINDOWS:
+                    for command in ("count 1 20000 2000", "faults 1", "state 300"):
+                        arguments = ["/bin/taskset", "-c", "0", *f"{WHERE}/{command}".split()]
+                        output = await guest.check(arguments, elevated=False)
+                        assert command.startswith("count") or "all right" in output
+                    hits = nmi_hits(qemu_log, symbols)
+        finally:
+            print(hits)
+            await monitor("log none")
+            await sh(guest, "rmmod nmis")
 
     @pytest.mark.parametrize("vcpus", [4, 8])
     async def test_cpus_come_and_go_under_them(self, boot: Boot, programs: dict[str, bytes], vcpus: int) -> None:
@@ -367,15 +523,7 @@ class TestWildPrograms:
         self, boot: Boot, kernel: str, tmp_path: Path
     ) -> None:
         guest = await boot("kml")
-        release = (await sh(guest, "uname -r")).strip()
-        headers = next((store.root() / "trees").glob(f"kernel-*/usr/src/linux-headers-{release}"))
-        (tmp_path / "overflow.c").write_text((SOURCES / "module/overflow.c").read_text())
-        (tmp_path / "Kbuild").write_text("obj-m := overflow.o\nccflags-y := -Wno-infinite-recursion\n")
-        # As kmltui.build.kernel builds: without what the kernel's own compiler could do, and tools of the host's.
-        settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="]
-        build = ["make", "-s", "-C", str(headers), f"M={tmp_path}", *settings, "modules"]
-        await asyncio.to_thread(subprocess.run, build, check=True, capture_output=True)
-        await guest.session.put("/tmp/overflow.ko", (tmp_path / "overflow.ko").read_bytes())
+        await put_module(guest, "overflow", tmp_path)
         with pytest.raises((SessionError, GuestGone, TimeoutError)):
             await guest.run(["/bin/busybox", "insmod", "/tmp/overflow.ko"], elevated=False, limit_s=30)
         text = "\n".join(guest.console)
@@ -404,6 +552,23 @@ class TestKernelFunctions:
 
         refused = await kml.run(["/tmp/sample"], elevated=False, env=env)
         assert refused.status == 1 and "not attached" in refused.stderr
+
+
+FAKES = {
+    "feature=xen": "under Xen PV",
+    "feature=fred": "FRED replaces",
+    "feature=ibt": "indirect branch tracking",
+    "feature=vmx": "VMX or SVM",
+    "feature=svm": "VMX or SVM",
+    "feature=smep": "SMEP or SMAP",
+    "feature=smap": "SMEP or SMAP",
+    "feature=lass": "LASS keeps",
+    "feature=shadow-stacks": "user shadow stacks",
+    "encrypted=1": "encrypted memory",
+    "entry=1": "does not begin with SWAPGS",
+}
+"""What ``programs/module/fake.c`` can make of a machine, and why it is refused then."""
+UNKNOWN_TO_SOME = {"feature=fred", "feature=ibt", "feature=lass", "feature=shadow-stacks"}
 
 
 class TestLoading:
@@ -441,6 +606,42 @@ class TestLoading:
         assert all(b <= a + 512 for a, b in zip(before, after, strict=True)), f"kB before {before}, after {after}"
         assert "ring 0" in await run(guest, programs, "attached")
 
+    async def test_it_is_unloaded_between_programs_that_start_on_all_cpus(
+        self, boot: Boot, programs: dict[str, bytes]
+    ) -> None:
+        guest = await boot("kml", vcpus=4, period_ns=10**12)
+        await install(guest, programs, "attached")
+        output = await guest.check(
+            [
+                "/bin/sh",
+                "-c",
+                "echo 1 > /sys/kernel/rcu_expedited; for c in 0 1 2 3; do"
+                f" (while [ ! -e /tmp/enough ]; do taskset -c $c {WHERE}/attached; sleep 0.03; done >/dev/null) & done;"
+                "n=0; for i in $(seq 1500); do"
+                " if rmmod kml 2>/dev/null; then n=$((n + 1)); insmod /kml/kml.ko arm=kml || exit 1; fi;"
+                " [ $n = 40 ] && break; done; touch /tmp/enough; wait; echo $n",
+            ],
+            elevated=False,
+            limit_s=240,
+        )
+        assert int(output.splitlines()[-1]) >= 10, "hardly ever was nobody attached"
+        assert "ring 0" in await run(guest, programs, "attached")
+
+    @pytest.mark.parametrize("when", ["now", "crash"])
+    async def test_another_kernel_is_started_from_ring_0(
+        self, boot: Boot, image: Image, programs: dict[str, bytes], when: str
+    ) -> None:
+        """kexec, and kdump's when the kernel panics: the next kernel gets to where it finds no root file system."""
+        guest = await boot("kml", vcpus=2, append="crashkernel=192M")
+        await install(guest, programs, "kexec")
+        await guest.session.put("/tmp/vmlinuz", image.kernel.read_bytes())
+        command = [f"{WHERE}/kexec", "/tmp/vmlinuz", when, "console=ttyS0 panic=-1"]
+        with pytest.raises((SessionError, GuestGone, TimeoutError)):
+            result = await guest.run(command, elevated=False, limit_s=120)
+            pytest.fail(f"it did not start: {result}")
+        text = "\n".join(guest.console)
+        assert "Unable to mount root fs" in text.partition("Linux version")[2], text[-2000:]
+
     @pytest.mark.parametrize(
         ("parameter", "reason"),
         [("arm=ring0", "is none of stock"), ("nonsense=1 arm=bad", "is none of stock")],
@@ -455,6 +656,24 @@ class TestLoading:
     async def test_a_cpu_for_hypervisors_is_refused(self, boot: Boot, arm: str) -> None:
         with pytest.raises(SessionError, match="VMX or SVM"):
             await boot(arm, qemu_arguments=["-cpu", "max,-smep,-smap,-la57,-cx16"])
+
+    async def test_machines_it_does_not_suit_are_refused(self, strict: Guest, tmp_path: Path) -> None:
+        """Machines that cannot be emulated: the kernel is made to believe that it is on one of them."""
+        await put_module(strict, "fake", tmp_path)
+        await sh(strict, "rmmod kml")
+        unknown = set()
+        for fake, reason in FAKES.items():
+            result = await strict.run(
+                f"dmesg -c >/dev/null; insmod /tmp/fake.ko {fake} || exit 9; insmod /kml/kml.ko arm=kml; dmesg;"
+                "rmmod fake && insmod /kml/kml.ko arm=kml && rmmod kml",
+                elevated=False,
+            )
+            if result.status == 9 and "No such device" in result.stderr:
+                unknown.add(fake)
+            else:
+                assert result.status == 0 and reason in result.stdout, (fake, result)
+        await sh(strict, "insmod /kml/kml.ko arm=kml")
+        assert unknown <= UNKNOWN_TO_SOME, "this kernel should know such machines"
 
     @pytest.mark.parametrize(
         ("command_line", "reason"),

@@ -69,7 +69,7 @@ static_assert(!(MMF_INIT_LEGACY_MASK & BIT(KML_MMF_ATTACHED)), "fork and exec wo
 static_assert(KML_MMF_ATTACHED >= MMF_DUMP_FILTER_SHIFT + MMF_DUMP_FILTER_BITS && KML_MMF_ATTACHED < MMF_VM_MERGEABLE,
 	      "the bit is not free");
 
-static bool is_attached(struct mm_struct *mm)
+bool kml_is_attached(struct mm_struct *mm)
 {
 	return mm_flags_test(KML_MMF_ATTACHED, mm);
 }
@@ -89,7 +89,7 @@ static void attach_program(struct callback_head *head)
 	bool ok = false;
 
 	/* There is no mm when a signal has killed the task first. */
-	if (mm && !is_attached(mm) && kml_trusted(work->file))
+	if (mm && !kml_is_attached(mm) && kml_trusted(work->file))
 		ok = vm_mmap(page_file, KML_PAGE_ADDRESS, PAGE_SIZE, PROT_READ | PROT_EXEC,
 			     MAP_PRIVATE | MAP_FIXED_NOREPLACE, 0) == KML_PAGE_ADDRESS;
 	fput(work->file);
@@ -128,7 +128,7 @@ static void on_exec(void *unused, struct task_struct *task, pid_t old_pid, struc
 /* The child has a copy of the page already, and has not run yet. */
 static void on_fork(void *unused, struct task_struct *parent, struct task_struct *child)
 {
-	if (!parent->mm || !child->mm || child->mm == parent->mm || !is_attached(parent->mm))
+	if (!parent->mm || !child->mm || child->mm == parent->mm || !kml_is_attached(parent->mm))
 		return;
 	__module_get(THIS_MODULE);	/* the parent has one */
 	attach(child->mm);
@@ -258,7 +258,7 @@ static void show_process(struct seq_file *m, struct task_struct *process)
 		task_lock(thread);
 		if (thread->mm) {
 			found = true;
-			exe = is_attached(thread->mm) ? mm_exe_file(thread->mm) : NULL;
+			exe = kml_is_attached(thread->mm) ? mm_exe_file(thread->mm) : NULL;
 			if (exe) {
 				seq_printf(m, "%d %s ", process->tgid, process->comm);
 				seq_file_path(m, exe, " \t\n\\");

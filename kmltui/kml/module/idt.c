@@ -7,6 +7,7 @@
 #include <linux/gfp.h>
 #include <linux/kernel.h>
 #include <linux/percpu.h>
+#include <asm/apic.h>
 #include <asm/desc.h>
 #include <asm/processor.h>
 #include <asm/trapnr.h>
@@ -17,6 +18,7 @@
 DEFINE_PER_CPU(struct kml_ist *, kml_ist);
 DEFINE_PER_CPU(u64[3], kml_ist_demotions);
 DEFINE_PER_CPU(u64, kml_ist_rewinds);
+u32 kml_apic __ro_after_init;
 
 static gate_desc table[256] __ro_after_init __aligned(PAGE_SIZE);
 static struct desc_ptr kernel_idt __ro_after_init;
@@ -39,12 +41,26 @@ static void __init redirect(int vector)
 	case X86_TRAP_MC:
 		handler = (unsigned long)kml_mc;
 		break;
-	default:
-		if (ist)	/* #DF, and #VC where it is never raised */
-			return;
+	case X86_TRAP_DF:
+		handler = (unsigned long)kml_df;
+		break;
+	default:	/* #VC too, which is never raised on machines that are not refused, and whose stack may be missing */
 		ist = KML_IST_GATE;
 	}
 	pack_gate(gate, gate->bits.type, handler, gate->bits.dpl, ist, __KERNEL_CS);
+}
+
+/* What of the local APIC the trampolines may read (kml_maybe_int). */
+static u32 __init find_apic(void)
+{
+	u64 base;
+
+	if (!boot_cpu_has(X86_FEATURE_APIC))
+		return KML_APIC_NONE;
+	rdmsrq(MSR_IA32_APICBASE, base);
+	if (!(base & MSR_IA32_APICBASE_ENABLE))
+		return KML_APIC_NONE;
+	return base & X2APIC_ENABLE ? KML_APIC_MSR : KML_APIC_MEMORY;
 }
 
 int __init kml_idt_prepare(void)
@@ -55,6 +71,7 @@ int __init kml_idt_prepare(void)
 	if (WARN_ON((u64)kml_direct_entry > (u64)kml_trampolines))
 		return -EINVAL;
 
+	kml_apic = find_apic();
 	store_idt(&kernel_idt);
 	memcpy(table, (void *)kernel_idt.address, sizeof(table));
 	for (vector = 0; vector < 256; vector++)

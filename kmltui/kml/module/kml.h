@@ -59,6 +59,11 @@
 #define KML_SITES		2048
 #define KML_SITE_PROBES		8
 
+/* How the local APIC of this machine is read, if it has one that is on. */
+#define KML_APIC_NONE		0
+#define KML_APIC_MSR		1	/* x2APIC */
+#define KML_APIC_MEMORY		2
+
 #ifdef __ASSEMBLY__
 
 /*
@@ -107,6 +112,7 @@
 #include <asm/unistd.h>
 
 struct file;
+struct mm_struct;
 
 /* Lowest addresses first: the header, then the stack that grows down from KML_IST_TOP. */
 struct kml_ist {
@@ -145,7 +151,7 @@ extern const char *const kml_arm_names[];
 
 /* entry.S, trampolines.S, lstar.S */
 extern char kml_direct_entry[], kml_kernel_call[], kml_full_entry[], kml_lstar[], kml_lstar_sites[];
-extern char kml_trampolines[], kml_trampolines_end[], kml_db[], kml_nmi[], kml_mc[];
+extern char kml_trampolines[], kml_trampolines_end[], kml_db[], kml_nmi[], kml_mc[], kml_df[];
 extern const u64 kml_gates[256];
 extern const struct kml_late kml_entry_late[], kml_entry_late_end[];
 extern const struct kml_late kml_trampolines_late[], kml_trampolines_late_end[];
@@ -164,6 +170,7 @@ int kml_check_machine(enum kml_arm arm);
 DECLARE_PER_CPU(struct kml_ist *, kml_ist);
 DECLARE_PER_CPU(u64[3], kml_ist_demotions);	/* #DB, NMI, #MC */
 DECLARE_PER_CPU(u64, kml_ist_rewinds);
+extern u32 kml_apic;
 int kml_idt_prepare(void);
 void kml_idt_load(void);
 void kml_idt_unload(void);
@@ -186,6 +193,7 @@ void kml_sites_free(void);
 int kml_sites_show(struct seq_file *m, void *v);
 
 /* calls.c */
+extern unsigned long kml_calls[];
 int kml_calls_init(void);
 
 /* identity.c */
@@ -210,7 +218,12 @@ bool kml_trusted(const struct file *file);
 int kml_attach_init(void);
 void kml_attach_exit(void);
 long kml_attached(void);
+bool kml_is_attached(struct mm_struct *mm);
 int kml_attached_show(struct seq_file *m, void *v);
+
+/* software.c */
+int kml_software_init(void);
+void kml_software_exit(void);
 
 /* proc.c */
 int kml_proc_init(void);

@@ -8,6 +8,7 @@
  * trust.c        who may
  * attach.c       which address spaces do
  * sites.c        where those trap all the same
+ * software.c     what those execute that only looks like an exception
  * idt.c cpus.c   how the CPUs get there and back
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -73,6 +74,9 @@ static int __init kml_init(void)
 	if (ret)
 		goto no_cpus;
 	if (kml_arm == KML_KML) {
+		ret = kml_software_init();
+		if (ret)
+			goto no_software;
 		ret = kml_attach_init();	/* last: from here on programs are elevated */
 		if (ret)
 			goto no_attach;
@@ -81,6 +85,8 @@ static int __init kml_init(void)
 	return 0;
 
 no_attach:
+	kml_software_exit();
+no_software:
 	kml_cpus_stop();
 no_cpus:
 	kml_proc_exit();
@@ -96,8 +102,10 @@ no_idt:
 
 static void __exit kml_exit(void)
 {
-	if (kml_arm == KML_KML)
+	if (kml_arm == KML_KML) {
 		kml_attach_exit();
+		kml_software_exit();
+	}
 	kml_cpus_stop();
 	kml_proc_exit();
 	if (kml_arm == KML_KML)

@@ -8,6 +8,9 @@
 #include <linux/mm_types.h>
 #include <linux/entry-common.h>
 #include <linux/thread_info.h>
+#include <asm/apicdef.h>
+#include <asm/fixmap.h>
+#include <asm/mce.h>
 #include <asm/unistd.h>
 #include "compat.h"
 #include "kml.h"
@@ -30,6 +33,9 @@ int main(void)
 	DEFINE(KML_NR_SYSCALLS, NR_syscalls);
 	DEFINE(KML_NR_EXECVE, __NR_execve);
 	DEFINE(KML_NR_EXECVEAT, __NR_execveat);
+	DEFINE(KML_APIC_ISR, APIC_BASE + APIC_ISR);
+	DEFINE(KML_X2APIC_ISR, APIC_BASE_MSR + (APIC_ISR >> 4));
+	DEFINE(KML_MCG_STATUS_MCIP, MCG_STATUS_MCIP);
 	OFFSET(TI_flags, task_struct, thread_info.flags);
 	OFFSET(TI_syscall_work, task_struct, thread_info.syscall_work);
 	OFFSET(TASK_tgid, task_struct, tgid);

@@ -12,7 +12,7 @@
  *                            interrupt of an ordinary process and returns there; the process is elevated again by
  *                            its next direct call.
  *
- * The trampolines run with interrupts off and touch nothing that can fault, with one exception (kml_copy_fault).
+ * The trampolines run with interrupts off and touch nothing that can fault, with two exceptions (kml_copy_fault).
  * They do not use GS, as it may be the user's or the kernel's. They run before the kernel's handlers have untrained
  * returns and set IBRS, so their branches are direct ones; where that is impossible they are behind an LFENCE.
  *
@@ -20,6 +20,17 @@
  * middle of a trampoline, NMI, #DB and #MC, each has a stack of its own, but what they call may fault and come here.
  * So when they interrupt a trampoline they first lower this CPU's tss.ist entry below the frame in use (IST_WRAPPER),
  * and every trampoline ends by setting the entry to the value with which it was itself entered.
+ *
+ * INT n may go through any gate when ring 0 executes it, and what arrives looks like the event that the gate is for. The
+ * process is sent back to its INT n, in ring 3, where the CPU asks the gate: vectors 3, 4 and 0x80 are for anybody, all
+ * others are a #GP. How it is told from an event:
+ *
+ *   #TS to #PF, #AC, #CP     it pushes no error code (kml_no_error_code)
+ *   #DF                      likewise (kml_df)
+ *   #MC                      no machine check is in progress (IST_WRAPPER)
+ *   #DB, NMI                 the kernel's handlers find no cause (software.c)
+ *   all others               its two bytes are before the return address, and there is nothing that an event would have
+ *                            left: RF in the flags, its bit in the local APIC (kml_user_in_ring0)
  */
 #include <linux/linkage.h>
 #include <asm/alternative.h>
@@ -54,6 +65,7 @@
 #define PF_ELEVATE	(1 | PF_USER | 16)
 
 #define X86_TRAP_SX	30	/* security exception; asm/trapnr.h has no name for it */
+#define NR_EXCEPTIONS	32	/* vectors from here on are interrupts */
 
 /* Where in a slot the last instructions of a trampoline are; see TRAMPOLINE. */
 #define TAIL_RBX	3
@@ -162,21 +174,20 @@ KML_LATE_TABLE kml_trampolines_late
 .Lnot_kernel_\vec:
 	movq	F_RSP(%rsp), %rcx
 	orq	%rax, %rcx
-	js	.Lodd_\vec
-
-	/* Demotion. Code in ring 0 may have turned interrupts off, but must not have them off in ring 3. */
-.Ldemote_\vec:
-	ANNOTATE_NOENDBR
-	incq	IST_demotions + 8 * \vec(%rbx)
-	movl	$__USER_CS, F_CS(%rsp)
-	movl	$__USER_DS, F_SS(%rsp)
-	orl	$X86_EFLAGS_IF, F_EFLAGS(%rsp)
-	.if \vec == X86_TRAP_PF
-	orb	$PF_USER, F_ERROR(%rsp)
-	.endif
-	jmp	.Lsp0_\vec
+	movl	$\vec, %eax
+	jns	kml_user_in_ring0
+	jmp	1f
+.Lodd_\vec:
+	movl	$\vec, %eax
+1:	leaq	.Lkernel_\vec(%rip), %rcx
+	jmp	kml_odd_frame
 
 .Luser_\vec:
+	.if \error_code
+	testb	$8, %spl			/* the CPU aligns the stack, then pushes five words or six */
+	movl	$\vec, %ecx
+	jz	kml_no_error_code
+	.endif
 	.if \vec == X86_TRAP_PF
 	cmpq	$kml_direct_entry, %rax
 	jae	kml_elevate
@@ -184,11 +195,6 @@ KML_LATE_TABLE kml_trampolines_late
 .Lsp0_\vec:
 	movq	IST_sp0(%rbx), %rcx
 	jmp	.Lcopy_\vec
-
-.Lodd_\vec:
-	leaq	.Ldemote_\vec(%rip), %rax
-	leaq	.Lkernel_\vec(%rip), %rcx
-	jmp	kml_odd_frame
 	.org	.Lslot_\vec + KML_SLOT_SIZE, 0xcc
 .endm
 
@@ -220,7 +226,7 @@ kml_trampolines:
 /*
  * A frame from CPL 0 that is neither plainly the kernel's nor plainly that of user code.
  *
- * rax     goes on with demotion
+ * rax     the vector
  * rcx     goes on as for kernel code
  * rbx     struct kml_ist
  * rsp     the trampoline's stack
@@ -254,10 +260,7 @@ kml_odd_frame:
 	je	.Las_kernel
 .Las_user:
 	popq	%rdx
-	lfence
-	ANNOTATE_RETPOLINE_SAFE
-	jmp	*%rax
-	int3
+	jmp	kml_user_in_ring0
 
 .Las_kernel:
 	popq	%rdx
@@ -275,7 +278,8 @@ kml_odd_frame:
 	movq	8+F_RCX(%rsp), %rdx
 	subq	$2, %rdx
 	movq	%rdx, 8+F_RIP(%rsp)
-	jmp	.Las_user
+	popq	%rdx
+	jmp	kml_demote
 
 	/*
 	 * At the direct path's last instruction, a jump to the address in rcx, with interrupts on: an NMI came between
@@ -284,7 +288,108 @@ kml_odd_frame:
 .Lfinish_exit:
 	movq	8+F_RCX(%rsp), %rdx
 	movq	%rdx, 8+F_RIP(%rsp)
-	jmp	.Las_user
+	popq	%rdx
+	jmp	kml_demote
+
+/*
+ * User code in ring 0, by a gate whose exceptions have error codes, and there is none: INT n. All is one word higher than
+ * the trampoline expects; what it has taken for CS, with an RPL of 2 or 3, are the flags.
+ *
+ * ecx     the vector
+ * rbx     struct kml_ist
+ * rsp     rcx, rbx, rax, then the frame
+ */
+kml_no_error_code:
+	movl	%ecx, %eax
+	pushq	F_RCX(%rsp)
+	movq	8+F_RBX(%rsp), %rcx
+	movq	%rcx, F_RBX(%rsp)
+	movq	8+F_RAX(%rsp), %rcx
+	movq	%rcx, F_RAX(%rsp)
+	/* fall through */
+
+/*
+ * Back to the two bytes of INT n, in ring 3. The IRET cannot fault: they have just been executed.
+ *
+ * rax     the vector
+ * rbx     struct kml_ist
+ * rsp     the trampoline's stack
+ */
+kml_back_to_int:
+	UNWIND_HINT_IRET_REGS offset=F_RIP
+	incq	IST_demotions(%rbx, %rax, 8)
+	subq	$2, F_RIP(%rsp)
+	movl	$__USER_CS, F_CS(%rsp)
+	movl	$__USER_DS, F_SS(%rsp)
+	orl	$X86_EFLAGS_IF, F_EFLAGS(%rsp)
+	jmp	.Lleave
+
+/*
+ * User code in ring 0 was interrupted, or did it execute INT n? Those bytes before the return address may be the end of
+ * another instruction as well. With a fault the CPU pushes RF; and the local APIC has a bit set for an interrupt that it
+ * has delivered, until the kernel's handler tells it to forget it. When the bytes cannot be read, it was none.
+ *
+ * Registers as above.
+ */
+kml_user_in_ring0:
+	cmpq	$-1, F_ERROR(%rsp)
+	jne	kml_demote
+	movq	IST_slot(%rbx), %rcx
+	subq	$KML_IST_STEP, (%rcx)			/* should the load fault, this frame must survive it */
+	movq	F_RIP(%rsp), %rcx
+.Llook_at_user:
+	ANNOTATE_NOENDBR
+	movzwl	-2(%rcx), %ecx
+	cmpb	$0xcd, %cl
+	jne	kml_demote
+	cmpb	%ch, %al
+	jne	kml_demote
+
+	cmpl	$NR_EXCEPTIONS, %eax
+	jae	1f
+	testl	$X86_EFLAGS_RF, F_EFLAGS(%rsp)
+	jz	kml_back_to_int
+	jmp	kml_demote
+
+1:	pushq	%rdx
+	pushq	%rax
+	movl	%eax, %ecx
+	shrl	$5, %ecx				/* 32 bits to a register */
+	cmpl	$KML_APIC_MSR, kml_apic(%rip)
+	jb	.Lan_event				/* there is none to ask */
+	je	2f
+	shll	$4, %ecx
+	movl	KML_APIC_ISR(%rcx), %eax
+	jmp	3f
+2:	addl	$KML_X2APIC_ISR, %ecx
+	rdmsr
+3:	movl	(%rsp), %ecx
+	btl	%ecx, %eax
+	jc	.Lan_event
+	popq	%rax
+	popq	%rdx
+	jmp	kml_back_to_int
+.Lan_event:
+	popq	%rax
+	popq	%rdx
+	/* fall through */
+
+/*
+ * Demotion. Code in ring 0 may have turned interrupts off, but must not have them off in ring 3. Registers as above.
+ */
+kml_demote:
+	incq	IST_demotions(%rbx, %rax, 8)
+	movl	$__USER_CS, F_CS(%rsp)
+	movl	$__USER_DS, F_SS(%rsp)
+	orl	$X86_EFLAGS_IF, F_EFLAGS(%rsp)
+	cmpl	$X86_TRAP_PF, %eax
+	jne	1f
+	orb	$PF_USER, F_ERROR(%rsp)
+1:	movq	IST_sp0(%rbx), %rcx
+	lfence
+	ANNOTATE_RETPOLINE_SAFE
+	jmp	*kml_copies(, %rax, 8)
+	int3
 
 /*
  * A #PF from ring 3 at a kernel address: with the fetch of an instruction at one of the two entries the process asks to
@@ -323,11 +428,11 @@ kml_elevate:
 	movq	F_RAX(%rsp), %rax
 	leaq	F_SIZE(%rsp), %rsp
 	movq	%rsp, (%rbx)
-.Lleave_rbx:
+kml_leave_rbx:
 	ANNOTATE_NOENDBR
 	movq	F_RBX-F_SIZE(%rsp), %rbx
 	leaq	F_RIP-F_SIZE(%rsp), %rsp
-.Lleave_iret:
+kml_leave_iret:
 	ANNOTATE_NOENDBR
 	iretq
 
@@ -345,12 +450,15 @@ kml_elevate:
 	jmp	.Lleave
 
 /*
- * The copy of a frame has faulted, and the fault has come here by the same way, as a frame from a trampoline.
+ * The copy of a frame has faulted, or the look at a process's code, and the fault has come here by the same way, as a
+ * frame from a trampoline.
  *
  * rbx     struct kml_ist
  * rsp     rdx, the second trampoline's stack; its F_RIP is in the first trampoline, its F_RSP is that one's stack
  */
 kml_copy_fault:
+	cmpq	$.Llook_at_user, 8+F_RIP(%rsp)
+	je	.Llook_failed
 	movq	8+F_RSP(%rsp), %rdx
 	cmpq	$0x7fffffff, F_RIP(%rdx)		/* native_irq_return_iret, four bytes */
 	KML_LATE KML_ABS32 KML_SYM_IRET
@@ -367,18 +475,13 @@ kml_copy_fault:
 	movq	F_RSP(%rsp), %rsp
 	subq	$kml_trampolines, %rax
 	shrq	$8, %rax				/* the vector */
-	incq	IST_demotions(%rbx, %rax, 8)
-	movl	$__USER_CS, F_CS(%rsp)
-	movl	$__USER_DS, F_SS(%rsp)
-	orl	$X86_EFLAGS_IF, F_EFLAGS(%rsp)
-	cmpl	$X86_TRAP_PF, %eax
-	jne	1f
-	orb	$PF_USER, F_ERROR(%rsp)
-1:	movq	IST_sp0(%rbx), %rcx
-	lfence
-	ANNOTATE_RETPOLINE_SAFE
-	jmp	*kml_copies(, %rax, 8)
-	int3
+	jmp	kml_demote
+
+.Llook_failed:
+	popq	%rdx
+	movq	F_RAX(%rsp), %rax			/* the vector, in rax there too */
+	movq	F_RSP(%rsp), %rsp
+	jmp	kml_demote
 
 	.globl kml_trampolines_end
 kml_trampolines_end:
@@ -488,7 +591,22 @@ SYM_CODE_START(\name)
 	USER_GS_TO_KERNEL
 	incq	%gs:kml_ist_demotions + 8 * \index
 	swapgs
+	.if \vec == X86_TRAP_MC
+	ALTERNATIVE "jmp .Lout_\name", "", X86_FEATURE_MCA
+	pushq	%rax
+	pushq	%rcx
+	movl	$MSR_IA32_MCG_STATUS, %ecx
+	rdmsr
+	testb	$KML_MCG_STATUS_MCIP, %al
+	popq	%rcx
+	popq	%rax
+	jnz	.Lout_\name
+	subq	$2, W_RIP(%rsp)				/* INT 18 */
+	popq	%rdx
+	iretq
+	.else
 	jmp	.Lout_\name
+	.endif
 
 .Ltrampoline_\name:
 	cmpl	$(256 * KML_SLOT_SIZE), %edx
@@ -511,12 +629,12 @@ SYM_CODE_START(\name)
 
 .Lshared_\name:
 	movq	W_RIP(%rsp), %rdx
-	cmpq	$.Lleave_iret, %rdx
+	cmpq	$kml_leave_iret, %rdx
 	movq	W_RSP(%rsp), %rdx
 	je	.Lleave_\name
-	cmpq	$.Lleave_rbx, W_RIP(%rsp)
+	cmpq	$kml_leave_rbx, W_RIP(%rsp)
 	jb	.Llower_\name
-	cmpq	$.Lleave_iret, W_RIP(%rsp)
+	cmpq	$kml_leave_iret, W_RIP(%rsp)
 	ja	.Llower_\name
 	leaq	F_RIP-F_SIZE(%rdx), %rdx
 
@@ -547,5 +665,20 @@ SYM_CODE_END(\name)
 	IST_WRAPPER kml_db, X86_TRAP_DB, 0
 	IST_WRAPPER kml_nmi, X86_TRAP_NMI, 1
 	IST_WRAPPER kml_mc, X86_TRAP_MC, 2
+
+/* Before the handler of #DF, which has an IST stack and an error code: without one it is INT 8 in ring 0. */
+SYM_CODE_START(kml_df)
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_IRET_REGS offset=8
+	testb	$8, %spl				/* as in TRAMPOLINE */
+	jnz	1f
+	KML_LATE_JMP KML_SYM_DOUBLE_FAULT
+1:	UNWIND_HINT_IRET_REGS
+	subq	$2, W_RIP-8(%rsp)
+	movl	$__USER_CS, W_CS-8(%rsp)
+	movl	$__USER_DS, W_SS-8(%rsp)
+	orl	$X86_EFLAGS_IF, W_EFLAGS-8(%rsp)
+	iretq
+SYM_CODE_END(kml_df)
 
 KML_LATE_END kml_trampolines_late_end
