@@ -27,7 +27,7 @@ from kmltui.counters.kml import parse_kml_counters
 from kmltui.images import store
 from kmltui.images.image import Image
 from kmltui.machine.channel import GuestGone
-from kmltui.machine.qemu import qemu_version
+from kmltui.machine.qemu import Vm, qemu_version
 from kmltui.model import KmlCounters
 from kmltui.sessions.protocol import SessionError
 
@@ -37,8 +37,8 @@ SOURCES = Path(__file__).parent / "programs"
 LIBRARY = Path(str(resources.files("kmltui.kml"))) / "libkmlkernel"
 WHERE = "/trusted/test"
 GETPGRP, GETSID = 111, 124
-NMI, TIMER = 2, 236
-NMI_LIMIT_S = 120
+NMI, MACHINE_CHECK, TIMER = 2, 18, 236
+NMI_LIMIT_S, ALL_WINDOWS_LIMIT_S = 120, 480
 SLOT, TAIL_JUMP = 256, 13
 """Of trampolines.S: the distance between two trampolines, and where in one its last jump is."""
 NMI_WINDOWS = {"trampoline", "trampoline's end", "kml_direct_entry+0", "kml_direct_entry", "kml_direct_exit+0"}
@@ -99,6 +99,12 @@ async def put_module(guest: Guest, name: str, directory: Path) -> None:
     build = ["make", "-s", "-C", str(headers), f"M={directory}", *settings, "modules"]
     await asyncio.to_thread(subprocess.run, build, check=True, capture_output=True)
     await guest.session.put(f"/tmp/{name}.ko", (directory / f"{name}.ko").read_bytes())
+
+
+async def monitor(vm: Vm, command: str) -> None:
+    """A command of QEMU's monitor that answers nothing when it succeeds."""
+    answer = await vm.execute("human-monitor-command", {"command-line": command})
+    assert not answer, answer
 
 
 async def module_symbols(guest: Guest) -> list[tuple[int, str]]:
@@ -445,6 +451,20 @@ class TestWildPrograms:
         finally:
             task.cancel()
 
+    async def test_machine_checks(self, boot: Boot, programs: dict[str, bytes]) -> None:
+        """Such as an operating system survives: the CPU reports an error that nobody has used yet."""
+        guest = await boot("kml")
+        await install(guest, programs, "vectors")
+        vm = guest.session._vm
+        assert vm is not None
+        running = asyncio.create_task(guest.check([f"{WHERE}/vectors", "events", "15"], elevated=False))
+        while not running.done():
+            # CPU, bank, status: valid, uncorrected, enabled, deferred; the register of what is in progress: may go on.
+            await monitor(vm, "mce 0 1 0xb000100000000000 0x7 0 0")
+            await asyncio.sleep(0.2)
+        assert "all right" in await running
+        assert (await counters(guest)).demotions_vector.get(MACHINE_CHECK, 0) > 5
+
     @pytest.mark.by_hand
     async def test_nmis_between_any_two_instructions(
         self, boot: Boot, programs: dict[str, bytes], tmp_path: Path, qemu_log: Path
@@ -458,17 +478,13 @@ class TestWildPrograms:
         vm = guest.session._vm
         assert vm is not None
 
-        async def monitor(command: str) -> None:
-            answer = await vm.execute("human-monitor-command", {"command-line": command})
-            assert not answer, answer
-
-        await monitor("singlestep on" if qemu_version().startswith("7.") else "one-insn-per-tb on")
+        await monitor(vm, "singlestep on" if qemu_version().startswith("7.") else "one-insn-per-tb on")
         await sh(guest, "insmod /tmp/nmis.ko")
-        await monitor(f"logfile {qemu_log}")
-        await monitor("log int")
+        await monitor(vm, f"logfile {qemu_log}")
+        await monitor(vm, "log int")
         hits: Counter[str] = Counter()
         try:
-            async with asyncio.timeout(NMI_LIMIT_S):
+            async with asyncio.timeout(ALL_WINDOWS_LIMIT_S):
                 while not hits.keys() >= NMI_WINDOWS:
                     for command in ("count 1 20000 2000", "faults 1", "state 300"):
                         arguments = ["/bin/taskset", "-c", "0", *f"{WHERE}/{command}".split()]
@@ -477,7 +493,7 @@ class TestWildPrograms:
                     hits = nmi_hits(qemu_log, symbols)
         finally:
             print(hits)
-            await monitor("log none")
+            await monitor(vm, "log none")
             await sh(guest, "rmmod nmis")
 
     @pytest.mark.parametrize("vcpus", [4, 8])
@@ -617,14 +633,14 @@ class TestLoading:
                 "-c",
                 "echo 1 > /sys/kernel/rcu_expedited; for c in 0 1 2 3; do"
                 f" (while [ ! -e /tmp/enough ]; do taskset -c $c {WHERE}/attached; sleep 0.03; done >/dev/null) & done;"
-                "n=0; for i in $(seq 1500); do"
+                "n=0; for i in $(seq 500); do"
                 " if rmmod kml 2>/dev/null; then n=$((n + 1)); insmod /kml/kml.ko arm=kml || exit 1; fi;"
-                " [ $n = 40 ] && break; done; touch /tmp/enough; wait; echo $n",
+                " [ $n = 12 ] && break; done; touch /tmp/enough; wait; echo $n",
             ],
             elevated=False,
             limit_s=240,
         )
-        assert int(output.splitlines()[-1]) >= 10, "hardly ever was nobody attached"
+        assert int(output.splitlines()[-1]) == 12, "hardly ever was nobody attached"
         assert "ring 0" in await run(guest, programs, "attached")
 
     @pytest.mark.parametrize("when", ["now", "crash"])
