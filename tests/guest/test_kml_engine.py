@@ -454,6 +454,8 @@ class TestWildPrograms:
     async def test_machine_checks(self, boot: Boot, programs: dict[str, bytes]) -> None:
         """Such as an operating system survives: the CPU reports an error that nobody has used yet."""
         guest = await boot("kml")
+        if (await guest.run(["/bin/ls", "/sys/devices/system/machinecheck"], elevated=False)).status:
+            pytest.skip("this kernel knows no machine checks")
         await install(guest, programs, "vectors")
         vm = guest.session._vm
         assert vm is not None
@@ -635,12 +637,12 @@ class TestLoading:
                 f" (while [ ! -e /tmp/enough ]; do taskset -c $c {WHERE}/attached; sleep 0.03; done >/dev/null) & done;"
                 "n=0; for i in $(seq 500); do"
                 " if rmmod kml 2>/dev/null; then n=$((n + 1)); insmod /kml/kml.ko arm=kml || exit 1; fi;"
-                " [ $n = 12 ] && break; done; touch /tmp/enough; wait; echo $n",
+                " [ $n = 5 ] && break; done; touch /tmp/enough; wait; echo $n",
             ],
             elevated=False,
             limit_s=240,
         )
-        assert int(output.splitlines()[-1]) == 12, "hardly ever was nobody attached"
+        assert int(output.splitlines()[-1]) == 5, "hardly ever was nobody attached"
         assert "ring 0" in await run(guest, programs, "attached")
 
     @pytest.mark.parametrize("when", ["now", "crash"])
