@@ -34,7 +34,7 @@ check: setup-dev
 unit: setup-dev
 	$(VENV)/pytest -q -n auto -m "not guest and not slow"
 
-# The tests without a guest that take many seconds each: inputs by the thousand, kills, other compilers.
+# The tests without a guest that take many seconds each: a browser, inputs by the thousand, kills, other compilers.
 slow: setup-dev
 	$(VENV)/pytest -q -n auto -m "slow and not guest"
 

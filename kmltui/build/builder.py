@@ -190,7 +190,7 @@ class _Build:
         self.debs = store.root() / "debs"
 
     def run(self) -> Manifest:
-        with self.steps.told(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with self.steps.reporting(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             return self._run(pool)
 
     def _run(self, pool: ThreadPoolExecutor) -> Manifest:

@@ -105,7 +105,7 @@ class Work:
                     self._running.remove(current)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def reporting(self) -> Iterator[None]:
         """While this is open, the step that has run for longest is reported regularly, even without news."""
         over = threading.Event()
 
@@ -162,5 +162,5 @@ class Work:
 def step(name: str, report: Report) -> Iterator[Step]:
     """A piece of work that is one step."""
     work = Work(report)
-    with work.told(), work.step(name) as current:
+    with work.reporting(), work.step(name) as current:
         yield current

@@ -29,7 +29,7 @@ def main() -> None:
     if libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != int(sys.argv[1]):
-        sys.exit("the process that asked for this is gone")
+        sys.exit("the process that started this is gone")
     # Not execvp: that imports, and the user may have no way to Python's files.
     os.execv(sys.argv[3], sys.argv[3:])
 

@@ -8,7 +8,7 @@ from kmltui.sessions.protocol import Session
 
 
 def create_session(spec: SessionSpec, sample_period_ns: int) -> Session:
-    """The session that ``spec`` asks for, not yet started. It samples itself every ``sample_period_ns``."""
+    """Create the session that ``spec`` describes, not yet started. It takes a sample every ``sample_period_ns``."""
     match spec.kind:
         case "guest" if spec.exact:
             from kmltui.sessions.exact import ExactGuestSession

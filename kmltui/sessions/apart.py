@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls that may block for longer than anybody is willing to wait."""
+"""Runs calls that may block for longer than anybody is willing to wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 
 
 async def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """``function(…)`` in a thread of its own that nobody waits for: not who is cancelled, nor the end of the program.
+    """``function(…)`` in a thread of its own that nobody has to wait for: no cancelled caller, nor the program's end.
 
     ``asyncio.to_thread`` is for calls that return: the end of the event loop waits for its threads.
     """

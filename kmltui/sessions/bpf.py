@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls counted in the host's kernel: a few instructions of BPF on the tracepoint ``sys_enter``.
+"""Counts system calls in the host's kernel, with a small BPF program on the tracepoint ``sys_enter``.
 
 Exact and by number and CPU, for chosen processes or for the whole host. Needs root, or CAP_BPF and CAP_PERFMON. The
 counts lie in an array that is mapped into this process, so reading them costs no system call. Every system call of
@@ -27,7 +27,7 @@ _MMAPABLE = 1 << 10
 _ATTR_BYTES = 120
 
 SLOTS = 512
-"""Slots for each CPU, by the call's number; the last two stand for others."""
+"""Slots per CPU, by the call's number; the last two are for other calls."""
 OTHER_SLOT = SLOTS - 1
 """All numbers that are too large to be a system call's, those of the x32 ABI among them."""
 COMPAT_SLOT = SLOTS - 2
@@ -142,7 +142,7 @@ class TracepointCounter:
     """Counts from its creation to :meth:`close`."""
 
     def __init__(self, processes: Iterable[int] | None) -> None:
-        """Of these processes (more by :meth:`add`), or of the whole host with None.
+        """Count for these processes (:meth:`add` adds more), or for the whole host with None.
 
         Raises OSError: not permitted, or the kernel has no BPF or no tracepoints.
         """
@@ -174,12 +174,12 @@ class TracepointCounter:
         return descriptor
 
     def add(self, process: int) -> None:
-        """Count the calls of this process, too. No effect when the whole host is counted."""
+        """Count the calls of this process too. No effect if the whole host is counted."""
         if self._processes is not None:
             self._change(_MAP_UPDATE, process)
 
     def remove(self, process: int) -> None:
-        """Count it no longer: its number may become another process's. What was counted stays."""
+        """Stop counting it: its number may be reused by another process. Counts so far are kept."""
         if self._processes is not None:
             try:
                 self._change(_MAP_DELETE, process)
@@ -192,7 +192,7 @@ class TracepointCounter:
         value = ctypes.create_string_buffer(1)
         assert self._processes is not None
         attributes = struct.pack("=IIQ", self._processes, 0, ctypes.addressof(key))
-        if command == _MAP_UPDATE:  # removing takes a key alone, and anything after it is refused
+        if command == _MAP_UPDATE:  # removing takes only a key, and anything after it is rejected
             attributes += struct.pack("=Q", ctypes.addressof(value))
         _bpf(command, attributes)
 

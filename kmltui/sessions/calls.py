@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a local session's figures about system calls come from: the best source that is permitted here."""
+"""Counts a local session's system calls with the best source that is permitted here."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ IN_NAMESPACE = (
     "it on the host, or in a container that shares the host's process numbers (docker run --pid=host)"
 )
 IO_COVERAGE = (
-    "reads and writes only (/proc/PID/io): of a database server's calls under 1 % with InnoDB selects, "
+    "reads and writes only (/proc/PID/io): under 1 % of a database server's calls with InnoDB selects, "
     "some 15 % with inserts, 98 % with MyISAM"
 )
 """How little ``syscr`` and ``syscw`` cover, as measured against exact counts."""
 
 
 class CallCounter(Protocol):
-    """Counts system calls of chosen processes or of the whole host from its creation on."""
+    """Counts the system calls of chosen processes, or of the whole host, from its creation on."""
 
     def add(self, process: int) -> None: ...
 
@@ -44,9 +44,9 @@ class CallCounter(Protocol):
 
 
 def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, str]:
-    """A counter for these processes, or for the whole host with None; None if none is permitted.
+    """Return a counter for these processes, or for the whole host with None; None if no source is permitted.
 
-    With it, in words, what counts or why nothing does.
+    Also returns, in words, what is counted or why nothing is.
     """
     chosen = None if processes is None else list(processes)
     whose = "of the whole host" if chosen is None else "of the session's processes"
@@ -54,7 +54,7 @@ def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, s
     try:
         if _sees_processes():
             return TracepointCounter(chosen), f"exact, {whose}, by the tracepoint sys_enter"
-        why_not = IN_NAMESPACE  # permitted, and yet nothing is seen
+        why_not = IN_NAMESPACE  # permitted, but nothing is seen
     except (OSError, ValueError):
         pass
     if chosen is not None:
@@ -68,9 +68,9 @@ def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, s
 
 
 def _sees_processes() -> bool:
-    """Whether this process is known to the kernel's own counting by the number that it has here.
+    """Return whether the kernel's counting knows this process by the number that it has here.
 
-    In a container it may be another one, and every count would be 0 instead of absent. Raises OSError.
+    In a container the number may be another one, and every count would be 0 instead of absent. Raises OSError.
     """
     counter = TracepointCounter([os.getpid()])
     try:
@@ -81,7 +81,7 @@ def _sees_processes() -> bool:
 
 
 def as_counters(by_number: dict[int, int], by_cpu: dict[int, int]) -> KmlCounters:
-    """Counts as a session without KML has them: every call enters the kernel by a trap."""
+    """Counts for a session without KML: every call enters the kernel by a trap."""
     by_number = dict(by_number)
     for slot, stands_for in ((OTHER_SLOT, OTHER), (COMPAT_SLOT, COMPAT)):
         if slot in by_number:

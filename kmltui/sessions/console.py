@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest for one command or one shell, on the terminal of whoever asks for it."""
+"""Runs one command or one shell in a guest, on the caller's terminal."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ async def _wait(session: GuestSession, process: GuestProcess) -> int:
 
 
 Prepare = Callable[[GuestSession], Awaitable[None]]
-"""What is to be done in the guest first, e.g. files put into it."""
+"""What to do in the guest first, e.g. put files into it."""
 
 
 async def run_command(spec: SessionSpec, command: Command, prepare: Prepare, *, stdin: int | None = None) -> int:
-    """Boot a guest, run ``command`` in it, end the guest; returns the exit status (128 + n after signal n).
+    """Boot a guest, run ``command`` in it, stop the guest; returns the exit status (128 + n after signal n).
 
-    What the program writes goes to this process's standard output and error. ``stdin`` is a file descriptor to feed
-    it from; None: it has no input. Raises :class:`SessionError`.
+    The program's output goes to this process's standard output and error. ``stdin`` is a file descriptor to feed it
+    from; None: it has no input. Raises :class:`SessionError`.
     """
     async with _session(spec) as session:
         await prepare(session)
@@ -83,7 +83,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _feed(process: GuestProcess, descriptor: int) -> None:
-    """Pass on what comes from ``descriptor``. In a thread: files cannot be waited for, and a read may never return."""
+    """Forward what comes from ``descriptor``. In a thread: files cannot be awaited, and a read may never return."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:
@@ -145,7 +145,7 @@ async def run_shell(spec: SessionSpec, prepare: Prepare) -> int:
 
 @contextlib.contextmanager
 def _raw_terminal() -> Iterator[None]:
-    """Every key goes to the guest, Ctrl-C too; the terminal is as before afterwards."""
+    """Send every key to the guest, Ctrl-C too; the terminal is restored afterwards."""
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     tty.setraw(descriptor)

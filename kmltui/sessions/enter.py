@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run a program in a directory of its own as root directory, with the host's /proc, /sys and /dev.
+"""Run a program with a root directory of its own, and the host's /proc, /sys and /dev.
 
 Usage: ``python -I -S enter.py REPORT PARENT PROGRAMS ROOT PROGRAM ARGUMENT…``. It makes a mount namespace (and, for
 anybody who may not do that, a user namespace in which the caller is root), binds ``PROGRAMS``'s /usr and /etc into
@@ -46,7 +46,7 @@ def _write(path: str, text: str) -> None:
 
 def _enter(programs: str, root: str) -> None:
     user, group = os.geteuid(), os.getegid()
-    # Root in a container may have no say over mounts, and be a user like any other here.
+    # Root in a container may have no rights over mounts, and is then a user like any other.
     if user or _libc.unshare(CLONE_NEWNS):
         _check(_libc.unshare(CLONE_NEWNS | CLONE_NEWUSER), "making a namespace")
         _write("/proc/self/setgroups", "deny")
@@ -62,7 +62,7 @@ def _enter(programs: str, root: str) -> None:
 
 
 def _execute(command: list[str]) -> None:
-    """As ``os.execvp``, which imports a module, and those are out of sight by now."""
+    """Like ``os.execvp``, which imports a module, and modules are out of reach by now."""
     name = command[0]
     environment = {key.removeprefix(GIVEN): value for key, value in os.environ.items()}
     failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -82,10 +82,10 @@ def main() -> None:
     os.set_inheritable(descriptor, False)
     try:
         _enter(programs, root)
-        # Last: a change of credentials takes it back.
+        # Last, because a change of credentials revokes it.
         _check(_libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
         if os.getppid() != int(parent):
-            raise OSError("the process that asked for this is gone")
+            raise OSError("the process that started this is gone")
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.write(descriptor, b"+")
         os.read(descriptor, 1)

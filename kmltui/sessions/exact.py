@@ -24,11 +24,11 @@ from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
 
 _AT_BOUNDARIES_ONLY = 0
-"""The period of sampling: a sample costs the guest instructions, and in which phase it would fall is chance."""
+"""The sampling period: a sample costs the guest instructions, and chance decides in which phase it falls."""
 
 
 class ExactGuestSession(GuestSession):
-    """Adds ``instructions`` to every sample, and tells what lies between two marks of the guest's."""
+    """Adds ``instructions`` to every sample, and counts what lies between two of the guest's marks."""
 
     def __init__(self, spec: SessionSpec) -> None:
         """Raises :class:`SessionError` for a session that cannot be exact."""

@@ -27,10 +27,10 @@ from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, ErrorState, SessionError
 
 BOOT_LIMIT_S = 300.0
-"""From start to guestd's report; some seconds under emulation, more on a machine that is very busy."""
+"""From start to guestd's report; a few seconds under emulation, more on a very busy machine."""
 
 SILENCE_LIMIT_S = 30.0
-"""An agent that is silent for this long (and ten periods) means a guest that hangs."""
+"""If the agent is silent for this long (and for ten periods), the guest hangs."""
 
 RECHECK_S = 2.0
 
@@ -39,16 +39,16 @@ _ALARMS = ("BUG:", "Oops", "Kernel panic", "sysrq:", "general protection fault",
 
 
 def _telling(console: list[str]) -> list[str]:
-    """The last lines, and those before them that say what happened (a panic ends in registers and addresses)."""
+    """The last lines, preceded by those that say what happened (a panic ends in registers and addresses)."""
     last = len(console) - _SHOWN_LINES
     alarms = [line for line in console[: max(last, 0)] if any(alarm in line for alarm in _ALARMS)]
     return alarms[-_SHOWN_LINES:] + console[max(last, 0) :]
 
 
 class GuestSession:
-    """One guest, which samples itself every ``sample_period_ns``; 0: on demand only, and nobody notices that it hangs.
+    """One guest, sampled every ``sample_period_ns``; 0: on demand only, and nobody notices if it hangs.
 
-    Where its clock counts its instructions, those periods are the host's nevertheless: a sample is asked for from here.
+    Even if its clock counts instructions, the period is the host's: samples are then requested from here.
     ``qemu_arguments`` go to QEMU as they are, ``qemu_files`` are the files that they name, ``append`` goes to the
     kernel's command line.
     """
@@ -62,11 +62,11 @@ class GuestSession:
         qemu_files: Sequence[Path] = (),
         append: str = "",
     ) -> None:
-        """Raises :class:`SessionError` for a clock that the session cannot have."""
+        """Raise :class:`SessionError` for a clock that the session cannot have."""
         if spec.vcpus != 1 and session_clock(spec, {}) == "instructions":
             raise SessionError(f"{spec.name}: instructions are counted on one vCPU, not on {spec.vcpus}")
         self.spec = spec
-        """Its ``clock`` is the one asked for until the session has started, then the one it has."""
+        """Its ``clock`` is the requested one until the session has started, then the actual one."""
         self._period_ns = sample_period_ns
         self._qemu_arguments = qemu_arguments
         self._qemu_files = qemu_files
@@ -98,7 +98,7 @@ class GuestSession:
     async def _start(self) -> None:
         image = await asyncio.to_thread(find_image, chosen_spec(self.spec.image))
         with store.in_use():
-            # A large image needs more than what guests have by default; with less its kernel would panic.
+            # A large image needs more memory than guests have by default; with less its kernel would panic.
             memory_bytes = max(self.spec.memory_bytes, image.least_memory_bytes)
             self.spec = msgspec.structs.replace(self.spec, memory_bytes=memory_bytes)
             accel = await choose(self.spec.accel, image.kernel, image.initrd)
@@ -113,7 +113,7 @@ class GuestSession:
             self._channel = Channel(*self._vm.control)
             report = await self._channel.hello()
         if problems := report.get("problem"):
-            raise GuestError("the guest did not come up as it should: " + "; ".join(problems))
+            raise GuestError("the guest did not boot properly: " + "; ".join(problems))
         if report.get("arm") != [self.spec.arm]:
             raise GuestError(f"the guest came up with the arm {report.get('arm')}")
         facts = await environment.read(self._channel)
@@ -130,7 +130,7 @@ class GuestSession:
         self._tasks.append(asyncio.create_task(self._watch_silence()))
 
     async def _ask_for_samples(self, agent: Agent) -> None:
-        """One each period of the host's clock; the guest's own runs at whatever speed it is emulated."""
+        """Request a sample each period of the host's clock; the guest's own runs at whatever speed it is emulated."""
         with contextlib.suppress(OSError):  # the guest is gone; the watcher of its QEMU knows why
             while self._period_ns:
                 await asyncio.sleep(self._period_ns / 1e9)
@@ -168,7 +168,7 @@ class GuestSession:
             self._failure.set_result(error)
 
     async def _reason(self) -> SessionError:
-        """Why the guest is gone: known as soon as QEMU has ended."""
+        """Return why the guest is gone, once QEMU has ended."""
         assert self._failure is not None
         try:
             return await asyncio.wait_for(asyncio.shield(self._failure), 5.0)
@@ -186,14 +186,14 @@ class GuestSession:
 
     async def _watch_silence(self) -> None:
         limit = max(SILENCE_LIMIT_S, 10 * self._period_ns / 1e9)
-        # Twice, since it may be this process that stood still, and what the agent sent has yet to be read.
+        # Twice, because this process may have stood still, with the agent's samples still unread.
         while self._period_ns and (await self._hears(limit) or await self._hears(RECHECK_S)):
             pass
         if self._period_ns:
             self._fail(self._error(f"the guest hangs: its agent has been silent for {limit:.0f} s", "hung"))
 
     async def _hears(self, limit_s: float) -> bool:
-        """Whether the agent sends something within ``limit_s`` from now."""
+        """Return whether the agent sends something within ``limit_s`` from now."""
         self._heard.clear()
         try:
             await asyncio.wait_for(self._heard.wait(), limit_s)

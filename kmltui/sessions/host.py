@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host as a session sees it: its counters, and the facts about it that a report's first table holds."""
+"""The host as a session: its counters, and the facts about it that a report's first table shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPEED = re.compile(
     r"|cpufreq\.\w+|cpuidle\w*\.\w+|haltpoll\.\w+|clocksource|tsc|hpet|hz|(no)?lapic\w*|transparent_hugepage|hugepage\w*"
     r"|numa\w*|kvm\w*\.\w+|nopvspin|lsm|apparmor|selinux|audit|lockdown)(=\S*)?"
 )
-"""What of a kernel's command line bears on how fast it is. The rest may name disks, users or secrets."""
+"""The parts of a kernel's command line that affect its speed. The rest may name disks, users or secrets."""
 
 
 class HostFiles:
@@ -40,7 +40,7 @@ class HostFiles:
         return parse_proc_stat(self._text(self._stat))
 
     def read_kml(self) -> KmlCounters | None:
-        """What the KML module has counted; None where it is not loaded. Raises OSError, CounterError."""
+        """The KML module's counters; None if it is not loaded. Raises OSError, CounterError."""
         return None if self._kml is None else parse_kml_counters(self._text(self._kml))
 
     def _text(self, descriptor: int) -> str:
@@ -64,7 +64,7 @@ def kml_loaded(root: Path = Path("/proc")) -> bool:
 
 
 def facts(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> dict[str, str]:
-    """What this machine is; the same keys as for a guest. What cannot be read is left out."""
+    """Facts about this machine, with the same keys as for a guest. Unreadable ones are left out."""
     cpuinfo = _read(proc / "cpuinfo")
     cpu = _field(cpuinfo, "model name")
     memory = _field(_read(proc / "meminfo"), "MemTotal").split(" ", maxsplit=1)[0]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether this host's own kernel could run programs in ring 0, and what that would mean. Looks only; loads nothing.
+"""Whether this host's own kernel could run programs in ring 0, and what that would mean. Loads nothing.
 
-The reasons are those for which the kernel module refuses to load, as far as they can be told from outside; the module
+The reasons are those for which the kernel module refuses to load, as far as they are visible from outside; the module
 has the last word.
 """
 
@@ -24,7 +24,7 @@ NAME = "local-kml"
 
 
 class Obstacle(Struct, frozen=True):
-    """Why not, and how to boot so that it is no more (empty: not at all)."""
+    """An obstacle, and how to boot without it (empty: impossible)."""
 
     what: str
     boot: str = ""
@@ -55,7 +55,7 @@ def check(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Check:
 
 
 def obstacles(proc: Path, sys: Path) -> Iterator[Obstacle]:
-    """What is in the way, the hopeless first."""
+    """The obstacles, those without a remedy first."""
     release = _read(proc / "sys/kernel/osrelease")
     if not RELEASE.match(release):
         yield Obstacle(f"its kernel {release or 'of unknown release'} is not Debian's 6.1, 6.12 or 7.3")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a server says of its own work: kinds of statements, threads, replication. It is only ever read.
+"""What a server reports about its own work: kinds of statements, threads, replication. Nothing is ever written to it.
 
-Statement digests come from the performance schema, whose texts have no literals in them; of others' statements nothing
-else is asked for, so none of their values can get into a recording. What an account may not see is left out, with the
-grant that would show it.
+Statement digests come from the performance schema, whose texts contain no literals; nothing else is read about other
+people's statements, so none of their values can get into a recording. What an account may not see is left out, and the
+grant that would show it is named.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 PERIOD_S = 10.0
 SHARE = 0.01
-"""Of the server's time that these questions may take; they are asked less often where that is needed."""
+"""Share of the server's time that these queries may take; if necessary they are made less often."""
 
 MAX_DIGESTS = 50
 MAX_THREADS = 100
@@ -46,18 +46,18 @@ _UNKNOWN = {1049, 1064, 1109, 1146}
 
 
 class Absent(Exception):
-    """The server does not tell this; the text says why, and what would change that."""
+    """The server does not report this; the text says why, and what would change that."""
 
 
 class Look:
-    """Looks into one server again and again. Not thread-safe; blocks."""
+    """Queries one server repeatedly. Not thread-safe; blocks."""
 
     def __init__(self, link: Link, account: str) -> None:
         self._link = link
         self._account = account
         self._replica: str | None = None
         self.absent: dict[str, str] = {}
-        """What is not told, by name (``digests``, ``threads``, ``replication``), and why."""
+        """What is not reported, by name (``digests``, ``threads``, ``replication``), and why."""
         self.asked = 0
         """Questions so far."""
         self.took_s = 0.0
@@ -69,7 +69,7 @@ class Look:
         return max(PERIOD_S, self.took_s / SHARE)
 
     def look(self, t_ns: int, session: str) -> Inside:
-        """Ask for all of it. Raises what :meth:`Link.ask` does when the connection is no longer of use."""
+        """Query everything. Raises what :meth:`Link.ask` raises once the connection is unusable."""
         begun = time.monotonic()
         digests = self._told("digests", self._digests)
         threads = self._told("threads", self._threads)
@@ -118,7 +118,7 @@ class Look:
         return found
 
     def _threads(self) -> list[ServerThread]:
-        # Without the privilege there is no error, only the account's own threads.
+        # Without the privilege there is no error; only the account's own threads are listed.
         if not self._rows(_MAY_SEE_THREADS, "PROCESS ON *.*")[1]:
             raise Absent(f"{self._account} may not see it: GRANT PROCESS ON *.* TO that account")
         _, rows = self._rows(_THREADS, "PROCESS ON *.*")
@@ -136,12 +136,12 @@ class Look:
             for name, value in zip(names, rows[0] if rows else (), strict=False):
                 if name in ("Seconds_Behind_Source", "Seconds_Behind_Master"):
                     return int(value) if value.isdigit() else None
-            raise Absent("this server replicates from nobody")
+            raise Absent("this server is not a replica")
         return None
 
 
 def _whole(text: str) -> int:
-    """A counter; what is none, or too large to be one, counts as 0."""
+    """Parse a counter; anything that is not one, or is too large, counts as 0."""
     text = text.partition(".")[0]
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
     return number if number < 1 << 63 else 0

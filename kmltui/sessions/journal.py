@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the parts of a run write what happens: one clock, one stream of records."""
+"""Where all parts of a run write what happens: one clock, one stream of records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kmltui.model import Log, LogLevel, LogSource, Record, SessionState, State
 
 @dataclass(frozen=True)
 class Journal:
-    """The clock of a run and the way into its recording, handed to everything that has something to record."""
+    """The clock of a run and the way into its recording, passed to everything that records something."""
 
     now: Callable[[], int]
     """Nanoseconds since the run began: the ``t_ns`` of a record that is made now."""

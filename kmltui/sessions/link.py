@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A connection to a MySQL or MariaDB server that need not mean well.
+"""A connection to a MySQL or MariaDB server that may be hostile.
 
-Whatever it sends, and however slowly: a login and each question have a total limit of time and an answer has one of
-size, a password goes to nobody who merely asks for it, and what comes back is rows of text or a :class:`LinkError`.
+Whatever it sends, and however slowly: a login and each query have a total time limit and a result has a size limit, no
+server gets the password merely by asking for it, and what comes back is rows of text or a :class:`LinkError`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _LEAVE_LIMIT_S = 0.5
 
 
 class LinkError(Exception):
-    """The server did not do what a server does, or asked for what it must not have. The message goes on after its
-    address, and holds no secret."""
+    """The server broke the protocol, or asked for something that it must not get. The message continues after its
+    address, and contains no secret."""
 
 
 class _Guard:
-    """Answers a server that asks for a password in a certain way, or refuses to."""
+    """Answers or refuses a server that asks for a password in a certain way."""
 
     def __init__(self, plugin: str, link: Link) -> None:
         self._plugin = plugin
@@ -42,7 +42,7 @@ class _Guard:
 
     def authenticate(self, packet: Any) -> Any:
         if self._plugin == "mysql_old_password":
-            raise LinkError("it wants the login in a way that was broken long ago (mysql_old_password)")
+            raise LinkError("it wants a login method that was broken long ago (mysql_old_password)")
         if not self._link.trusted:
             raise LinkError(
                 f"it wants the password in clear text ({self._plugin}), which it gets over a Unix socket, or over TLS "
@@ -63,7 +63,7 @@ else:
 class Link(_Connection):
     """A connection that is made by :func:`open_link`. Not thread-safe, save :meth:`abort`."""
 
-    if TYPE_CHECKING:  # parts of PyMySQL's that its types leave out
+    if TYPE_CHECKING:  # parts of PyMySQL that its type stubs leave out
         _sock: Any
         _rfile: Any
         server_version: str
@@ -80,7 +80,7 @@ class Link(_Connection):
         self._greeted = False
         self._tls = tls
         local = bool(settings.get("unix_socket"))
-        # As the clients do: a socket of this machine needs no encryption unless it is asked for.
+        # Like the clients: a local socket needs no encryption unless it is requested.
         off = tls.mode == "disabled" or (local and tls.mode == "preferred")
         super().__init__(
             ssl=None if off else tls.context(named=not local),
@@ -88,7 +88,7 @@ class Link(_Connection):
             autocommit=None,
             program_name="kmltui",
             defer_connect=True,
-            conv={},  # text as it comes: a converter would trust the types that a server claims
+            conv={},  # plain text: a converter would trust the types that a server claims
             auth_plugin_map={name: partial(_Guard, name) for name in _GUARDED},
             **settings,
         )
@@ -102,7 +102,7 @@ class Link(_Connection):
 
     @property
     def trusted(self) -> bool:
-        """Whether the other end is known to be the one that is meant."""
+        """Whether the other end is known to be the intended server."""
         encrypted: bool = self._secure
         return bool(self.unix_socket) or (encrypted and self._tls.verifies)
 
@@ -127,14 +127,14 @@ class Link(_Connection):
         return peer.startswith("127.") or peer == "::1"
 
     def send_secret(self) -> Any:
-        """Send the password as it is; returns what the server says to it."""
+        """Send the password in clear text; returns the server's reply."""
         self.write_packet(self.password + b"\0")
         return self._read_packet()  # type: ignore[no-untyped-call]
 
     def ask(self, statement: str, columns: int, limit_s: float = QUESTION_LIMIT_S) -> list[tuple[str, ...]]:
         """The rows of an answer of ``columns`` columns. Blocks for ``limit_s`` at most.
 
-        Raises :class:`LinkError`, and whatever PyMySQL makes of an answer that is none.
+        Raises :class:`LinkError`, and whatever PyMySQL makes of a malformed reply.
         """
         names, rows = self.table(statement, limit_s)
         if not rows or len(names) != columns:
@@ -158,14 +158,14 @@ class Link(_Connection):
         return names, [tuple(_text(value) for value in row) for row in rows]
 
     def abort(self) -> None:
-        """End what is under way, from any thread. The connection is of no use afterwards."""
+        """Abort what is in progress, from any thread. The connection is unusable afterwards."""
         link = self._sock
         if link is not None:
             with suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Take leave, without waiting for an answer, and close it. Idempotent."""
+        """Say goodbye, without waiting for a reply, and close it. Idempotent."""
         if self._sock is not None:
             self._deadline = time.monotonic() + _LEAVE_LIMIT_S
             with suppress(LinkError):
@@ -186,10 +186,12 @@ class Link(_Connection):
     def _late(self) -> LinkError:
         if self._greeted:
             return LinkError(f"it did not finish its answer within {self._limit_s:g} s")
-        return LinkError(f"it has not greeted within {self._limit_s:g} s: is it a MySQL server that listens there?")
+        return LinkError(
+            f"it has not sent a greeting within {self._limit_s:g} s: is it a MySQL server that listens there?"
+        )
 
     def _read_bytes(self, num_bytes: int) -> bytes:
-        """In place of PyMySQL's, whose time limit is one for each piece that comes."""
+        """Replaces PyMySQL's own, whose time limit applies to each piece received."""
         self._left -= num_bytes
         if self._left < 0:
             self._force_close()
@@ -232,9 +234,9 @@ def _text(value: object) -> str:
 def open_link(
     *, user: str, password: bytes, host: str, port: int, unix_socket: str, tls: Tls, limit_s: float = LOGIN_LIMIT_S
 ) -> Link:
-    """Log in. Blocks for ``limit_s`` at most, the look-up of a name not counted.
+    """Log in. Blocks for ``limit_s`` at most, not counting the name lookup.
 
-    Raises :class:`LinkError`, OSError, ssl.SSLError, and whatever PyMySQL makes of an answer that is none.
+    Raises :class:`LinkError`, OSError, ssl.SSLError, and whatever PyMySQL makes of a malformed reply.
     """
     link = Link(
         tls=tls,
@@ -260,7 +262,7 @@ def open_link(
 
 
 def _connected(host: str, port: int, limit_s: float) -> socket.socket:
-    """A TCP connection to the first address of ``host`` that takes one; all of them have ``limit_s`` together."""
+    """Connect by TCP to the first address of ``host`` that accepts; ``limit_s`` is for all of them together."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     deadline = time.monotonic() + limit_s
     failure: OSError = TimeoutError("it does not answer")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A session that is the host itself: no guest, and no root for the basics.
+"""A session that is the host itself: no guest, and for the basics no root.
 
-It samples the host's CPUs and the processes it is told to watch. Programs that it starts (a private server and its
-client) come from the guest image and see a root directory of their own, so the paths of a guest hold here, too. It
+It samples the host's CPUs and the watched processes. Programs that it starts (a private server and its
+client) come from the guest image and see a root directory of their own, so a guest's paths work here too. It
 never loads anything into the host's kernel; where the KML module is loaded already (``local-kml``) it reads its
 counters.
 """
@@ -29,13 +29,13 @@ from kmltui.sessions.sampler import Sampler
 T = TypeVar("T")
 
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"}
-"""What every program of a session sees, whatever the user has set."""
+"""The environment of every program in a session, whatever the user has set."""
 
 
 class LocalSession:
-    """The host. ``programs``: it will start some, so what they need is made ready with the session.
+    """The host. ``programs``: it will start some, so what they need is prepared with the session.
 
-    ``whole_host``: count the system calls of every process, not of the watched ones alone.
+    ``whole_host``: count the system calls of every process, not only those of the watched ones.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class LocalSession:
         self._journal.state(self.spec.name, "booting", detail)
 
     def add_facts(self, facts: Mapping[str, str]) -> None:
-        """Record the environment with what has become known since."""
+        """Record the environment again, with what has become known since."""
         self._facts |= facts
         facts_now = Environment(t_ns=self._journal.now(), session=self.spec.name, facts=dict(self._facts))
         self._journal.emit(facts_now)
@@ -123,7 +123,7 @@ class LocalSession:
             raise self._error(f"process {pid} cannot be watched: {error.strerror or error}") from error
 
     def hide_host(self) -> None:
-        """Leave the host's own CPUs out: what is watched runs on another machine."""
+        """Leave out the host's own CPUs: what is watched runs on another machine."""
         self._live().shows_host = False
 
     async def sample(self, mark: str) -> None:
@@ -152,7 +152,7 @@ class LocalSession:
                 self._processes = {process, *(other for other in self._processes if not other.over)}
                 trouble = await loop.sock_recv(ours, 4096)
                 if trouble == b"+":
-                    # It waits just before its first instruction.
+                    # It is waiting just before its first instruction.
                     await self.watch(command.group, process.pid)
                     await loop.sock_sendall(ours, b"+")
                     trouble = await loop.sock_recv(ours, 4096)
@@ -174,7 +174,7 @@ class LocalSession:
         )
 
     async def _root(self) -> PrivateRoot:
-        """The private root directory, made when it is needed first."""
+        """The private root directory, created when first needed."""
         async with self._preparing:
             if self._private is None:
                 if self.spec.kind == "local-kml":

@@ -16,16 +16,16 @@ from kmltui.machine.output import Lines
 _PIECE_BYTES = 64 << 10
 
 _DRAIN_LIMIT_S = 0.5
-"""How long output is awaited from a program that has ended: what it has started may hold its pipes open for ever."""
+"""How long to wait for output after a program has ended: its children may hold its pipes open forever."""
 
 
 class LocalProcess:
-    """Leads a process group of its own; what is left of the group when it ends is ended with it."""
+    """Leads a process group of its own; when it ends, the rest of the group is killed."""
 
     def __init__(self, popen: subprocess.Popen[bytes], ended: Callable[[int], None]) -> None:
         self.pid = popen.pid
         self._popen = popen
-        # Leads to this very process even when it has ended and its number is another's.
+        # Refers to this very process even after it has ended and its number was reused.
         self._pidfd = os.pidfd_open(popen.pid)
         self._ended = ended
         self._output = Lines()
@@ -43,7 +43,7 @@ class LocalProcess:
         ended: Callable[[int], None],
         inherited: Sequence[int] = (),
     ) -> LocalProcess:
-        """Start it. ``ended`` is called with its number when it has ended and its counters can still be read;
+        """Start it. ``ended`` is called with its number once it has ended, while its counters can still be read;
         ``inherited`` are file descriptors that it keeps.
 
         Raises OSError: there is no such program, or it cannot be started.
@@ -69,7 +69,7 @@ class LocalProcess:
 
     @property
     def over(self) -> bool:
-        """It has ended, and nothing of its group is left."""
+        """It has ended, and nothing is left of its group."""
         return self._pidfd < 0
 
     async def lines(self) -> AsyncIterator[tuple[str, str]]:
@@ -123,7 +123,7 @@ class LocalProcess:
             transport.close()
 
     async def _read_all(self) -> None:
-        """Both streams, until they end or the program has and no more comes."""
+        """Both streams, until they end, or until the program has ended and nothing more comes."""
         # The end of the program, or of both streams, which it may have closed itself.
         exited: asyncio.Future[Any] = asyncio.create_task(self.wait())
         closed: asyncio.Future[Any] = asyncio.gather(*self._readers, return_exceptions=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An existing MySQL or MariaDB server: how to write its address, how to log in, and what its refusals mean.
+"""An existing MySQL or MariaDB server: how to write its address, how to log in, and what its errors mean.
 
 The address is a URL without a password (``mysql://user@host:port``, ``mysql:///path/to/socket``). The password comes
 from a file, the environment, an option file or a prompt and lives in memory only: never in an argument list, a log, a
@@ -46,7 +46,7 @@ class MysqlError(Exception):
     def __init__(self, message: str, *, denied: bool = False) -> None:
         super().__init__(message)
         self.denied = denied
-        """The server answered and refused the login: another password may help, waiting does not."""
+        """The server refused the login: another password may help, waiting does not."""
 
 
 class DsnError(ValueError):
@@ -150,7 +150,7 @@ class Login:
             raise self.explain(error) from None
 
     def explain(self, error: Exception) -> MysqlError:
-        """What an error of a :class:`Link`'s means. PyMySQL takes answers apart unseen, so anything can come of one."""
+        """What an error of a :class:`Link` means. PyMySQL parses replies unchecked, so it may be anything."""
         where = self.where
         cause: BaseException = getattr(error, "original_exception", None) or error
         if isinstance(cause, LinkError | TlsError):
@@ -209,7 +209,7 @@ def find_login(
 ) -> Login:
     """A login with the password from the first of: ``password_file``, ``MYSQL_PWD``, the option file (``~/.my.cnf``).
 
-    The option file also gives the user, and the server where ``address`` names none. Raises :class:`MysqlError` for a
+    The option file also supplies the user, and the server if ``address`` names none. Raises :class:`MysqlError` for a
     file that cannot be read.
     """
     if option_file is None:
@@ -235,7 +235,7 @@ def find_login(
 
 
 def _filled_in(address: Address, options: Mapping[str, bytes], source: Path | None) -> Address:
-    """What an address leaves open, from the option file; where that says nothing, the usual socket of this machine."""
+    """Complete an address from the option file or, failing that, with the usual socket of this machine."""
     text = {name: _decoded(options.get(name, b"")) for name in ("user", "host", "socket", "port", "protocol")}
     for name, value in text.items():
         if not value.isprintable():
@@ -264,7 +264,7 @@ def _decoded(value: bytes) -> str:
 
 
 def ask_password(address: Address) -> bytes:
-    """Prompt on the terminal, without echo. Raises KeyboardInterrupt where the user gives none: Ctrl-C, Ctrl-D."""
+    """Prompt on the terminal, without echo. Raises KeyboardInterrupt on Ctrl-C or Ctrl-D."""
     try:
         return os.fsencode(getpass.getpass(f"Password for {address}: "))
     except EOFError:
@@ -276,19 +276,19 @@ class Peer:
     """What is at the other end of a connection, as far as it can be seen from here."""
 
     local: bool
-    """On this machine; what it speaks for may still run elsewhere."""
+    """On this machine; what it forwards to may still run elsewhere."""
     pid: int | None = None
     program: str = ""
 
     @property
     def is_server(self) -> bool:
-        """Whether it is the server itself, and not what passes on to one (a tunnel, a proxy, a container's port)."""
+        """Whether it is the server itself, not what forwards to one (a tunnel, a proxy, a container's port)."""
         return self.program.startswith(("mysqld", "mariadbd"))
 
 
 def find_peer(link: Link) -> Peer:
     """The process at the other end of a connection. Raises OSError: the connection is gone."""
-    # The one thing that is needed and not offered: whom the socket is connected to.
+    # The one thing needed that has no public interface: whom the socket is connected to.
     wire: socket.socket | None = getattr(link, "_sock", None)
     if wire is None:
         raise ConnectionError("the connection is closed")
@@ -311,7 +311,7 @@ def _peer(pid: int) -> Peer:
 
 
 def _owner(local: tuple[str, int], remote: tuple[str, int]) -> int | None:
-    """The process of this machine that has the socket with these two addresses, if we may see whose it is."""
+    """The local process that owns the socket with these two addresses, if we may see it."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
@@ -323,5 +323,5 @@ def _owner(local: tuple[str, int], remote: tuple[str, int]) -> int | None:
 
 
 def _plain(address: Any) -> tuple[str, int]:
-    """An IPv4 address in IPv6's clothes is one all the same."""
+    """Treat an IPv4-mapped IPv6 address as the IPv4 address it is."""
     return address.ip.removeprefix("::ffff:"), address.port

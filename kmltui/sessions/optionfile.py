@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Option files (``~/.my.cnf``), read by the rules of MySQL's and MariaDB's own clients.
 
-The rules are those of ``mysys/my_default.c`` in both servers' sources; where the two differ it is said here. The tests
-hold this reader against what ``my_print_defaults`` of both prints.
+The rules are those of ``mysys/my_default.c`` in both servers' sources; differences between the two are noted here. The
+tests compare this reader with the output of both servers' ``my_print_defaults``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ GROUPS = ("client", "client-server", "client-mariadb")
 """The groups that every client reads; the last two are MariaDB's."""
 
 _MAX_DEPTH = 10
-"""How deep files may include each other; what lies deeper is passed over, as the clients do."""
+"""How deep files may include each other; anything deeper is ignored, as the clients do."""
 
 _MAX_LINE_BYTES = 4094
-"""MariaDB reads a longer line in pieces and takes each for a line; MySQL reads it whole. Here it is refused."""
+"""MariaDB splits a longer line into several lines; MySQL reads it whole. Here it is refused."""
 
 _MAX_FILES = 1000
 _MAX_FILE_BYTES = 1 << 20
-"""No option file is larger; a device without an end is not read for ever."""
+"""No option file is larger; an endless device is not read forever."""
 
 _BLANK = b" \t\n\v\f\r\xa0"
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"s": b" ", b'"': b'"', b"'": b"'", b"\\": b"\\"}
@@ -42,7 +42,7 @@ class OptionFileError(Exception):
 
 
 def read_options(path: Path, groups: Sequence[str] = GROUPS) -> list[Option]:
-    """The options of ``groups`` in the order in which they take effect, those of included files among them.
+    """The options of ``groups`` in the order in which they take effect, including those of included files.
 
     Raises :class:`OptionFileError`, OSError.
     """
@@ -83,7 +83,7 @@ class _Reader:
         if match is None:
             return
         keyword, name = match.groups()
-        # MySQL allows a comment behind the name, MariaDB takes it for a part of it.
+        # MySQL allows a comment after the name; MariaDB takes it as part of the name.
         name = _without_comment(name or b"").strip(_BLANK)
         if not name:
             raise OptionFileError(f"{where}: !{keyword.decode()} names nothing")
@@ -102,7 +102,7 @@ class _Reader:
 def _contents(path: Path) -> bytes:
     with path.open("rb") as stream:
         status = os.fstat(stream.fileno())
-        # The clients pass such a file over: whoever can write to it can send the password to a server of his own.
+        # The clients ignore such a file: anyone who can write to it could redirect the password to their own server.
         if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:
             raise OptionFileError(f"{path}: everybody can write to it, so it is not read: chmod o-w it")
         data = stream.read(_MAX_FILE_BYTES + 1)
@@ -135,7 +135,7 @@ def _option(text: bytes) -> Option:
 
 
 def _unescaped(value: bytes) -> bytes:
-    """A backslash before a character without a meaning, or at the end, stands for itself."""
+    """A backslash before a character without special meaning, or at the end, stands for itself."""
     return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[0]), value)
 
 
@@ -154,7 +154,7 @@ _NEIGHBOURS = (
 
 
 def read_settings(path: Path) -> dict[str, bytes]:
-    """What an option file says that matters to a login, by the options' full names; a switch is ``1`` or ``0``.
+    """The options that matter to a login, by their full names; a switch is ``1`` or ``0``.
 
     Raises :class:`OptionFileError`, OSError.
     """
@@ -173,7 +173,7 @@ def read_settings(path: Path) -> dict[str, bytes]:
 
 
 def _full_name(name: str, path: Path) -> str:
-    """The option of ours that ``name`` is or, as the clients allow, abbreviates; empty: none of ours."""
+    """The known option that ``name`` is or, as the clients allow, abbreviates; empty if there is none."""
     if name in _OPTIONS or name in _NEIGHBOURS:
         return name if name in _OPTIONS else ""
     fitting = [known for known in (*_OPTIONS, *_NEIGHBOURS) if len(name) > 1 and known.startswith(name)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls of one's own processes, counted without root: perf events on the tracepoints ``sys_enter_NAME``.
+"""Counts system calls of the user's own processes without root: perf events on the tracepoints ``sys_enter_NAME``.
 
 Permitted where ``kernel.perf_event_paranoid`` is 2 or less and tracefs can be read. The events are inherited by
 threads and processes that are started later. Each named call is exact. The sum of *all* calls (``raw_syscalls``) is
@@ -33,7 +33,7 @@ _NAMES = """
     clock_nanosleep nanosleep getrandom
 """
 WATCHED = tuple(_NAMES.split())
-"""What a database and its clients call. Every further event costs each switch of threads a little."""
+"""The calls of a database and its clients. Every further event makes each context switch a little slower."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,7 +48,7 @@ def _open(event: int, thread: int, flags: int) -> int:
 
 
 def tracefs() -> Path:
-    """Where the kernel's tracepoints are listed. Raises OSError if nowhere that can be read."""
+    """Where the kernel's tracepoints are listed. Raises OSError if that is not readable."""
     for root in _TRACEFS:
         if os.access(root / "events/syscalls", os.R_OK | os.X_OK):
             return root
@@ -95,9 +95,9 @@ class PerfCounter:
         return OTHER in self._events
 
     def add(self, process: int) -> None:
-        """Count the calls of this process, too: of its threads, and of what they start. Raises OSError."""
+        """Count the calls of this process too: of its threads, and of what they start. Raises OSError."""
         attached: set[int] = set()
-        # A thread that starts while we go through them inherits, or is found the next time.
+        # A thread that starts meanwhile inherits the events, or is found in the next pass.
         while new := _threads(process) - attached:
             self._make_room(len(new) * len(self._events))
             for thread in new:
@@ -126,7 +126,7 @@ class PerfCounter:
             for number, descriptors in self._descriptors.items()
         }
         everything = counts.pop(OTHER, 0)
-        # The counters are read one after the other, and a cumulative figure must not step back for that.
+        # The counters are read one after the other, and a cumulative figure must not decrease because of that.
         self._others = max(self._others, everything - sum(counts.values()))
         counts[OTHER] = self._others
         return {number: count for number, count in counts.items() if count}, {}

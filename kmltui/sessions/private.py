@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A private root directory for the programs of a local session: the image's programs, and files of the session's own.
 
-Every path of a guest means the same here, below a directory that is gone with the session. Nothing is installed on the
-host, nothing listens on a network, and no root is needed where the kernel lets users make namespaces.
+Every path of a guest means the same here, below a directory that disappears with the session. Nothing is installed on
+the host, nothing listens on a network, and root is not needed if the kernel lets users create namespaces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kmltui.images.image import chosen_spec, find_image
 from kmltui.sessions import enter
 
 _NEW, _PREFIX = "kmltui-new-", "kmltui-root-"
-"""A directory with the second name is locked while its session lives: so what a killed one has left is known."""
+"""A directory with the second name is locked while its session lives, so leftovers of killed ones are recognised."""
 
 _OWN = ("run/mysqld", "tmp", "root", "var/lib", "var/log", "var/tmp")
 _BOUND = ("usr", "etc", "proc", "sys", "dev")
@@ -36,11 +36,11 @@ class PrivateRoot:
         self._lock = lock
         self._programs = programs
         self.facts = facts
-        """What the programs are, with the keys of an Environment record."""
+        """Facts about the programs, with the keys of an Environment record."""
 
     @classmethod
     def create(cls, image: str) -> PrivateRoot:
-        """For the image of that name, which must be there. Blocks for some seconds.
+        """Create it for the image of that name, which must exist. Blocks for some seconds.
 
         Raises GuestError, OSError.
         """
@@ -91,7 +91,7 @@ class PrivateRoot:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove what sessions have left that were killed."""
+    """Remove what killed sessions have left behind."""
     for root in directory.glob(f"{_PREFIX}*"):
         try:
             lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -58,7 +58,7 @@ def parse_io(text: str) -> int:
 
 
 class _Watched:
-    """One process. Its files stay open: they never lead to another process that gets the same number."""
+    """One process. Its files stay open, so they never refer to another process that gets the same number."""
 
     def __init__(self, pid: int, proc: Path) -> None:
         self.pid = pid
@@ -86,7 +86,7 @@ class _Watched:
         if self._io is not None:
             try:
                 self.io = parse_io(os.pread(self._io, 4096, 0).decode(errors="replace"))
-            except OSError:  # readable for its owner and root alone
+            except OSError:  # readable only by its owner and root
                 self._drop_io()
         return 3
 
@@ -116,7 +116,7 @@ class Groups:
         return [pid for group in self._live.values() for pid in group]
 
     def add(self, group: str, pid: int) -> None:
-        """Watch a process; what it has used already does not count. Raises OSError: it is not there."""
+        """Watch a process, not counting what it has used so far. Raises OSError if it does not exist."""
         process = _Watched(pid, self._proc)
         self.syscalls += process.read()
         process.base, process.base_io = process.cpu, process.io or 0

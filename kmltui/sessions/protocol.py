@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the runner knows of a session: the protocol that guest and local sessions implement.
+"""What the runner knows about a session: the protocol that guest and local sessions implement.
 
 A session is a Linux system in which a workload's server and client run and whose counters can be sampled. The
 runner drives it in this order: ``start``, any number of ``spawn`` and ``sample``, ``stop``. ``stop`` may come at any
-moment, also while ``start`` is under way, and leaves no process behind.
+moment, even during ``start``, and leaves no process behind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ErrorState = Literal["failed", "panicked", "server-died", "hung"]
 
 
 class SessionError(Exception):
-    """The session cannot go on. The message says what happened, to what, and what to do.
+    """The session cannot continue. The message says what happened, to what, and what to do.
 
     ``state`` is the final state the session is in.
     """
@@ -40,7 +40,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment that every program of the session has."""
     stdin: bool = False
-    """Whether it can be fed by :meth:`Process.write`; otherwise its standard input is empty."""
+    """Whether :meth:`Process.write` can feed it; otherwise its standard input is empty."""
 
 
 class Process(Protocol):
@@ -96,7 +96,7 @@ class Session(Protocol):
         ...
 
     async def failed(self) -> SessionError:
-        """Wait until the session fails by itself (panic, hang, QEMU gone); return why, last console lines included."""
+        """Wait until the session fails by itself (panic, hang, QEMU gone); return why, with the last console lines."""
         ...
 
     async def stop(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Samples of the host, taken by a thread of their own so that the event loop never waits for /proc."""
+"""Samples the host in a thread of its own, so that the event loop never waits for /proc."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kmltui.sessions.host import HostFiles
 from kmltui.sessions.processes import Groups
 
 _WAKE_SYSCALLS = 4
-"""What waiting for the next period and handing over a sample cost, about."""
+"""Approximate cost of waiting for the next period and handing over a sample."""
 
 
 class Sampler:
@@ -50,21 +50,21 @@ class Sampler:
         self._cpu_ns = 0
         self._samples = 0
         self.shows_host = True
-        """Whether the host's CPUs are part of the samples; not when what is watched runs elsewhere."""
+        """Whether the samples include the host's CPUs; not if what is watched runs elsewhere."""
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name=f"sampler of {self._session}", daemon=True)
         self._thread.start()
 
     def count_calls(self, counter: CallCounter | None) -> None:
-        """Put ``counter``'s figures into the samples from now on. The sampler closes it."""
+        """Include ``counter``'s figures in the samples from now on. The sampler closes it."""
         with self._lock:
             old, self._counter = self._counter, counter
         if old is not None:
             old.close()
 
     def watch(self, group: str, pid: int) -> None:
-        """Add a process to a group; what it has used before does not count. Raises OSError: it is not there."""
+        """Add a process to a group, not counting what it has used so far. Raises OSError if it does not exist."""
         with self._lock:
             self._groups.add(group, pid)
             if self._counter is not None:
@@ -131,5 +131,5 @@ class Sampler:
             except (OSError, CounterError) as error:
                 self._failed(error)
                 return
-            # After a pause of the machine the missed samples are left out, not made up for.
+            # Samples missed while the machine was suspended are left out, not made up for.
             due_ns = max(due_ns + self._period_ns, time.monotonic_ns() - self._period_ns)

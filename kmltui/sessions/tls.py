@@ -24,7 +24,7 @@ _MODES: dict[str, Mode] = {
 
 
 class TlsError(ValueError):
-    """Settings that cannot be used; the message says which."""
+    """Unusable settings; the message says which."""
 
 
 class Tls(Struct, frozen=True):
@@ -43,7 +43,7 @@ class Tls(Struct, frozen=True):
     server_key: str = ""
     """File with the RSA key that a password may be encrypted with where there is no TLS."""
     ask_server_key: bool = False
-    """Whether a server may name that key itself. Whoever is in its place may, too."""
+    """Whether the server may send that key itself. An impostor may then do so too."""
 
     @property
     def verifies(self) -> bool:
@@ -55,7 +55,7 @@ class Tls(Struct, frozen=True):
         Raises :class:`TlsError` for files and names that cannot be used.
         """
         context = ssl.create_default_context()
-        # Python asks for more than the certificates that MySQL makes for itself have (from 3.13 on).
+        # From 3.13 on, Python requires more than the certificates that MySQL generates for itself provide.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.check_hostname = named and self.mode == "verify-identity"
         context.verify_mode = ssl.CERT_REQUIRED if self.verifies else ssl.CERT_NONE
@@ -65,7 +65,7 @@ class Tls(Struct, frozen=True):
             _loading("ssl-crl", lambda: context.load_verify_locations(self.crl))
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
         if self.cert:
-            # An empty pass phrase rather than a prompt in the middle of nowhere.
+            # An empty pass phrase rather than an unexpected prompt.
             _loading("ssl-cert and ssl-key", lambda: context.load_cert_chain(self.cert, self.key or None, ""))
         if self.cipher:
             _loading("ssl-cipher", lambda: context.set_ciphers(self.cipher))

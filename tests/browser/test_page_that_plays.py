@@ -36,6 +36,8 @@ from kmltui.model import (
 from kmltui.recording import Reader
 from kmltui.report import playable
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = sorted(path.name for path in paths.data_dir("recordings").glob("*.kmlrec"))
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><!-- \x1b[2J \u202e{{7*7}} ' \" & %"
 

@@ -81,7 +81,7 @@ def test_it_is_said_in_round_figures(seconds: float, words: str) -> None:
     assert expectation.words(seconds) == words
 
 
-def told(turns: int, *records: Record) -> str:
+def narrated(turns: int, *records: Record) -> str:
     out = io.StringIO()
     narrator = Narrator(out, turns)
     for record in records:
@@ -97,19 +97,19 @@ RUNNING = State(t_ns=10 * SECOND, session="stock", state="running")
 
 
 def test_what_is_left_is_that_of_the_slower_session() -> None:
-    text = told(1, RUNNING, at(11, "stock", 0.01), at(12, "kml", 0.25), at(40, "stock", 0.5), at(41, "kml", 0.6))
+    text = narrated(1, RUNNING, at(11, "stock", 0.01), at(12, "kml", 0.25), at(40, "stock", 0.5), at(41, "kml", 0.6))
     assert "25 % is done, about 90 s left" in text and text.count("left") == 1
 
 
 def test_the_clock_and_the_clients_way_of_reading_are_named() -> None:
     workload = workloads.get("demo").spec()
     up = Environment(t_ns=1, session="kml", facts={"accelerator": "TCG", "clock": "instructions"})
-    text = told(1, HEADER.__class__(workload=workload, sessions=GUESTS), up)
+    text = narrated(1, HEADER.__class__(workload=workload, sessions=GUESTS), up)
     assert "1 s = 10⁹ instructions · TCG" in text and "as the article's did" in text
     wall = Environment(t_ns=1, session="kml", facts={"accelerator": "KVM", "clock": "wall"})
-    assert "instructions" not in told(1, wall)
+    assert "instructions" not in narrated(1, wall)
 
 
 def test_what_is_left_of_a_bench_counts_its_turns() -> None:
     over = Repeat(t_ns=40 * SECOND, session="stock", pair=0, event="end")
-    assert "38 % is done, about 65 s left" in told(4, RUNNING, over, at(50, "kml", 0.5))
+    assert "38 % is done, about 65 s left" in narrated(4, RUNNING, over, at(50, "kml", 0.5))

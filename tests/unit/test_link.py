@@ -121,11 +121,11 @@ def test_an_honest_server_is_asked() -> None:
 @pytest.mark.parametrize(
     ("behave", "words"),
     [
-        (lambda wire: None, "has not greeted"),
-        (lambda wire: wire.drip(greeting()), "has not greeted"),
+        (lambda wire: None, "has not sent a greeting"),
+        (lambda wire: wire.drip(greeting()), "has not sent a greeting"),
         (lambda wire: wire.send(b"\xff\xff\xff\0" + bytes(70_000)), "longer than"),
-        (lambda wire: wire.drip(b"\xff\xff\x0e\0" + bytes(100)), "has not greeted"),
-        (lambda wire: wire.send(greeting()[:20]), "has not greeted"),
+        (lambda wire: wire.drip(b"\xff\xff\x0e\0" + bytes(100)), "has not sent a greeting"),
+        (lambda wire: wire.send(greeting()[:20]), "has not sent a greeting"),
         (lambda wire: wire.socket.shutdown(socket.SHUT_RDWR), "closed the connection|broke"),
         (lambda wire: (wire.send(greeting()), wire.hear(), wire.drip(packet(2, OK) + bytes(100))), "did not finish"),
         (lambda wire: wire.send(packet(0, b"\xff\x10\x04Too many \x1b[31m\n" + b"x" * 5000)), "Too many ␛"),

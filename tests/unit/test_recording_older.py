@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from recording_samples import HEADER
 
+from kmltui.figures.repeat import repeat_command
+from kmltui.live.store import Store
 from kmltui.model import Header, Log, TrapSite, TrapSites
 from kmltui.recording import schema
 
@@ -23,6 +25,13 @@ def read_header(workload: str, **fields: Any) -> Header:
 @pytest.mark.parametrize(("workload", "kind"), [("wisconsin", "run"), ("syscalls", "run"), ("monitor", "monitor")])
 def test_the_kind_of_a_run_is_known_by_its_workload(workload: str, kind: str) -> None:
     assert read_header(workload).kind == kind
+
+
+@pytest.mark.parametrize(("workload", "watched"), [("wisconsin", False), ("monitor", True)])
+def test_an_old_monitor_is_shown_and_reported_as_watching(workload: str, watched: bool) -> None:
+    header = read_header(workload)
+    assert Store(header).watched is watched
+    assert (repeat_command(header, None) == "") is watched
 
 
 def test_what_workloads_declare_now_was_known_by_their_names() -> None:
