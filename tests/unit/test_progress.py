@@ -68,7 +68,7 @@ def test_a_step_without_news_is_told_again_and_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(progress, "BEAT_S", 0.01)
     beats = threading.Semaphore(0)
     work = Work(lambda _: beats.release())
-    with work.told(), work.step("making the database"):
+    with work.reporting(), work.step("making the database"):
         for _ in range(5):
             assert beats.acquire(timeout=10)
 
@@ -83,7 +83,7 @@ def test_who_hears_of_the_work_can_end_it(monkeypatch: pytest.MonkeyPatch) -> No
             raise InterruptedError
 
     work = Work(report)
-    with pytest.raises(InterruptedError), work.told(), work.step("building KML") as step:
+    with pytest.raises(InterruptedError), work.reporting(), work.step("building KML") as step:
         refusing.set()
         assert refused.wait(10)
         step.at(0.5)
