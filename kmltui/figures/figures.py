@@ -30,7 +30,7 @@ class CpuSeconds(Struct):
     system: float
 
 
-class CpuTime(Struct):
+class CpuTime(Struct, omit_defaults=True):
     """Where one CPU's time went, seconds; all of it sampled at the kernel's tick."""
 
     cpu: int
@@ -39,6 +39,10 @@ class CpuTime(Struct):
     idle_s: float
     other_s: float
     """Waiting for I/O, or stolen by the host."""
+    since_s: float | None = None
+    """Brought online that long after the interval's beginning, seconds; None: it was there from the beginning."""
+    until_s: float | None = None
+    """Last seen that long after the beginning; None: it was there at the end."""
 
 
 class CallCount(Struct):
@@ -180,6 +184,10 @@ class Interval:
     """The highest load average of the host that a sample told."""
     khz: int | None = None
     """The lowest frequency."""
+    came: dict[int, Sample] = field(default_factory=dict)
+    """Where CPUs were first seen that were not there at the beginning."""
+    went: dict[int, Sample] = field(default_factory=dict)
+    """The last sample before CPUs were gone, those that came back included."""
     measures: dict[str, Measure] = field(default_factory=dict)
     """What the workload measured itself, by name."""
 
@@ -204,7 +212,7 @@ def figures(
         cpu_s=_sum(groups.values()),
         server=groups[SERVER],
         client=groups[CLIENT],
-        per_cpu=_per_cpu(start, end),
+        per_cpu=_per_cpu(interval),
         syscalls=_calls(interval, agent_counted, interval.samples if samples_asked_for else interval.marked),
         io_calls=_io_calls(start, end),
         interrupts=_difference(start.interrupts, end.interrupts),
@@ -219,8 +227,9 @@ def figures(
         instructions=_marked(interval.instructions) or _instructions(start, end),
     )
     if result.per_cpu and duration_s > 0:
-        accounted = sum(cpu.user_s + cpu.system_s + cpu.idle_s + cpu.other_s for cpu in result.per_cpu)
-        result.ticks_seen = accounted / (duration_s * len(result.per_cpu))
+        there = [cpu for cpu in result.per_cpu if cpu.since_s is None and cpu.until_s is None]
+        accounted = sum(cpu.user_s + cpu.system_s + cpu.idle_s + cpu.other_s for cpu in there)
+        result.ticks_seen = accounted / (duration_s * len(there)) if there else None
     if start.kml and end.kml:
         vectors = {
             str(vector): count - start.kml.demotions_vector.get(vector, 0)
@@ -286,18 +295,32 @@ def _sum(parts: Iterable[CpuSeconds | None]) -> CpuSeconds | None:
     )
 
 
-def _per_cpu(start: Sample, end: Sample) -> list[CpuTime] | None:
+def _per_cpu(interval: Interval) -> list[CpuTime] | None:
+    """Of each CPU from where it was first seen in the interval to where it was last."""
     times = []
-    for cpu, after in sorted(end.cpus.items()):
-        before = start.cpus.get(cpu)
-        if before is None:  # brought online in between: its ticks before are unknown
-            continue
+    for cpu in sorted(interval.start.cpus.keys() | interval.came.keys()):
+        first = interval.start if cpu in interval.start.cpus else interval.came[cpu]
+        last = interval.end if cpu in interval.end.cpus else interval.went.get(cpu, first)
+        before, after = first.cpus[cpu], last.cpus[cpu]
         user = after.user + after.nice - before.user - before.nice
         system = after.system + after.irq + after.softirq - before.system - before.irq - before.softirq
         other = after.iowait + after.steal - before.iowait - before.steal
         # The kernel lets idle and iowait step back by a tick now and then.
-        ticks = (max(0, value) / USER_HZ for value in (user, system, after.idle - before.idle, other))
-        times.append(CpuTime(cpu, *ticks))
+        user_s, system_s, idle_s, other_s = (
+            max(0, value) / USER_HZ for value in (user, system, after.idle - before.idle, other)
+        )
+        since, until = ((sample.mono_ns - interval.start.mono_ns) / 1e9 for sample in (first, last))
+        times.append(
+            CpuTime(
+                cpu,
+                user_s,
+                system_s,
+                idle_s,
+                other_s,
+                since_s=since if first is not interval.start else None,
+                until_s=until if last is not interval.end else None,
+            )
+        )
     return times or None
 
 

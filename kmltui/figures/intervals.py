@@ -95,6 +95,7 @@ class Intervals:
             # Booted again without an end: counters began anew, and what was open cannot be completed.
             session.open = None
             return
+        _note_hotplug(interval, sample)
         interval.end = sample
         interval.samples += 1
         interval.marked += bool(sample.mark)
@@ -132,6 +133,16 @@ class Intervals:
             known.add(record.hdr)
         except ValueError:
             return  # not a histogram: recorded by something that is not ours
+
+
+def _note_hotplug(interval: Interval, sample: Sample) -> None:
+    """Which CPUs have come and gone since the sample before."""
+    if sample.cpus.keys() == interval.end.cpus.keys():
+        return
+    for cpu in sample.cpus.keys() - interval.end.cpus.keys() - interval.start.cpus.keys():
+        interval.came.setdefault(cpu, sample)
+    for cpu in interval.end.cpus.keys() - sample.cpus.keys():
+        interval.went[cpu] = interval.end
 
 
 def _note_host(interval: Interval, sample: Sample) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from kmltui.figures import article
 from kmltui.figures.calls import INLINE, TimedCall, ratio_text
 from kmltui.figures.charts import Bars
-from kmltui.figures.figures import LatencyFigures, PhaseFigures
+from kmltui.figures.figures import CpuTime, LatencyFigures, PhaseFigures
 from kmltui.figures.summary import SessionFigures, Summary
 from kmltui.printable import printable
 from kmltui.report import numbers
@@ -158,7 +158,7 @@ def cpus(summary: Summary) -> Iterator[Block]:
     """Where each CPU's time went."""
     rows = [
         [
-            f"{printable(name)} cpu{cpu.cpu}",
+            f"{printable(name)} {cpu_name(cpu)}",
             *(numbers.seconds(value) for value in (cpu.user_s, cpu.system_s, cpu.idle_s, cpu.other_s)),
         ]
         for name, session in summary.sessions.items()
@@ -168,6 +168,16 @@ def cpus(summary: Summary) -> Iterator[Block]:
         yield Heading("CPUs")
         notes = ["From /proc/stat, sampled at the kernel's tick: the whole system's, the monitor's agent included."]
         yield Table(["seconds", "user *", "system *", "idle", "other"], rows, notes=notes)
+
+
+def cpu_name(cpu: CpuTime) -> str:
+    """Its number; where it was not there all the time also from when on, and until when."""
+    parts = [
+        f"{word} {int(seconds) // 60:02}:{int(seconds) % 60:02}"
+        for word, seconds in (("from", cpu.since_s), ("to", cpu.until_s))
+        if seconds is not None
+    ]
+    return ", ".join(filter(None, (f"cpu{cpu.cpu}", " ".join(parts))))
 
 
 def contention(summary: Summary) -> Iterator[Block]:

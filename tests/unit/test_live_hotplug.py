@@ -3,9 +3,15 @@
 
 from itertools import pairwise
 
+import msgspec
+import pytest
+
+from kmltui.figures.figures import figures
+from kmltui.figures.intervals import Intervals
 from kmltui.live.session import Columns
 from kmltui.live.views import BUSY_AND_IDLE, CPU_US, SYSTEM, USER
-from kmltui.model import CpuTicks, GroupCpu, Sample
+from kmltui.model import END, START, CpuTicks, GroupCpu, Sample
+from kmltui.report.details import cpu_name
 
 S = 10**9
 
@@ -33,3 +39,22 @@ def test_a_cpu_that_comes_back_is_no_burst_and_one_that_goes_takes_nothing_back(
     assert total == [200, 100, 100, 200]
     assert points[-1][SYSTEM] == 0
     assert [point[CPU_US] for point in points] == [0, 1000, 2000, 3000, 4000], "the groups' time is not touched"
+
+
+def test_the_report_counts_a_cpu_from_where_it_came_to_where_it_went() -> None:
+    samples = [
+        sample(0, cpu0=(0, 1000), cpu1=(7, 900)),
+        sample(30, cpu0=(1000, 3000), cpu1=(107, 2900)),
+        sample(60, cpu0=(2000, 5000), cpu2=(50_000, 100)),
+        sample(90, cpu0=(3000, 7000), cpu2=(50_500, 2600)),
+    ]
+    marks = [START, "", "", END]
+    found = Intervals()
+    for one, mark in zip(samples, marks, strict=True):
+        found.add(msgspec.structs.replace(one, mark=mark))
+    (repetition,) = found.of("local")
+    cpus = figures(repetition.interval, []).per_cpu
+    assert cpus is not None
+    assert [cpu_name(cpu) for cpu in cpus] == ["cpu0", "cpu1, to 00:30", "cpu2, from 01:00"]
+    assert [cpu.user_s for cpu in cpus] == [30.0, 1.0, 5.0], "what a CPU had used before it came is nobody's use"
+    assert figures(repetition.interval, []).ticks_seen == pytest.approx(1.0)
