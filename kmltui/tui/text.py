@@ -51,7 +51,10 @@ def line(*spans: Span | str) -> Line:
 
 
 def width(spans: Iterable[Span]) -> int:
-    return sum(cell_len(text) for text, _ in spans)
+    cells = 0
+    for text, _ in spans:
+        cells += len(text) if text.isascii() else cell_len(text)
+    return cells
 
 
 _NUMBER = re.compile(r"(?<!\S)[^\w\s]*\d\S*(?: (?:[kKMG]i?B?|B|%|[nµm]?s|vCPU)(?!\S))?")
@@ -74,6 +77,8 @@ def cropped(text: str, cells: int, *, more: bool = False) -> str:
 
 def fit(spans: Line, cells: int) -> Line:
     """Exactly ``cells`` wide: padded on the right, or :func:`cropped`."""
+    if (used := width(spans)) <= cells:  # as nearly always, some eighty times a frame
+        return spans if used == cells else (*spans, (" " * (cells - used), "text"))
     result: list[Span] = []
     left = cells
     for index, (text, role) in enumerate(spans):

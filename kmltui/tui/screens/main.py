@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from textwrap import wrap
 from typing import ClassVar
 
@@ -190,7 +191,11 @@ class MainScreen(Screen[None]):
         self.query_one(Body).show_frame(frame, Canvas(width, height, glyphs, call_name, self._cpu_share()))
         self._show_subtitle(frame.subtitle, width)
         self.query_one(Timeline).show_frame(frame, glyphs)
-        self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
+        self.query_one(KeyBar).show_bindings(self._shown_bindings)
+
+    @cached_property
+    def _shown_bindings(self) -> list[Binding]:
+        return [each for each in unique_bindings(self) if each.show]
 
     def _show_subtitle(self, text: str, width: int) -> None:
         rows = wrap(printable(text), max(min(width - 8, 100), 20))[:_SUBTITLE_ROWS]
