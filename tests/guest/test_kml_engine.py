@@ -645,6 +645,7 @@ class TestLoading:
         assert int(output.splitlines()[-1]) == 5, "hardly ever was nobody attached"
         assert "ring 0" in await run(guest, programs, "attached")
 
+    @pytest.mark.by_hand
     @pytest.mark.parametrize("when", ["now", "crash"])
     async def test_another_kernel_is_started_from_ring_0(
         self, boot: Boot, image: Image, programs: dict[str, bytes], when: str
