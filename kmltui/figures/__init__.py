@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run in figures: measured intervals, comparisons, intervals of confidence, the verdict."""
+"""The figures of a run: measured intervals, comparisons, confidence intervals, the verdict."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Taking the monitor's own system calls out of what it measured.
+"""Subtracts the agent's own system calls from what was measured.
 
-The module counts every system call of the session, the agent's among them; the agent tells how many it has made, all
-of them by trap in every session. What they are follows from what it does: for a sample it waits (ppoll), asks for its
-own CPU time (clock_gettime), reads its files (pread64) and sends what it read (write); for a sample on demand it has
-also read the command, to the end of what there is (two reads).
+The module counts every system call of the session, including the agent's; the agent reports how many it has made, all
+of them by trap in every session. Their numbers follow from what it does: for a sample it waits (ppoll), gets its own
+CPU time (clock_gettime), reads its files (pread64) and sends what it read (write); for a sample on demand it has also
+read the command, until nothing is left (two reads).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from kmltui.counters.syscalls import NUMBERS
 def without_agent(trap: Mapping[int, int], made: int, samples: int, on_demand: int) -> dict[int, int]:
     """Traps by number without the ``made`` ones of an agent that took so many samples.
 
-    The sum is exact; which numbers it is taken from is as above, and where those have not so many, from the most
-    frequent ones. No count falls below 0.
+    The sum is exact; it is subtracted from the numbers above and, if those are too few, from the most frequent ones.
+    No count falls below 0.
     """
     left = dict(trap)
     fixed = {"ppoll": samples, "clock_gettime": samples, "write": samples, "read": 2 * on_demand}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The figures of the article, beside which every report puts a run's own.
+"""The article's figures, which every report shows beside the run's own.
 
 Source: Toshiyuki Maeda, "Kernel Korner – Kernel Mode Linux for AMD64", Tables 1 and 2. The article gives no number of
 runs and no spread. Its times are very probably the benchmark client's alone: sql-bench measures those.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Single system calls that a workload times by itself: by trap on the baseline, by direct call under KML."""
+"""Single system calls that a workload times itself: by trap on the baseline, by direct call under KML."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Measures = Mapping[str, Measure]
 
 
 INLINE = "inline "
-"""What the values of a call begin with that was written in line; else it went through the C library."""
+"""Prefix of the values of an inline call; others went through the C library."""
 
 
 class TimedCall(Struct):
-    """One call: what a trap takes on the baseline and what a direct call takes under KML, means over the pairs."""
+    """One call: the time of a trap on the baseline and of a direct call under KML, means over the pairs."""
 
     name: str
     unit: str
@@ -30,16 +30,16 @@ class TimedCall(Struct):
     interval: tuple[float, float] | None = None
     """95 % interval of ``ratio``; None with fewer than three pairs."""
     inline: TimedCall | None = None
-    """The same call written into the program, where the other figures are those through the C library."""
+    """The same call made inline; the other figures are of calls through the C library."""
 
     @property
     def slower(self) -> bool:
-        """Whether the direct call took longer, beyond what the interval leaves to chance where there is one."""
+        """Whether the direct call took longer; if there is an interval, by more than chance."""
         return self.ratio < 1 and (self.interval is None or self.interval[1] < 1)
 
 
 def ratio_text(value: float) -> str:
-    """A ratio as it is written everywhere: with two decimals where one would hide on which side of 1 it is."""
+    """A ratio as text: with two decimals if one would hide on which side of 1 it is."""
     return f"{value:.2f}" if value < 1.1 else f"{value:.1f}"
 
 
@@ -77,5 +77,5 @@ def _timed(
 
 
 def true_unit(unit: str, clock: ClockKind | None) -> str:
-    """What a time is in, really: a nanosecond of the clock that counts instructions is one instruction."""
+    """The real unit of a time: with the instruction clock, a nanosecond is one instruction."""
     return "instructions" if unit == "ns" and clock == "instructions" else unit

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The end card: what a run came to, in at most five lines. The screen, the report and a headless run show this one.
+"""The end card: the result of a run in at most five lines, for the screen, the report and headless runs alike.
 
-Each line stands by itself and says what kind of statement it is: counted, timed, measured, estimated, or somebody
-else's.
+Each line stands alone and says what kind of statement it is: counted, timed, measured, estimated, or quoted.
 """
 
 from __future__ import annotations

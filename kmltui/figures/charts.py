@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The course of a run as lines: rates over time, the same edges and scale for every session."""
+"""The course of a run as lines: rates over time, with the same edges and scale for every session."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two sessions side by side: every figure that can be compared, what was saved, and whether that is shown."""
+"""Compares two sessions: every comparable figure, what was saved, and whether a difference is shown."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Comparison(Struct):
     """Whether a difference is shown: ``p`` is below 0.05, and no tick's error covers the difference. None where there
     are too few pairs for an interval."""
     primary: bool = False
-    """The one figure that the run is judged by, fixed before it: see :func:`primary_figure`."""
+    """The one figure that the run is judged by, fixed beforehand: see :func:`primary_figure`."""
     pairs_needed: int | None = None
-    """Of the primary figure: about how many pairs it takes to show a difference of this size."""
+    """For the primary figure: roughly how many pairs it takes to show a difference of this size."""
     outliers: list[int] | None = None
-    """Of the primary figure: pairs that are far from the others; they are part of every figure."""
+    """For the primary figure: pairs far from the others; they are part of every figure."""
     machines: dict[str, float] | None = None
-    """Of merged benches: what is saved on each machine. ``interval`` and ``p`` are over machines then."""
+    """In merged benches: what is saved on each machine. ``interval`` and ``p`` are then over machines."""
     heterogeneity: float | None = None
-    """I² (0 to 1): how much of what the machines differ by is more than the scatter of their pairs."""
+    """I² (0 to 1): the share of the differences between machines that goes beyond the scatter of their pairs."""
     tick_sampled: bool = False
     """The kernel's ticks split user from system time, and are biased around system calls."""
     within_tick_error: bool = False
@@ -58,7 +58,7 @@ class Figure:
     value: Callable[[Figures], float | None]
     tick_sampled: bool = False
     per_work: bool = True
-    """Grows with the work done: between runs of equal time it is compared per query."""
+    """Grows with the work done, so that runs of equal time are compared per query."""
 
     def of(self, figures: Figures, per_query: bool) -> float | None:
         """Its value in a run, ``per_query`` divided by the queries done if it grows with the work."""
@@ -105,7 +105,7 @@ FIGURES: tuple[Figure, ...] = (
     *(Figure(f"latency.{field}", "us", _latency(field), per_work=False) for field in ("p50_us", "p95_us", "p99_us")),
     Figure("syscalls", "calls", _calls),
 )
-"""What is compared, in the order of a report."""
+"""The compared figures, in the order of a report."""
 
 
 def compare(
@@ -118,7 +118,7 @@ def compare(
 ) -> dict[str, Comparison]:
     """Compare two sessions by pairs of runs, ``baseline[i]`` with ``compared[i]``; a single run is one pair.
 
-    With ``per_query``, for workloads bounded by time, what grows with the work is divided by the queries done.
+    With ``per_query``, for workloads bounded by time, figures that grow with the work are divided by the queries done.
     ``machines``: where each pair was measured; with several, interval and p-value are over machines.
     ``shown`` is left to :func:`decide`, which has to know all comparisons of the run.
     """
@@ -180,7 +180,7 @@ def _over_machines(
 def primary_figure(exact: bool) -> str:
     """Key of the figure that a run is judged by, known before it begins: total CPU time; in exact mode, instructions.
 
-    Whoever looks at twenty figures finds one in twenty that differs by chance: the verdict rests on this one.
+    Anyone who looks at twenty figures finds one that differs by chance: the verdict rests on this one.
     """
     return "instructions.total" if exact else "cpu_s.total"
 
@@ -206,7 +206,7 @@ def decide(comparisons: Mapping[str, Mapping[str, Comparison]], compared: str) -
 def _mark_tick_error(
     found: dict[str, Comparison], baseline: Sequence[Figures], compared: Sequence[Figures], tick_hz: int
 ) -> None:
-    """Say of the splits which differences lie within the sampling error of all runs' ticks together."""
+    """Mark the splits whose differences are within the sampling error of all runs' ticks together."""
     for name, part in _PARTS.items():
         splits = []
         for runs in (baseline, compared):

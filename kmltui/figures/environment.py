@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the sessions ran on: the article's Table 1 for this run."""
+"""The sessions' environment: the article's Table 1 for this run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DEFAULT_TICK_HZ = 250
 """Debian's kernels."""
 
 _OF_THE_SESSION = re.compile(r"\s*\bkmltui\.(name|arm)=\S*")
-"""What must differ on the kernel's command line: who the session is."""
+"""What has to differ on the kernel's command line: the session's identity."""
 
 _OF_THE_ARM = frozenset({"arm", "kml", "rewritten_files", "session", "name"})
 """Facts that say which arm it is: different by design."""
 
 
 def environment(header: Header, facts: Mapping[str, Facts]) -> dict[str, Any]:
-    """One map: what is the same in all sessions, by its name; ``differs``: what is not, by session; ``host``.
+    """One map: what is the same in all sessions, by name; ``differs``: what is not, by session; ``host``.
 
-    The session's own name and what makes its arm are no difference.
+    A session's name and what defines its arm do not count as differences.
     """
     known = {name: _comparable(own) for name, own in facts.items() if own}
     keys = dict.fromkeys(key for own in known.values() for key in own)
@@ -64,7 +64,7 @@ def tick_hz(facts: Mapping[str, Facts]) -> int:
 
 
 def mitigations(text: str) -> str:
-    """Those that do something; how many do not apply is said in one number."""
+    """The mitigations that do something, and the number of those that do not apply."""
     lines = [line.partition(":") for line in text.splitlines() if line]
     active = [f"{name}: {what.strip()}" for name, _, what in lines if what.strip().lower() != "not affected"]
     spared = len(lines) - len(active)

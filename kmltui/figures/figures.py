@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one session did in one measured interval: the figures of a report.
+"""One session in one measured interval: the figures of a report.
 
 An interval lies between the sample marked ``start``, taken right before the workload's client begins, and the one
 marked ``end``, right after it has ended. Figures are differences of cumulative counters between the two. What the
@@ -46,7 +46,7 @@ class CpuTime(Struct, omit_defaults=True):
 
 
 class CallCount(Struct):
-    """How often a system call was made: by the SYSCALL instruction, and by a function call from ring 0."""
+    """How often a system call was made: with the SYSCALL instruction, and with a function call from ring 0."""
 
     trap: int
     direct: int
@@ -102,22 +102,22 @@ class PhaseFigures(Struct):
 
 
 class ContentionFigures(Struct):
-    """What the host let a guest's vCPUs run, and what else was going on there."""
+    """How much the host let a guest's vCPUs run, and what else was going on there."""
 
     run_share: float
-    """Of the time that the vCPU threads were ready to run, how much they ran: 1 where nothing disturbed them."""
+    """Share of the time the vCPU threads were runnable in which they ran: 1 if nothing disturbed them."""
     run_s: float
     wait_s: float
     load: float
     """The highest load average (over a minute) that was seen."""
     steal_s: float
-    """What the host's own host took from it, CPU seconds."""
+    """CPU seconds stolen from it by its own host."""
     mhz: float | None = None
     """The lowest frequency that was seen, where it can be read."""
 
 
 class Figures(Struct):
-    """Everything measured of one session in one interval (or, of several intervals, the means)."""
+    """Everything measured in one session in one interval (or the means over several intervals)."""
 
     duration_s: float | None = None
     """By the session's own clock."""
@@ -141,7 +141,7 @@ class Figures(Struct):
     interrupts: int | None = None
     context_switches: int | None = None
     queries: int | None = None
-    """As the workload's client counted them; without such a client, as the server did."""
+    """As counted by the workload's client or, without such a client, by the server."""
     queries_per_s: float | None = None
     rows: int | None = None
     server_status: dict[str, int] | None = None
@@ -152,13 +152,13 @@ class Figures(Struct):
     phases: list[PhaseFigures] | None = None
     instructions: Instructions | None = None
     agent_cpu_s: float | None = None
-    """What the monitor's agent cost the session."""
+    """What the agent cost the session."""
     contention: ContentionFigures | None = None
 
 
 @dataclass
 class Interval:
-    """What was recorded of one measured interval of one session."""
+    """The records of one measured interval of one session."""
 
     start: Sample
     end: Sample
@@ -277,7 +277,7 @@ def _group(start: Sample, end: Sample, name: str) -> CpuSeconds | None:
     after = end.groups.get(name)
     if after is None or after.usage_us == 0:  # no process ever ran in it
         return None
-    # A group that was not there at the start began to count after it.
+    # A group that did not exist at the start began to count after it.
     before = start.groups.get(name, GroupCpu(0, 0, 0))
     return CpuSeconds(
         (after.usage_us - before.usage_us) / 1e6,
@@ -352,7 +352,7 @@ def _io_calls(start: Sample, end: Sample) -> int | None:
 
 
 def _queries(interval: Interval, status: dict[str, int] | None) -> tuple[int | None, float | None]:
-    """How many there were, and how many a second. None where nothing counts queries or there are none to count."""
+    """Their number, and the rate per second. None if nothing counts queries or there are none."""
     if interval.progress is not None and interval.progress.queries:
         duration_ns = interval.end.mono_ns - interval.start.mono_ns
         return interval.progress.queries, _rate(interval.progress.queries, duration_ns)
@@ -415,7 +415,7 @@ def _instructions(start: Sample, end: Sample) -> Instructions | None:
 
 
 def _marked(phases: Iterable[Phase]) -> Instructions | None:
-    """What was executed in phases, to the instruction: without the waiting at their boundaries, which is chance."""
+    """Instructions executed in phases, exactly: without the waiting at their boundaries, which depends on chance."""
     counts = [count for phase in phases for count in (phase.instructions or {}).values()]
     if not counts:
         return None
@@ -424,7 +424,7 @@ def _marked(phases: Iterable[Phase]) -> Instructions | None:
 
 
 def _phases(interval: Interval) -> list[PhaseFigures] | None:
-    """Phases in order of their first beginning; one that comes several times is summed up."""
+    """Phases in the order of their first beginning; repeated ones are summed up."""
     phases: dict[str, PhaseFigures] = {}
     queries = _queries_by_phase(interval)
     for begin, end in pairwise([*interval.boundaries, interval.end]):

@@ -116,7 +116,7 @@ class Intervals:
             session.open.status_after = status
         elif session.repetitions:
             last = session.repetitions[-1].interval
-            # The first one after the end still belongs to the interval: it was asked for right then.
+            # The first one after the end still belongs to the interval: it was requested right then.
             if last.status_after is None or last.status_after.t_ns < last.end.t_ns:
                 last.status_after = status
 
@@ -132,7 +132,7 @@ class Intervals:
         try:
             known.add(record.hdr)
         except ValueError:
-            return  # not a histogram: recorded by something that is not ours
+            return  # not a histogram: recorded by some other program
 
 
 def _note_hotplug(interval: Interval, sample: Sample) -> None:

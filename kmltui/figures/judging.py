@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What may be compared and what may be called a difference: asked by the report and by the screen alike.
+"""Rules shared by report and screen: what may be compared, and what may be called a difference.
 
 The screen knows sessions as it shows them, the report as figures; both ask with the header's specifications and the
-facts that the sessions told of themselves.
+facts that the sessions reported about themselves.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def any_emulated(facts: Iterable[Facts]) -> bool:
 
 
 def judges_times(specs: Sequence[SessionSpec], facts: Mapping[str, Facts]) -> bool:
-    """Whether times of these sessions may be held against each other.
+    """Return whether times of these sessions may be compared.
 
-    Under the wall clock an emulated guest's second is the emulator's and the host's: the sign of a difference is then a
-    matter of chance.
+    With the wall clock, an emulated guest's second depends on the emulator and the host, so the sign of a difference is
+    a matter of chance.
     """
     own = [(spec, facts.get(spec.name, {})) for spec in specs]
     return all(session_clock(spec, known) == "instructions" or not is_emulated(known) for spec, known in own)
 
 
 def common_clock(specs: Sequence[SessionSpec], facts: Mapping[str, Facts]) -> ClockKind | None:
-    """What a second is in all sessions; None where it is not the same in all of them."""
+    """What a second is in all sessions; None if it is not the same in all of them."""
     clocks = {session_clock(spec, facts.get(spec.name, {})) for spec in specs}
     return clocks.pop() if len(clocks) == 1 else None
 
@@ -50,11 +50,11 @@ def is_difference(saved: float | None, shown: bool | None, clock: ClockKind | No
 
 
 LEAST_DIRECT_SHARE = 0.5
-"""A KML session of which less is direct ran in ring 3, or nearly so: its figures are not KML's."""
+"""A KML session with a smaller direct share ran almost entirely in ring 3: its figures are not KML's."""
 
 
 def is_kml(arm: str, trap: int, direct: int, *, times_both: bool) -> bool:
-    """Whether a session of the arm ``kml`` did what it is there for: its system calls were direct.
+    """Return whether a session of the arm ``kml`` did its job: its system calls were direct.
 
     ``times_both``: it times traps beside direct calls, and so makes both on purpose. Other arms are what they are.
     """
@@ -64,7 +64,7 @@ def is_kml(arm: str, trap: int, direct: int, *, times_both: bool) -> bool:
 
 
 def own_ways(measured: Iterable[Mapping[str, Mapping[str, object]]], counted: bool) -> bool:
-    """Whether sessions time calls in unlike numbers of ways, as when only one of them times them twice: unequal work.
+    """Return whether sessions time calls in different numbers of ways, e.g. only one of them twice: unequal work.
 
     ``measured`` holds each session's measures by name, ``counted`` tells whether all sessions count queries.
     """

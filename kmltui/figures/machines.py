@@ -29,21 +29,21 @@ class Combined:
     between: float
     """The standard deviation of the effect between machines; 0 where their scatter explains all of it."""
     heterogeneity: float
-    """I² (0 to 1): how much of what the machines' means differ by is more than the scatter of their pairs."""
+    """I² (0 to 1): the share of the differences between machines that goes beyond the scatter of their pairs."""
 
 
 def combine(groups: Mapping[str, Sequence[float]]) -> Combined:
-    """The effect over the machines of ``groups``: name, and the values of its pairs.
+    """The effect over the machines in ``groups``, which has the values of each machine's pairs by name.
 
     Raises ``ValueError`` with fewer than two machines, and for one without a pair.
     """
     if len(groups) < 2 or not all(groups.values()):
-        raise ValueError("an interval over machines takes two of them, each with a pair")
+        raise ValueError("an interval over machines needs two of them, each with a pair")
     means = [fmean(values) for values in groups.values()]
     sizes = [len(values) for values in groups.values()]
     count = len(means)
     within = _pooled_variance(groups)
-    if within == 0.0:  # nothing to weigh by: one pair a machine, or pairs that are all alike
+    if within == 0.0:  # nothing to weight by: one pair per machine, or identical pairs
         between, heterogeneity = _variance(means), 1.0 if len(set(means)) > 1 else 0.0
     else:
         between, heterogeneity = _between(means, [within / size for size in sizes])
@@ -51,7 +51,7 @@ def combine(groups: Mapping[str, Sequence[float]]) -> Combined:
     weights = [1 / variance for variance in variances] if min(variances) > 0 else [1.0] * count
     mean = math.fsum(w * m for w, m in zip(weights, means, strict=True)) / math.fsum(weights)
     spread = math.fsum(w * (m - mean) ** 2 for w, m in zip(weights, means, strict=True)) / (count - 1)
-    # Never narrower than the weights themselves say: few machines can agree by chance.
+    # Never narrower than the weights themselves imply: a few machines can agree by chance.
     scale = max(spread, 1.0) if min(variances) > 0 else spread
     error = math.sqrt(scale / math.fsum(weights))
     half = t_quantile(0.5 + CONFIDENCE / 2, count - 1) * error

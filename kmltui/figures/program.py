@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Any program in both rings, on one card: its calls, the work between them, what it took, what trapped, the proof."""
+"""Any program in both rings, on one card: its calls, the work between them, its cost, what trapped, the proof."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Row(Struct, frozen=True):
 
 
 class ProgramCard(Struct, frozen=True):
-    """What the runs of one program came to."""
+    """The result of running one program."""
 
     command: str
     rows: list[Row]
@@ -64,7 +64,7 @@ def _rows(summary: Summary, base: SessionFigures, kml: SessionFigures) -> list[R
         _trapped(kml),
         _density(instructions, base),
         _amount("Instructions", instructions, "{:,.0f}", "counted one by one, user and kernel"),
-        # By the clock that counts instructions a CPU second is nothing else than these.
+        # With the instruction clock, CPU seconds are just these.
         _amount("CPU time", timed, "{:,.4g} s", clock_name(summary)) if not summary.exact else None,
         _as_row(estimate) if estimate else None,
         Row(
@@ -105,7 +105,7 @@ def _trapped(kml: SessionFigures) -> Row | None:
 
 
 def _density(found: Comparison | None, base: SessionFigures) -> Row | None:
-    """How much work there is for each call: it decides how much there is to be saved at all."""
+    """The work per call, which decides how much can be saved at all."""
     if found is None or base.syscalls is None or not (calls := base.syscalls.trap + base.syscalls.direct):
         return None
     return Row("Work a call", f"{found.baseline / calls:,.0f} instructions by trap, the kernel's included")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command that repeats a recorded run, as far as its header tells it."""
+"""The command that repeats a recorded run, as far as its header shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEFAULT = SessionSpec(name="")
 
 
 def repeat_command(header: Header, pairs: int | None) -> str:
-    """For a shell; ``pairs`` are those of a bench. Empty where nothing was run, but a server or a machine watched."""
+    """For a shell; ``pairs`` are those of a bench. Empty for a monitor, which only watched."""
     if header.kind == "monitor":
         return ""
     is_bench = pairs is not None
@@ -35,7 +35,7 @@ def repeat_command(header: Header, pairs: int | None) -> str:
 
 
 def _sessions(specs: Sequence[SessionSpec]) -> list[str]:
-    """Arms of one set-up, or each session by itself."""
+    """Arms with the same settings, or each session separately."""
     setups = {(s.vcpus, s.accel, s.image, s.memory_bytes, s.clock, s.exact, s.kind) for s in specs}
     words: list[str] = []
     first = specs[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What system calls cost a server that is watched: an upper bound of what ring 0 could save it, and fewer calls.
+"""What system calls cost a watched server: an upper bound of what ring 0, or making fewer calls, could save.
 
     cores = calls a second × (a trap − a direct call)
 

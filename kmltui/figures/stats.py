@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What repeated runs show: paired intervals, outliers, the number of pairs it takes, the error of ticks.
+"""What repeated runs show: paired intervals, outliers, the number of pairs needed, the error of ticks.
 
 Everything here is a pure function of its arguments. The interval is Student's t on the logarithm of each pair's ratio:
 what a pair of runs shares (a slow spell of the machine) cancels in the ratio, and run times scatter by factors rather
-than by sums. ``benchmarks/coverage.py`` measures how often it holds the truth.
+than by sums. ``benchmarks/coverage.py`` measures how often it contains the true value.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TypeVar
 
 CONFIDENCE = 0.95
 MIN_PAIRS = 3
-"""With fewer pairs there is no interval: two values say next to nothing about their own spread."""
+"""With fewer pairs there is no interval: two values say next to nothing about their spread."""
 
 MIN_PAIRS_FOR_OUTLIERS = 5
-"""With fewer, one value that is far from the others cannot be told from ordinary scatter."""
+"""With fewer, an outlier cannot be told from ordinary scatter."""
 
 TICK_BIAS = "system share of a loop of reads"
-"""Name of the measure that tells how far off the kernel's ticks are: ``exact`` and ``by ticks``, in per cent."""
+"""Name of the measure of how far off the kernel's ticks are: ``exact`` and ``by ticks``, in per cent."""
 
 ALPHA = 0.05
 """A difference is shown where its p-value is smaller: exactly where the 95 % interval does not hold zero."""
@@ -84,7 +84,7 @@ class Comparison:
 
     @property
     def outliers(self) -> tuple[int, ...]:
-        """Indices of pairs that are far from the others. They are part of every figure above."""
+        """Indices of pairs far from the others. They are part of every figure above."""
         return outliers(self.values)
 
 
@@ -158,7 +158,7 @@ def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, Inter
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
-    """p-values corrected for their number (Holm 1979): compare each with 0.05, and all together err in 5 %."""
+    """p-values corrected for their number (Holm 1979): comparing each with 0.05 errs in 5 % of cases altogether."""
     corrected: dict[Key, float] = {}
     floor = 0.0
     for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
@@ -182,7 +182,7 @@ def pairs_needed(values: Sequence[float]) -> int | None:
     if scatter == 0:
         return MIN_PAIRS
     effect = abs(mean) / scatter
-    # The normal approximation is a pair or three too low; from there on, up to the first that is enough.
+    # The normal approximation is one to three pairs too low; search upwards from there.
     z = _NORMAL.inv_cdf(0.5 + CONFIDENCE / 2) + _NORMAL.inv_cdf(_POWER)
     guess = (z / effect) ** 2
     if not guess < _MOST_PAIRS:
@@ -219,7 +219,7 @@ def t_test_power(effect: float, count: int) -> float:
 
 
 def outliers(values: Sequence[float]) -> tuple[int, ...]:
-    """The index of the value that is too far from the others to be one of them, if there is one: Grubbs' test.
+    """The index of the outlier among the values, if there is one, by Grubbs' test.
 
     None with fewer than :data:`MIN_PAIRS_FOR_OUTLIERS` values.
     """
@@ -238,14 +238,14 @@ def outliers(values: Sequence[float]) -> tuple[int, ...]:
 def tick_error_s(user_s: float, system_s: float, tick_hz: int = 250) -> float:
     """Half the width of the 95 % interval of a user or system time that was sampled at the kernel's tick, seconds.
 
-    Each tick of a running process counts as user or as system, whichever it meets: a binomial sample of the true
-    share, of as many draws as ticks. This is the sampling error alone; the bias around system calls is another matter.
+    Each tick of a running process counts as user or system, whichever it hits: a binomial sample of the true share,
+    with as many draws as ticks. This is the sampling error alone; the bias around system calls is another matter.
     """
     total_s = user_s + system_s
     ticks = total_s * tick_hz
     if ticks < 1:
         return total_s
-    share = (system_s + 2 / tick_hz) / (total_s + 4 / tick_hz)  # Agresti and Coull: not zero where no tick met it
+    share = (system_s + 2 / tick_hz) / (total_s + 4 / tick_hz)  # Agresti and Coull: not zero if no tick hit it
     return _NORMAL.inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt(share * (1 - share) / ticks) * total_s
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A suite: several workloads, each a recording of its own, as the rows of one table."""
+"""A suite: several workloads, each with its own recording, as the rows of one table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SuiteRow(Struct, kw_only=True):
     workload: str
     title: str
     problem: str = ""
-    """Why there is nothing to be said of it: it failed, was stopped, or ran in ring 3."""
+    """Why it has no result: it failed, was stopped, or ran in ring 3."""
     exact: bool = False
     """``saved`` is of instructions, else of CPU time by ``clock``."""
     clock: ClockKind | None = None
@@ -47,7 +47,7 @@ def suite_row(summary: Summary, title: str, reported: str = "") -> SuiteRow:
     compared = summary.sessions.get(summary.compared or "")
     row = SuiteRow(workload=summary.run.workload, title=title, reported=reported, unit=summary.run.unit)
     if summary.run.status != "done" or not summary.run.complete or compared is None:
-        row.problem = summary.run.reason or "it did not come to its end"
+        row.problem = summary.run.reason or "it did not finish"
         return row
     found = summary.comparisons.get(summary.compared or "", {})
     figure = "instructions" if summary.exact else "cpu_s"
@@ -62,5 +62,5 @@ def suite_row(summary: Summary, title: str, reported: str = "") -> SuiteRow:
 
 
 def comparable(rows: Sequence[SuiteRow]) -> bool:
-    """Whether the rows were measured alike, so that their savings may stand in one column."""
+    """Return whether the rows were measured alike, so that their savings may share a column."""
     return len({(row.exact, row.clock) for row in rows if not row.problem}) <= 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the records of a run to its figures: one pass, in bounded memory."""
+"""Turns the records of a run into its figures, in one pass and bounded memory."""
 
 from __future__ import annotations
 

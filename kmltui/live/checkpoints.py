@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Merged latency histograms, now and at earlier times.
 
-Histograms cannot be subtracted from one another, so there are copies of the merged ones to go on from: compressed, of
-those only that have changed, and no more of them than a budget of memory allows.
+Histograms cannot be subtracted from one another, so copies of the merged ones are kept to start from: compressed, only
+of those that have changed, and no more of them than a memory budget allows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LatencyTable:
         self._views: dict[int, LatencyView | None] = {}
 
     def add(self, record: Latency) -> bool:
-        """Merge a record's histogram; False if it has none, or one that cannot be read."""
+        """Merge a record's histogram; returns False if it has none or an unreadable one."""
         if not record.hdr or (record.statement not in self._merged and len(self._merged) >= _MOST_STATEMENTS):
             return False
         try:
@@ -49,7 +49,7 @@ class LatencyTable:
         return self._merged[statement].copy()
 
     def view(self, statement: int) -> LatencyView | None:
-        """Percentiles of one statement, or of :data:`ALL`; worked out again only when latencies were added."""
+        """Percentiles of one statement, or of :data:`ALL`; recomputed only when latencies were added."""
         if statement not in self._views:
             self._views[statement] = _view(self._merged.values() if statement == ALL else (self._merged[statement],))
         return self._views[statement]
@@ -71,7 +71,7 @@ def _view(parts: Iterable[Latencies]) -> LatencyView | None:
 
 
 class Checkpoints:
-    """The latency tables of all sessions, and as they were at earlier times."""
+    """The latency tables of all sessions, now and at earlier times."""
 
     def __init__(self, sessions: Sequence[str], every_ns: int = _LEAST_NS) -> None:
         self.tables = {name: LatencyTable() for name in sessions}
@@ -95,17 +95,17 @@ class Checkpoints:
         key = (record.session, record.statement)
         self._changed.add(key)
         self._lasts[-1] = max(self._lasts[-1], t_ns)
-        if t_ns <= times[-1]:  # late: it belongs to what was copied already
+        if t_ns <= times[-1]:  # late: it belongs to a copy already made
             copies = self._copies.setdefault(key, [])
             if not copies or copies[-1][0] < len(times) - 1:
                 copies.append((len(times) - 1, copies[-1][1].copy() if copies else Latencies()))
             copies[-1][1].add(record.hdr)
 
     def before(self, t_ns: int) -> tuple[dict[str, LatencyTable], int, int]:
-        """Tables to go on from so as to have those at ``t_ns``.
+        """The tables to start from to reach those at ``t_ns``.
 
-        Between the two times that come with them, the first exclusive, lie the records to be added; none if they are
-        not in that order.
+        The records still to be added are between the two returned times, the first exclusive; there are none if the
+        times are not in that order.
         """
         index = bisect_right(self._times, t_ns) - 1
         if index < 0:
@@ -131,14 +131,14 @@ class Checkpoints:
             self._thin()
 
     def _thin(self) -> None:
-        """Drop every other one, but not the last: they are spread evenly over a run of any length."""
+        """Drop every other one, but not the last, so that they stay evenly spread over a run of any length."""
         kept = range(0, len(self._times), 2)
         self._every_ns *= 2
         self._lasts = [max(self._lasts[index : index + 2]) for index in kept]
         self._times = [self._times[index] for index in kept]
         self._bytes = 0
         for key, copies in self._copies.items():
-            # What had changed at one that goes has changed at the next one.
+            # What had changed at a dropped one has changed at the next one.
             newest = {(index + 1) // 2: copy for index, copy in copies}
             self._copies[key] = list(newest.items())
             self._bytes += sum(copy.packed_bytes for copy in newest.values())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What happened in a run, found by its time."""
+"""Looks up what happened in a run by its time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = 10_000
 
 
 class Events(Generic[T]):
-    """Things of one kind with their times, in order; those of one instant in the order in which they came."""
+    """Things of one kind with their times, in order; simultaneous ones in their order of arrival."""
 
     __slots__ = ("_items", "_kept", "_times", "forgotten_ns")
 
@@ -25,7 +25,7 @@ class Events(Generic[T]):
         self._times: list[int] = []
         self._items: list[T] = []
         self.forgotten_ns = -1
-        """Time of the last of those that are not kept any more."""
+        """Time of the last one that is no longer kept."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -51,7 +51,7 @@ class Events(Generic[T]):
         return bisect_right(self._times, t_ns)
 
     def until(self, t_ns: int, most: int | None = None) -> tuple[T, ...]:
-        """Those up to ``t_ns``; of many the last ``most``."""
+        """Those up to ``t_ns``, at most the last ``most``."""
         count = self.count(t_ns)
         return tuple(self._items[0 if most is None else max(count - most, 0) : count])
 
@@ -67,7 +67,7 @@ class Events(Generic[T]):
 
 
 class Latest(Generic[K, T]):
-    """Things of which a later one takes the place of an earlier one with the same name."""
+    """Things of which a later one replaces an earlier one of the same name."""
 
     __slots__ = ("_by_name", "_most")
 
@@ -84,5 +84,5 @@ class Latest(Generic[K, T]):
         self._by_name[name].add(t_ns, item)
 
     def until(self, t_ns: int) -> tuple[T, ...]:
-        """The one of each name that was the last at ``t_ns``; names in the order in which they came."""
+        """The latest of each name at ``t_ns``; names in their order of arrival."""
         return tuple(item for events in self._by_name.values() if (item := events.last(t_ns)) is not None)

@@ -17,7 +17,7 @@ Point = tuple[float, ...]
 """``t_ns`` on the run's clock first, then counters that never fall."""
 
 POINTS = 40 << 10
-"""How many points a history holds, 8 bytes a number: the oldest part of a day at one a second has one every four."""
+"""How many points a history holds, 8 bytes per number: of a day at 1 Hz, the oldest part has one every four seconds."""
 
 _LONGEST_SPAN_NS = 60_000_000_000
 
@@ -117,7 +117,7 @@ class History:
         return len(self._columns[0]) if self._columns else 0
 
     def append(self, point: Point) -> None:
-        """Add a point. One that is not later than the last replaces it (two samples at one instant)."""
+        """Add a point. It replaces the last one unless it is later (two samples at one instant)."""
         if not self._columns:
             self._columns = tuple(array("d") for _ in point)
         times = self._columns[0]

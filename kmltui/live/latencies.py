@@ -81,8 +81,7 @@ class Latencies:
         return max(self._unpacked(), default=None)
 
     def copy(self) -> Latencies:
-        """An independent one. It takes a fiftieth of the memory until it is used: copies are kept in numbers, as places
-        to go back to."""
+        """An independent copy. It takes a fiftieth of the memory until it is used, because many copies are kept."""
         other = Latencies()
         other.count = self.count
         other._packed = self._packed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A place in a recording: the records around it, which say what all those before do not."""
+"""A place in a recording: the records around it, for what a store does not keep of every time."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ DISORDER_NS = 2_000_000_000
 """How much earlier than a record before it a record may be: sessions report with different delays."""
 
 _NEAR_NS = 60_000_000_000
-"""So far ahead is read on to; what is farther is a place of its own."""
+"""How far ahead to read on; anything farther becomes a place of its own."""
 
 _APART_NS = 5_000_000_000
-"""Records that lie no farther apart are read in one go."""
+"""Records no farther apart are read in one go."""
 
 Span = tuple[int, int]
 
 
 class Recording(Protocol):
-    """Where records are read from again."""
+    """Where records are read again."""
 
     @property
     def duration_ns(self) -> int: ...
@@ -101,7 +101,7 @@ class Place:
             self._take(record)
 
     def reaches(self, t_ns: int) -> bool:
-        """Whether moving on to ``t_ns`` costs less than beginning anew there."""
+        """Return whether moving on to ``t_ns`` costs less than starting again there."""
         near = self.t_ns <= t_ns <= self.t_ns + _NEAR_NS
         return near and not (self._exhausted and t_ns > self._read_ns)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The newest records of a session: as many as rates are taken over."""
+"""The newest records of a session, which rates are computed from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Window(Generic[T]):
             items.popleft()
 
     def restart(self) -> None:
-        """What comes next has nothing to do with what was before."""
+        """Start over: what comes next is unrelated to what came before."""
         self._items.clear()
         self.whole = True
 

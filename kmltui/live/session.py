@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is kept of one session of a run, and what it says of any moment."""
+"""What is kept of one session of a run, and its state at any time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Columns:
         self.samples = History(points)
         self.work = History(points)
         self.statuses = History(points)
-        """Their times alone."""
+        """Only their times."""
         self.cpus: dict[int, History] = {}
         """Of each CPU its ticks in user mode, in the kernel, and all of them, added up over boots."""
         self._cpu_offsets: dict[int, Point] = {}
@@ -104,15 +104,15 @@ class Columns:
         return first or booted
 
     def _after_hotplug(self, before: Sample, after: Sample) -> Point:
-        """What is added to the counters once CPUs have come or gone: what one has used before it came is nobody's use
-        of just now, and what one that has gone had used is not taken back."""
+        """The offset of the counters after CPUs have come or gone: what a new one had used before is not counted as use
+        just now, and what one that has gone had used is not taken back."""
         both = before.cpus.keys() & after.cpus.keys()
         old, new = (counters(with_changes(s, cpus={cpu: s.cpus[cpu] for cpu in both})) for s in (before, after))
         reached, raw = self.samples.last or old, counters(after)
         return tuple(r + n - o - a for r, n, o, a in zip(reached, new, old, raw, strict=True))
 
     def _count_queries(self, status: Status) -> None:
-        """Where no client of ours tells its progress, the server's counters are the work."""
+        """Without a client of ours that reports progress, the server's counters measure the work."""
         queries = query_count(self._lives.add(status).counters)
         if queries is not None:
             self.work.append((status.t_ns, queries, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All that a screen can ask of a run: its state at any time.
+"""Everything a screen can ask about a run: its state at any time.
 
 A :class:`Store` is append-only and takes the records of a run in their order. The state at a time is a query:
 
@@ -9,8 +9,8 @@ A :class:`Store` is append-only and takes the records of a run in their order. T
   newest state and read from the recording for any other (:mod:`kmltui.live.place`);
 * latencies are histograms, which have to be merged from the beginning (:mod:`kmltui.live.checkpoints`).
 
-A time that the records given to it have not reached is answered from the recording as well: from what happened until
-then, which it tells quickly, and some minutes before. What rests on all records is absent there.
+A time beyond the added records is answered from the recording as well: from its landmarks, which are read quickly, and
+the minutes before that time. What depends on all records is absent there.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ from kmltui.model import (
 
 _LANDMARKS = 5000
 _STRETCH_SAMPLES = 180
-"""Of each session, what is read before a time that was not reached yet: rates need two seconds, charts more."""
+"""Samples per session to read before a time that was not reached yet: rates need two seconds, charts more."""
 _LEAST_STRETCH_NS = 5_000_000_000
 
 
 class Store:
-    """The run that a recording is of, as far as its records were added. Not thread-safe."""
+    """A run, as far as its records were added. Not thread-safe."""
 
     def __init__(self, header: Header, recording: Recording | None = None) -> None:
-        """Without a ``recording`` it answers for the newest state alone."""
+        """Without a ``recording`` it only knows the newest state."""
         self.header = header
         self.t_ns = 0
         """Time of the newest record that was added."""
@@ -79,16 +79,16 @@ class Store:
         self._end: End | None = None
         self._landmarks: Events[Landmark] = Events(kept=_LANDMARKS)
         self._noted: Counter[Hashable] = Counter()
-        """What happened in what was read, as long as it may be told once more: by looking ahead."""
+        """Events in what was read, as long as looking ahead may report them again."""
         self._foreseen: Counter[Hashable] = Counter()
-        """What happened that became known before its turn among the records."""
+        """Events that became known before their turn among the records."""
         self._foreseen_ns: int | None = None
         """Up to where that was looked for."""
         self._place: Place | None = None
 
     @property
     def landmarks(self) -> tuple[Landmark, ...]:
-        """All places to jump to that are known."""
+        """All known places to jump to."""
         return self._landmarks.until(1 << 63)
 
     def add(self, record: Record) -> None:
@@ -129,7 +129,7 @@ class Store:
             self.add(record)
 
     def at(self, t_ns: int | None = None) -> Snapshot:
-        """The state at ``t_ns``, by default the newest that was added. Raises what reading the recording raises."""
+        """The state at ``t_ns``, by default the newest. Raises what reading the recording raises."""
         if t_ns is None or self._recording is None or (t_ns >= self.t_ns and not self.is_ahead(t_ns)):
             return self._newest(self.t_ns if t_ns is None else t_ns)
         place = self._place
@@ -199,7 +199,7 @@ class Store:
         return Place(recording, self._sessions, t_ns, stretch_ns, columns=columns, seen=self._notice)
 
     def _look_ahead(self, recording: Recording) -> None:
-        """Note all that happens in the part that was not read yet."""
+        """Note everything that happens in the part that was not read yet."""
         self._foreseen_ns = recording.duration_ns
         for record in recording.landmarks():
             key = _key(record)
@@ -240,13 +240,13 @@ class Store:
 
 
 def _happening(record: Record) -> bool:
-    """Whether the record tells what happened, as opposed to how it went on."""
+    """Return whether the record is a landmark: something happened, as opposed to going on."""
     if isinstance(record, Sample):
         return record.mark in (START, END)
     return isinstance(record, Environment | Phase | Mark | Repeat | State | Proof | End)
 
 
 def _key(record: Record) -> Hashable:
-    """Tells what happened from everything else that did."""
+    """What distinguishes an event from all others."""
     names = ("t_ns", "session", "name", "event", "state", "mark", "subject", "pair", "note")
     return (type(record), *(getattr(record, name, None) for name in names))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What samples tell: the use between two of them, by CPU, by system call, by control group."""
+"""What happened between two samples, by CPU, by system call, by control group."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Usage:
         self.rewinds = kml.rewinds if kml else 0
 
     def plus(self, other: Usage, sign: int = 1) -> Usage:
-        """Both together; ``sign`` -1: without the other."""
+        """The sum of both; ``sign`` -1: the difference."""
         result = Usage()
         result.groups = {
             name: tuple(
@@ -101,7 +101,7 @@ _NO_COUNTERS = KmlCounters()
 
 
 def cpus_between(first: Sample | None, last: Sample | None) -> tuple[CpuView, ...]:
-    """What each CPU did between two samples; one that came meanwhile is left out."""
+    """What each CPU did between two samples, without those that came meanwhile."""
     if first is None or last is None:
         return ()
     return tuple(_cpu(cpu, first.cpus[cpu], ticks) for cpu, ticks in sorted(last.cpus.items()) if cpu in first.cpus)
@@ -112,7 +112,7 @@ def _cpu(cpu: int, a: CpuTicks, b: CpuTicks) -> CpuView:
     system = b.system + b.irq + b.softirq - a.system - a.irq - a.softirq
     other = b.iowait + b.steal - a.iowait - a.steal
     idle = b.idle - a.idle
-    # The kernel lets a CPU's idle and iowait step back a tick; a share is never below 0 for that.
+    # The kernel lets a CPU's idle and iowait step back a tick; a share must not become negative because of that.
     user, system, other, idle = max(user, 0), max(system, 0), max(other, 0), max(idle, 0)
     everything = user + system + other + idle
     return (
@@ -145,7 +145,7 @@ def calls_between(
 
 
 def run_share(first: Sample | None, last: Sample | None) -> float | None:
-    """Of the time that a guest's vCPUs were ready to run, how much the host let them; None where that is not known."""
+    """Share of the time a guest's vCPUs were runnable in which the host let them run; None if unknown."""
     if first is None or last is None or first.contention is None or last.contention is None:
         return None
     ran, waited = (getattr(last.contention, name) - getattr(first.contention, name) for name in ("run_ns", "wait_ns"))

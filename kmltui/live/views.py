@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a screen shows of a run at one instant: frozen, complete, and derived from the records alone.
+"""What a screen shows of a run at one instant: frozen, complete, and derived only from the records.
 
 Rates are per second of the session's own clock. ``None`` means that the session cannot provide the figure (or not
 yet), and is shown as absent. Times are nanoseconds on the run's clock.
@@ -111,7 +111,7 @@ class SessionView(Struct, frozen=True, kw_only=True):
     """Empty for this machine itself, which has none."""
     state: State
     since_ns: int = 0
-    """When the session came into that state; the record may be a later one that only tells how far it is."""
+    """When the session entered that state; the record may be a later one that only reports progress."""
     cpus: tuple[CpuView, ...] = ()
     has_calls: bool = False
     """The session counts system calls (its kernel module answers)."""
@@ -137,7 +137,7 @@ class SessionView(Struct, frozen=True, kw_only=True):
     """Server and client together, since the workload began."""
     groups: tuple[tuple[str, Seconds], ...] = ()
     agent_share: float | None = None
-    """What the agent costs its guest now, as a share of one CPU."""
+    """What the agent currently costs its guest, as a share of one CPU."""
     runs: tuple[tuple[int, Seconds], ...] = ()
     """Of a bench: the number of the pair and the CPU time of each completed repetition, without the warm-up."""
     started: bool = False
@@ -158,7 +158,7 @@ class SessionView(Struct, frozen=True, kw_only=True):
     io_rate: float | None = None
     """Read and write calls a second, where all that is known of the system calls is that."""
     run_share: float | None = None
-    """How much of the time the host lets its vCPUs run that are ready to, just now."""
+    """Share of the time its runnable vCPUs are currently allowed to run by the host."""
     server: tuple[tuple[str, int], ...] = ()
     """The server's own counters as they were last."""
     row_rate: float | None = None
