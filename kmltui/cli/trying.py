@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import bench, common, screen
 from kmltui.cli.common import fail, say
-from kmltui.cli.options import RECORDING, GuestOptions, Put, RecordingOptions, WatchingOptions, WorkloadOptions
+from kmltui.cli.options import RECORDING, GuestOptions, Json, Put, RecordingOptions, WatchingOptions, WorkloadOptions
 
 
 def try_(
@@ -23,6 +24,7 @@ def try_(
     image: str = "",
     memory: str | None = None,
     recording: RecordingOptions = RECORDING,
+    as_json: Json = False,
 ) -> int:
     """Run any program in ring 3 and in ring 0, and show the result on one card.
 
@@ -39,6 +41,8 @@ def try_(
         The guest image, as listed by ``kmltui guest info`` (default: the one for this machine).
     memory:
         Memory of each guest, e.g. 512M or 2G (default: 1G, or what the image needs).
+    as_json:
+        Print the card as JSON; what else there is to say goes to standard error.
     svg:
         Also write the card to this file as a picture.
     """
@@ -53,18 +57,23 @@ def try_(
         fail(f"--svg {svg}: exists already")
     if recording.out is None and recording.name is None:
         recording = replace(recording, name=registry.new_name("try"))
-    status = bench.bench(
-        *command,
-        workload=WorkloadOptions(put=put),
-        pairs=pairs,
-        exact=True,
-        guest=GuestOptions(image=image, memory=memory),
-        recording=recording,
-        watching=WatchingOptions(headless=True),
-    )
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        status = bench.bench(
+            *command,
+            workload=WorkloadOptions(put=put),
+            pairs=pairs,
+            exact=True,
+            guest=GuestOptions(image=image, memory=memory),
+            recording=recording,
+            watching=WatchingOptions(headless=True),
+        )
+    if svg is None and not as_json:
+        return status
+    with screen.opened(recording.out or common.find_recording(recording.name)) as reader:
+        card = program_card(summarise(reader.records()))
+    if as_json:
+        common.print_json(card)
     if svg is not None:
-        with screen.opened(recording.out or common.find_recording(recording.name)) as reader:
-            card = program_card(summarise(reader.records()))
         with common.output(svg) as write:
             write(program.as_svg(card))
         say(f"picture: {svg}", file=sys.stderr)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from run_samples import bench
 
 from kmltui import cli, paths
+from kmltui.cli.options import RecordingOptions
 from kmltui.figures.program import ProgramCard, Row, program_card
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
@@ -89,3 +92,20 @@ class TestTheCommand:
         there.write_text("mine")
         assert cli.run(["try", "--svg", str(there), "--", "true"]) != 0
         assert "exists already" in capsys.readouterr().err and there.read_text() == "mine"
+
+    def test_as_json_nothing_else_is_on_standard_output(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def made(*command: str, recording: RecordingOptions, **_: object) -> int:
+            assert recording.out is not None
+            shutil.copy(paths.data_dir("recordings") / "bench-exact-point-select.kmlrec", recording.out)
+            print("a card")
+            return 0
+
+        monkeypatch.setattr("kmltui.cli.bench.bench", made)
+        picture = tmp_path / "card.svg"
+        words = ["try", "--json", "--svg", str(picture), "-o", str(tmp_path / "a.kmlrec"), "--", "true"]
+        assert cli.run(words) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert {row["label"] for row in told["rows"]} >= {"Proof", "System calls", "Instructions"}
+        assert ET.fromstring(picture.read_text()).tag.endswith("svg")
