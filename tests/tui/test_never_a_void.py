@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import msgspec
@@ -10,10 +11,22 @@ import pytest
 from made_up_run import run
 from test_callcost import watched
 from test_one_session import drawn, monitor
+from test_pictures import benched
 from tui_support import MemorySource, viewer
 
 from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER
-from kmltui.model import Contention, Environment, Header, Latency, Record, Sample, SessionSpec, Status, WorkloadSpec
+from kmltui.model import (
+    Contention,
+    Environment,
+    Header,
+    Latency,
+    Record,
+    Repeat,
+    Sample,
+    SessionSpec,
+    Status,
+    WorkloadSpec,
+)
 from kmltui.tui import themes
 from kmltui.tui.draw import bars
 from kmltui.tui.glyphs import ASCII, CONSOLE, UNICODE, Glyphs
@@ -157,3 +170,25 @@ def test_a_host_that_is_busy_with_something_else_is_said_to_be(waited: float, di
             case _:
                 records.append(record)
     assert ("the host is busy" in text(LivePage(), frame(records, 2))) is disturbed
+
+
+class TestABench:
+    """Stock and KML take turns; of ten pairs six are complete, and KML is at work."""
+
+    @staticmethod
+    def text(size: tuple[int, int] = (120, 40)) -> str:
+        records = benched(6, planned=10)
+        while not (isinstance(records[-1], Repeat) and records[-1].event == "begin"):
+            records.pop()
+        return text(LivePage(), frame(records, 2), size)
+
+    def test_who_waits_says_who_is_at_work_and_what_its_turns_took(self) -> None:
+        shown = self.text()
+        assert "waits for its turn; stock is at work" in shown
+        assert re.search(r"pair +6 +[\d.]+ s █+▒+", shown)
+
+    def test_a_dot_a_pair_and_the_time_that_is_left(self) -> None:
+        shown = self.text()
+        assert "●●●●●·····" in shown
+        # Turns of 4.5 s: of 22 there are 13 over.
+        assert "about 45 s left" in shown

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from kmltui.figures.stats import Comparison, compare
 from kmltui.live.views import SessionView, Snapshot
-from kmltui.printable import time_left
-from kmltui.tui.draw import judging
+from kmltui.printable import printable, time_left
+from kmltui.tui.draw import bars, judging
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import ABSENT, Line, Span, percent, seconds, shorten
 
@@ -61,12 +61,23 @@ def waits(snapshot: Snapshot, session: SessionView) -> bool:
     return last.session != session.name if last.event == "begin" else session.state.state != "running"
 
 
-def waiting(snapshot: Snapshot, session: SessionView, glyphs: Glyphs) -> list[Line]:
-    """In the place of rates that are over: that it waits, and what its last turns took."""
-    lines: list[Line] = [(), ((f" {glyphs.busy} waits for its turn", "muted"),), ()]
-    for number, used in session.runs[-3:]:
-        lines.append(((f"   pair {number}: {seconds(used.total)} s of CPU time", "faint"),))
-    return lines
+def waiting(snapshot: Snapshot, session: SessionView, size: tuple[int, int], glyphs: Glyphs) -> list[Line]:
+    """In the place of rates that are over: who is at work, and what the session's own turns have taken.
+
+    ``size``: cells and rows; the newest turns are shown, on one scale for both sides.
+    """
+    cells, rows = size
+    last = snapshot.repeats[-1]
+    at_work = f"; {printable(last.session)} is at work" if last.event == "begin" else ""
+    done = session.state.state == "done"
+    own = f" {glyphs.done} its turns are over" if done else f" {glyphs.busy} waits for its turn"
+    lines: list[Line] = [(), ((f"{own}{at_work}", "muted"),), ()]
+    most = max((used.total for each in snapshot.pair or () for _, used in each.runs), default=0.0)
+    for number, used in session.runs[-max(rows - len(lines), 0) :]:
+        text = f"   pair {number:>3} {seconds(used.total):>9} s "
+        bar = bars.shares(used.user / most, used.system / most, cells - len(text) - 1, glyphs) if most else ()
+        lines.append(((text, "muted"), *bar))
+    return [*lines, *[()] * (rows - len(lines))][:rows]
 
 
 def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView, cells: int) -> Line:

@@ -207,8 +207,7 @@ def _pane(
         phases = drawing.snapshot.workload.phases
         return cards.card(session, phases, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
     if bench.waits(drawing.snapshot, session):
-        waiting = bench.waiting(drawing.snapshot, session, drawing.glyphs)[: layout.pane_rows]
-        return waiting + [()] * (layout.pane_rows - len(waiting))
+        return bench.waiting(drawing.snapshot, session, (layout.pane, layout.pane_rows), drawing.glyphs)
     rows = _cpus(drawing, session)
     timed = measures.names(drawing.snapshot, over=drawing.single_calls)
     room = len(charts) * (layout.chart_rows + 1) + 1 + layout.calls
