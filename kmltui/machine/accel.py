@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""KVM or emulation: whether a guest really comes up under KVM here, found out once and remembered.
+"""KVM or emulation: tries once whether a guest really boots under KVM here, and remembers the result.
 
 That ``/dev/kvm`` can be opened says little: where virtual machines are nested, a guest may hang in its first
 instructions.
@@ -24,7 +24,7 @@ from kmltui.machine.channel import Channel
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig, qemu_version
 
 FIRST_OUTPUT_S = 4.0
-"""A kernel that runs has written to its console by then; under KVM this takes a fraction of a second."""
+"""A running kernel has written to its console by then; under KVM this takes a fraction of a second."""
 HELLO_S = 20.0
 
 
@@ -42,7 +42,7 @@ def _memory() -> Path:
 
 
 def remembered() -> tuple[bool, str] | None:
-    """What was found out on this machine since it booted: whether KVM works, and why not. None: nothing yet."""
+    """The result since this machine booted: whether KVM works, and why not. None if not tried yet."""
     try:
         answers = msgspec.json.decode(_memory().read_bytes(), type=dict[str, _Answer])
     except (OSError, msgspec.DecodeError):
@@ -57,7 +57,7 @@ def _remember(answer: _Answer) -> None:
 
 
 def surely_emulated(wanted: Literal["auto", "kvm", "tcg"]) -> bool:
-    """Whether :func:`choose` will say ``tcg``, as far as that is known without starting a guest."""
+    """Return whether :func:`choose` will return ``tcg``, as far as is known without starting a guest."""
     if wanted != "auto":
         return wanted == "tcg"
     known = remembered()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host's end of the agent's port: commands to it, samples from it (their form: ``guestd/wire.h``)."""
+"""The host's end of the agent's port: commands to it, samples from it (their format: ``guestd/wire.h``)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FILES = ("stat", SERVER, CLIENT, "kml")
 
 
 def decode(frame: bytes, session: str, t_ns: int) -> Sample:
-    """The sample in ``frame``. What the guest could not read is absent in it.
+    """Decode the sample in ``frame``. What the guest could not read is absent.
 
-    Raises :class:`GuestError` for a frame that is not one, CounterError for texts that are not understood.
+    Raises :class:`GuestError` for a malformed frame, CounterError for texts that cannot be parsed.
     """
     try:
         magic, size, mono_ns, _late_ns, cpu_ns, calls, mark_size = SAMPLE_HEADER.unpack_from(frame)
         if magic != SAMPLE_MAGIC or size != len(frame):
-            raise GuestError("the agent sent something that is no sample")
+            raise GuestError("the agent sent something that is not a sample")
         at = SAMPLE_HEADER.size + mark_size
         mark = frame[SAMPLE_HEADER.size : at].decode(errors="replace")
         texts: dict[str, str] = {}
@@ -33,7 +33,7 @@ def decode(frame: bytes, session: str, t_ns: int) -> Sample:
             texts[name] = frame[at : at + length].decode(errors="replace")
             at += length
     except struct.error as error:
-        raise GuestError("the agent sent a sample that is cut short") from error
+        raise GuestError("the agent sent a truncated sample") from error
     stat = parse_proc_stat(texts["stat"])
     return Sample(
         t_ns=t_ns,
@@ -57,7 +57,7 @@ class Agent:
         self._writer = writer
 
     async def set_period(self, period_ns: int) -> None:
-        """Sample every ``period_ns`` from now on; 0: not by itself."""
+        """Sample every ``period_ns`` from now on; 0: only on demand."""
         await self._send(f"period {period_ns}")
 
     async def ask(self, mark: str) -> None:
@@ -73,10 +73,10 @@ class Agent:
     async def receive(self) -> bytes:
         """The next sample, as sent.
 
-        Raises EOFError or OSError when the guest is gone, :class:`GuestError` for nonsense.
+        Raises EOFError or OSError when the guest is gone, :class:`GuestError` for malformed data.
         """
         head = await self._reader.readexactly(8)
         magic, size = struct.unpack("<II", head)
         if magic != SAMPLE_MAGIC or not SAMPLE_HEADER.size <= size <= SAMPLE_MAX:
-            raise GuestError("the agent sent something that is no sample")
+            raise GuestError("the agent sent something that is not a sample")
         return head + await self._reader.readexactly(size - len(head))

@@ -25,7 +25,7 @@ from kmltui.machine.wire import (
 )
 
 _UNTAKEN_MAX = 1 << 20
-"""How much input may be on its way to a program that has not taken it yet."""
+"""How much input may be in flight to a program that has not read it yet."""
 
 
 class GuestGone(GuestError, ConnectionError):
@@ -33,7 +33,7 @@ class GuestGone(GuestError, ConnectionError):
 
 
 class GuestProcess:
-    """A program in the guest. Its output comes in chunks or, decoded, in lines; read it in one way only."""
+    """A program in the guest. Its output comes in chunks or, decoded, in lines; use only one of the two."""
 
     def __init__(self, channel: Channel, number: int) -> None:
         self.pid = 0
@@ -112,7 +112,7 @@ class GuestProcess:
         return await asyncio.shield(self._status)
 
     async def write(self, data: bytes) -> None:
-        """Feed its standard input; waits while it takes none. What it does not want to read is dropped."""
+        """Feed its standard input; waits while it reads none. Input that it never reads is dropped."""
         for at in range(0, len(data), FRAME_MAX):
             part = data[at : at + FRAME_MAX]
             while self._takes and self._untaken + len(part) > _UNTAKEN_MAX:
@@ -131,12 +131,12 @@ class GuestProcess:
         await self._channel.send(FrameType.KILL, self._number, NUMBER.pack(signal))
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Its terminal has another size now."""
+        """Tell it that its terminal was resized."""
         await self._channel.send(FrameType.RESIZE, self._number, WINDOW_SIZE.pack(rows, columns))
 
 
 class _Transfer:
-    """A file under way: collects what comes, resolves with the guest's result."""
+    """A file transfer: collects what comes, resolves with the guest's result."""
 
     def __init__(self) -> None:
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -157,7 +157,7 @@ class _Transfer:
 
 
 class Channel:
-    """guestd, over its port. After :meth:`hello` it can be asked for things, many at a time."""
+    """guestd, over its port. After :meth:`hello` it accepts requests, many at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -178,7 +178,9 @@ class Channel:
             word, _, rest = line.partition(" ")
             report.setdefault(word, []).append(rest)
         if kind != FrameType.HELLO or report.get("protocol") != [str(PROTOCOL_VERSION)]:
-            raise GuestError("the guest image is of another version of kmltui: make it anew with `kmltui guest build`")
+            raise GuestError(
+                "the guest image belongs to another version of kmltui: rebuild it with `kmltui guest build`"
+            )
         self._task = asyncio.create_task(self._serve())
         return report
 
@@ -263,7 +265,7 @@ class Channel:
         await _check(transfer, path)
 
     async def close(self) -> None:
-        """Give the port up; whoever waits for the guest gets :class:`GuestGone`."""
+        """Close the port; pending requests raise :class:`GuestGone`."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the host gives a guest: how long its vCPU threads ran and how long they waited for a CPU.
 
-A guest cannot know. Under the wall's clock it takes the time in which its vCPU waited for CPU time of whatever it was
-executing, so a busy host makes every figure of it larger.
+A guest cannot know. With the wall clock it counts the time in which its vCPU waited as CPU time of whatever it was
+executing, so a busy host makes all its figures larger.
 """
 
 from __future__ import annotations

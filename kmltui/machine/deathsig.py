@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run a program that the kernel ends when the process that started it is gone, however that came about.
+"""Run a program that the kernel kills when the process that started it is gone, for whatever reason.
 
 Usage: ``python -I -S deathsig.py PARENT USER /PATH/TO/PROGRAM ARGUMENT…``.
 The parent's number closes the gap between its death

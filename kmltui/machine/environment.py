@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest is: the facts of Table 1, read inside it and known of its image and its machine."""
+"""The facts of Table 1 about a guest: read inside it, or known from its image and its machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ say kml head -1 /proc/kml/counters
 
 
 async def read(channel: Channel) -> dict[str, str]:
-    """The facts that only the guest itself can tell."""
+    """The facts that only the guest itself knows."""
     shell = await channel.spawn(["/bin/sh", "-s"], flags=SpawnFlag.STDIN)
     await shell.write(_SCRIPT.encode())
     await shell.close_stdin()

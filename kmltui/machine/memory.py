@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How much memory guests may take: what this machine has free, and what the cgroups that we are in still allow."""
+"""How much memory guests may take: what is free on this machine, and what our cgroups still allow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OVERHEAD_BYTES = 200 << 20
-"""What QEMU takes beside a guest's own memory: above all the code that it has translated."""
+"""What QEMU needs beside a guest's own memory, mostly for translated code."""
 
 
 def needed_bytes(guests_bytes: list[int]) -> int:
@@ -18,7 +18,7 @@ def needed_bytes(guests_bytes: list[int]) -> int:
 
 
 def free_bytes(own_cgroup: Path = Path("/proc/self/cgroup"), cgroups: Path = CGROUPS) -> int:
-    """Memory that this process and its children can still get without something having to make room."""
+    """Memory that this process and its children can still get without displacing anything."""
     return max(min([psutil.virtual_memory().available, *_allowed(own_cgroup, cgroups)]), 0)
 
 
@@ -38,7 +38,7 @@ def _allowed(own_cgroup: Path, cgroups: Path) -> list[int]:
 
 
 def _left(cgroup: Path) -> int | None:
-    """How much ``cgroup`` may still grow; None where it has no limit. Its page cache can be dropped and is free."""
+    """How much ``cgroup`` may still grow; None if it has no limit. Its page cache can be dropped and counts as free."""
     try:
         limit = int((cgroup / "memory.max").read_text())
         used = int((cgroup / "memory.current").read_text())

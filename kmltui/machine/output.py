@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a program writes, as lines: taken from it as fast as it comes, so that it never waits for who reads them."""
+"""A program's output as lines, read as fast as it comes, so that the program never waits for its reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_LINE_BYTES = 64 << 10
 """A longer line is cut."""
 
 MAX_WAITING_BYTES = 4 << 20
-"""Of lines that nobody has read yet; what comes beyond is counted and left out."""
+"""Lines that nobody has read yet; any more are counted and left out."""
 
 FIRST_LINES, LAST_LINES = 2000, 200
 """What is kept of a long output."""

@@ -36,7 +36,7 @@ PROGRAM = "qemu-system-x86_64"
 Accelerator = Literal["kvm", "tcg"]
 
 _CPU: dict[Accelerator, str] = {
-    # Without SMEP and SMAP user code may run in ring 0; five-level page tables are of no use to a small guest.
+    # Without SMEP and SMAP user code may run in ring 0; a small guest does not need five-level page tables.
     # QEMU 7.2's CMPXCHG16B can leave garbage in the flags; kernel 6.12, which allocates memory by it, then dies.
     "tcg": "max,-smep,-smap,-svm,-la57,-cx16",
     # Hosts differ in whether KVM can set that register of the guest's. KML refuses processors that have VMX or SVM.
@@ -52,7 +52,7 @@ INSTRUCTION_CLOCK = (
     # of QEMU that would be when the host has time for it.)
     "-global", "virtio-serial-pci.ioeventfd=off",
 )  # fmt: skip
-"""What makes an emulated guest's time its own instructions. It can have one vCPU only."""
+"""Makes an emulated guest's clock count its instructions. It can have only one vCPU."""
 
 COMMAND_LINE = (
     "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic "
@@ -62,15 +62,15 @@ COMMAND_LINE = (
     # The kernel lies at the same addresses in both, and in every run.
     "nokaslr "
     "tsc=reliable no_timer_check nmi_watchdog=0 no-kvmapf random.trust_cpu=on "
-    # Boot without what a guest of ours has no use for.
-    # (Security modules: there is no policy in the guest, and asking them all is a sixth of a one-byte read.)
+    # Boot without what our guests do not need.
+    # (Security modules: the guest has no policy, and asking them all takes a sixth of a one-byte read.)
     "lsm=capability cryptomgr.notests 8250.nr_uarts=1 i8042.noaux i8042.nokbd ipv6.disable=1 acpi_no_watchdog "
     "rcupdate.rcu_expedited=1"
 )
 """The kernel's command line; ``kmltui.name`` and ``kmltui.arm`` come after it, and nothing else differs."""
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-"""What QEMU does without once it runs: a guest that broke out into it could start no program and become nobody else."""
+"""What QEMU gives up once it runs: a guest that broke out into it could not start programs or change its user."""
 
 CONSOLE_LINES = 200
 
@@ -123,7 +123,7 @@ def qemu_version() -> str:
 
 
 class Vm:
-    """A running machine. :meth:`start` makes it, :meth:`stop` ends it; it may also end by itself (:attr:`ended`)."""
+    """A running machine. :meth:`start` starts it, :meth:`stop` ends it; it may also end by itself (:attr:`ended`)."""
 
     def __init__(self, config: VmConfig, on_console: Callable[[str], None] | None = None) -> None:
         self.config = config
@@ -167,12 +167,12 @@ class Vm:
                 let_read(path, user)
                 opened[path] = os.open(path, os.O_PATH | os.O_CLOEXEC)
             arguments = self._arguments({name: end.fileno() for name, end in theirs.items()}, opened)
-            # -I and -S: a process of the host's Python that reads nothing but the one file.
+            # -I and -S: a Python process that reads nothing but this one file.
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", deathsig.__file__, str(os.getpid()), str(user or "-"), program, *arguments,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 pass_fds=[*(end.fileno() for end in theirs.values()), *opened.values()],
-                # A Ctrl-C at the terminal is for the runner, which ends the guests in order.
+                # Ctrl-C at the terminal is for the runner, which stops the guests cleanly.
                 start_new_session=True,
             )  # fmt: skip
         finally:
@@ -288,7 +288,7 @@ class Vm:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)
             await process.wait()
-        with contextlib.suppress(Exception):  # whatever is left of a connection to a process that is gone
+        with contextlib.suppress(Exception):  # leftovers of a connection to a process that is gone
             await self._qmp.disconnect()
         for name in ("_output", "control", "agent"):
             if hasattr(self, name):

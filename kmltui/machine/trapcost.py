@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Timing what a trap costs this machine's processor: natively, without KVM, a module or any privilege.
+"""Times a trap on this machine's processor: natively, without KVM, a module or any privilege.
 
 A small C program (``trapcost.c``) does it in some 80 ms; it is compiled once and kept. Without a compiler, or where a
 system call cannot be had undisturbed, there is no figure, and nothing that rests on it is shown.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whom QEMU runs as: nobody, where it would otherwise run as root."""
+"""The user that QEMU runs as: nobody, where it would otherwise be root."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class User(Struct, frozen=True):
 
 
 def unprivileged(*, kvm: bool, device: Path = _KVM) -> User | None:
-    """Whom a guest's QEMU runs as; None: as whoever starts it, who is not root.
+    """The user that a guest's QEMU runs as; None: the caller, who is not root.
 
-    ``kvm``: it is to use KVM. Where only root may, it stays root: the guest is worth more to its user than no guest.
+    ``kvm``: it uses KVM. If only root may, it stays root: a guest is worth more to its user than no guest.
     """
     if os.geteuid() != 0:
         return None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A session of one recording beside a session of another, as if they had been one run.
 
-Both are moved in time so that their workloads begin at the same moment. Of two that are live, the one that is ahead
+Both are shifted in time so that their workloads begin at the same moment. If both are live, the one that is ahead
 waits for the other.
 """
 
@@ -24,7 +24,7 @@ _MOST = 512
 
 
 class _Side:
-    """One recording, of which one session is looked at."""
+    """One recording, of which one session is shown."""
 
     def __init__(self, reader: Reader, session: str, name: str) -> None:
         self.reader = reader
@@ -32,11 +32,11 @@ class _Side:
         self.name = name
         self.shift_ns = 0
         self.waiting: deque[Timed] = deque()
-        """Read and moved, not yet given on."""
+        """Read and shifted, not yet passed on."""
         self.begin_ns: int | None = None
         """When its workload began, on its own clock."""
         self.drained = False
-        """All that there is for now has been read."""
+        """Everything available so far has been read."""
         self._seek_begin(reader.landmarks())
 
     def _seek_begin(self, records: Sequence[Record]) -> None:
@@ -51,7 +51,7 @@ class _Side:
 
     @property
     def placed(self) -> bool:
-        """When its workload began is known, or it never will."""
+        """Whether the beginning of its workload is known, or never will be."""
         return self.begin_ns is not None or not self.reader.live
 
     def wanted(self, record: Record) -> bool:
@@ -67,7 +67,7 @@ class _Side:
         return replace(record, **changes)
 
     def read(self) -> None:
-        """Take some of what has come."""
+        """Read some of what is new."""
         found = self.reader.poll()
         self.drained = not found
         records = [record for record in found if not isinstance(record, Header)]
@@ -79,7 +79,7 @@ class Beside:
     """Two recordings as the source of one screen."""
 
     def __init__(self, left: Reader, right: Reader, sessions: tuple[str | None, str | None] = (None, None)) -> None:
-        """``sessions``: which of each; None: the only one, else the left recording's first and the right one's last.
+        """``sessions``: one of each; None: the only one, or else the left recording's first and the right one's last.
 
         Raises RecordingError for a session that is not there.
         """
@@ -97,7 +97,7 @@ class Beside:
         self._place()
 
     def _place(self) -> bool:
-        """Move both to a common clock as soon as it is known when their workloads began; whether it is."""
+        """Shift both to a common clock once it is known when their workloads began; returns whether it is."""
         if not all(side.placed for side in self._sides):
             return False
         begin = max(side.begin_ns or 0 for side in self._sides)
@@ -117,7 +117,7 @@ class Beside:
 
     @property
     def duration_ns(self) -> int:
-        """What can be shown; of two that are live no more than both have reached."""
+        """How much can be shown; if both are live, no more than both have reached."""
         if self.live:
             return self._newest_ns
         return max(side.reader.duration_ns + side.shift_ns for side in self._sides)
@@ -147,7 +147,7 @@ class Beside:
         return found
 
     def _next(self) -> _Side | None:
-        """The side whose turn it is; None where that cannot be told before more has come."""
+        """The side whose turn it is; None if that cannot be decided yet."""
         for side in self._sides:
             while not side.waiting and not side.drained:
                 side.read()

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Chunks: stretches of about a minute in which records are stored as differences from one another.
 
-While a run is live a chunk is a START frame followed by one ROW frame a record, so that nothing waits in memory. When
-the recording is closed, the same records are stored again as one CHUNK frame: by columns, compressed with Zstandard.
+While a run is live, a chunk is a START frame followed by one ROW frame per record, so that nothing waits in memory.
+When the recording is closed, the same records are stored again as one CHUNK frame: by columns, compressed with
+Zstandard.
 
-In both forms an integer leaf is predicted from the two rows of the same shape before it in the chunk (the last value
-plus the last difference; the first row is absolute, the second predicted to be the first) and only the error of the
-prediction is stored. Counters that grow steadily, and clocks, then cost a byte or two.
+In both forms integers are delta-of-delta coded: each one is predicted from the two rows of the same shape before it in
+the chunk (the last value plus the last difference; the first row is absolute, the second predicted to be the first),
+and only the error of the prediction is stored. Steadily growing counters, and clocks, then cost a byte or two.
 """
 
 from __future__ import annotations
@@ -32,21 +33,21 @@ MAX_RAW_BYTES = 8 << 20
 """A chunk that decompresses to more is damage (or a bomb)."""
 
 MAX_VOLUME = 2 << 20
-"""Most bytes that the shapes of all of a chunk's records add up to. It bounds the values in them, a byte being the
-least that a value takes, and so the memory and time that reading a chunk can need."""
+"""The maximal sum of the sizes of the shapes of a chunk's records. It bounds the number of values, each of which takes
+at least a byte, and so the memory and time that reading a chunk can need."""
 
 FULL_RECORDS = 512
 FULL_BYTES = 256 << 10
-"""When a chunk is ended before its time: what a seek has to decode, and what damage can cost."""
+"""When a chunk is ended early: this is what a seek has to decode, and what damage can cost."""
 
 MAX_RECORD_BYTES = 1 << 20
 """A larger record is refused, so that no chunk grows beyond what a reader accepts."""
 
 LEVEL = 12
-"""Zstandard's level: the last that gains anything on these columns."""
+"""Zstandard's level: the highest that still gains anything on these columns."""
 
 LANDMARKS = 1
-"""Flag of a chunk: it holds records that a reader wants without reading everything (see Reader.landmarks)."""
+"""Flag of a chunk: it contains landmarks, which readers want without reading everything (see Reader.landmarks)."""
 
 _LINK = struct.Struct("<QqB")
 _CHUNK = struct.Struct("<qII")
@@ -56,14 +57,14 @@ _PLANE_CODES = {1: "b", 2: "h", 4: "i", 8: "q"}
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What START and CHUNK frames begin with: the way back to the chunk before."""
+    """The beginning of START and CHUNK frames: the way back to the previous chunk."""
 
     previous: int
     """Offset of the previous START or CHUNK frame; 0 if there is none."""
     first_ns: int
     """Time of the chunk's first record."""
     previous_flags: int
-    """Flags of the chunk before (a live chunk's own are known only after it was begun)."""
+    """Flags of the previous chunk (a live chunk's own are not known when it begins)."""
 
     def pack(self) -> bytes:
         return _LINK.pack(self.previous, self.first_ns, self.previous_flags)
@@ -86,7 +87,7 @@ def _unzigzag(value: int) -> int:
 
 
 def _put(out: bytearray, value: int) -> None:
-    """Append an unsigned varint: seven bits a byte, least significant first, the high bit says that more follow."""
+    """Append an unsigned varint: seven bits per byte, least significant first; the high bit means that more follow."""
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
@@ -94,7 +95,7 @@ def _put(out: bytearray, value: int) -> None:
 
 
 class _Cursor:
-    """Reads varints and byte strings; whatever is missing raises Damage."""
+    """Reads varints and byte strings; missing bytes raise Damage."""
 
     __slots__ = ("data", "position")
 
@@ -158,7 +159,7 @@ _parse_cached = lru_cache(maxsize=256)(shapes.parse)
 
 
 def _shape(data: bytes) -> Shape:
-    # A chunk's shapes recur in the next one; only large ones (long texts) do not and would fill the memory.
+    # A chunk's shapes recur in the next one, except large ones (long texts), which would fill the memory.
     return _parse_cached(data) if len(data) <= 4096 else shapes.parse(data)
 
 
@@ -182,7 +183,7 @@ class ChunkBuilder:
         self._ids: dict[bytes, int] = {}
         self._order: list[int] = []
         self.raw_bytes = 0
-        """About what the chunk holds so far, uncompressed."""
+        """Approximate size of the chunk so far, uncompressed."""
         self.volume = 0
         """Sum of the sizes of its records' shapes; a reader accepts :data:`MAX_VOLUME`."""
 
@@ -195,7 +196,7 @@ class ChunkBuilder:
         return len(self) >= FULL_RECORDS or self.raw_bytes >= FULL_BYTES or self.volume >= MAX_VOLUME // 2
 
     def add(self, value: dict[str, Any]) -> bytes:
-        """The payload of the ROW frame of a record given as builtins. Raises ValueError for what cannot be stored."""
+        """The payload of the ROW frame of a record given as builtins. Raises ValueError if it cannot be stored."""
         template, leaves = shapes.split(value)
         if len(template) + 10 * len(leaves.ints) + sum(map(len, leaves.blobs)) > MAX_RECORD_BYTES:
             raise ValueError(f"a record of type {value.get('type')} is too large")
@@ -258,7 +259,7 @@ def _put_columns(raw: bytearray, rows: list[Leaves]) -> None:
 
 
 def _put_planes(raw: bytearray, values: list[int]) -> None:
-    """A column of unsigned numbers: bytes per number, then all lowest bytes, all second-lowest bytes, …"""
+    """A column of unsigned numbers as a byte-stream split: bytes per number, lowest bytes, second-lowest bytes, …"""
     width = (max(values).bit_length() + 7) // 8
     raw.append(width)
     for plane in range(width):
@@ -354,10 +355,10 @@ def read_chunk(
 ) -> Iterator[dict[str, Any]]:
     """The records of a CHUNK frame from ``since_ns`` on, as builtins, in the order in which they were written.
 
-    With ``wanted``, those alone whose shape is; the others' columns are passed over.
+    With ``wanted``, only those of wanted shapes; the others' columns are skipped.
 
-    Raises Damage, at once and not while iterating. A record is put together when it is asked for, so that looking for
-    one in the middle costs little more than decoding the columns.
+    Raises Damage immediately, not while iterating. Records are built on demand, so that looking for one in the middle
+    costs little more than decoding the columns.
     """
     head = ChunkHead.unpack(payload)
     cursor = _Cursor(decompress(payload[CHUNK_HEAD_BYTES:], head.raw_bytes))
@@ -394,7 +395,7 @@ def _in_order(order: list[int], columns: list[_Columns | None], since_ns: int | 
 
 
 def _pass_over(cursor: _Cursor, shape: Shape, rows: int) -> None:
-    """Move on to the end of the columns of one shape, without decoding them."""
+    """Skip the columns of one shape without decoding them."""
     cursor.skip_varints(shape.ints)
     if rows > 1:
         for _ in range(shape.ints):
@@ -434,7 +435,7 @@ class _Columns:
         return record
 
     def time(self, row: int) -> int:
-        """The row's ``t_ns``; a record without one has none to be left out for."""
+        """The row's ``t_ns``; a record without one is never left out."""
         return shapes.INT_MAX if self.shape.time is None else self._ints[self.shape.time][row]
 
 
@@ -453,16 +454,16 @@ def _int_column(cursor: _Cursor, base: int, rows: int) -> list[int]:
 
 
 def _check_range(values: list[int]) -> None:
-    """A number that no writer can have written: sums of damaged differences, unbounded in Python, stop here."""
+    """Reject numbers that no writer can have written: sums of damaged differences, which Python does not bound."""
     if values and (min(values) < shapes.INT_MIN or max(values) > shapes.INT_MAX):
         raise Damage("a number is out of range")
 
 
 def decompress(data: bytes, raw_bytes: int) -> bytes:
-    """What was compressed, ``raw_bytes`` long. Raises Damage."""
+    """Decompress ``raw_bytes``. Raises Damage."""
     if raw_bytes > MAX_RAW_BYTES:
         raise Damage("a chunk claims to be too large")
-    # Streaming, so that what is allocated is what the head allowed and not what the compressed data claim.
+    # Streaming, so that memory is allocated as the head allows, and not as the compressed data claim.
     decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_RAW_BYTES)
     try:
         with decompressor.stream_reader(io.BytesIO(data)) as stream:

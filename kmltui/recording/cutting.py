@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A part of a recording as a recording of its own."""
+"""Cuts a part of a recording into a recording of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kmltui.recording.shapes import INT_MAX
 from kmltui.recording.writer import Writer
 
 _LOOK_BACK_NS = 60_000_000_000
-"""How far before the cut the last progress and server status are searched."""
+"""How far before the cut to search for the last progress and server status."""
 
 
 def cut(
@@ -29,9 +29,9 @@ def cut(
 ) -> None:
     """Write the part ``from_ns <= t < to_ns`` of a recording to a new one; None: to the end.
 
-    Times begin at 0 again. Counters stay cumulative, so what had been done before the part can still be told from
-    it; so can the environment, states, phases and measured interval that the part lies in, which are put at its
-    beginning. The title says that it is a cut, and of what. ``progress`` is told the fraction done.
+    Times begin at 0 again. Counters stay cumulative, so the part still shows what had been done before it; the
+    environment, states, phases and measured interval that it lies in are put at its beginning. The title says that it
+    is a cut, and of what. ``progress`` is given the fraction done.
 
     Raises RecordingError: unreadable, nothing in that range, target exists or cannot be written.
     """
@@ -64,7 +64,7 @@ def cut(
 
 @contextmanager
 def _written(target: str | os.PathLike[str], header: Header) -> Iterator[Writer]:
-    """A recording that is gone again where it does not become whole."""
+    """A recording that is removed again unless it is completed."""
     with Writer.create(target, header) as writer:
         try:
             yield writer
@@ -74,13 +74,13 @@ def _written(target: str | os.PathLike[str], header: Header) -> Iterator[Writer]
 
 
 def _before(reader: Reader, from_ns: int) -> Iterator[Timed]:
-    """What a viewer at the beginning of the part has to know of the time before it, in the order of the run."""
+    """What a viewer at the beginning of the part has to know about the time before it, in the order of the run."""
     if from_ns <= 0:
         return
     kept: dict[tuple[str, ...], Timed] = {}
     for record in reader.landmarks():
         if record.t_ns < from_ns and (key := _key(record)) is not None:
-            # A later one of the same kind takes the place of the earlier, and its place in the order.
+            # A later one of the same kind replaces the earlier one, and moves to its own place in the order.
             kept.pop(key, None)
             kept[key] = record
     for recent in reader.records(max(0, from_ns - _LOOK_BACK_NS), from_ns):
@@ -92,7 +92,7 @@ def _before(reader: Reader, from_ns: int) -> Iterator[Timed]:
 
 
 def _key(record: Record) -> tuple[str, ...] | None:
-    """Which earlier record a record replaces; None for what has no meaning out of its time."""
+    """Which earlier record a record replaces; None for records without meaning outside of their time."""
     match record:
         case Mark() | End() | Header():
             return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames to records: the part that readers of files and of streams share."""
+"""Turns frames into records, for readers of files and of streams."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kmltui.recording.shapes import Shape
 
 
 class Decoder:
-    """Decodes frames in the order of the file. What cannot be read becomes one Gap before the next good record.
+    """Decodes frames in the order of the file. Unreadable stretches become one Gap before the next good record.
 
-    Of compacted chunks, records before ``since_ns`` are left out, and those whose shape is not ``wanted``.
+    In compacted chunks, records before ``since_ns`` and those whose shape is not ``wanted`` are left out.
     """
 
     def __init__(self, since_ns: int | None = None, wanted: Callable[[Shape], bool] | None = None) -> None:
@@ -58,7 +58,7 @@ class Decoder:
             yield record
 
     def finish(self) -> Iterator[Timed]:
-        """The gap that is still to be told, if any."""
+        """The pending gap, if any."""
         if self._lost_bytes:
             yield Gap(t_ns=self.last_ns, lost_bytes=self._lost_bytes, reason=self._reason)
             self._lost_bytes = 0

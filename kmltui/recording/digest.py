@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The landmarks of a recording once more, before its last chunk: what a reader wants before it has read everything.
+"""Copies of a recording's landmarks before its last chunk, for readers that have not read everything yet.
 
-Without them a reader looks for landmarks in every chunk that is said to hold some. That is quick as long as these are
-few; of a run with a mark every half minute it is the whole file.
+Without them a reader looks for landmarks in every chunk that is flagged as containing some. That is quick as long as
+these are few; in a run with a mark every half minute it is the whole file.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can go wrong with a recording, in words for the person who owns it."""
+"""Errors of recordings, in words for the person who owns them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ class RecordingError(Exception):
 
 
 class RecordingFull(RecordingError):
-    """No more room for the recording (disk full, quota, file size limit). Raised once; the run may go on.
+    """No more room for the recording (disk full, quota, file size limit). Raised once; the run may continue.
 
-    From then on the writer drops periodic records and still writes the few that a report rests on, as far as they fit.
+    From then on the writer drops periodic records and still writes the few that a report needs, as far as they fit.
     """
 
 
 class Damage(Exception):
-    """Bytes that are not what a writer wrote. Internal: readers turn it into :class:`kmltui.model.Gap`."""
+    """Bytes that differ from what a writer wrote. Internal: readers turn it into :class:`kmltui.model.Gap`."""

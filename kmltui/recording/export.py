@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Recordings for other programs: CSV for spreadsheets, JSON Lines for everything else. Streaming."""
+"""Exports recordings for other programs: CSV for spreadsheets, JSON Lines for everything else. Streaming."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def jsonl(records: Iterable[Record]) -> Iterator[str]:
     """Every record as a JSON object on a line of its own, its kind under ``type``; byte strings in base64.
 
-    All of it is ASCII: no control character of any kind reaches a terminal on which it is printed.
+    The output is ASCII, so that no control character reaches a terminal.
     """
     encoder = msgspec.json.Encoder()
     for record in records:
@@ -32,11 +32,11 @@ def jsonl(records: Iterable[Record]) -> Iterator[str]:
 
 
 def csv_lines(records: Iterable[Record]) -> Iterator[str]:
-    """The samples as a table: a line for each sample of each session, counters cumulative as in the recording.
+    """The samples as a table: one line per sample, with cumulative counters as in the recording.
 
     Times are in seconds; what a session does not provide is empty. Queries and rows are the last that the workload's
-    client had reported before the sample, or a watched server, summed over its lives. System calls by number are left
-    to JSON Lines.
+    client, or a watched server, had reported before the sample, summed over the server's lives. System calls by number
+    are only in JSON Lines.
     """
     iterator = iter(records)
     # How many CPUs there are decides the columns; a local session's header does not say it, its first sample does.
@@ -117,7 +117,7 @@ def _row(sample: Sample, work: list[Any], cpus: int) -> list[Any]:
 
 
 def _text(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: the names come from what was measured."""
+    """A cell that no spreadsheet takes for a formula, since names come from what was measured."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the chunks of a recording are, found from its end without reading it all.
+"""Finds the chunks of a recording from its end, without reading all of it.
 
-Every chunk names the one before it. So the last chunk is searched for backwards from the end, and the others follow
-link by link: a day of recording is some 1,500 small reads. Where damage has broken the chain it is searched for anew.
+Every chunk names the one before it. So the last chunk is found by searching backwards from the end, and the others
+follow link by link: about 1,500 small reads for a day of recording. Where damage has broken the chain, the search
+starts again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ BLOCK_BYTES = 256 << 10
 """How much is read at once."""
 
 MAX_CHUNKS = 1 << 18
-"""At a minute each, half a year; a file of nothing but chunks' beginnings must not fill the memory."""
+"""At a minute each, half a year; a file with nothing but beginnings of chunks must not fill the memory."""
 
 _SPAN = frames.HEAD_BYTES + LINK_BYTES
 
@@ -56,7 +57,7 @@ class ChunkTable:
         return self._entries[-2].offset if len(self._entries) > 1 else self._data_start
 
     def refresh(self, size: int) -> None:
-        """Take in the chunks that were appended since, in a file of ``size`` bytes now."""
+        """Add the chunks that were appended since, in a file that now has ``size`` bytes."""
         if size == self._size:
             return
         self._size = size
@@ -75,7 +76,7 @@ class ChunkTable:
                 entry = self._search(entry.offset, max(known, self._data_start - 1))
         self._entries += reversed(found)
         del self._entries[:-MAX_CHUNKS]
-        # Damage may have put the times out of order; a bisection needs them in order.
+        # Damage may have put the times out of order, and bisection needs them in order.
         self._starts = []
         latest = -(1 << 63)
         for known_entry in self._entries:
@@ -83,12 +84,12 @@ class ChunkTable:
             self._starts.append(latest)
 
     def offset_before(self, t_ns: int) -> int:
-        """Where to begin reading so as to see everything from ``t_ns`` on."""
+        """Where to begin reading to see everything from ``t_ns`` on."""
         index = bisect_right(self._starts, t_ns) - 1
         return self._entries[index].offset if index >= 0 else self._data_start
 
     def with_landmarks(self) -> list[tuple[int, int | None]]:
-        """Begin and end offsets of the stretches that hold, or may hold, landmarks."""
+        """Begin and end offsets of the stretches that contain, or may contain, landmarks."""
         stretches: list[tuple[int, int | None]] = []
         first = self._entries[0].offset if self._entries else None
         if first is None or first > self._data_start:
@@ -117,7 +118,7 @@ class ChunkTable:
         high = before
         while high > after + 1:
             low = max(after + 1, high - BLOCK_BYTES)
-            # A little more than the stretch, for what begins in it and goes beyond.
+            # A little more than the stretch, for chunks that begin in it and extend beyond.
             block = self._read_block(low, high - low + _SPAN)
             position = block.rfind(frames.SYNC)
             while position >= 0:

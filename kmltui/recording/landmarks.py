@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which records a reader wants wherever it looks at a run."""
+"""Which records a reader needs wherever in a run it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAMES = frozenset(str(each.__struct_config__.tag) for each in _TYPES)
 
 
 def is_landmark(record: Timed) -> bool:
-    """Whether the record tells what happened, as opposed to how it went on: these are few, and reports rest on them."""
+    """Return whether something happened, as opposed to going on: such records are few, and reports depend on them."""
     if isinstance(record, Sample):
         return bool(record.mark)
     return isinstance(record, _TYPES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What older recordings leave out or say in another way, put as today's do: nothing above this knows of the past."""
+"""Brings records of older versions into today's form, so that nothing above this knows about the past."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _DECLARED: dict[str, dict[str, Any]] = {
     "syscalls": {"timing_phases": ["calls"]},
     "command": {"keeps_output": True},
 }
-"""What today's recordings say of their workload themselves, by the name that it had."""
+"""What today's recordings say about their workload themselves, by its name."""
 
 _TRAPPED = "trapped: "
 
 
 def current_header(header: Header) -> Header:
-    """The header with everything that an older writer did not know how to say."""
+    """The header, completed with everything that older writers left out."""
     if header.kind is not None:
         return header
     name = header.workload.name
@@ -34,7 +34,7 @@ def current_record(value: dict[str, Any]) -> dict[str, Any]:
     """A record, as a map, in the form that it has today."""
     if value.get("type") != "log" or value.get("source") != "agent":
         return value
-    # Where calls had trapped was once a line of text for each place.
+    # The places where calls trapped used to be one line of text each.
     text = str(value.get("text", ""))
     try:
         if text.startswith(_TRAPPED):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading a recording: finished, live, lost or damaged, from the beginning or from anywhere."""
+"""Reads a recording, whether finished, live, lost or damaged, from the beginning or from anywhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Reader:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Reader:
-        """Open a recording. Raises RecordingError for what is no recording or cannot be read."""
+        """Open a recording. Raises RecordingError if the file is not a recording or cannot be read."""
         target = Path(path)
         try:
             file = FileIO(os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "r")
@@ -83,12 +83,12 @@ class Reader:
 
     @property
     def end(self) -> End | None:
-        """The last record of a run that ended in order, as far as it has been read."""
+        """The last record of a run that ended cleanly, as far as it has been read."""
         return self._tail.end or self._decoder.end
 
     @property
     def ended(self) -> bool:
-        """Whether the run ended in order. Not ended and not :attr:`live`: the run was lost."""
+        """Whether the run ended cleanly. If neither this nor :attr:`live`, the run was lost."""
         return self.end is not None
 
     @property
@@ -98,7 +98,7 @@ class Reader:
 
     @property
     def live(self) -> bool:
-        """Whether a writer is at work on it now (it holds a lock on the file)."""
+        """Whether a writer is writing it now (it holds a lock on the file)."""
         return locking.is_held(self._file)
 
     @property
@@ -111,7 +111,7 @@ class Reader:
     ) -> Iterator[Record]:
         """The records with ``start_ns <= t_ns < end_ns`` in the order of the file; the header first if from 0.
 
-        With ``only``, those of one type and gaps, for much less work.
+        With ``only``, just those of one type and gaps, which is much less work.
 
         Reads what is there now; see :meth:`poll` for what is still to come. Damage appears as Gap records.
         """
@@ -129,9 +129,8 @@ class Reader:
                 yield record
 
     def landmarks(self, before_offset: int | None = None) -> list[Timed]:
-        """What happened in the whole run, without how it went on: environments, phases, marks, states, proofs,
-        repetitions, the samples taken at boundaries, the end. Quick: a closed recording has them in one place; of any
-        other only the chunks that hold such records are read.
+        """The landmarks of the whole run: environments, phases, marks, states, proofs, repetitions, boundary samples,
+        the end. Quick: a closed recording has them in one place; of others only the chunks with landmarks are read.
 
         With ``before_offset``, an offset where a chunk begins, only those of the chunks before it.
         """
@@ -157,7 +156,7 @@ class Reader:
     def poll(self, limit: int = 512) -> list[Record]:
         """New complete records since the last poll, the header first of all; empty if there are none yet.
 
-        Returns ``limit`` of them at most, a few milliseconds' work: call it again until it returns nothing. Never
+        Returns at most ``limit`` of them, a few milliseconds' work: call it again until it returns nothing. Never
         blocks.
         """
         found: list[Record] = []
@@ -201,7 +200,7 @@ class Reader:
                     yield from decoder.finish()
                     return
                 yield from decoder.feed(item)
-        # Of a live recording the last frame may be incomplete for an instant; of any other it will stay so.
+        # In a live recording the last frame may be incomplete for an instant; in any other it stays incomplete.
         if parser.pending_bytes and not self.live:
             for item in parser.finish():
                 yield from decoder.feed(item)

@@ -13,7 +13,7 @@ from kmltui.figures.summary import Summary
 def render(summary: Summary) -> str:
     """Every figure of the summary, raw; times in seconds, fractions as fractions, absent figures as null.
 
-    All of it is ASCII: no control character of any kind reaches a terminal on which it is printed.
+    The output is ASCII, so that no control character reaches a terminal.
     """
     plain = json.loads(msgspec.json.encode(summary))
     del plain["charts"]

@@ -12,7 +12,7 @@ from kmltui.runner.launch import decode, make_run, refusal, succeeded
 
 
 def main() -> int:
-    """Do the run; the exit status is 0 if it did what it was to do."""
+    """Do the run; the exit status is 0 if it succeeded."""
     plan = decode(sys.stdin.buffer.read())
     try:
         run = make_run(plan, sys.stderr)

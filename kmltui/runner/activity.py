@@ -18,7 +18,7 @@ class Activity(Protocol):
     """The part of a run between its first record and its last."""
 
     async def perform(self, journal: Journal) -> None:
-        """Bring the sessions up, work in them, stop them; on return or when cancelled nothing of them is left.
+        """Start the sessions, work in them, stop them; on return, or when cancelled, nothing of them is left.
 
         Raises:
             SessionError, WorkloadError: a session or the work in it failed; the message says which and why.
@@ -27,7 +27,7 @@ class Activity(Protocol):
 
 
 def activity_for(plan: Plan) -> Activity:
-    """The activity that ``plan`` asks for. Raises :class:`UsageError` if there is no such workload."""
+    """The activity for ``plan``. Raises :class:`UsageError` if there is no such workload."""
     match plan.how:
         case Monitor(login=login):
             return Watching(plan, login)

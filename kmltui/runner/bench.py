@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bench: the sessions do the workload again and again, in turn, so that what disturbs them disturbs all alike.
+"""A bench: the sessions repeat the workload in turn, so that disturbances affect all of them alike.
 
 All sessions are booted once and stay up; only one of them works at a time. The first repetition of each is a warm-up.
-The order is turned round from pair to pair (A B, B A, A B, …), so that a drift of the machine cancels out.
+The order alternates from pair to pair (A B, B A, A B, …), so that drift of the machine cancels out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def schedule(sessions: Sequence[str], pairs: int) -> list[Turn]:
 
 
 class Turns:
-    """Lets the sessions work one after the other, as the schedule says."""
+    """Lets the sessions work one after the other, according to the schedule."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self._turns = turns
@@ -50,7 +50,7 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def take(self, turn: Turn) -> AsyncIterator[None]:
-        """Wait for the turn before this one to be over; after the block, this one is."""
+        """Wait until the previous turn is over; this one ends with the block."""
         if turn.order:
             await self._over[turn.order - 1].wait()
         yield

@@ -36,7 +36,7 @@ class Request(msgspec.Struct):
 
 
 class ControlError(Exception):
-    """The run cannot be reached or refused the request."""
+    """The run cannot be reached, or refused the request."""
 
 
 class ControlServer:

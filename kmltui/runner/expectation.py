@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long a run will take on this machine, and how much of it is left.
 
-Both are rough, and are said as such. What an emulated processor executes in a second is known from the last run here.
+Both are rough, and labelled so. An emulated processor's speed is known from the last run here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kmltui.model import END, START, End, Environment, Header, Record, Sample, S
 from kmltui.runner.plan import Bench, Monitor, Plan
 
 WORTH_SAYING_S = 60.0
-"""A run that takes longer says so before it begins."""
+"""A run that takes longer announces it before it begins."""
 
 EMULATED_PACE = 0.2
 """10⁹ instructions a second: of an emulated processor, where no run has told yet."""
@@ -56,7 +56,7 @@ def expected_s(plan: Plan) -> float | None:
 
 
 def turns(plan: Plan) -> int:
-    """How often the workload is run, one time after the other: of a bench in each session, and once more to warm up."""
+    """How often the workload is run in succession: in a bench, in each session, and once more to warm up."""
     return (plan.how.pairs + 1) * len(plan.sessions) if isinstance(plan.how, Bench) else 1
 
 
@@ -79,7 +79,7 @@ def _pace() -> float:
 
 
 class PaceMeter:
-    """Listens to a run and remembers, when it has come to its end, how fast its guests were emulated."""
+    """Listens to a run and remembers, when it has finished, how fast its guests were emulated."""
 
     def __init__(self) -> None:
         self._specs: dict[str, SessionSpec] = {}

@@ -67,7 +67,7 @@ class _Session:
 
 
 class Exporter(Collector):
-    """Hears a run's records and answers with the newest counters. Hearing and asking may be in different threads."""
+    """Listens to a run's records and serves the newest counters. Both may happen in different threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,14 +77,14 @@ class Exporter(Collector):
         self._server: WSGIServer | None = None
 
     def serve(self, address: str) -> None:
-        """Answer at ``address`` from now on. Raises OSError, ValueError."""
+        """Serve at ``address`` from now on. Raises OSError, ValueError."""
         host, port = parse_address(address)
         registry = CollectorRegistry()
         registry.register(self)
         self._server, _ = start_http_server(port, host, registry)
 
     def close(self) -> None:
-        """Answer no more. Idempotent."""
+        """Stop serving. Idempotent."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -116,7 +116,7 @@ class Exporter(Collector):
     def _begin(self, header: Header) -> None:
         self._sessions = {spec.name: _Session(spec.arm) for spec in header.sessions}
         self._run = {"run": header.run, "workload": header.workload.name, "version": header.kmltui_version}
-        # The slower of the timings: what all traps cost is at most that.
+        # The slower timing: an upper bound of what all traps cost.
         if match := _RANGE.fullmatch(header.host.get("trap_ns", "")):
             self._trap_s = float(match["most"]) / 1e9
 

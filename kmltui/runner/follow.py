@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An existing server, followed from outside: its counters, its process, and its coming and going."""
+"""Follows an existing server from outside: its counters, its process, and its coming and going."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONNECT_QUERIES = 1
 """What logging in costs on the server's own count of questions: SET NAMES."""
 
 _CLOCK_ERROR_S = 2.5
-"""A server tells its age in whole seconds, by a clock that may be set."""
+"""A server reports its uptime in whole seconds, by a clock that may be set."""
 
 _MAX_VERSION = 200
 """Of what a server says of itself (characters)."""
@@ -84,7 +84,7 @@ class Follower:
         await self._look_inside(name)
 
     async def _look_inside(self, name: str) -> None:
-        """What the server says of its own work; less often than its counters, since it takes it longer to tell."""
+        """Record the server's reports about its own work; less often than its counters, since they take longer."""
         look = self._look
         if look is None or time.monotonic() < self._next_look_s:
             return
@@ -108,13 +108,13 @@ class Follower:
         began_s = time.monotonic() - counters.get("Uptime", 0)
         if self._met and self._began_s is not None and began_s > self._began_s + _CLOCK_ERROR_S:
             self._life += 1
-            self._log("the server was started again: it counts from 0, what it had counted before is added", "warning")
+            self._log("the server was restarted: it counts from 0, and its earlier counts are added", "warning")
         if self._met or self._began_s is None:
             self._began_s = began_s
         self._met = False
 
     async def _meet(self, link: Link) -> None:
-        """A server that was not there before: which it is, and which process of this machine."""
+        """Identify a new server, and its process on this machine."""
         try:
             version = await self._version(link)
             peer = await apart(find_peer, link)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Start a run in a process of its own, so that it outlives the terminal it was started from.
+"""Starts a run in a process of its own, so that it outlives the terminal it was started from.
 
-What to run goes to that process over its standard input, as JSON: nothing of it is to be seen in an argument list,
-a login's password least of all.
+The plan goes to that process over its standard input, as JSON, so that none of it is visible in an argument list, least
+of all a login's password.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def make_run(plan: Plan, out: TextIO) -> Run:
 
 
 class LaunchError(Exception):
-    """The run's process ended before the run began; the text is what it had to say. ``status`` is its exit status."""
+    """The run's process ended before the run began; the text is its message. ``status`` is its exit status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -99,7 +99,7 @@ async def launch(plan: Plan) -> registry.RunEntry:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         status = process.poll()
-        # Another run may have that name: the one we mean is the one of this process.
+        # Another run may have that name: ours belongs to this process.
         ours = (entry for entry in registry.entries() if entry.name == name and entry.pid == process.pid)
         entry = next(ours, None)
         if entry is not None:
@@ -124,5 +124,5 @@ def refusal(path: Path, error: OSError | RecordingError) -> str:
 
 
 def succeeded(outcome: Outcome, plan: Plan) -> bool:
-    """Whether a run did what it was to do: a workload is done, while watching ends well by being stopped, too."""
+    """Return whether a run succeeded: a workload is done; watching also succeeds by being stopped."""
     return outcome.status == "done" or (isinstance(plan.how, Monitor) and outcome.status == "stopped")

@@ -46,7 +46,7 @@ async def until(failure: Awaitable[SessionError], work: Awaitable[T]) -> T:
             raise watching.result()
         return working.result()
     except SessionError:
-        # The workload often notices a dying guest first, by a lost connection; the watcher knows the reason.
+        # The workload often notices a dying guest first, through a lost connection; the watcher knows the reason.
         with contextlib.suppress(TimeoutError):
             raise await asyncio.wait_for(asyncio.shield(watching), 2.0) from None
         raise

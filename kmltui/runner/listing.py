@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The list of runs: the recordings in kmltui's own directory, and those that runs were told to write elsewhere."""
+"""The list of runs: the recordings in kmltui's own directory, and those written elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def find(name: str) -> Path:
     own = paths.runs_dir() / f"{name}{library.SUFFIX}"
     if own.is_file():
         return own
-    known = {name_of(entry): entry.path for entry in reversed(runs())}  # of two with one name the newer
+    known = {name_of(entry): entry.path for entry in reversed(runs())}  # of two with the same name, the newer
     return known[registry.choose(name, known)]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run without a workload: this host, and a server that is there already, watched and recorded."""
+"""A run without a workload: watches and records this host, and a server that is already running."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def plan(
 
 @dataclass(frozen=True)
 class Watching:
-    """Watches this machine until the plan's time is over or it is cancelled; both are an end in order."""
+    """Watches this machine until the plan's time is over or it is cancelled; both are clean ends."""
 
     plan: Plan
     login: Login | None = None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run told in lines of plain text, for a pipe, a log or CI: one line a state, phase, warning or failure.
+"""Reports a run in lines of plain text, for a pipe, a log or CI: one per state, phase, warning or failure.
 
-Nothing here is needed by the run; it listens to the records like everybody else.
+The run does not need any of this; it is a listener like any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kmltui.runner.expectation import words
 
 _TELL_EVERY_NS = 20_000_000_000
 _LEAST_DONE = 0.02
-"""Of less nothing follows for the rest."""
+"""A smaller fraction says nothing about the rest."""
 
 
 class Narrator:
@@ -34,14 +34,14 @@ class Narrator:
         self._last: dict[str, str] = {}
 
     def hear(self, record: Record) -> None:
-        """Say what ``record`` means, if it is worth a line."""
+        """Print what ``record`` means, if it is worth a line."""
         match record:
             case Header():
                 self._begin(record)
             case State():
                 self._note_running(record)
                 line = record.state + (f": {record.detail}" if record.detail else "")
-                # Steps with a fraction come many times a second; a log wants each step once.
+                # Steps with a fraction come many times per second; a log needs each step once.
                 if self._last.get(record.session) != line:
                     self._last[record.session] = line
                     self._say(record.t_ns, record.session, line)

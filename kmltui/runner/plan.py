@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a run is to do, as data: made by the command line, sent to the runner's process, never changed."""
+"""The plan of a run, as data: made by the command line, sent to the runner's process, never changed."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ class Plan:
     files: tuple[Path, ...] = ()
     """Files of this machine that are put into the working directory of every session's programs."""
     prometheus: str = ""
-    """Where its counters are to be had for Prometheus, ``HOST:PORT``; empty: nowhere."""
+    """Where to serve its counters for Prometheus, ``HOST:PORT``; empty: nowhere."""
     input: bytes | None = None
     """The standard input of a workload that takes a command. Not recorded."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The register of runs: which runs this user has started, where their recordings are, and which are alive.
 
-One small JSON file a run, below the state directory. It names the runner's process by pid *and* the moment of its
-start, so that a recycled pid is never taken for a runner.
+One small JSON file per run, below the state directory. It identifies the runner's process by pid *and* start time, so
+that a recycled pid is never taken for a runner.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kmltui import files, paths
 
 
 class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a run without opening its recording."""
+    """What is known about a run without opening its recording."""
 
     name: str
     recording: str = ""
@@ -93,7 +93,7 @@ def reserve(name: str) -> None:
 
 
 def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
-    """Enter this process as the runner of ``name``, which it, or the process that started it, may have reserved.
+    """Register this process as the runner of ``name``, which it, or the process that started it, may have reserved.
 
     Raises:
         FileExistsError: a live run has that name; entering over it would make it one that nobody can stop.
@@ -147,7 +147,7 @@ def forget(name: str) -> None:
 
 
 def tidy() -> None:
-    """Remove what runs have left that were killed or whose recordings are gone: sockets, logs, entries."""
+    """Remove leftovers of runs that were killed or whose recordings are gone: sockets, logs, entries."""
     with _locked():
         _tidy()
 

@@ -91,8 +91,8 @@ def _os_name() -> str:
 
 
 class Run:
-    """A run under way: it keeps the recording, answers on the control socket, takes signals. What is done meanwhile is
-    its activity's. :meth:`execute` does all of it; :meth:`request_stop` may be called at any time.
+    """A run in progress: it keeps the recording, answers on the control socket, handles signals. The work itself is its
+    activity's. :meth:`execute` does all of it; :meth:`request_stop` may be called at any time.
     """
 
     def __init__(self, plan: Plan, activity: Activity, listeners: Sequence[Listener] = ()) -> None:
@@ -121,17 +121,17 @@ class Run:
             listener(record)
 
     def warn(self, text: str) -> None:
-        """A warning of the runner's own, in the recording and before the user's eyes."""
+        """Record a warning of the runner and show it to the user."""
         self.journal.log("", "runner", text, "warning")
 
     def request_stop(self, reason: str = "by the user") -> None:
-        """End the run in order: guests gone, recording closed. Safe to call more than once."""
+        """Stop the run cleanly: guests gone, recording closed. Safe to call more than once."""
         if self._main is not None and not self._stop_reason:
             self._stop_reason = reason
             self._main.cancel()
 
     async def execute(self) -> Outcome:
-        """Do the run. Never raises for what goes wrong in it: the outcome and the recording say it.
+        """Do the run. Never raises for failures of the run itself: the outcome and the recording report them.
 
         Raises:
             OSError, RecordingError: the recording cannot be created.

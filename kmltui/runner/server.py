@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The MariaDB server of a session: start it, know when it answers, follow its counters, notice its death.
+"""The MariaDB server of a session: starts it, waits until it answers, follows its counters, notices its death.
 
 The client in the guest reaches it as root over the Unix socket (``unix_socket`` authentication, no password). The
 runner reaches it over the forwarded loopback port as ``kmltui`` with a password made for this run, which exists in
@@ -94,7 +94,7 @@ class Server:
         raise self._died.result()
 
     async def died(self) -> SessionError:
-        """Wait until it ends without having been asked to."""
+        """Wait until it ends unexpectedly."""
         return await asyncio.shield(self._died)
 
     async def follow_status(self, period_s: float = 1.0) -> None:
@@ -116,7 +116,7 @@ class Server:
         self._journal.emit(Status(t_ns=self._journal.now(), session=name, counters=select_status(rows), own=own))
 
     async def stop(self) -> None:
-        """End it in order, or hard if it does not within a few seconds; the guest is thrown away anyway."""
+        """Stop it cleanly, or kill it after a few seconds; the guest is thrown away anyway."""
         self._stopping = True
         if self._connection is not None:
             with contextlib.suppress(pymysql.MySQLError, OSError):

@@ -61,13 +61,13 @@ class Workplace:
         await self._workload.check(self.context)
 
     async def settle(self) -> None:
-        """Let what the server does after its start come to an end."""
+        """Let the server finish its start-up work."""
         await asyncio.sleep(self._settle_s)
 
     async def measure(self) -> None:
         """The measured part: the workload, between a sample marked ``start`` and one marked ``end``."""
         session, server = self.context.session, self._server
-        # Where instructions are the time, a question to the server takes some of it, and how many are asked is chance.
+        # With the instruction clock a query to the server takes session time, and how many there are depends on chance.
         follow = server is not None and session_clock(session.spec, {}) == "wall"
         follower = asyncio.create_task(server.follow_status()) if server is not None and follow else None
         try:
@@ -95,7 +95,7 @@ class Work:
     settle_s: float = BOUNDARY_SETTLE_S
 
     async def everywhere(self, journal: Journal, drive: Callable[[Workplace], Awaitable[None]]) -> None:
-        """Bring up all sessions and await ``drive`` in each; the first failure ends them all.
+        """Start all sessions and await ``drive`` in each; the first failure ends them all.
 
         Raises:
             SessionError, WorkloadError: that failure, or that the sessions' results differ.

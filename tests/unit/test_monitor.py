@@ -159,7 +159,7 @@ async def test_a_server_that_was_started_again_has_a_life_more_and_it_is_said(wo
     run.request_stop()
     await task
     assert [status.life for status in of(records, Status)] == [1] * gone + [2] * (len(of(records, Status)) - gone)
-    assert any("started again" in log.text for log in of(records, Log))
+    assert any("was restarted" in log.text for log in of(records, Log))
 
 
 async def test_a_server_on_another_machine_does_not_show_this_ones_cpus(world, monkeypatch):

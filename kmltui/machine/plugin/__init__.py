@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counting a guest's instructions exactly, from outside: QEMU's TCG plugin, and reading what it counted.
+"""Counts a guest's instructions exactly, from outside: QEMU's TCG plugin, and reading its counters.
 
 The plugin (``count.c`` beside this file) counts what each vCPU executes at user and at kernel addresses and shares the
-counters in a file. A guest program marks an instant with a no-operation that the plugin knows; what lies between two
-marks is exact to the instruction.
+counters in a file. A guest program marks an instant with a no-operation that the plugin recognises; what lies between
+two marks is exact to the instruction.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RTC = "base=2020-01-01,clock=vm"
 """The date it boots with, in every run the same."""
 
 COMMAND_LINE = "norandmaps softlockup_panic=1"
-"""No randomised addresses. And as no samples at a fixed rate tell that it lives, a kernel that hangs is to say so."""
+"""No randomised addresses. Without periodic samples as a sign of life, a hanging kernel has to report itself."""
 
 
 def build() -> Path:
