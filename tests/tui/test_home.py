@@ -130,7 +130,8 @@ async def ready(pilot: Pilot[Any]) -> None:
         await pilot.pause(0.02)
         if not any(w.is_running and w.group in ("list", "check", "report") for w in pilot.app.workers):
             break
-    await pilot.pause()
+    for _ in range(3):  # rows give the columns their widths, which takes a second layout
+        await pilot.pause(0.02)
 
 
 def app_with(library: Shelf) -> HomeApp:
