@@ -15,8 +15,6 @@ import pytest
 
 from kmltui.images.image import Image
 
-pytestmark = pytest.mark.by_hand
-
 ROOT = Path(__file__).parent.parent.parent
 WORSE = 1.05
 ROUNDED = 0.5
