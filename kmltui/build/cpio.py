@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Archives in the format the kernel unpacks into its first file system ("newc" cpio).
 
 Everything belongs to root and nothing is writable by others, whoever builds the image; times are 0. So equal

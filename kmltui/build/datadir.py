@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The ready data directory: made by the server itself, in a guest that boots for this alone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's kernel out of its Debian packages: what boots, the drivers the guest needs, what builds a module.
 
 The headers are made for installation below /usr/src and for the distribution's own compiler and C library. Here they

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The parts of an image, each made from what it needs alone: packages, KML and the guest's own programs, the data.
 
 Every function writes one finished file; what it depends on is in the key that the caller gives it.

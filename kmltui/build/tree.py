@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Debian packages unpacked into a directory: the guest's file system before it is an archive.
 
 Only files are taken: nothing of a package is run, neither on the host nor in the guest.

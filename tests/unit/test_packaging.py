@@ -112,3 +112,20 @@ def test_where_no_guest_can_run_recordings_are_replayed_with_what_the_wheel_brin
     kmltui("export", recording, "--format", "asciicast", "--speed", "64", "-o", str(tmp_path / "film.cast"))
     assert (tmp_path / "film.cast").stat().st_size > 10_000
     assert "wisconsin" in kmltui("workloads")
+
+
+OURS = {".py", ".c", ".cc", ".h", ".S", ".go", ".lua", ".sh", ".js", ".css", ".tcss", ".toml"}
+
+
+@pytest.mark.parametrize("directory", ["kmltui", "tests", "samples", "benchmarks", "styles", "tools"])
+def test_every_source_file_says_its_licence(directory: str) -> None:
+    sources = [
+        path for path in (ROOT / directory).rglob("*") if path.suffix in OURS and "__pycache__" not in path.parts
+    ]
+    assert sources
+    without = [
+        str(path.relative_to(ROOT))
+        for path in sources
+        if "SPDX-License-Identifier: GPL-2.0-or-later" not in "".join(path.read_text().splitlines(True)[:2])
+    ]
+    assert not without
