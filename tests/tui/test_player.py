@@ -159,8 +159,11 @@ class TestLongRecordings:
             assert player.incomplete
             for part, whole in zip(frame.view.sessions, exact.sessions, strict=True):
                 for name in part.__struct_fields__:
-                    if name not in ("samples", "work", "console"):
+                    if name not in ("samples", "work", "console", "cpu_history"):
                         assert getattr(part, name) in (None, (), getattr(whole, name)), name
+                courses = dict(whole.cpu_history)
+                for cpu, series in part.cpu_history:
+                    assert list(series) == list(courses[cpu])[-len(series) :], cpu
             known, work = (equal_work(*view.pair) for view in (frame.view, exact) if view.pair)
             if known is not None and work is not None:
                 assert (known.queries, known.left.total) == (work.queries, pytest.approx(work.left.total))
