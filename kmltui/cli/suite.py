@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path]
             if path.exists():
                 path.replace(path.with_suffix(".unfinished"))
             say(f"kmltui: {number} of {len(suite.parts)}: {part.title}", file=sys.stderr)
-            bench(part, path)
+            with contextlib.redirect_stdout(sys.stderr):  # each one's card; the output is the table
+                bench(part, path)
             found = _read(path)
         if found is not None:
             row = suite_row(found, part.title, _reported(part))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from kmltui.figures.suite import PARTS, Saved, SuiteRow, comparable
+from kmltui.figures.verdict import share_text
 from kmltui.printable import printable
 from kmltui.report import html, markdown, numbers, text
 from kmltui.report.blocks import ABSENT, Block, Bullets, Heading, Paragraph, Table
@@ -72,6 +73,6 @@ def _row(row: SuiteRow) -> list[str]:
         numbers.percent(saved["system"].fraction),
         numbers.rate(calls) if calls is not None else ABSENT,
         printable(row.unit) or ABSENT,
-        numbers.percent(row.direct_share),
+        share_text(row.direct_share) if row.direct_share is not None else ABSENT,
         numbers.interval((estimated.low, estimated.high)) if estimated else ABSENT,
     ]

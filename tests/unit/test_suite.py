@@ -74,12 +74,14 @@ class TestRunning:
 
         def measure(part: Part, out: Path) -> int:
             measured.append(part.name)
+            print("the card of a bench")
             return write(recorded(), out)
 
         assert suites.run(TWO, tmp_path, "text", measure) == 0
         assert suites.run(TWO, tmp_path, "text", measure) == 0
         assert measured == ["dd", "dd-five bytes"]
-        assert capsys.readouterr().out.count("Suite two") == 2
+        told = capsys.readouterr()
+        assert told.out.count("Suite two") == 2 and "the card" not in told.out and "the card" in told.err
 
     def test_what_was_interrupted_is_measured_again_and_kept(self, tmp_path: Path) -> None:
         write(recorded(status="stopped"), tmp_path / "two-dd.kmlrec")
