@@ -5,16 +5,21 @@ VENV := .venv/bin
 
 EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
 
-.PHONY: demo install test setup setup-dev check unit slow guest guest-by-hand guest-kernels screenshot figures release image clean
+.PHONY: demo install man test setup setup-dev check unit slow guest guest-by-hand guest-kernels screenshot figures release image clean
 
 demo: setup
 	@$(VENV)/kmltui demo
 
-# This checkout's kmltui as a command of yours, here and over ssh: ssh HOST .local/bin/kmltui stream RUN
+# This checkout's kmltui as a command of yours, with its manual pages, here and over ssh: ssh HOST .local/bin/kmltui stream RUN
 install: setup
 	@mkdir -p ~/.local/bin
 	@ln -sfn "$(CURDIR)/$(VENV)/kmltui" ~/.local/bin/kmltui
-	@echo "installed: $$HOME/.local/bin/kmltui"
+	@$(VENV)/python tools/man.py ~/.local/share/man/man1
+	@echo "installed: $$HOME/.local/bin/kmltui, and its manual pages"
+
+# The manual pages, from the same source as --help, into build/man.
+man: setup
+	@$(VENV)/python tools/man.py build/man
 
 # Everything that must hold before a change lands, on a machine that has nothing yet.
 test: setup-dev check unit slow guest
