@@ -13,6 +13,8 @@ GAUGES = frozenset({"Threads_connected", "Threads_running", "Uptime"})
 QUERIES = ("Queries", "Questions")
 """The count of queries by preference: the first includes what stored procedures execute, the second does not."""
 
+_MOST_RESTARTS = 1000
+
 
 class Lives:
     """Sums the counters of one server over its lives, without the share of whoever asks for them."""
@@ -20,7 +22,8 @@ class Lives:
     def __init__(self) -> None:
         self._last: Status | None = None
         self._sums: dict[str, int] = {}
-        self.restarts = 0
+        self.restarts: list[int] = []
+        """When the server was started again, nanoseconds since the run began: to the second, as it tells its uptime."""
 
     def add(self, status: Status) -> Status:
         """``status`` with sums in place of its counters, which never fall; gauges stay as they are.
@@ -32,7 +35,8 @@ class Lives:
             self._sums = {name: count - status.own.get(name, 0) for name, count in _counts(status).items()}
         else:
             began_anew = restarted(last, status)
-            self.restarts += began_anew
+            if began_anew and len(self.restarts) < _MOST_RESTARTS:
+                self.restarts.append(_began_ns(last, status))
             for name, count in _counts(status).items():
                 before = 0 if began_anew else last.counters.get(name, count)
                 own = status.own.get(name, 0) - last.own.get(name, 0)
@@ -55,6 +59,12 @@ def restarted(before: Status, after: Status) -> bool:
         return before.life != after.life
     names = (*QUERIES, "Uptime")
     return any(after.counters.get(name, 0) < before.counters.get(name, 0) for name in names if name in after.counters)
+
+
+def _began_ns(before: Status, after: Status) -> int:
+    """When the life of ``after`` began: as long ago as it says, but not before the other life was last seen."""
+    began_ns = after.t_ns - max(0, after.counters.get("Uptime", 0)) * 1_000_000_000
+    return min(max(began_ns, before.t_ns), after.t_ns)
 
 
 def query_count(counters: Mapping[str, int]) -> int | None:

@@ -80,6 +80,11 @@ class Intervals:
         cut_off = [Repetition(session.open, session.pair, session.order, session.machine)] if session.open else []
         return [*session.repetitions, *cut_off]
 
+    def restarts(self, name: str) -> list[int]:
+        """When the session's server was started again, nanoseconds since the run began."""
+        session = self._sessions.get(name)
+        return list(session.lives.restarts) if session else []
+
     def _session(self, name: str) -> _Session:
         return self._sessions.setdefault(name, _Session())
 

@@ -211,6 +211,7 @@ class _Fold:
             rings=rings,
             proofs=kinds,
             failed_proofs=[f"{proof.name} {proof.subject}: {proof.value}" for proof in proofs if not proof.ok],
+            server_restarts=[t_ns / 1e9 for t_ns in self._intervals.restarts(name)],
             direct_share=_direct_share(found),
             calls_source=facts.get("calls")
             or ("exact, of the whole guest, by the KML module" if found.syscalls else ""),

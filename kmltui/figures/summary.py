@@ -87,6 +87,8 @@ class SessionFigures(Figures, kw_only=True):
     proofs: dict[str, dict[str, str]] = field(default_factory=dict)
     """What was checked inside the session: kind of proof, subject, value."""
     failed_proofs: list[str] = field(default_factory=list)
+    server_restarts: list[float] = field(default_factory=list)
+    """When its server was started again while it was watched, seconds since the run began; of very many the first."""
     direct_share: float | None = None
     """Of its system calls, those that were made directly, without a trap; None where they were not counted."""
     calls_source: str = ""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kmltui.figures import article, estimate
 from kmltui.figures.card import card
@@ -81,6 +81,8 @@ def _warnings(summary: Summary) -> Iterator[str]:
     for name, session in summary.sessions.items():
         if session.arm == "kml" and session.ring == 3:
             yield f"{printable(name)}: not every process ran in ring 0, as its own reading of the code segment shows."
+        if session.server_restarts:
+            yield f"{printable(name)}: {_restarts(session.server_restarts)}; its counters are summed over its lives."
         if session.state in FINAL_STATES - {"done"}:
             detail = printable(session.detail.strip().partition("\n")[0])
             yield f"{printable(name)}: {session.state}{': ' + detail if detail else ''}"
@@ -115,6 +117,19 @@ def _warnings(summary: Summary) -> Iterator[str]:
             " missing; what comes from counters is whole."
         )
     yield from (printable(text) for _, where, text in summary.run.warnings if where == "runner")
+
+
+_MOST_MOMENTS = 5
+
+
+def _restarts(moments: Sequence[float]) -> str:
+    """How often the server was started again, and when: of many the first and the last."""
+    first, *others = map(numbers.moment, moments)
+    if not others:
+        return f"the server was restarted at {first}"
+    if len(moments) > _MOST_MOMENTS:
+        return f"the server was restarted {len(moments):,} times, first at {first} and last at {others[-1]}"
+    return f"the server was restarted {len(moments)} times: at {', '.join([first, *others[:-1]])} and {others[-1]}"
 
 
 def _clock(summary: Summary) -> Iterator[str]:

@@ -82,11 +82,13 @@ def clock(value: float) -> str:
     """A duration: 41.2 s, 12:03 min or 1:02:03 h"""
     if value < 100:
         return f"{value:.1f} s"
-    whole = round(value)
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02} min"
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+    return f"{moment(value)} {'min' if round(value) < 3600 else 'h'}"
+
+
+def moment(value: float) -> str:
+    """A time in the recording, to the second, as --at takes it: 0:41, 12:03 or 1:02:03"""
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def pairs(number: int | None) -> str:

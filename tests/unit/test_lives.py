@@ -38,12 +38,27 @@ def test_nothing_ever_falls() -> None:
     assert found == sorted(found)
 
 
+@pytest.mark.parametrize(
+    ("again", "second"),
+    [
+        (status(60, 5, 20), 40),
+        (status(60, 5, 59), 9),  # by a clock that was set: it was last seen alive at 9
+        (status(60, 5, -7), 60),
+    ],
+)
+def test_a_restart_was_as_long_ago_as_the_server_has_been_up(again: Status, second: int) -> None:
+    lives = Lives()
+    lives.add(status(9, 100, 70))
+    lives.add(again)
+    assert lives.restarts == [second * 10**9]
+
+
 def test_gauges_mean_the_moment() -> None:
     lives = Lives()
     lives.add(status(0, 100, 60))
     counters = lives.add(status(1, 5, 1)).counters
     assert counters["Uptime"] == 1 and counters["Threads_running"] == 7
-    assert lives.restarts == 1
+    assert len(lives.restarts) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import shlex
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from run_samples import bench, two_sessions
 
 from kmltui.figures.stats import TICK_BIAS
 from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
 from kmltui.model import (
     Contention,
     End,
@@ -31,6 +33,7 @@ from kmltui.model import (
     Sample,
     SessionSpec,
     State,
+    Status,
     WorkloadSpec,
 )
 from kmltui.printable import printable
@@ -278,6 +281,37 @@ def test_nothing_a_guest_says_reaches_the_terminal_or_the_page(form: str) -> Non
 @given(run=st.lists(records, max_size=25), form=st.sampled_from(FORMATS))
 def test_any_records_make_a_report(run: list[Record], form: str) -> None:
     assert render(summarise([HEADER, *run]), form).endswith("\n")
+
+
+def watched(*counted: tuple[int, int, int]) -> Summary:
+    """Of a server that counted so many queries by a second, being up since so many seconds."""
+    header = Header(
+        workload=WorkloadSpec(name="any"), sessions=[SessionSpec(name="local", kind="local")], kind="monitor"
+    )
+    begin = Sample(t_ns=0, session="local", mono_ns=0, mark="start")
+    statuses = [
+        Status(t_ns=second * 10**9, session="local", counters={"Queries": queries, "Uptime": uptime})
+        for second, queries, uptime in counted
+    ]
+    return summarise([header, begin, *statuses])
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_a_restart_of_the_server_is_a_line_of_its_own(form: str) -> None:
+    def said(*counted: tuple[int, int, int]) -> str:
+        return " ".join(render(watched(*counted), form).split())
+
+    assert "restarted" not in said((1, 1000, 60), (100, 2000, 159))
+    assert "local: the server was restarted at 1:05;" in said((1, 1000, 60), (70, 9, 5))
+    assert "restarted 2 times: at 1:05 and 1:40;" in said((1, 1000, 60), (70, 9, 5), (101, 3, 1))
+    flapping = [(second, 9, 1) if second % 2 else (second, 99, 900) for second in range(2, 20)]
+    assert "restarted 9 times, first at 0:02 and last at 0:18;" in said(*flapping)
+
+
+def test_programs_are_told_of_the_server_s_restarts() -> None:
+    summary = watched((1, 1000, 60), (70, 9, 5))
+    assert json.loads(render(summary, "json"))["sessions"]["local"]["server_restarts"] == [65.0]
+    assert summary.sessions["local"].server_status == {"Queries": 9}
 
 
 def test_an_unknown_format_is_named() -> None:
