@@ -2,8 +2,8 @@
 /*
  * kmlkernel-generate OUTPUT: make libkmlkernel.so of the running kernel's symbols (/proc/kallsyms, read as root).
  *
- * The shared object has no code and no data: a dynamic symbol table of absolute addresses, the kernel's global symbols
- * with the prefix "kernel_", and the hash table that the dynamic linker looks them up by.
+ * The shared object has neither code nor data, only a dynamic symbol table of absolute addresses (the kernel's global
+ * symbols, with the prefix "kernel_") and the hash table by which the dynamic linker looks them up.
  */
 #include <elf.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 #define PREFIX "kernel_"
 
 struct symbols {
-	Elf64_Sym *table;	/* the first one is the empty one that ELF wants */
+	Elf64_Sym *table;	/* the first one is the empty entry that ELF requires */
 	size_t count, room;
 	char *names;
 	size_t names_size, names_room;
@@ -28,7 +28,7 @@ static void die(const char *what, const char *why)
 	exit(1);
 }
 
-/* Room for one more, doubling. */
+/* Makes room for one more element, doubling the capacity. */
 static void *grown(void *memory, size_t used, size_t *room, size_t size)
 {
 	if (used < *room)
@@ -65,7 +65,7 @@ static void add_symbol(struct symbols *s, uint64_t address, char type, const cha
 	};
 }
 
-/* Global ones alone: names of static symbols are not unique. Those of modules come and go. */
+/* Only global symbols: names of static ones are not unique. Modules' symbols are left out, since they come and go. */
 static void read_kallsyms(struct symbols *s)
 {
 	FILE *file = fopen("/proc/kallsyms", "r");
@@ -85,7 +85,7 @@ static void read_kallsyms(struct symbols *s)
 		die("/proc/kallsyms", "all addresses are hidden; run this as root");
 }
 
-/* System V's hash table: its size, chains through all symbols, and the function that gABI gives. */
+/* System V's hash table: its size, the chains through all symbols, and the gABI's hash function. */
 static uint32_t hash(const char *name)
 {
 	uint32_t h = 0, g;

@@ -9,9 +9,9 @@
  *	extern const char KERNEL(slow_virt_to_phys)[];
  *	kernel_call(KERNEL(slow_virt_to_phys), (long)KERNEL(linux_banner), 0, 0, 0, 0, 0);
  *
- * Names are bound by the dynamic linker, to libkmlkernel.so, which kmlkernel-generate makes of the running kernel's
- * symbols. The functions run as they would below a system call: on the task's kernel stack, with the kernel's GS
- * base and interrupts on; they may sleep. Nothing checks what they are called with.
+ * The dynamic linker binds the names to libkmlkernel.so, which kmlkernel-generate makes from the running kernel's
+ * symbols. The functions run as they would in a system call: on the task's kernel stack, with the kernel's GS base and
+ * interrupts on; they may sleep. Nothing checks their arguments.
  */
 #ifndef KMLKERNEL_H
 #define KMLKERNEL_H
@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-/* The symbol under which libkmlkernel.so has the kernel's; the prefix keeps kernel and C library apart. */
+/* The name of a kernel symbol in libkmlkernel.so; the prefix keeps kernel and C library apart. */
 #define KERNEL(name) kernel_##name
 
 /* Is this process attached, so that the functions below may be used? */
@@ -32,7 +32,7 @@ static inline bool kernel_available(void)
 	return !mincore((void *)0x10000, 1, &present) && *(volatile uint64_t *)0x10008 != 0;
 }
 
-/* Call a kernel function. Its result, all 64 bits of it. */
+/* Call a kernel function; returns all 64 bits of its result. */
 static inline long kernel_call(const void *function, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
@@ -49,8 +49,8 @@ static inline long kernel_call(const void *function, long a, long b, long c, lon
 extern const char KERNEL(_copy_to_user)[];
 
 /*
- * Copy from kernel memory. How much of it was left, because the destination cannot be written to: 0 for success.
- * A source that does not exist is a fault in the kernel, as it would be for any kernel code.
+ * Copy from kernel memory. Returns how many bytes were not copied because the destination cannot be written to: 0 for
+ * success. A source address that is not mapped causes a fault in the kernel, as it would for any kernel code.
  */
 static inline size_t kernel_read(void *to, const void *from, size_t size)
 {

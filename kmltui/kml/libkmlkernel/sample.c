@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What no system call tells: the kernel's own tick counter, and where in physical memory its banner lies.
+ * Prints what no system call reveals: the kernel's own tick counter, and where in physical memory its banner is.
  */
 #include <stdio.h>
 

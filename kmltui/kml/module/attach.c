@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which address spaces are attached: may be elevated, and have the page through which rewritten programs jump.
+ * Which address spaces are attached, that is, may be elevated and have the page through which rewritten programs jump.
  *
- * exec attaches trusted programs, fork the children of attached ones, and the end of the address space detaches it.
- * The module cannot be unloaded while one is attached: each holds a reference.
+ * exec attaches trusted programs, fork attaches the children of attached processes, and the end of an address space
+ * detaches it. Each attached address space holds a reference to the module, which therefore cannot be unloaded
+ * meanwhile.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -28,11 +29,11 @@
 #include "compat.h"
 #include "kml.h"
 
-/* What the page holds in an attached process. Rewritten programs that find no page there make one (in user space). */
+/* Contents of the page in an attached process. A rewritten program that finds no page there maps one itself. */
 struct kml_page {
 	u64 entry;		/* the slot that the thunks jump through */
 	u64 kernel_call;	/* the same for calls of kernel functions */
-	u8 slow[8];		/* the code that an unattached process has in its slot: execute the SYSCALL */
+	u8 slow[8];		/* what the slot of an unattached process leads to: executes the SYSCALL */
 };
 
 static const u8 slow_code[] = {
@@ -47,8 +48,8 @@ struct exec_work {
 };
 
 /*
- * The page comes from a shared-memory file that only this module knows; processes map it privately. No mapping
- * refers to the module that way, and a process that writes to its page has a copy.
+ * The page comes from a shared-memory file that only this module knows; processes map it privately. So no mapping
+ * refers to the module, and a process that writes to its page gets its own copy.
  */
 static struct file *page_file;
 
@@ -57,7 +58,7 @@ static atomic_long_t attached = ATOMIC_LONG_INIT(0);
 /* get_mm_exe_file(), which is not exported. */
 static struct file *(*mm_exe_file)(struct mm_struct *mm);
 
-/* Set once code of this file has given up the last reference it had. */
+/* Set once code in this file has dropped the last reference that it held. */
 static bool put_from_here;
 
 long kml_attached(void)
@@ -74,21 +75,21 @@ bool kml_is_attached(struct mm_struct *mm)
 	return mm_flags_test(KML_MMF_ATTACHED, mm);
 }
 
-/* Takes over the caller's reference to the module. */
+/* Consumes the caller's reference to the module. */
 static void attach(struct mm_struct *mm)
 {
 	atomic_long_inc(&attached);
 	mm_flags_set(KML_MMF_ATTACHED, mm);
 }
 
-/* Runs when exec is about to enter the new program: before its first instruction, and its dynamic linker's. */
+/* Runs when exec is about to enter the new program: before its first instruction and before its dynamic linker's. */
 static void attach_program(struct callback_head *head)
 {
 	struct exec_work *work = container_of(head, struct exec_work, work);
 	struct mm_struct *mm = current->mm;
 	bool ok = false;
 
-	/* There is no mm when a signal has killed the task first. */
+	/* There is no mm if a signal has killed the task before this runs. */
 	if (mm && !kml_is_attached(mm) && kml_trusted(work->file))
 		ok = vm_mmap(page_file, KML_PAGE_ADDRESS, PAGE_SIZE, PROT_READ | PROT_EXEC,
 			     MAP_PRIVATE | MAP_FIXED_NOREPLACE, 0) == KML_PAGE_ADDRESS;
@@ -102,12 +103,12 @@ static void attach_program(struct callback_head *head)
 	}
 }
 
-/* Preemption is off in a tracepoint: leave the rest to the task itself. */
+/* Preemption is disabled in a tracepoint: leave the rest to task work. */
 static void on_exec(void *unused, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
 {
 	struct exec_work *work;
 
-	/* What a user without rights may start with rights (setuid) would be his to misuse. 32-bit code traps. */
+	/* A setuid program could be abused by the unprivileged user who starts it. 32-bit code always traps. */
 	if (bprm->secureexec || test_tsk_thread_flag(task, TIF_ADDR32) || !kml_trust_possible(bprm->file))
 		return;
 	work = kmalloc(sizeof(*work), GFP_NOWAIT | __GFP_NOWARN);
@@ -134,7 +135,7 @@ static void on_fork(void *unused, struct task_struct *parent, struct task_struct
 	attach(child->mm);
 }
 
-/* The last user of an address space is gone: nobody can be in ring 0 in it any more. */
+/* The last user of the address space is gone: no process can be in ring 0 in it any more. */
 static int on_exit_mmap(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct mm_struct *mm = (struct mm_struct *)regs_get_kernel_argument(regs, 0);
@@ -153,7 +154,10 @@ static struct {
 	void *probe;
 	struct tracepoint *tracepoint;
 } hooks[] = {
-	/* In this order: once a program can be attached its children must be, and nothing may fail any more. */
+	/*
+	 * The order matters: once a program can be attached, its children must be attached too, and nothing may fail
+	 * any more.
+	 */
 	{ "sched_process_fork", on_fork },
 	{ "sched_process_exec", on_exec },
 };
@@ -183,7 +187,7 @@ static int make_page(void)
 		return PTR_ERR(page_file);
 	written = kernel_write(page_file, &page, sizeof(page), &pos);
 	if (written == sizeof(page)) {
-		/* As F_ADD_SEALS does: through /proc/PID/map_files root can open the file anew. */
+		/* Seal it, as F_ADD_SEALS does: root can reopen the file through /proc/PID/map_files. */
 		SHMEM_I(file_inode(page_file))->seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 		return 0;
 	}
@@ -244,14 +248,14 @@ void kml_attach_exit(void)
 	remove_hooks();
 	unregister_kprobe(&exit_probe);
 	if (put_from_here)
-		synchronize_rcu_tasks();	/* until who has put it has also returned */
+		synchronize_rcu_tasks();	/* until the code that dropped it has returned, too */
 	fput(page_file);
 }
 
 static void show_process(struct seq_file *m, struct task_struct *process)
 {
 	struct task_struct *thread;
-	struct file *exe;	/* with a reference: exec may exchange it meanwhile */
+	struct file *exe;	/* with a reference: exec may replace it meanwhile */
 	bool found = false;
 
 	for_each_thread(process, thread) {
@@ -272,7 +276,7 @@ static void show_process(struct seq_file *m, struct task_struct *process)
 	}
 }
 
-/* One line a process: thread group, name, program. */
+/* One line per process: thread group, name, program. */
 int kml_attached_show(struct seq_file *m, void *v)
 {
 	struct task_struct *process;

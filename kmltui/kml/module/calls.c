@@ -8,16 +8,16 @@
 
 #include "kml.h"
 
-/* Not the kernel's own table: the entries below differ. */
+/* A copy of the kernel's table: the entries below differ from it. */
 unsigned long kml_calls[KML_NR_SYSCALLS] __ro_after_init;
 
 /*
- * System calls that read or write more of the caller's registers than their arguments, or that stop where a tracer
- * reads them: they get the complete frame (kml_full_entry). All others see callee-saved registers only by way of
- * signals, which are delivered on the way out, when the frame has been completed.
+ * System calls that read or write registers of the caller beyond their arguments, or that stop where a tracer reads the
+ * registers, get the complete frame (kml_full_entry). Callee-saved registers matter to the others only when a signal is
+ * delivered, which happens on the way out, after the frame has been completed.
  */
 static const int full_calls[] = {
-	__NR_clone, __NR_clone3, __NR_fork, __NR_vfork,	/* copied to the child; PTRACE_EVENT_CLONE and the like */
+	__NR_clone, __NR_clone3, __NR_fork, __NR_vfork,	/* copied to the child; PTRACE_EVENT_CLONE and similar stops */
 	__NR_execve, __NR_execveat,			/* replaced; PTRACE_EVENT_EXEC */
 	__NR_rt_sigreturn,				/* replaced */
 	__NR_exit, __NR_exit_group,			/* PTRACE_EVENT_EXIT */

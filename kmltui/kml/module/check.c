@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which machines the module refuses, with a sentence for each, before it has changed anything.
+ * Which machines the module refuses, and why. Checked before anything is changed.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -22,7 +22,7 @@ static int refuse(const char *why)
 	return -EOPNOTSUPP;
 }
 
-/* What the counting of system calls alone does not get along with. */
+/* What is incompatible even with merely counting system calls. */
 static int check_counting(void)
 {
 	if (boot_cpu_has(X86_FEATURE_XENPV))
@@ -38,16 +38,16 @@ static int check_counting(void)
 		return refuse("indirect branch tracking is on in the kernel, and neither user code nor what the module calls has ENDBR; boot with ibt=off");
 #endif
 	/*
-	 * KVM restores what it has saved when a virtual CPU was scheduled in, and that may be of before this module was
-	 * loaded, or of its time when it is gone: LSTAR on both, with VMX the address of the IDT as well, which kvm_intel
-	 * even notes when it is loaded, before VMX is on.
+	 * KVM restores the values that it saved when a virtual CPU was scheduled in. They may be from before this
+	 * module was loaded, or, once it is unloaded, from while it was: LSTAR with both VMX and SVM, and with VMX the
+	 * address of the IDT as well, which kvm_intel records as early as its own loading, before VMX is on.
 	 */
 	if (boot_cpu_has(X86_FEATURE_VMX) || boot_cpu_has(X86_FEATURE_SVM))
 		return refuse("the CPU has VMX or SVM: a hypervisor restores the system call entry and the IDT that it knows; hide both from the guest (-cpu ...,-vmx,-svm), boot with clearcpuid=vmx or svm, or turn them off in the firmware");
 	return 0;
 }
 
-/* What ring 0 user code does not get along with. */
+/* What is incompatible with user code in ring 0. */
 static int check_ring0(void)
 {
 	if (boot_cpu_has(X86_FEATURE_SMEP) || boot_cpu_has(X86_FEATURE_SMAP))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All that differs between the kernels the module knows, but for the exit work (exit.c). Any other kernel is refused
- * here, at build time; vermagic then sees to it that a module is loaded into the very kernel it was built for.
+ * Everything that differs between the supported kernels, except the exit work (exit.c). Any other kernel is refused
+ * here, at build time; vermagic then ensures that the module is only loaded into the kernel it was built for.
  */
 #ifndef KML_COMPAT_H
 #define KML_COMPAT_H
@@ -18,8 +18,8 @@
 #endif
 
 /*
- * current and the top of the kernel stack: in one exported per-CPU structure from 6.2 to 6.14; before and after, current
- * is an exported per-CPU variable, and the top of the stack one that is not exported.
+ * current and the top of the kernel stack: from 6.2 to 6.14 both are in one exported per-CPU structure; before and
+ * after, current is an exported per-CPU variable, and the top of the stack is one that is not exported.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
 # define KML_PCPU_HOT
@@ -31,8 +31,8 @@
 #endif
 
 /*
- * Functions of the kernel that are not exported and that exit.c calls, as KML_SYM_EXIT(index), under the same names with
- * kml_ before them.
+ * Functions of the kernel that exit.c calls although they are not exported: as KML_SYM_EXIT(index), under their names
+ * with the prefix kml_.
  */
 #ifdef KML_EXIT_INLINE
 # define KML_EXIT_FUNCTIONS(X)			\
@@ -88,7 +88,7 @@
 
 #endif /* KML_PCPU_HOT */
 
-/* Nothing of what is on the stack, or of RSP itself, is to be unwound from here. */
+/* Nothing can be unwound from here: neither the stack's contents nor RSP mean anything to an unwinder. */
 .macro KML_UNWIND_HINT_EMPTY
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 	UNWIND_HINT_END_OF_STACK
@@ -104,7 +104,7 @@
 #include <linux/syscore_ops.h>
 #include <asm/msr.h>
 
-/* KML_SYSCORE_RESUME(name, function): have the function called on the boot CPU at resume, between (un)registering. */
+/* KML_SYSCORE_RESUME(name, function): the function is called on the boot CPU at resume while it is registered. */
 #ifdef KML_SYSCORE	/* see Kbuild */
 # define KML_SYSCORE_RESUME(name, function)					\
 	static void name##_resume(void *data) { function(); }			\

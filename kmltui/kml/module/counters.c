@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What is counted, and /proc/kml/counters.
+ * The counters, and /proc/kml/counters.
  *
- * Every count is per CPU, made by one instruction on that CPU, and never reset while the module is loaded. 32-bit
- * entries (int 0x80, SYSENTER, SYSCALL in compatibility mode) are not counted.
+ * Every counter is per CPU, incremented by a single instruction on that CPU, and never reset while the module is
+ * loaded. 32-bit entries (int 0x80, SYSENTER, SYSCALL in compatibility mode) are not counted.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -35,13 +35,13 @@ int __init kml_counters_prepare(void)
 	return 0;
 }
 
-/* On the CPU concerned, interrupts off. */
+/* Runs on the CPU concerned, with interrupts off. */
 void kml_counters_load(void)
 {
 	wrmsrq(MSR_LSTAR, (u64)(kml_arm == KML_KML ? kml_lstar_sites : kml_lstar));
 }
 
-/* Likewise. Nobody is in kml_lstar then, as it runs with interrupts off too. */
+/* Likewise. The CPU cannot be in kml_lstar then, which runs with interrupts off as well. */
 void kml_counters_unload(void)
 {
 	wrmsrq(MSR_LSTAR, kernel_lstar);
@@ -93,7 +93,7 @@ static u64 rewind_count(int cpu, int unused)
 	return (ist ? ist->rewinds : 0) + per_cpu(kml_ist_rewinds, cpu);
 }
 
-/* One line, unless all of it is zero and it is one of many. A CPU that was ever online keeps its column. */
+/* One line; left out if it is one of many and zero throughout. A CPU that was ever online keeps its column. */
 static void show_row(struct seq_file *m, const char *name, int key, u64 (*count)(int cpu, int key))
 {
 	u64 sum = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which CPUs are under the module: all that are online, from their first user instruction to their last.
+ * Puts every online CPU under the module's control, from its first user instruction to its last.
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
@@ -11,11 +11,11 @@
 #include "kml.h"
 
 /*
- * The sections of CPU hot-plug that run on the CPU itself, with interrupts off, before any task can run there and
- * after the last one has gone, have no numbers to be had at run time. This one is ARM's and free on x86.
+ * The CPU hot-plug states that run on the CPU itself, with interrupts off, before any task can run there and after the
+ * last one has gone, cannot be allocated dynamically. This one is ARM's and unused on x86.
  *
- * No other place would do: tasks still run on a dying CPU when the later sections take it down, ring 0 ones among
- * them; and once it is dead, an NMI must not find an IDT that went with the module.
+ * No other state would do: when the later states are torn down, tasks still run on the dying CPU, including tasks in
+ * ring 0; and once the CPU is dead, an NMI must not find an IDT that was freed with the module.
  */
 #define KML_CPUHP_STATE CPUHP_AP_ARM_L2X0_STARTING
 
@@ -45,7 +45,7 @@ static void stop_here(void *unused)
 	dying(smp_processor_id());
 }
 
-/* Resume from suspend writes MSR_LSTAR anew on the one CPU that hot-plug has not taken down. */
+/* Resume from suspend rewrites MSR_LSTAR on the boot CPU, the only one that hot-plug has not taken down. */
 static void resume(void)
 {
 	starting(smp_processor_id());

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The direct entry: a system call that is a jump, for user code that runs in ring 0.
+ * The direct entry: system calls by a jump, for user code that runs in ring 0.
  *
- * The way in and the way out of the fast path are what entry_SYSCALL_64 does, less what only a change of privilege
- * needs. Mitigations of speculation across the privilege boundary (IBRS, untrained returns, cleared branch history
- * and CPU buffers) do not guard against the caller here: whoever can come this way is already in ring 0. Against what
- * another, ordinary process has trained there is what the kernel does when it switches tasks, and the kernel's choice
- * of indirect call for the call of the function itself. See docs/kml.md.
+ * The fast path's way in and way out do what entry_SYSCALL_64 does, less what only a change of privilege needs.
+ * Mitigations against speculation across the privilege boundary (IBRS, untrained returns, cleared branch history and
+ * CPU buffers) would protect nothing from the caller: whoever can get here is already in ring 0. Against what another,
+ * ordinary process has trained, there is what the kernel does at a task switch, and the function itself is called by
+ * the kind of indirect call that the kernel has chosen. See docs/kml.md.
  */
 #include <linux/linkage.h>
 #include <asm/asm-offsets.h>
@@ -25,12 +25,12 @@
 KML_LATE_TABLE kml_entry_late
 
 /*
- * From the user's stack to the kernel's, with the frame that SYSCALL's entry leaves there. Whoever looks at
- * task_pt_regs() while the call lasts must find a user frame, and a complete one: signals, ptrace, perf's samples of user
- * registers, /proc. It must never show the kernel's CS, although this code runs with it. CX and R11 are what SYSCALL
- * leaves in them, AX what the kernel has there until there is a result.
+ * Switches from the user's stack to the kernel's and builds the frame that the kernel's SYSCALL entry leaves there.
+ * Whoever looks at task_pt_regs() during the call (signals, ptrace, perf's samples of user registers, /proc) must find
+ * a user frame, and a complete one. It must never show the kernel's CS, although this code runs with it. CX and R11 are
+ * what SYSCALL leaves in them; AX is what the kernel has there until there is a result.
  *
- * The C code may overwrite the arguments in their registers, bx, bp and r12 to r15 it keeps.
+ * The C code may overwrite the argument registers; it preserves bx, bp and r12 to r15.
  */
 .macro ENTER orig_ax:req
 	cli
@@ -43,7 +43,7 @@ KML_LATE_TABLE kml_entry_late
 	orq	$X86_EFLAGS_IF, (%rsp)	/* CLI came before PUSHFQ */
 	pushq	$__USER_CS		/* cs */
 	pushq	%rcx			/* ip */
-	pushq	\orig_ax		/* which call is it, for restarts */
+	pushq	\orig_ax		/* which call it is, for restarts */
 	pushq	%rdi
 	pushq	%rsi
 	pushq	%rdx
@@ -77,9 +77,9 @@ KML_LATE_TABLE kml_entry_late
  * On return: rax holds the result, rcx and r11 are lost, all else is as it was; except that the status flags
  * (CF, PF, AF, ZF, SF, OF) are not kept, as with any call of a function.
  *
- * Before CLI is done an interrupt finds the user's stack, and the trampolines take the process back to its SYSCALL
- * instruction, at rcx - 2. After it nothing can interrupt until the stack is the kernel's; NMI, #DB and #MC have
- * stacks of their own and take any GS base.
+ * An interrupt before the CLI finds the user's stack, and the trampolines take the process back to its SYSCALL
+ * instruction, at rcx - 2. After the CLI nothing can interrupt until the stack is the kernel's; NMI, #DB and #MC have
+ * their own stacks and cope with either GS base.
  */
 	.balign 64
 SYM_CODE_START(kml_direct_entry)
@@ -87,17 +87,19 @@ SYM_CODE_START(kml_direct_entry)
 	KML_UNWIND_HINT_EMPTY
 	ENTER %rax
 
-	/* A number beyond the table: do_syscall_64() knows what to do, and looks at its lower half only. */
+	/*
+	 * A number beyond the table: do_syscall_64() knows what to do; it looks only at the lower half of the number.
+	 */
 	cmpq	$KML_NR_SYSCALLS, %rax
 	jae	.Lbeyond_table
 	incq	%gs:kml_direct_calls(, %rax, 8)
 
-	/* Is somebody to see this call: seccomp, ptrace, audit, tracepoints? */
+	/* Does anything have to see this call first: seccomp, ptrace, audit, tracepoints? */
 	KML_LOAD_CURRENT %rcx
 	cmpq	$0, TI_syscall_work(%rcx)
 	jne	.Lfull
 
-	/* C code wants DF clear; AC, NT and others would stay set in the kernel, and could not be given back below. */
+	/* C code needs DF clear; AC, NT and others would stay set in the kernel, and could not be restored below. */
 	testl	$KML_UNUSUAL_FLAGS, EFLAGS(%rsp)
 	jnz	.Lfull
 
@@ -107,7 +109,7 @@ SYM_CODE_START(kml_direct_entry)
 	CALL_NOSPEC rax
 	cli
 
-	/* Is anything to be done before the user goes on, and did somebody come to see the call while it slept? */
+	/* Is there exit work, or has something that must see the call been enabled while it slept? */
 .Lcheck_exit:
 	KML_LOAD_CURRENT %rcx
 	testl	$KML_EXIT_WORK, TI_flags(%rcx)
@@ -127,7 +129,7 @@ SYM_CODE_START(kml_direct_entry)
 	movq	RSP(%rsp), %rsp
 	KML_UNWIND_HINT_EMPTY
 	swapgs
-	/* STI holds interrupts off for one more instruction, which is the last one with this address. */
+	/* STI holds interrupts off for one more instruction, the jump: the last instruction of the direct path. */
 	sti
 SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
@@ -136,10 +138,10 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	int3
 
 	/*
-	 * Interrupts off, the result in rax. A call that has slept comes back with its FPU registers still in memory, and
-	 * with the flags of whoever ran before (an interrupt from user mode clears neither AC nor ID for the kernel). What
-	 * a call has left to be done, as close() does the end of a file, and what rseq wants after a sleep are
-	 * _TIF_NOTIFY_RESUME. When that is all, see to it and go on.
+	 * Interrupts off, the result in rax. A call that has slept comes back with its FPU registers still in memory,
+	 * and with the flags of whatever ran before (an interrupt from user mode clears neither AC nor ID for the
+	 * kernel). Work that a call has deferred (close() defers the final release of a file), and what rseq needs
+	 * after a sleep, are _TIF_NOTIFY_RESUME. If that is all, do it here and continue.
 	 */
 .Lexit_work:
 	UNWIND_HINT_REGS
@@ -167,7 +169,7 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	KML_LOAD_CURRENT %rcx
 	jmp	.Lmore_work
 
-	/* All other work may change the frame, or let somebody change it. */
+	/* All other work may change the frame, or let a tracer change it. */
 .Lexit_slowly:
 	movq	%rsp, %rdi
 	sti
@@ -182,7 +184,7 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	incq	%gs:kml_direct_calls + 8 * KML_NR_SYSCALLS
 	jmp	.Lfull
 
-	/* Called in the place of the system calls that read or write the whole frame. Interrupts on. */
+	/* Called in place of the system calls that read or write the whole frame. Interrupts on. */
 SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_REGS offset=8
@@ -192,7 +194,7 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 
 	/* The full path: what entry_SYSCALL_64 does, from the complete frame to the kernel's own C code and back. */
 .Lfull:
-	pushq	$X86_EFLAGS_FIXED	/* what MSR_SYSCALL_MASK does for SYSCALL */
+	pushq	$X86_EFLAGS_FIXED	/* as MSR_SYSCALL_MASK does for SYSCALL */
 	popfq
 	movq	%rsp, %rdi
 	movslq	ORIG_RAX(%rsp), %rsi
@@ -208,16 +210,16 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	KML_LATE_CALL KML_SYM_DO_SYSCALL_64
 
 	/*
-	 * Interrupts off, the frame complete. The user may go on in ring 0 when nothing has changed that only IRET
-	 * can load, under SYSRET's conditions. Note that after rt_sigreturn() the frame may satisfy them and yet hold
-	 * other values in every register, so all are loaded.
+	 * Interrupts off, the frame complete. The process may continue in ring 0 under the conditions for SYSRET:
+	 * nothing has changed that only IRET can load. After rt_sigreturn() the frame may satisfy them and yet hold
+	 * other values in every register, so all of them are loaded.
 	 */
 .Lexit_full:
 	movq	RIP(%rsp), %rcx
 	cmpq	%rcx, RCX(%rsp)
 	jne	.Lreturn_iret
 	movq	%rcx, %rdx
-	shrq	$47, %rdx		/* a user address, canonical with either depth of page tables */
+	shrq	$47, %rdx		/* a user address, canonical with four and with five levels of page tables */
 	jnz	.Lreturn_iret
 	movq	EFLAGS(%rsp), %r11
 	cmpq	%r11, R11(%rsp)
@@ -239,15 +241,15 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	movq	RAX(%rsp), %rax
 	jmp	.Lreturn_direct
 
-	/* To ring 3 by the kernel's own way; the next direct call elevates again. */
+	/* To ring 3 by the kernel's own exit path; the next direct call elevates again. */
 .Lreturn_iret:
 	UNWIND_HINT_REGS
 	KML_LATE_JMP KML_SYM_RETURN_TO_USER
 
 	/*
-	 * exec gives up the old address space, and with it what keeps this module loaded. So a call that is an exec, or
-	 * that a tracer or a filter may turn into one, does not return here but to the kernel's way to ring 3. A program
-	 * that has not been replaced elevates at its next call.
+	 * exec drops the old address space, and with it the reference that keeps this module loaded. So a call that is
+	 * an exec, or that a tracer or a filter may turn into one, does not return here but to the kernel's own return
+	 * to ring 3. A program that was not replaced elevates again at its next call.
 	 */
 .Lto_ring3:
 	pushq	$0x7fffffff		/* swapgs_restore_regs_and_return_to_usermode, four bytes */
@@ -256,12 +258,12 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	KML_LATE_JMP KML_SYM_DO_SYSCALL_64
 
 /*
- * A call of any kernel function, by the page's second slot: for programs that are linked with libkmlkernel. All as for
- * a direct system call, but that rax holds the function's address, and that the fourth of its six arguments, which C
- * passes in rcx, is in r10. The flags are the caller's business.
+ * A call of any kernel function, through the page's second slot, for programs that are linked with libkmlkernel. As for
+ * a direct system call, except that rax holds the function's address, and the fourth of its six arguments, which C
+ * passes in rcx, is in r10. The caller is responsible for the flags.
  *
- * There is no SYSCALL that this stands for: who is interrupted before CLI stays where he is, and ring 3 gets here by
- * the same page fault once more.
+ * No SYSCALL corresponds to this: a process that is interrupted before the CLI stays where it is, and from ring 3 gets
+ * here again by the same page fault.
  */
 	.balign 64
 SYM_INNER_LABEL(kml_kernel_call, SYM_L_GLOBAL)
@@ -275,7 +277,7 @@ SYM_INNER_LABEL(kml_kernel_call, SYM_L_GLOBAL)
 	jmp	.Lcheck_exit
 SYM_CODE_END(kml_direct_entry)
 
-/* The target of branches that have not been completed yet. */
+/* The target of branches that have not been completed. */
 SYM_CODE_START(kml_unlinked)
 	KML_UNWIND_HINT_EMPTY
 	ud2
@@ -288,7 +290,7 @@ SYM_FUNC_START(kml_##name);				\
 SYM_FUNC_END(kml_##name);
 
 	.text
-/* Their target until they have been completed: objtool is to see functions that return. */
+/* Their target until they have been completed: objtool must see functions that return. */
 SYM_FUNC_START_LOCAL(kml_returns)
 	RET
 SYM_FUNC_END(kml_returns)

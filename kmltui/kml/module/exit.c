@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The work at the end of a system call, as far as it is not the kernel's own function: what is common, so that direct
- * calls need not leave the direct path for it; and all of it, for kernels that inline it into do_syscall_64().
+ * The parts of the exit work of a system call that cannot be left to the kernel's own functions: the common case, so
+ * that direct calls need not leave the direct path for it; and all of it on kernels that inline it into
+ * do_syscall_64().
  *
- * The kernel's inline functions are compiled here. What they call in turn is not exported to modules; under the names
- * below entry.S has jumps there, completed when the module is loaded (compat.h has the list).
+ * The kernel's inline functions are compiled here. The functions that they call are not exported to modules; under the
+ * names below, entry.S has jumps to them that are completed when the module is loaded (compat.h has the list).
  */
 #define task_work_run kml_task_work_run
 #define blkcg_maybe_throttle_current kml_blkcg_maybe_throttle_current
@@ -24,7 +25,7 @@
 
 #include <asm/nospec-branch.h>
 
-/* The inline function calls it by its name, from assembly. */
+/* The inline function calls it by name, from assembly. */
 #define indirect_branch_prediction_barrier kml_write_ibpb
 void kml_write_ibpb(void);
 
@@ -35,9 +36,9 @@ void kml_write_ibpb(void);
 #include "kml.h"
 
 /*
- * _TIF_NOTIFY_RESUME: task work, rseq, throttling. No register of the user's changes but his ip, for which rseq may have
- * another place; what else such work has in mind, a signal say, it leaves to further flags. Called and left with
- * interrupts off.
+ * _TIF_NOTIFY_RESUME: task work, rseq, throttling. The only user register that this may change is ip, which rseq may
+ * move; anything else that the work requires, such as a signal, it requests by further flags. Called with interrupts
+ * off and returns with them off.
  */
 void kml_resume_work(struct pt_regs *regs)
 {

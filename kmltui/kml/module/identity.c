@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * getpid(), gettid() and getppid() for direct calls. The kernel's own spend most of their instructions on entering and
- * leaving RCU read-side sections by calls, twice each; more than all of a direct call's way in and out. The answers
- * are the same: the number of the process in the PID namespace of who asks.
+ * getpid(), gettid() and getppid() for direct calls. The kernel's functions spend most of their instructions on
+ * entering and leaving RCU read-side sections, twice each and by calls: more than the whole way in and out of a direct
+ * call. The result is the same: the process's number in the PID namespace of the caller.
  *
- * Who has put a probe at the kernel's own (a kprobe, an ftrace function, a BPF program) is to see these calls too: the
- * instruction that all of them replace, the function's first, tells, and the kernel's own is called then.
+ * A probe on the kernel's function (a kprobe, an ftrace function, a BPF program) must see these calls too. All of these
+ * replace the function's first instruction, so that is what is checked; if it has changed, the kernel's function is
+ * called.
  */
 #include <linux/ftrace.h>
 #include <linux/pid.h>
@@ -20,12 +21,12 @@
 
 struct own {
 	long (*call)(const struct pt_regs *regs);
-	const u32 *text;	/* where a probe is seen */
+	const u32 *text;	/* where a probe can be seen */
 };
 
 static struct own getpid_own __ro_after_init, gettid_own __ro_after_init, getppid_own __ro_after_init;
 
-/* The start of the five-byte NOP that the kernel has at every function that can be traced. */
+/* The first bytes of the five-byte NOP at the start of every traceable function. */
 #define UNPROBED 0x00441f0f
 
 /* As pid_vnr(): 0 for a process of an outer namespace. */
@@ -37,7 +38,7 @@ static __always_inline long seen_by_current(const struct pid *pid)
 	return pid->level >= self->level && upid->ns == self->numbers[self->level].ns ? upid->nr : 0;
 }
 
-/* A task's own numbers change by nobody but itself. */
+/* Only the task itself changes its own numbers. */
 static noinstr long getpid(const struct pt_regs *regs)
 {
 	if (unlikely(READ_ONCE(*getpid_own.text) != UNPROBED))
@@ -52,7 +53,7 @@ static noinstr long gettid(const struct pt_regs *regs)
 	return seen_by_current(current->thread_pid);
 }
 
-/* With preemption off the parent's structures stay: a grace period of RCU waits for such sections as well. */
+/* With preemption disabled the parent's structures stay: an RCU grace period waits for such sections, too. */
 static noinstr long getppid(const struct pt_regs *regs)
 {
 	const struct pid *pid;
@@ -62,7 +63,7 @@ static noinstr long getppid(const struct pt_regs *regs)
 		return getppid_own.call(regs);
 	preempt_disable_notrace();
 	pid = READ_ONCE(rcu_dereference_raw(current->real_parent)->signal->pids[PIDTYPE_TGID]);
-	nr = pid ? seen_by_current(pid) : 0;	/* none: reaped since, as a parent that was just exchanged may be */
+	nr = pid ? seen_by_current(pid) : 0;	/* none: reaped meanwhile, as a replaced parent may be */
 	preempt_enable_notrace();
 	return nr;
 }
@@ -77,7 +78,7 @@ static const struct {
 	{ __NR_getppid, getppid, &getppid_own },
 };
 
-/* In the table of calls, which has the kernel's own so far, put ours in their places. */
+/* Replaces the kernel's functions by ours in the table of calls. */
 int __init kml_identity_init(unsigned long *calls)
 {
 	unsigned long (*location)(unsigned long ip) = (void *)kml_symbol("ftrace_location");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The IDT that leads through the trampolines, and their stacks.
+ * The IDT whose gates lead to the trampolines, and the trampolines' stacks.
  *
- * The kernel's own table is read-only, and is left as it is: every CPU is pointed to a copy.
+ * The kernel's own table is read-only and is left as it is: every CPU is given a copy.
  */
 #include <linux/gfp.h>
 #include <linux/kernel.h>
@@ -44,13 +44,13 @@ static void __init redirect(int vector)
 	case X86_TRAP_DF:
 		handler = (unsigned long)kml_df;
 		break;
-	default:	/* #VC too, which is never raised on machines that are not refused, and whose stack may be missing */
+	default:	/* #VC as well: machines that could raise it are refused, and its stack may not exist */
 		ist = KML_IST_GATE;
 	}
 	pack_gate(gate, gate->bits.type, handler, gate->bits.dpl, ist, __KERNEL_CS);
 }
 
-/* What of the local APIC the trampolines may read (kml_maybe_int). */
+/* How the trampolines may read the local APIC (kml_maybe_int). */
 static u32 __init find_apic(void)
 {
 	u64 base;
@@ -67,7 +67,7 @@ int __init kml_idt_prepare(void)
 {
 	int cpu, vector;
 
-	/* Where the trampolines look for the module's text, they compare with the direct entry's address alone. */
+	/* To recognise the module's text, the trampolines compare with the address of the direct entry only. */
 	if (WARN_ON((u64)kml_direct_entry > (u64)kml_trampolines))
 		return -EINVAL;
 
@@ -87,7 +87,7 @@ int __init kml_idt_prepare(void)
 	return 0;
 }
 
-/* On the CPU concerned, interrupts off. */
+/* Runs on the CPU concerned, with interrupts off. */
 void kml_idt_load(void)
 {
 	struct desc_ptr idt = { .size = sizeof(table) - 1, .address = (unsigned long)table };
@@ -101,7 +101,7 @@ void kml_idt_load(void)
 	load_idt(&idt);
 }
 
-/* Likewise. No trampoline is under way: they run with interrupts off and are left by a jump. */
+/* Likewise. No trampoline is running then: they run with interrupts off and end with a jump. */
 void kml_idt_unload(void)
 {
 	load_idt(&kernel_idt);

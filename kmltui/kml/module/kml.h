@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the C and the assembly parts of the module have in common.
+ * Definitions shared by the C and the assembly parts of the module.
  */
 #ifndef KML_H
 #define KML_H
@@ -20,17 +20,19 @@
  * trampolines never depend on which GS base is loaded.
  */
 #define KML_IST_SIZE		8192
-#define KML_IST_INDEX		6	/* of tss.ist[]; the kernel uses 0 to 4 */
+#define KML_IST_INDEX		6	/* index into tss.ist[]; the kernel uses 0 to 4 */
 #define KML_IST_GATE		(KML_IST_INDEX + 1)
 #define KML_IST_TOP		(KML_IST_SIZE - 64)
-#define KML_IST_STEP		512	/* more than any trampoline has on its stack */
+#define KML_IST_STEP		512	/* more than any trampoline keeps on its stack */
 
-/* Every trampoline has a slot of this size; its first instructions are the trampoline's last (trampolines.S). */
+/*
+ * Every trampoline has a slot of this size, which begins with the instructions that it executes last (trampolines.S).
+ */
 #define KML_SLOT_SIZE		256
 
 /*
- * Flags that the direct path neither clears for the kernel nor restores for the user, status flags apart; a call with
- * one of them set takes the full path. Even a harmless one would be another process's after a context switch.
+ * Flags, other than status flags, that the direct path neither clears for the kernel nor restores for the user: a call
+ * with one of them set takes the full path. Even a harmless one would leak into another process at a context switch.
  */
 #define KML_UNUSUAL_FLAGS	(X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_IOPL | X86_EFLAGS_NT | \
 				 X86_EFLAGS_RF | X86_EFLAGS_VM | X86_EFLAGS_AC | X86_EFLAGS_VIF | \
@@ -55,11 +57,11 @@
 #define KML_REL32	0	/* a displacement from the end of the instruction */
 #define KML_ABS32	1	/* a sign-extended absolute value or a per-CPU offset */
 
-/* Where attached processes trap: entries of a CPU's table, and how many are looked at for one place. */
+/* Where attached processes trap: entries of a CPU's table, and how many of them are probed for one place. */
 #define KML_SITES		2048
 #define KML_SITE_PROBES		8
 
-/* How the local APIC of this machine is read, if it has one that is on. */
+/* How to read the local APIC of this machine, if there is one and it is enabled. */
 #define KML_APIC_NONE		0
 #define KML_APIC_MSR		1	/* x2APIC */
 #define KML_APIC_MEMORY		2
@@ -67,8 +69,8 @@
 #ifdef __ASSEMBLY__
 
 /*
- * KML_LATE kind symbol: the instruction that ends here gets its last four bytes at load. KML_LATE_TABLE and
- * KML_LATE_END give the list of a file its name.
+ * KML_LATE kind symbol: the last four bytes of the instruction that ends here are filled in at load. KML_LATE_TABLE and
+ * KML_LATE_END name the list of a file.
  */
 .macro KML_LATE kind:req symbol:req
 	.pushsection .rodata, 1
@@ -78,7 +80,9 @@
 991:
 .endm
 
-/* Branches to a kernel symbol. Until they are completed they lead to kml_unlinked, in full length. */
+/*
+ * Branches to a kernel symbol, always with a 32-bit displacement. Until they are completed they lead to kml_unlinked.
+ */
 .macro KML_LATE_JMP symbol:req unlinked=kml_unlinked
 	{disp32} jmp \unlinked
 	KML_LATE KML_REL32 \symbol
@@ -125,7 +129,7 @@ struct kml_ist {
 };
 
 struct kml_site {
-	u64 ip;			/* return address; 0: free */
+	u64 ip;			/* return address; 0: the entry is free */
 	u32 tgid;
 	u32 reserved;
 	u64 count;
@@ -134,7 +138,7 @@ struct kml_site {
 
 struct kml_sites {
 	u64 rax, rdx;		/* the user's, while the table is in use */
-	u64 lost;		/* traps of places that there was no room for */
+	u64 lost;		/* traps at places that did not fit into the table */
 	struct kml_site table[KML_SITES + KML_SITE_PROBES];
 };
 
@@ -178,7 +182,7 @@ void kml_idt_free(void);
 
 /* counters.c */
 #define KML_NR_SYSCALLS NR_syscalls
-DECLARE_PER_CPU(u64[KML_NR_SYSCALLS + 1], kml_direct_calls);	/* the last one: numbers beyond the table */
+DECLARE_PER_CPU(u64[KML_NR_SYSCALLS + 1], kml_direct_calls);	/* the last row: numbers beyond the table */
 DECLARE_PER_CPU(u64 *, kml_traps);
 int kml_counters_prepare(void);
 void kml_counters_load(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What MSR_LSTAR points to while the module is loaded: counts the call, then goes on in entry_SYSCALL_64.
+ * What MSR_LSTAR points to while the module is loaded: counts the call, then continues in entry_SYSCALL_64.
  */
 #include <linux/linkage.h>
 #include <asm/asm-offsets.h>
@@ -15,13 +15,13 @@
 KML_LATE_TABLE kml_lstar_late
 
 /*
- * As entry_SYSCALL_64: CPL 0, interrupts off, the user's GS base and stack, the return address in rcx, the flags in
- * r11, the number in rax. No register is free, and the number is needed as an index. RSP is the one that the kernel
- * is about to load anyway, and it has a place of its own to be kept in meanwhile, so it serves as the base of the
- * table. NMI, #DB and #MC, all that can happen here, neither use it nor care.
+ * Entered as entry_SYSCALL_64 is: CPL 0, interrupts off, the user's GS base and stack, the return address in rcx, the
+ * flags in r11, the number in rax. No register is free, and the number is needed as an index. The kernel is about to
+ * load RSP anyway and has a place to save the user's in, so RSP serves as the base of the table. Only NMI, #DB and #MC
+ * can arrive here, and none of them relies on it.
  *
- * SWAPGS being done, the kernel's entry is joined behind its own. The upper half of the number is not looked at by
- * the kernel but is here: a number with bits in it counts as one beyond the table.
+ * SWAPGS has been executed here, so the kernel's entry is entered behind its own. Unlike the kernel, the code here
+ * looks at the upper half of the number, too: a number with bits set there is counted as one beyond the table.
  */
 .macro COUNT_TRAP
 	swapgs
@@ -53,9 +53,9 @@ SYM_CODE_START(kml_lstar)
 SYM_CODE_END(kml_lstar)
 
 /*
- * The same for arm kml, where it also notes at which places attached processes still trap: each costs an elevation.
- * A place is the pair of return address and thread group, looked for at KML_SITE_PROBES entries of the CPU's table from
- * its hash on. The registers that are needed are kept in the table's header.
+ * The same for arm kml, which also records where attached processes still trap: each such trap costs an elevation. A
+ * place is a pair of return address and thread group; it is looked up in up to KML_SITE_PROBES entries of the CPU's
+ * table, starting at its hash. The registers that this needs are saved in the table's header.
  */
 	.balign 64
 SYM_CODE_START(kml_lstar_sites)
@@ -72,7 +72,7 @@ SYM_CODE_START(kml_lstar_sites)
 	KML_LOAD_CURRENT %rdx
 	movl	TASK_tgid(%rdx), %edx
 	leal	(%rcx, %rdx, 2), %eax
-	shll	$(SITE_SHIFT - 1), %eax	/* code is odd and even alike, its low bits are the ones that differ */
+	shll	$(SITE_SHIFT - 1), %eax	/* return addresses are odd as well as even: the low bits differ most */
 	andl	$((KML_SITES - 1) << SITE_SHIFT), %eax
 	cmpq	%rcx, SITES_table + SITE_ip(%rsp, %rax)
 	jne	.Lprobe
@@ -100,7 +100,7 @@ SYM_CODE_START(kml_lstar_sites)
 	jmp	.Lnoted
 .Lnew_site:
 	movl	%edx, SITES_table + SITE_tgid(%rsp, %rax)
-	movq	%rcx, SITES_table + SITE_ip(%rsp, %rax)	/* last: a reader takes the entry for filled now */
+	movq	%rcx, SITES_table + SITE_ip(%rsp, %rax)	/* last: from now on a reader considers the entry valid */
 	jmp	.Lknown_site
 SYM_CODE_END(kml_lstar_sites)
 

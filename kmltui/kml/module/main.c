@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Kernel Mode Linux as a module: user programs in ring 0 whose system calls are jumps.
+ * Kernel Mode Linux as a module: user programs run in ring 0, and their system calls are jumps.
  *
  * entry.S        the direct entry
  * trampolines.S  elevation into ring 0, demotion out of it
@@ -77,7 +77,7 @@ static int __init kml_init(void)
 		ret = kml_software_init();
 		if (ret)
 			goto no_software;
-		ret = kml_attach_init();	/* last: from here on programs are elevated */
+		ret = kml_attach_init();	/* last: from now on programs are elevated */
 		if (ret)
 			goto no_attach;
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Makes offsets.h: what the assembly needs to know of C structures and of constants that only C headers define.
+ * Generates offsets.h: the structure offsets and C-only constants that the assembly needs.
  */
 #include <linux/kbuild.h>
 #include <linux/log2.h>
@@ -15,13 +15,13 @@
 #include "compat.h"
 #include "kml.h"
 
-/* What the kernel looks at before it returns to user mode: entry-common.h here and in asm/. */
+/* The work flags that the kernel checks before it returns to user mode: linux/entry-common.h and asm/entry-common.h. */
 #define KML_EXIT_WORK (EXIT_TO_USER_MODE_WORK | _TIF_NEED_FPU_LOAD | _TIF_IO_BITMAP | _TIF_USER_RETURN_NOTIFY)
 
-/* Of that, what the direct path does itself. */
+/* Those of them that the direct path handles itself. */
 #define KML_DIRECT_WORK (_TIF_NOTIFY_RESUME | _TIF_NEED_FPU_LOAD)
 
-/* Work before a call by which it can become another one. */
+/* Work before a call that can turn it into another call. */
 #define KML_WORK_CHANGES_CALL (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE | SYSCALL_WORK_SYSCALL_EMU | \
 			       SYSCALL_WORK_SYSCALL_USER_DISPATCH)
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * /proc/kml/sites: where attached processes have trapped all the same, and how often.
+ * /proc/kml/sites: where attached processes have trapped in spite of the rewriting, and how often.
  */
 #include <linux/fs.h>
 #include <linux/kernel.h>
@@ -54,7 +54,7 @@ static struct mm_struct *mm_of(u32 tgid)
 	return mm;
 }
 
-/* The file that is mapped there and the offset in it, as long as the process exists. */
+/* The file that is mapped there and the offset in it, while the process exists. */
 static void show_file(struct seq_file *m, const struct kml_site *site)
 {
 	struct mm_struct *mm = mm_of(site->tgid);
@@ -78,7 +78,7 @@ static void show_file(struct seq_file *m, const struct kml_site *site)
 }
 
 /*
- * One line a place and CPU: count, thread group, address behind the SYSCALL, file, offset in it; addresses and offset
+ * One line per place and CPU: count, thread group, address behind the SYSCALL, file, offset in it; addresses and offset
  * are hexadecimal.
  */
 int kml_sites_show(struct seq_file *m, void *v)

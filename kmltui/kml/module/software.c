@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * INT 1 and INT 2 of programs in ring 0, which go through the gates of #DB and NMI (trampolines.S tells all others).
+ * INT 1 and INT 2 of programs in ring 0, which go through the gates of #DB and NMI (trampolines.S recognises the
+ * others).
  *
- * Of real ones the kernel knows why they came. When one has no cause and there is such an instruction before the
- * address it came at, that was it: the program returns to it, in ring 3, where it is the #GP that it is for anybody. (The
- * frame has been demoted already.) One window is left: an NMI that comes within a dozen instructions after an INT 2,
- * which does not hold off NMIs as an NMI does, overwrites its frame.
+ * For a real #DB or NMI the kernel finds a cause. If there is none, and such an instruction precedes the interrupted
+ * address, it was the instruction: the program is sent back to it in ring 3, where it raises #GP as for any process.
+ * (The frame has been demoted already.) One window remains: INT 2 does not block NMIs as an NMI does, so an NMI within
+ * a dozen instructions after it overwrites its frame.
  */
 #include <linux/kdebug.h>
 #include <linux/kernel.h>
@@ -41,7 +42,10 @@ static int on_die(struct notifier_block *block, unsigned long event, void *data)
 {
 	const struct die_args *args = data;
 
-	/* args->err points to DR6. Without a bit in it, it may be INT 1, or INT1, which ring 3 may execute as well. */
+	/*
+	 * args->err points to DR6. If no bit is set, it may be INT 1; or INT1 (the one-byte opcode), which ring 3 may
+	 * execute, too.
+	 */
 	if (event == DIE_DEBUG && !(*(unsigned long *)args->err & (DR_STEP | DR_TRAP_BITS)) &&
 	    back_to_int(args->regs, X86_TRAP_DB))
 		return NOTIFY_STOP;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Kernel symbols that are not exported, and the instructions of the module that need them.
+ * Kernel symbols that are not exported, and the module's instructions that refer to them.
  *
- * Such an instruction is assembled with a placeholder and listed by KML_LATE; its last four bytes are written here
- * at load, as the module loader does for exported symbols. So the hot paths branch directly, which is both
- * faster than a pointer and, before the kernel's entry mitigations have run, safer.
+ * Such an instruction is assembled with a placeholder and listed by KML_LATE; its last four bytes are filled in here at
+ * load, as the module loader does for exported symbols. So the hot paths use direct branches, which are both faster
+ * than going through a pointer and, before the kernel's entry mitigations have run, safer.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -21,7 +21,7 @@ unsigned long kml_symbols[KML_NR_SYMS];
 
 static unsigned long (*lookup)(const char *name);
 
-/* kallsyms_lookup_name() is not exported either, but a kprobe on it knows its address. */
+/* kallsyms_lookup_name() is not exported either, but a kprobe on it reveals its address. */
 static int find_lookup(void)
 {
 	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
@@ -37,7 +37,7 @@ static int find_lookup(void)
 	return 0;
 }
 
-/* The address of a symbol of the kernel itself, or 0 and a message. */
+/* The address of a symbol of the kernel itself; 0, after a message, if there is none. */
 unsigned long kml_symbol(const char *name)
 {
 	unsigned long address = lookup(name);
@@ -47,7 +47,7 @@ unsigned long kml_symbol(const char *name)
 	return address;
 }
 
-/* Those that this kernel has and the module needs here; compat.h and exit.c tell of the differences. */
+/* The symbols that the module needs on this kernel; see compat.h and exit.c for the differences. */
 static const char *const names[KML_SYM_VECTOR(0)] = {
 	[KML_SYM_DO_SYSCALL_64] = "do_syscall_64",
 	[KML_SYM_RETURN_TO_USER] = "swapgs_restore_regs_and_return_to_usermode",
@@ -65,7 +65,7 @@ static const char *const names[KML_SYM_VECTOR(0)] = {
 	KML_EXIT_FUNCTIONS(NAME)
 };
 
-/* entry_SYSCALL_64 begins with SWAPGS, behind ENDBR64 where the kernel has that. The count is taken after it. */
+/* entry_SYSCALL_64 begins with SWAPGS, preceded by ENDBR64 on some kernels. The call is counted after it. */
 static int skip_swapgs(void)
 {
 	static const u8 endbr[] = { 0xf3, 0x0f, 0x1e, 0xfa }, swapgs[] = { 0x0f, 0x01, 0xf8 };
@@ -105,7 +105,7 @@ int kml_symbols_init(void)
 	return 0;
 }
 
-/* Complete the instructions of a list. Nothing executes them yet. */
+/* Completes the instructions of a list, none of which is executed yet. */
 int kml_symbols_link(const struct kml_late *first, const struct kml_late *end)
 {
 	void *(*poke)(void *addr, const void *opcode, size_t len) = (void *)kml_symbol("text_poke");

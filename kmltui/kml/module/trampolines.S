@@ -2,9 +2,10 @@
 /*
  * Between the IDT and the kernel's handlers: elevation and demotion.
  *
- * An interrupt that finds the CPU at CPL 0 does not switch stacks: for user code in ring 0 the frame would go onto
- * the user's stack, over its red zone, or to where no stack is at all. So while the module is loaded every gate that
- * has no IST stack of its own uses a free one, and a trampoline puts the frame where the kernel's handler expects it:
+ * An interrupt that finds the CPU at CPL 0 does not switch stacks: with user code in ring 0 the frame would go onto the
+ * user's stack, over its red zone, or to an address where there is no stack at all. So while the module is loaded,
+ * every gate that has no IST stack of its own uses an IST entry that the kernel leaves free, and a trampoline puts the
+ * frame where the kernel's handler expects it:
  *
  *   from ring 3              at tss.sp0, as it is
  *   from kernel code         right below the interrupted RSP, as it is
@@ -12,18 +13,18 @@
  *                            interrupt of an ordinary process and returns there; the process is elevated again by
  *                            its next direct call.
  *
- * The trampolines run with interrupts off and touch nothing that can fault, with two exceptions (kml_copy_fault).
- * They do not use GS, as it may be the user's or the kernel's. They run before the kernel's handlers have untrained
- * returns and set IBRS, so their branches are direct ones; where that is impossible they are behind an LFENCE.
+ * The trampolines run with interrupts off and touch nothing that can fault, with two exceptions (kml_copy_fault). They
+ * do not use GS, which may be the user's or the kernel's. They run before the kernel's handlers have untrained returns
+ * and set IBRS, so their branches are direct; where that is impossible, an LFENCE precedes the branch.
  *
- * An IST stack does not nest: the next exception on it starts at the same address. Of all that can come in the
- * middle of a trampoline, NMI, #DB and #MC, each has a stack of its own, but what they call may fault and come here.
- * So when they interrupt a trampoline they first lower this CPU's tss.ist entry below the frame in use (IST_WRAPPER),
- * and every trampoline ends by setting the entry to the value with which it was itself entered.
+ * An IST stack does not nest: the next exception on it starts at the same address. The only events that can interrupt a
+ * trampoline, NMI, #DB and #MC, have their own stacks, but the code that they call may fault and come here. So when
+ * they interrupt a trampoline they first lower this CPU's tss.ist entry below the frame in use (IST_WRAPPER), and every
+ * trampoline ends by resetting the entry to the value with which it was itself entered.
  *
- * INT n may go through any gate when ring 0 executes it, and what arrives looks like the event that the gate is for. The
- * process is sent back to its INT n, in ring 3, where the CPU asks the gate: vectors 3, 4 and 0x80 are for anybody, all
- * others are a #GP. How it is told from an event:
+ * Executed in ring 0, INT n may go through any gate, and what arrives looks like the event that the gate is for. The
+ * process is sent back to its INT n in ring 3, where the CPU checks the gate's DPL: vectors 3, 4 and 0x80 are open to
+ * everybody, all others raise #GP. How INT n is told from an event:
  *
  *   #TS to #PF, #AC, #CP     it pushes no error code (kml_no_error_code)
  *   #DF                      likewise (kml_df)
@@ -46,8 +47,8 @@
 #include "kml.h"
 
 /*
- * The stack of a trampoline; all vectors have the same, those without an error code push a placeholder. Once the
- * frame has been copied, the place of the error code holds the address of the copy.
+ * The stack of a trampoline, the same for all vectors: those without an error code push a placeholder. Once the frame
+ * has been copied, the error code's slot holds the address of the copy.
  */
 #define F_RCX		0*8
 #define F_RBX		1*8
@@ -58,16 +59,16 @@
 #define F_EFLAGS	6*8
 #define F_RSP		7*8
 #define F_SS		8*8
-#define F_SIZE		9*8	/* from here the frame was pushed: the value of tss.ist at entry */
+#define F_SIZE		9*8	/* the frame was pushed from here down: the value of tss.ist at entry */
 
-/* The error code of #PF: the access came from ring 3. And: ring 3 wanted to execute what is there, but not for it. */
+/* Error codes of #PF: the access came from ring 3; and: ring 3 tried to execute a page that is not ring 3's. */
 #define PF_USER		4
 #define PF_ELEVATE	(1 | PF_USER | 16)
 
 #define X86_TRAP_SX	30	/* security exception; asm/trapnr.h has no name for it */
 #define NR_EXCEPTIONS	32	/* vectors from here on are interrupts */
 
-/* Where in a slot the last instructions of a trampoline are; see TRAMPOLINE. */
+/* Offsets in a slot of a trampoline's last instructions; see TRAMPOLINE. */
 #define TAIL_RBX	3
 #define TAIL_RSP	8
 #define TAIL_JMP	13
@@ -76,7 +77,7 @@
 
 KML_LATE_TABLE kml_trampolines_late
 
-/* Which GS is loaded is known where these are used: the user's. */
+/* Used only where the user's GS base is known to be loaded. */
 .macro USER_GS_TO_KERNEL
 	swapgs
 	ALTERNATIVE "", "lfence", X86_FEATURE_FENCE_SWAPGS_USER
@@ -92,11 +93,10 @@ KML_LATE_TABLE kml_trampolines_late
 .endm
 
 /*
- * One trampoline. On entry: interrupts off, RSP on the IST stack, GS unknown, all other registers the interrupted
- * ones.
+ * One trampoline. On entry: interrupts off, RSP on the IST stack, GS unknown, all other registers as interrupted.
  *
- * The slot begins with the trampoline's last instructions, so that an NMI knows from the low bits of RIP what is
- * left to do (IST_WRAPPER). From the first of them on, tss.ist allows the next exception to overwrite this frame.
+ * The slot begins with the trampoline's last instructions, so that an NMI can tell from the low bits of RIP what is
+ * left to do (IST_WRAPPER). Once the first of them has been executed, the next exception may overwrite this frame.
  */
 .macro TRAMPOLINE vec:req error_code:req
 	.noaltmacro
@@ -128,7 +128,10 @@ KML_LATE_TABLE kml_trampolines_late
 	testb	$3, F_CS(%rsp)
 	jnz	.Luser_\vec
 
-	/* Kernel code has a kernel RIP and a kernel RSP. The module's own text, and what is above it, needs a look. */
+	/*
+	 * Kernel code has a kernel RIP and a kernel RSP. The module's own text, and whatever is above it, is examined
+	 * further.
+	 */
 	testq	%rax, F_RSP(%rsp)
 	jns	.Lnot_kernel_\vec
 	cmpq	$kml_direct_entry, %rax
@@ -139,7 +142,7 @@ KML_LATE_TABLE kml_trampolines_late
 	movq	F_RSP(%rsp), %rcx
 	andq	$-16, %rcx				/* as the CPU does */
 
-	/* rcx: where the frame goes, rbx: struct kml_ist. Should a store fault, this frame must survive it. */
+	/* rcx: where the frame goes, rbx: struct kml_ist. If a store faults, this frame must survive. */
 .Lcopy_\vec:
 	ANNOTATE_NOENDBR
 	.pushsection .rodata, 3
@@ -170,7 +173,7 @@ KML_LATE_TABLE kml_trampolines_late
 	leaq	F_SIZE(%rsp), %rsp
 	jmp	.Lslot_\vec
 
-	/* User code in ring 0 has a user RIP and a user RSP; only one of the two is odd. */
+	/* User code in ring 0 has a user RIP and a user RSP; if only one of the two is a user's, the frame is odd. */
 .Lnot_kernel_\vec:
 	movq	F_RSP(%rsp), %rcx
 	orq	%rax, %rcx
@@ -224,7 +227,7 @@ kml_trampolines:
 	.endr
 
 /*
- * A frame from CPL 0 that is neither plainly the kernel's nor plainly that of user code.
+ * A frame from CPL 0 that is clearly neither the kernel's nor user code's.
  *
  * rax     the vector
  * rcx     goes on as for kernel code
@@ -242,15 +245,15 @@ kml_odd_frame:
 	cmpq	$(kml_trampolines_end - kml_trampolines), %rdx
 	jb	kml_copy_fault
 
-	/* Other code of modules above this one. */
+	/* Code of other modules, above this one. */
 	movq	8+F_RIP(%rsp), %rdx
 	testq	%rdx, 8+F_RSP(%rsp)
 	js	.Las_kernel
 
 	/*
-	 * Either the kernel or a process in ring 0 has run wild: jumped to a bad address, or lost its stack. To the
-	 * kernel, what would happen without this module is to happen. A process is to be sent a signal; that goes for
-	 * the vsyscall page too, whose emulation starts with a fault.
+	 * Either the kernel or a process in ring 0 has gone astray: jumped to a bad address, or lost its stack. The
+	 * kernel must be handled as it would be without this module; a process must get a signal. That includes the
+	 * vsyscall page, whose emulation starts with a fault.
 	 */
 	pushq	%rax
 	pushq	%rcx
@@ -270,8 +273,8 @@ kml_odd_frame:
 	int3
 
 	/*
-	 * Interrupted before the direct entry's CLI, all registers still the user's. Not there but at the SYSCALL that
-	 * the direct call stands for is where signal handlers, debuggers and unwinders must find the process.
+	 * Interrupted before the direct entry's CLI, with all registers still the user's. Signal handlers, debuggers
+	 * and unwinders must find the process at the SYSCALL that the direct call stands for, not here.
 	 */
 .Lrewind:
 	incq	IST_rewinds(%rbx)
@@ -282,8 +285,8 @@ kml_odd_frame:
 	jmp	kml_demote
 
 	/*
-	 * At the direct path's last instruction, a jump to the address in rcx, with interrupts on: an NMI came between
-	 * it and STI, or the address is not canonical. The jump is made here, to ring 3.
+	 * At the direct path's last instruction, a jump to the address in rcx, with interrupts on: either an NMI
+	 * arrived between STI and the jump, or the address is not canonical. The jump is completed here, into ring 3.
 	 */
 .Lfinish_exit:
 	movq	8+F_RCX(%rsp), %rdx
@@ -292,8 +295,8 @@ kml_odd_frame:
 	jmp	kml_demote
 
 /*
- * User code in ring 0, by a gate whose exceptions have error codes, and there is none: INT n. All is one word higher than
- * the trampoline expects; what it has taken for CS, with an RPL of 2 or 3, are the flags.
+ * User code in ring 0 came through a gate whose exceptions have error codes, but there is none: INT n. Everything is
+ * one word higher than the trampoline expects; what it has taken for CS, with an RPL of 2 or 3, are the flags.
  *
  * ecx     the vector
  * rbx     struct kml_ist
@@ -325,9 +328,10 @@ kml_back_to_int:
 	jmp	.Lleave
 
 /*
- * User code in ring 0 was interrupted, or did it execute INT n? Those bytes before the return address may be the end of
- * another instruction as well. With a fault the CPU pushes RF; and the local APIC has a bit set for an interrupt that it
- * has delivered, until the kernel's handler tells it to forget it. When the bytes cannot be read, it was none.
+ * Was user code in ring 0 interrupted, or did it execute INT n? The two bytes before the return address may also be the
+ * end of another instruction. So two further signs are checked: at a fault the CPU pushes flags with RF set, and for an
+ * interrupt that it has delivered the local APIC has a bit set until the kernel's handler acknowledges it. If the bytes
+ * cannot be read, it was not INT n.
  *
  * Registers as above.
  */
@@ -335,7 +339,7 @@ kml_user_in_ring0:
 	cmpq	$-1, F_ERROR(%rsp)
 	jne	kml_demote
 	movq	IST_slot(%rbx), %rcx
-	subq	$KML_IST_STEP, (%rcx)			/* should the load fault, this frame must survive it */
+	subq	$KML_IST_STEP, (%rcx)			/* if the load faults, this frame must survive */
 	movq	F_RIP(%rsp), %rcx
 .Llook_at_user:
 	ANNOTATE_NOENDBR
@@ -354,9 +358,9 @@ kml_user_in_ring0:
 1:	pushq	%rdx
 	pushq	%rax
 	movl	%eax, %ecx
-	shrl	$5, %ecx				/* 32 bits to a register */
+	shrl	$5, %ecx				/* 32 bits per register */
 	cmpl	$KML_APIC_MSR, kml_apic(%rip)
-	jb	.Lan_event				/* there is none to ask */
+	jb	.Lan_event				/* there is no APIC to ask */
 	je	2f
 	shll	$4, %ecx
 	movl	KML_APIC_ISR(%rcx), %eax
@@ -375,7 +379,8 @@ kml_user_in_ring0:
 	/* fall through */
 
 /*
- * Demotion. Code in ring 0 may have turned interrupts off, but must not have them off in ring 3. Registers as above.
+ * Demotion. Code in ring 0 may have disabled interrupts, but must not run in ring 3 with them disabled. Registers as
+ * above.
  */
 kml_demote:
 	incq	IST_demotions(%rbx, %rax, 8)
@@ -392,15 +397,15 @@ kml_demote:
 	int3
 
 /*
- * A #PF from ring 3 at a kernel address: with the fetch of an instruction at one of the two entries the process asks to
- * be elevated. Any other fault there is the kernel's to deal with. Interrupts off, the user's GS.
+ * A #PF from ring 3 at a kernel address. If it is an instruction fetch at one of the two entries, the process asks to
+ * be elevated; any other such fault is left to the kernel. Interrupts off, the user's GS.
  *
  * rax     the address, clobbered
  * rbx     struct kml_ist
  * rsp     the trampoline's stack
  *
- * Refused to processes that are not attached: they get the SIGSEGV of whoever jumps to a kernel address. A process
- * that is being stepped stays in ring 3 and executes its SYSCALL there, so that every step is seen.
+ * Processes that are not attached are refused: they get SIGSEGV like any process that jumps to a kernel address. A
+ * process that is being single-stepped stays in ring 3 and executes its SYSCALL there, so that every step is seen.
  */
 kml_elevate:
 	cmpq	$kml_direct_entry, %rax
@@ -421,7 +426,9 @@ kml_elevate:
 	movl	$__KERNEL_CS, F_CS(%rsp)
 	movl	$__KERNEL_DS, F_SS(%rsp)
 
-	/* Nothing was interrupted but ring 3. As in TRAMPOLINE, IST_WRAPPER knows what is left to do from here. */
+	/*
+	 * It was ring 3 that was interrupted. As in TRAMPOLINE, IST_WRAPPER knows what is left to do from here.
+	 */
 .Lleave:
 	movq	IST_slot(%rbx), %rbx
 	movq	F_RCX(%rsp), %rcx
@@ -438,7 +445,7 @@ kml_leave_iret:
 
 .Lrewind_in_ring3:
 	cmpq	$kml_kernel_call, F_RIP(%rsp)
-	je	.Lsp0_14			/* there is nothing to execute instead */
+	je	.Lsp0_14			/* there is no SYSCALL to execute instead */
 	movq	F_RCX(%rsp), %rax
 	subq	$2, %rax
 	shrq	$47, %rax
@@ -450,8 +457,8 @@ kml_leave_iret:
 	jmp	.Lleave
 
 /*
- * The copy of a frame has faulted, or the look at a process's code, and the fault has come here by the same way, as a
- * frame from a trampoline.
+ * Copying a frame, or reading a process's code, has faulted; the fault has arrived as any other does, with a frame from
+ * a trampoline.
  *
  * rbx     struct kml_ist
  * rsp     rdx, the second trampoline's stack; its F_RIP is in the first trampoline, its F_RSP is that one's stack
@@ -467,8 +474,8 @@ kml_copy_fault:
 	je	kml_stack_overflow
 
 	/*
-	 * Not a kernel stack but a process in ring 0 that has lost both its stack and its way, to kernel addresses.
-	 * Go back to the first trampoline, and have it demote the process after all.
+	 * Not a kernel stack: a process in ring 0 whose stack pointer and instruction pointer have both strayed to
+	 * kernel addresses. Go back to the first trampoline and let it demote the process after all.
 	 */
 	popq	%rdx
 	movq	F_RIP(%rsp), %rax
@@ -488,14 +495,15 @@ kml_trampolines_end:
 
 /*
  * A kernel stack has overflowed (or is espfix's, which cannot be written to; then the GS base is the user's already).
- * Delivering the exception would have faulted in the CPU just so, and #DF would have been raised with the frame of
- * the first exception: raise it. CR2 is already what it would be. Registers as in kml_copy_fault.
+ * Without this module the CPU would have faulted in the same way when delivering the exception, and would have raised
+ * #DF with the frame of the first exception: raise it. CR2 already has the value that it would have. Registers as in
+ * kml_copy_fault.
  */
 kml_stack_overflow:
 	movq	8+F_RSP(%rsp), %rdx
 	movq	IST_slot(%rbx), %rcx
 	leaq	KML_IST_TOP(%rbx), %rax
-	movq	%rax, (%rcx)				/* both trampolines are given up */
+	movq	%rax, (%rcx)				/* both trampolines are abandoned */
 	movq	-8*KML_IST_INDEX(%rcx), %rcx		/* tss.ist[0], #DF's stack */
 	movq	%rsp, %rax
 	movq	%rcx, %rsp
@@ -514,16 +522,16 @@ kml_stack_overflow:
 	KML_LATE_JMP KML_SYM_DOUBLE_FAULT			/* asm_exc_double_fault */
 
 /*
- * Before the handlers of NMI, #DB and #MC, which have IST stacks of their own. They cope with kernel code in any
- * state, the direct entry included. What is left to do here:
+ * Runs before the handlers of NMI, #DB and #MC, which have IST stacks of their own. The handlers cope with kernel code
+ * in any state, the direct entry included. What has to be done here, by what was interrupted:
  *
- *   user code in ring 0      is demoted in place, so that signals, perf and gdb find a process in ring 3
+ *   user code in ring 0      demote it in place, so that signals, perf and gdb find a process in ring 3
  *   the direct entry's first instruction
- *                            likewise, and rewound (see kml_odd_frame)
- *   a trampoline             must not be overwritten by an exception inside of the handler
+ *                            likewise, and rewind (see kml_odd_frame)
+ *   a trampoline             keep its frame from being overwritten by an exception inside the handler
  *
- * Below an NMI's frame there is one free word, where asm_exc_nmi puts rdx; the next one is its "NMI executing" flag.
- * Whatever interrupts user code does not interrupt an NMI, and may use the stack.
+ * Below an NMI's frame there is one free word, where asm_exc_nmi saves rdx; the word below that is its "NMI executing"
+ * flag. An event that interrupts user code does not interrupt an NMI, and may use the stack.
  */
 #define W_RIP		1*8
 #define W_CS		2*8
@@ -557,7 +565,10 @@ SYM_CODE_START(\name)
 	KML_LATE_JMP KML_SYM_VECTOR(\vec)			/* the kernel's handler */
 
 	.if \vec == X86_TRAP_DB
-	/* Stepped through a thunk, into the page fault that would elevate it: show the debugger the SYSCALL instead. */
+	/*
+	 * The process was single-stepped through a thunk, up to the page fault that would elevate it: show the debugger
+	 * the SYSCALL instead.
+	 */
 .Lring3_\name:
 	cmpq	$kml_direct_entry, W_RIP(%rsp)
 	jne	.Lout_\name
@@ -580,7 +591,10 @@ SYM_CODE_START(\name)
 	movq	%rdx, W_RIP(%rsp)
 	jmp	.Ldemote_\name
 
-	/* With a kernel RSP it may be the kernel that has jumped to nowhere; the handlers will do for a process too. */
+	/*
+	 * With a kernel RSP, it may be the kernel that has jumped to a bad address; for a process the handlers do as
+	 * well.
+	 */
 .Luser_rip_\name:
 	cmpq	$0, W_RSP(%rsp)
 	jl	.Lout_\name
@@ -618,7 +632,7 @@ SYM_CODE_START(\name)
 	testl	%edx, %edx
 	jz	.Llower_\name
 
-	/* It has reset tss.ist: do the rest of its work, as far as that needs its frame. */
+	/* It has already reset tss.ist: do what is left of its work and needs its frame. */
 	movq	W_RSP(%rsp), %rdx
 	movq	F_RBX-F_SIZE(%rdx), %rbx
 	movq	F_ERROR-F_SIZE(%rdx), %rdx
@@ -638,7 +652,7 @@ SYM_CODE_START(\name)
 	ja	.Llower_\name
 	leaq	F_RIP-F_SIZE(%rdx), %rdx
 
-	/* It has reset tss.ist and is about to return with the frame at rdx: it has returned. */
+	/* It has already reset tss.ist and is about to return with the frame at rdx: treat it as having returned. */
 .Lleave_\name:
 	movq	F_RBX-F_RIP(%rdx), %rbx
 	pushq	0*8(%rdx)
@@ -666,7 +680,7 @@ SYM_CODE_END(\name)
 	IST_WRAPPER kml_nmi, X86_TRAP_NMI, 1
 	IST_WRAPPER kml_mc, X86_TRAP_MC, 2
 
-/* Before the handler of #DF, which has an IST stack and an error code: without one it is INT 8 in ring 0. */
+/* Runs before the handler of #DF, which has an IST stack and an error code: without one, it was INT 8 in ring 0. */
 SYM_CODE_START(kml_df)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_IRET_REGS offset=8

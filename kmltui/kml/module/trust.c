@@ -2,10 +2,10 @@
 /*
  * Which programs may run in ring 0.
  *
- * The rule is about the file that was executed, not about a name: its dentry must be below that of the directory
- * /trusted, as it was when the module was loaded. Names do not matter then: a symbolic link, /proc/self/exe, a bind
- * mount or another root lead to the same dentry; a hard link elsewhere, a file system mounted below /trusted, or a
- * memfd do not.
+ * What counts is the file that was executed, not a name: its dentry must be below that of the directory /trusted, as
+ * looked up when the module was loaded. So it does not matter by which name the file was reached: a symbolic link,
+ * /proc/self/exe, a bind mount or another root directory lead to the same dentry. A hard link elsewhere, a file system
+ * mounted below /trusted, or a memfd do not.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -35,13 +35,13 @@ static bool trust_all __ro_after_init;
 /* The sysctl kernel.modules_disabled: once it is set, nobody can load a module until the next boot. */
 static const int *loading_off;
 
-/* Nobody but root can have put it there, or changed it since. With an ACL the group bits are its mask. */
+/* Only root can have put the file there or changed it since. With an ACL, the group bits are the ACL's mask. */
 static bool roots_own(const struct inode *inode)
 {
 	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* From the file up to the directory, every step of the way. */
+/* Walks from the file up to /trusted: everything on the way must be root's own. */
 static bool below_trusted(struct dentry *file)
 {
 	struct dentry *dentry = dget(file), *parent;
@@ -68,7 +68,7 @@ bool kml_trust_possible(const struct file *file)
 	return is_subdir(file->f_path.dentry, trusted.dentry);
 }
 
-/* Has the kernel been closed to code that is not its own, root's too? Then no further program gets into ring 0. */
+/* Has the kernel been locked against any code not its own, even root's? Then no further program gets into ring 0. */
 static bool kernel_closed(void)
 {
 	return READ_ONCE(*loading_off) || security_locked_down(LOCKDOWN_MODULE_SIGNATURE);
@@ -77,9 +77,10 @@ static bool kernel_closed(void)
 /*
  * May the program that current has just executed from this file be attached?
  *
- * Its rights are asked for too, as the file says nothing about what else is loaded into it, or who debugs it: only
- * who could load a module anyway may have code of his choice run in ring 0. With trust=all everybody may: for a guest
- * whose users are all one, and whose services give up root's rights before they execute their workers.
+ * The process's rights are checked as well, because the file does not determine what else is loaded into the process or
+ * who debugs it: only a user who could load a kernel module anyway may run code of their choice in ring 0. With
+ * trust=all everybody may. That is for a guest that is a single trust domain, and whose services drop root's rights
+ * before they execute their workers.
  */
 bool kml_trusted(const struct file *file)
 {
