@@ -7,11 +7,11 @@ MODULE = Path(__file__).parent / "module"
 """The sources of the kernel module."""
 
 REWRITER = Path(__file__).parent / "rewrite"
-"""The package that rewrites system calls; what it makes of a file depends on all of it."""
+"""The package that rewrites system calls; its output depends on all of its files."""
 
 
 def module_sources() -> list[Path]:
-    """The sources of the kernel module, without what a build in that directory may have left."""
+    """The sources of the kernel module, without anything that a build in that directory may have left."""
     generated = {"offsets.h", "kml.mod.c"}
     kept = (path for path in MODULE.iterdir() if path.suffix in (".c", ".h", ".S") or path.name == "Kbuild")
     return sorted(path for path in kept if path.name not in generated)

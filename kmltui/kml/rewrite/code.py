@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Machine code as the rewriter sees it: functions, their instructions, and copies of instructions elsewhere.
 
-Bytes are only ever taken for instructions where a function is known to be, decoded from its first byte without a gap:
-unwinding information describes it, or, where there is none, a function's symbol (musl) or Go's own table give its
-first byte and its end. Everything else in an executable segment (padding, tables between functions, code that nothing
-describes) is "loose": nothing is rewritten there, and every byte of it that could be a branch counts as one.
+Bytes are taken for instructions only where a function is known to be, decoded from its first byte without a gap: its
+first byte and its end are given by unwinding information or, where there is none, by a function's symbol (musl) or Go's
+own table. Everything else in an executable segment (padding, tables between functions, code that nothing describes) is
+"loose": nothing is rewritten there, and every byte of it that could be a branch counts as one.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ class Instruction(NamedTuple):
 
     @property
     def ends_flow(self) -> bool:
-        """Whether what follows is not reached through it."""
+        """Whether control never runs on to what follows it."""
         return self.mnemonic in _ENDS
 
     @property
     def is_padding(self) -> bool:
-        """Whether it does nothing and is used to fill."""
+        """Whether it does nothing and is used as padding."""
         if self.mnemonic == "xchg":
             return self.operands == "ax, ax"
         return self.mnemonic == "int3" or self.mnemonic.endswith("nop")
@@ -94,8 +94,8 @@ class Instruction(NamedTuple):
 class Function:
     """A function, [start, end), and the loose bytes behind it, up to `limit`, where the next one starts.
 
-    `instructions` covers [start, limit) as far as it could be decoded; `whole` tells whether it covers [start, end).
-    `fde` is its entry of the unwinding table; None if it is known by its symbol alone.
+    `instructions` covers [start, limit) as far as it could be decoded; `whole`: it covers [start, end). `fde` is its
+    entry in the unwinding table; None if only a symbol describes it.
     """
 
     start: int
@@ -121,7 +121,7 @@ class Function:
     def runs_on(self) -> bool:
         """Whether control runs from the last described instruction into the loose bytes behind it.
 
-        So it is where the description was ended on purpose around a system call (clone).
+        This is so where the description ends deliberately around a system call (clone).
         """
         last = next((i for i in reversed(self.instructions) if i.end <= self.end), None)
         return self.whole and last is not None and last.end == self.end and not last.ends_flow
@@ -148,7 +148,7 @@ class Code:
                 position += 1
 
     def function(self, address: int) -> Function | None:
-        """The function whose code, or the loose bytes behind it, `address` is in."""
+        """The function whose code, or the loose bytes behind it, contains `address`."""
         fde = self.frames.before(address)
         start, end = self._symbol_before(address)
         if fde is not None and (address < fde.end or fde.start >= start):
@@ -184,14 +184,15 @@ class Code:
 
     @cached_property
     def _symbols(self) -> list[tuple[int, int]]:
-        """[start, end) of each function that a symbol describes and no unwinding information. Sorted, none overlaps."""
+        """[start, end) of each function that a symbol describes but no unwinding information. Sorted, without
+        overlaps."""
         named = {(s.address, s.address + s.size) for s in self.elf.code_symbols() if s.is_function and s.size}
-        # Go's own table includes the padding: where there are symbols, too, they tell less and are right.
+        # Go's own table includes the padding: where there are symbols as well, theirs are the exact ranges.
         named = named or set(go_functions(self.elf))
         found: list[tuple[int, int]] = []
         reach = -1
         for start, end in sorted(named):
-            if start < reach:  # two descriptions that contradict each other: neither counts
+            if start < reach:  # two descriptions that contradict each other: neither is used
                 if found and found[-1][1] > start:
                     found.pop()
             elif not self._described(start, end):
@@ -226,7 +227,7 @@ class Code:
         return next(self._full.disasm(code, instruction.address, 1))
 
     def absolute_fields(self, instruction: Instruction) -> tuple[int, ...]:
-        """Where its displacement and its immediate value stand, those of them that are not relative to it."""
+        """The positions of its displacement and its immediate value, unless they are relative to the instruction."""
         if instruction.target is not None:
             return ()
         detail = self.detail(instruction)
@@ -234,7 +235,7 @@ class Code:
         return tuple(instruction.address + at for at in fields if at)
 
     def copied(self, instruction: Instruction, address: int) -> bytes | None:
-        """The instruction's bytes for execution at `address` with the same effect; None if that cannot be."""
+        """The instruction's bytes for execution at `address` with the same effect; None if that is impossible."""
         detail = self.detail(instruction)
         if instruction.mnemonic in _NOT_COPIED or _FLOW & set(detail.groups):
             return None
@@ -252,7 +253,7 @@ class Code:
     def flags_dead(self, address: int) -> bool:
         """Whether the arithmetic flags are written before they are read from `address` on, whatever the path.
 
-        A call, a return or an indirect jump ends the search: the ABI hands no flags through any of them.
+        A call, a return or an indirect jump ends the search: by the ABI, none of them passes flags on.
         """
         seen: set[int] = set()
         todo = [address]

@@ -22,7 +22,7 @@ class ElfError(Exception):
 
 
 MALFORMED = (struct.error, ValueError, IndexError, KeyError, OverflowError)
-"""What reading a file that contradicts itself raises, wherever it shows."""
+"""What reading an inconsistent file may raise, wherever the inconsistency shows."""
 
 
 class FileType(IntEnum):
@@ -117,7 +117,7 @@ class Segment:
 
 @dataclass(slots=True)
 class Section:
-    """A section header; `name` is resolved, `name_offset` is where it stands in the section-name table."""
+    """A section header; `name` is resolved, `name_offset` is its position in the section-name table."""
 
     name_offset: int
     type: int
@@ -163,14 +163,14 @@ class Elf:
     type: FileType
     entry: int
     program_headers: int
-    """The place of the program headers in the file."""
+    """The offset of the program headers in the file."""
     section_names: int
     segments: list[Segment]
     sections: list[Section]
     dynamic: dict[int, int] = field(default_factory=dict)
-    """The dynamic section; of tags that occur more than once the last."""
+    """The dynamic section; of a tag that occurs more than once, the last value."""
     dynamic_places: dict[int, int] = field(default_factory=dict)
-    """Where each value of the dynamic section stands in the file."""
+    """The offset in the file of each value of the dynamic section."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -208,7 +208,7 @@ class Elf:
             self.dynamic[tag] = value
             self.dynamic_places[tag] = position + 8
 
-    # What is where
+    # What is where in memory and in the file
 
     @cached_property
     def loads(self) -> list[Segment]:
@@ -240,7 +240,7 @@ class Elf:
             raise ElfError(f"malformed: {size} bytes at {address:#x} are not in the file")
         return self.data[offset : offset + size]
 
-    # What it is
+    # What kind of file it is
 
     @property
     def interpreter(self) -> str | None:
@@ -258,8 +258,8 @@ class Elf:
 
     @cached_property
     def is_loader(self) -> bool:
-        """Whether the kernel starts it as the interpreter of other programs (ld.so): glibc's by its name, musl's, which
-        is its C library, too, by the symbol that its first instruction has."""
+        """Whether the kernel starts it as the interpreter of other programs (ld.so). glibc's is recognised by its name;
+        musl's, which is also its C library, by the symbol at its first instruction."""
         if self.interpreter is not None or self.type is not FileType.DYN:
             return False
         named = (self.soname or "").startswith("ld-linux")
@@ -267,14 +267,14 @@ class Elf:
 
     @property
     def is_static_program(self) -> bool:
-        """Whether it is a program that starts with no interpreter."""
+        """Whether it is a program that starts without an interpreter."""
         if self.interpreter is not None or self.is_loader:
             return False
         return self.type is FileType.EXEC or bool(self.dynamic.get(Tag.FLAGS_1, 0) & DF_1_PIE)
 
     @property
     def starts_programs(self) -> bool:
-        """Whether a program's first instruction is in it: then it must see to the page that thunks use."""
+        """Whether it contains a program's first instruction: then it must make sure of the page that thunks use."""
         return self.is_loader or self.is_static_program
 
     @property
@@ -312,8 +312,8 @@ class Elf:
     def relocated_words(self) -> Iterator[tuple[int, int]]:
         """(place, value) of every 8-byte word that the loader turns into an address within this very file.
 
-        `place` is where the value stands in the file: in the relocated word itself or in the relocation's entry.
-        Symbolic relocations are left out: what they resolve to is the start of a symbol.
+        `place` is the value's offset in the file: of the relocated word itself or within the relocation's entry.
+        Symbolic relocations are left out: they resolve to the start of a symbol.
         """
         for tag, size in ((Tag.RELA, Tag.RELASZ), (Tag.JMPREL, Tag.PLTRELSZ)):
             if tag in self.dynamic and self.dynamic.get(size, 0):

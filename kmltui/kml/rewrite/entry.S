@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The first code of every program whose loader (or, static, who itself) was rewritten: sees to it that the page
- * at 0x10000, through which all thunks jump, is there.
+ * The first code that runs in every program whose loader was rewritten (or, of a static program, which was rewritten
+ * itself): makes sure that the page at 0x10000, through which all thunks jump, is there.
  *
- * In: as the kernel starts programs, that is rsp -> argc, rdx for the program, all else zero. rsp, rdx and the
- * memory from rsp up are kept, all else is zero again at the end, where the program's own first instructions
- * are appended. Runs before any relocation, so it refers to nothing outside itself.
+ * On entry: as the kernel starts programs, with rsp -> argc, rdx meant for the program, all else zero. rsp, rdx and the
+ * memory from rsp up are preserved; all else is zero again at the end, where the program's own first instructions are
+ * appended. It runs before any relocation, so it refers to nothing outside itself.
  *
- * The kernel module maps the page before a program that it attaches gets here: then mmap says EEXIST. Anyone
- * else gets a page of his own, whose first word leads to the slow code below: it executes the site's own
- * `syscall`, two bytes before the address that the thunk has put into rcx. It stands here and not in the page, so
- * that unwinders find what they need for it; its size is known to entry.py.
+ * In a program that the kernel module attaches, the module has mapped the page before this runs: then mmap returns
+ * EEXIST. Any other program gets a page of its own, whose first word leads to the slow code below, which executes the
+ * site's own `syscall`, two bytes before the address that the thunk has put into rcx. The slow code is here and not in
+ * the page so that unwinders find what they need for it; entry.py knows its size.
  */
 	.set	PAGE, 0x10000
 	.set	NR_write, 1
@@ -52,7 +52,7 @@ slow:
 	test	%rax, %rax
 	jz	ready
 
-	/* Without the page the first system call would be a jump into nothing: say so and end. */
+	/* Without the page the first system call would jump to an unmapped address: print a message and exit. */
 fail:
 	mov	$2, %edi
 	lea	message(%rip), %rsi

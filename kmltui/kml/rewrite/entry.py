@@ -16,7 +16,7 @@ from kmltui.kml.rewrite.thunks import Thunks, jump, relative
 from kmltui.kml.rewrite.unwind import slow_frame
 
 SLOW_SIZE = 8
-"""The slow code stands first in entry.S and takes so many bytes."""
+"""The size in bytes of the slow code, which comes first in entry.S."""
 
 _SOURCE = Path(__file__).with_name("entry.S")
 
@@ -27,7 +27,7 @@ class EntryError(ElfError):
 
 @cache
 def entry_code() -> bytes:
-    """entry.S as machine code; RuntimeError with the assembler's words if there is no compiler or it fails."""
+    """entry.S as machine code; RuntimeError, with the assembler's messages, if there is no compiler or it fails."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory, "entry")
         flags = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none,--oformat=binary,-Ttext=0"]
@@ -41,10 +41,10 @@ def entry_code() -> bytes:
 
 
 def add_entry(code: Code, thunks: Thunks, targets: Targets) -> None:
-    """Let the program see to its page first; EntryError if its first instructions cannot move.
+    """Make the program set up its page first; EntryError if its first instructions cannot be moved.
 
-    They move behind the entry code, and the entry address stays as it is: ld.so compares it with AT_ENTRY to learn
-    whether it was started as the program itself.
+    They are moved behind the entry code. The entry address stays as it is, because ld.so compares it with AT_ENTRY to
+    find out whether it was started as the program itself.
     """
     entry = end = code.elf.entry
     thunks.align()
@@ -56,7 +56,7 @@ def add_entry(code: Code, thunks: Thunks, targets: Targets) -> None:
         if targets.inside(instruction.address, instruction.end):
             break
         if instruction.mnemonic == "jmp" and instruction.target is not None and instruction.size == JUMP_SIZE:
-            # Nothing of the program's comes before it (Go's first instruction), or what does has moved already.
+            # No code of the program comes before it (Go's first instruction), or that code has been moved already.
             thunks.text += jump(thunks.here, instruction.target)
             end = instruction.end
             break

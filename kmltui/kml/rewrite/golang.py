@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The functions of a Go program, which its own table lists, whether its symbols were stripped or not.
+"""The functions of a Go program, from the table that every Go program has, stripped or not.
 
-Go's unwinder goes by that table and by nothing else. Source: Go's `internal/abi` and `debug/gosym`, for the table's
-form since Go 1.18.
+Go's unwinder relies on that table alone. Source: Go's `internal/abi` and `debug/gosym`, for the table's format since Go
+1.18.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _HEADER = struct.Struct("<IHBBQQQQQQQQ")
 
 
 def go_functions(elf: Elf) -> list[tuple[int, int]]:
-    """[start, end) of every function, padding included, sorted; empty if it is no Go program or of another form."""
+    """[start, end) of every function, padding included, sorted; empty if it is not a Go program or has another
+    format."""
     text = next((s for s in elf.sections if s.name == ".text"), None)
     table = next((s for s in elf.sections if s.name in _SECTIONS), None)
     if text is None or table is None:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Appends a segment to an ELF file: code, and the unwinding tables that go with it.
 
-The program headers stay where they are, right behind the ELF header, because many readers expect them there: strip
-and objcopy, the kernel when it notes build-ids, ld.so for itself. The new segment's header takes the place of
-PT_GNU_PROPERTY, which repeats what a PT_NOTE says, or of PT_PAX_FLAGS, which Go writes and no kernel of Debian's reads;
-in files without either the notes behind the headers move up to where the symbols' hash table is (and their table, if
-that is not enough), which moves into the new segment. Static programs have no PT_GNU_EH_FRAME: they register .eh_frame
-with the unwinder, which looks for that header only at an address that nobody has registered. They get one, for their
-thunks, in the place of a PT_NOTE that is joined with the next.
+The program headers stay where they are, right behind the ELF header, because many readers expect them there: strip and
+objcopy, the kernel when it notes build-ids, ld.so for itself. The new segment's header replaces PT_GNU_PROPERTY, which
+repeats what a PT_NOTE says, or PT_PAX_FLAGS, which Go writes and no Debian kernel reads. In files without either, the
+notes behind the headers move up into the space of the symbols' hash table (and of the symbol table, if that is not
+enough), which moves into the new segment. Static programs have no PT_GNU_EH_FRAME: they register .eh_frame with the
+unwinder, which looks for that header only at an address that nobody has registered. They get one, for their thunks, in
+place of a PT_NOTE that is merged with the next.
 
-Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that
-is: a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out that rest as zeroed
-memory), and what followed in the file moves behind the new segment, which fills its last page for the same reason.
-The code of a loader goes into the last page of its own code if there is room: ld.so takes the symbol `_end` for its
-own end, and `_dl_find_object`, hence the unwinder, would not find it behind that.
+Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that is.
+So a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out the rest of the page as
+zeroed memory), and what followed in the file moves behind the new segment, which fills its last page for the same
+reason. A loader's added code goes into the last page of its own code if there is room: ld.so takes the symbol `_end`
+for its own end, so `_dl_find_object`, and hence the unwinder, would not find code behind it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Tables:
 
 
 class Appended:
-    """A copy of `elf` that grows a segment: patch it, then close it with what to add."""
+    """A copy of `elf` that gets one more segment: patch it, then close it with the code and tables to add."""
 
     def __init__(self, elf: Elf, *, unwinding: bool) -> None:
         """`unwinding`: there will be tables."""
@@ -81,7 +81,7 @@ class Appended:
         self._out[offset : offset + len(code)] = code
 
     def places(self) -> list[tuple[int, int]]:
-        """(address, room in bytes) of where the code may go, best first; the last has room for anything."""
+        """(address, room in bytes) of the places where the code may go, best first; the last has unlimited room."""
         places = [(self._free, 1 << 31)]
         if self._elf.is_loader:
             segment = self._elf.executable[-1]
@@ -95,11 +95,12 @@ class Appended:
         return places
 
     def tables(self, text: int, size: int) -> int:
-        """The address of the tables if `size` bytes of code stand at `text`."""
+        """The address of the tables if `size` bytes of code are at `text`."""
         return _up(text + size if text == self._free else self._free, 8)
 
     def close(self, text: int, code: bytes, tables: Tables) -> bytes:
-        """The new file: `code` at the address `text`, one of `places`, and the tables, if any, each on 8 bytes."""
+        """The new file: `code` at the address `text`, one of `places`, and the tables, if any, each aligned to 8
+        bytes."""
         tail = self._fill_bss() if self._elf.is_loader else bytearray()
         self._out += bytes(-len(self._out) % PAGE)
         start = len(self._out)
@@ -131,7 +132,7 @@ class Appended:
         return bytes(self._out)
 
     def _make_room(self) -> list[Section]:
-        """Room for one more program header; the sections that have to move into the new segment for it."""
+        """Make room for one more program header; returns the sections that have to move into the new segment for it."""
         for segment in self._segments:
             notes = (s for s in self._segments if s.type == SegmentType.NOTE)
             repeats = segment.type == SegmentType.GNU_PROPERTY and any(n.offset == segment.offset for n in notes)
@@ -145,10 +146,10 @@ class Appended:
         return self._shift_notes(room)
 
     def _join_notes(self) -> None:
-        """Make one segment of two of notes, one right behind the other: room for a program header."""
+        """Merge two adjacent segments of notes, which makes room for a program header."""
         notes = sorted((s for s in self._segments if s.type == SegmentType.NOTE), key=lambda s: s.vaddr)
         for first, second in pairwise(notes):
-            # A reader goes by the alignment of the segment, which must then not matter to the first's notes.
+            # Readers use the segment's alignment, so it must make no difference to the notes of the first.
             alike = list(self._elf.notes(first, first.align)) == list(self._elf.notes(first, second.align))
             if first.vaddr + first.filesz == second.vaddr and first.filesz % max(second.align, 4) == 0 and alike:
                 first.filesz = first.memsz = first.filesz + second.filesz
@@ -158,7 +159,7 @@ class Appended:
         raise ElfError("there is no room for a program header of its unwinding table")
 
     def _shift_notes(self, start: int) -> list[Section]:
-        """Move the notes that stand at `start` up by a program header, over the tables behind them."""
+        """Move the notes at `start` up by the size of a program header, over the tables behind them."""
         allocated = sorted((s for s in self._sections if s.flags & SHF_ALLOC), key=lambda s: s.offset)
         notes = list(takewhile(lambda s: s.type == SectionType.NOTE or s.name == ".interp", allocated))
         end = max([start, *(s.offset + s.size for s in notes)])
@@ -181,7 +182,7 @@ class Appended:
         return tables
 
     def _move(self, table: Section, delta: int) -> None:
-        """Put a table that had to make room into the new segment, and tell the dynamic section."""
+        """Put a table that had to make room into the new segment, and update the dynamic section."""
         content = self._elf.data[table.offset : table.offset + table.size]
         self._out += bytes(-len(self._out) % 8)
         table.offset = len(self._out)
@@ -190,7 +191,7 @@ class Appended:
         struct.pack_into("<Q", self._out, self._elf.dynamic_places[_TABLE_TAGS[table.type]], table.addr)
 
     def _add(self, name: str, flags: int, content: bytes, delta: int) -> int:
-        """Append a section, to stand `delta` further in memory than in the file if it is loaded; its place."""
+        """Append a section, which is `delta` further in memory than in the file if it is loaded; returns its offset."""
         self._out += bytes(-len(self._out) % 8)
         at = len(self._out)
         align = 16 if flags & SHF_EXECINSTR else 8
@@ -209,7 +210,7 @@ class Appended:
         self._sections.append(Section(0, SectionType.PROGBITS, flags, text, at, len(code), 0, 0, 16, 0, TEXT_SECTION))
 
     def _fill_bss(self) -> bytearray:
-        """Make .bss a part of the file, up to the end of its page; what stood behind it, to be put elsewhere."""
+        """Make .bss a part of the file, up to the end of its page; returns what was behind it, to be put elsewhere."""
         data = max((s for s in self._segments if s.type == SegmentType.LOAD), key=lambda s: s.vaddr)
         self._tail = data.offset + data.filesz
         if any(s.offset < self._tail < s.offset + s.filesz for s in self._segments if s is not data):
@@ -227,7 +228,7 @@ class Appended:
         return tail
 
     def _append_tail(self, tail: bytearray) -> None:
-        """Put what stood behind .bss, none of it loaded, at the end of the file."""
+        """Put what was behind .bss, none of it loaded, at the end of the file."""
         self._out += bytes((self._tail - len(self._out)) % _TAIL_ALIGN)
         moved_by = len(self._out) - self._tail
         for section in self._sections:
@@ -249,7 +250,7 @@ class Appended:
         struct.pack_into("<H", self._out, _PHNUM, len(self._segments))
 
     def _write_sections(self) -> None:
-        """Section names and headers, at the very end."""
+        """Write section names and headers at the very end."""
         names = bytearray(b"\0")
         for section in self._sections:
             section.name_offset = 0

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Decides for every `syscall` of a file whether and how it can be redirected, and proves it.
+"""Decides for every `syscall` of a file whether and how it can be redirected, and proves that this is safe.
 
-The two bytes of the instruction always stay: a restarted system call, a jump straight to it and the thunk's own
-slow path all execute it. What is replaced is a run of whole instructions right before it, which move into the
-thunk. That is sound if
+The two bytes of the instruction always stay: a restarted system call, a jump straight to it and the thunk's own slow
+path all execute it. Only a run of whole instructions right before it is replaced; they move into the thunk. That is
+sound if
 
-* the run lies in one straight piece of a function that unwinding information, or where there is none a symbol with a
-  size, describes and that decodes whole;
-* nothing arrives in the middle of the run (see `targets`); its first byte and the `syscall` may be arrived at;
+* the run lies in straight-line code of a function that decodes completely and is described by unwinding information or,
+  where there is none, by a symbol with a size;
+* nothing arrives in the middle of the run (see `targets`); control may arrive at its first byte and at the `syscall`;
 * each instruction has the same effect elsewhere: no branch, and RIP-relative operands can be moved;
-* the flags are dead behind the `syscall`, since a direct call does not keep them;
-* nothing recognises the place by its bytes (signal return) or by its address. A place known by address, as
-  glibc 2.41's cancellation checks whether a thread is between two labels, keeps working only if the thunk is
-  between the labels too: then the whole function moves.
+* the flags are dead after the `syscall`, since a direct call does not preserve them;
+* nothing recognises the place by its bytes (signal return) or by its address. glibc 2.41's thread cancellation, for
+  example, checks whether a thread is between two labels; that keeps working only if the thunk is between the labels
+  too, so the whole function is moved.
 
-rcx and r11 need no proof: the thunk sets them last, and the `syscall` it stands for destroys both.
+rcx and r11 need no proof: the thunk sets them last, and the `syscall` that it replaces destroys both.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ SHORT_JUMP_SIZE = 2
 _SIGRETURN = 15
 _OUTSIDE = "neither unwinding information nor a symbol describes the code around it"
 _CALLED = (Kind.BRANCH, Kind.START)
-"""How the beginning of a function that moves may be arrived at: its jump to the new place serves these."""
+"""The ways in which control may arrive at the beginning of a moved function: the jump to its new place serves them."""
 _LONGEST_RUN = 16
-"""Instructions looked at before a site for its number."""
+"""How many instructions before a site are searched for the call's number."""
 
 
 @dataclass
@@ -52,9 +52,9 @@ class Plan:
     number: int | None = None
     run: tuple[Instruction, ...] = ()
     hole: int | None = None
-    """Where the 5-byte jump of a short one stands."""
+    """The address of the 5-byte jump that a short one leads to."""
     labels: list[int] = field(default_factory=list)
-    """Of a moved function: places of words that hold an address within it and follow it."""
+    """Of a moved function: places of words that hold an address within it and have to be adjusted."""
     bypasses: list[int] = field(default_factory=list)
 
     @property
@@ -70,7 +70,7 @@ class Planner:
 
     @cached_property
     def sites(self) -> list[tuple[int, Function | None]]:
-        """Every real `syscall` instruction, with its function if it is described."""
+        """Every genuine `syscall` instruction, with its function if one is described."""
         found: list[tuple[int, Function | None]] = []
         for address in self.code.candidates():
             function = self.code.function(address)
@@ -85,7 +85,7 @@ class Planner:
 
     @staticmethod
     def _described(function: Function, address: int) -> bool:
-        """Whether `address` is in the function proper or where it runs on into the bytes behind it."""
+        """Whether `address` is in the function proper, or in the bytes behind it into which control runs on."""
         if address < function.end:
             return function.whole
         behind = function.instructions[: function.index[address]]
@@ -162,7 +162,7 @@ class Planner:
             plan.reason = stop
 
     def _plan_move(self, plan: Plan, function: Function) -> None:
-        """Move the whole function, its labels with it, if it is straight and nothing but its start is called."""
+        """Move the whole function with its labels, if it is straight-line code and is entered only at its start."""
         plan.reason = "its address is compared with the instruction pointer in a way that cannot be followed"
         if self.elf.type is not FileType.DYN or plan.address >= function.end:
             return
@@ -188,17 +188,17 @@ class Planner:
         plan.run, plan.labels, plan.method, plan.reason = run, labels, "moved", ""
 
     def _caught(self, function: Function, address: int) -> bool:
-        """Whether an exception that passes through the site would be handled otherwise than passed on.
+        """Whether an exception that passes through the site would be handled in any way but passed on.
 
-        Code without an entry in its exception table passes exceptions on in C; in C++ it ends the program, which
-        a thunk without a table of its own would not do.
+        A place without an entry in its function's exception table passes exceptions on in C; in C++ an exception there
+        ends the program, which a thunk without a table of its own would not do.
         """
         if function.fde is None or function.fde.lsda is None:
             return False
         return any(a <= address < b and landing for a, b, landing in self.code.frames.call_sites(function.fde))
 
     def _number(self, function: Function, address: int) -> int | None:
-        """The constant in eax, if the straight code right before the site puts one there."""
+        """The constant in eax, if the straight-line code right before the site puts one there."""
         at = function.index[address]
         register = "eax"
         for instruction in reversed(function.instructions[max(0, at - _LONGEST_RUN) : at]):
@@ -221,7 +221,7 @@ class Planner:
 
 
 def _same(register: str) -> set[str]:
-    """The 32-bit and the 64-bit name of a register, and itself."""
+    """The names of a register as 32 bits, as 64 bits and as given."""
     if register[0] in "er" and not register[1].isdigit():
         return {"e" + register[1:], "r" + register[1:]}
     base = register.rstrip("d")
@@ -229,7 +229,7 @@ def _same(register: str) -> set[str]:
 
 
 class _Holes:
-    """Bytes that nothing executes, with room for 5-byte jumps: padding, and what is left of replaced runs."""
+    """Bytes that are never executed, with room for 5-byte jumps: padding, and what is left of replaced runs."""
 
     def __init__(self, planner: Planner, plans: list[Plan]) -> None:
         self._planner = planner
@@ -241,7 +241,7 @@ class _Holes:
                 self._free[plan.start + JUMP_SIZE] = plan.address
 
     def take(self, plan: Plan) -> int | None:
-        """5 bytes that an 8-bit jump at the beginning of `plan` can reach; they are not given out again."""
+        """5 bytes within reach of an 8-bit jump at the beginning of `plan`; they are not given out again."""
         origin = plan.start + SHORT_JUMP_SIZE
         low, high = origin - 128, origin + 127
         for function in self._planner.code.functions_in(low, high):
@@ -260,13 +260,13 @@ class _Holes:
         return None
 
     def _unwinds(self, plan: Plan, at: int) -> bool:
-        """Whether a jump at `at` can be unwound as `plan` can: nothing describes it yet, or it is described alike."""
+        """Whether a jump at `at` can be unwound as `plan` can: nothing describes it yet, or the same rules do."""
         there = self._planner.code.frames.at(at)
         here = plan.function.fde if plan.function is not None else None
         return there is None or (here is not None and rules_at(there, at) == rules_at(here, plan.start))
 
     def _search(self, function: Function) -> None:
-        """The padding behind an instruction that nothing runs on from, with no arrival at any of its bytes."""
+        """The padding behind an instruction that never runs on into it, if nothing arrives at any of its bytes."""
         if not function.whole:
             return
         start: int | None = None
@@ -290,7 +290,7 @@ class _Holes:
 
 
 class Names:
-    """Names places of code by the nearest symbol at or below them."""
+    """Names code addresses by the nearest symbol at or below them."""
 
     def __init__(self, elf: Elf) -> None:
         best: dict[int, Symbol] = {}

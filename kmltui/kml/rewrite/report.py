@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What became of every system-call site of an image, and which of those left alone a run really hit."""
+"""What became of every system-call site of an image, and which of the sites left alone a run actually hit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from msgspec import Struct, field
 from kmltui.model import TrapSite
 
 Method = Literal["jump", "short jump", "moved", "left alone"]
-"""How a site reaches its thunk: by a 5-byte jump; by a 2-byte jump to a 5-byte one nearby; by its whole function
-having moved into the appended segment; not at all."""
+"""How a site reaches its thunk: by a 5-byte jump; by a 2-byte jump to a 5-byte one nearby; because its whole function
+was moved into the appended segment; not at all."""
 
 
 class Site(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One `syscall` instruction. `address` is the file's own virtual address, `offset` its place in the file."""
+    """One `syscall` instruction. `address` is its virtual address as the file gives it, `offset` its position in the
+    file."""
 
     address: int
     offset: int
@@ -25,11 +26,11 @@ class Site(Struct, frozen=True, kw_only=True, omit_defaults=True):
     symbol: str = ""
     """The nearest symbol at or below it, with the distance: `read+0x10`; empty if there is none."""
     number: int | None = None
-    """The system call's number where the code before it says so."""
+    """The system call's number, where the code before it shows it."""
     reason: str = ""
     """Why it was left alone."""
     bypasses: list[int] = field(default_factory=list)
-    """Jumps that go to the instruction itself, past the thunk: they trap."""
+    """Jumps to the instruction itself, which bypass the thunk and trap."""
 
 
 class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,7 +44,7 @@ class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why the file as a whole was left as it was."""
 
     def mostly_left_alone(self) -> str:
-        """Why most of its sites are traps as before; empty if most are not, or there are none."""
+        """Why most of its sites still trap; empty if most do not, or there are none."""
         reasons = Counter(site.reason for site in self.sites if site.method == "left alone")
         if 2 * reasons.total() <= len(self.sites):
             return self.reason
@@ -53,7 +54,7 @@ class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SiteHits(Struct, frozen=True):
-    """A site and how often it trapped. `site` is None where the report knows of no site."""
+    """A site and how often it trapped. `site` is None where the report has no site at that place."""
 
     path: str
     site: Site | None

@@ -22,19 +22,19 @@ from kmltui.kml.rewrite.unwind import Frames, UnwindError, header_size, write_de
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What rewriting a file came to. `data` is None where the file stays as it is."""
+    """The outcome of rewriting a file. `data` is None if the file stays as it is."""
 
     data: bytes | None
     report: FileReport
     is_loader: bool = False
-    """Whether it is the interpreter of other programs: without its entry code nothing rewritten could run."""
+    """Whether it is the interpreter of other programs: without its entry code no rewritten program could run."""
 
 
 def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
     """Rewrite the ELF file `data`, named `path` in the report.
 
-    None if it is no ELF file for x86-64, or has no system-call site and starts no program. Never raises for what
-    a file contains: a file that is not understood stays as it is, and the report says why.
+    None if it is not an ELF file for x86-64, or has no system-call site and starts no program. Never raises because of
+    a file's contents: a file that is not understood stays as it is, and the report says why.
     """
     if data[:4] != b"\x7fELF":
         return None
@@ -65,7 +65,7 @@ def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
 
 def _build(planner: Planner, plans: list[Plan]) -> bytes:
     elf, frames = planner.elf, planner.code.frames
-    # A program needs no tables of thunks whose sites cannot be unwound: musl's has a few entries, of gcc's own code.
+    # No tables are needed for thunks whose sites cannot be unwound: musl's has only a few entries, for gcc's own code.
     described = any(p.function and p.function.fde for p in plans if p.method != "left alone")
     unwinding = frames.eh_frame is not None and (frames.header is not None or described)
     appended = Appended(elf, unwinding=unwinding)
@@ -108,11 +108,11 @@ def _sites(elf: Elf, plans: list[Plan]) -> list[Site]:
 
 
 def rewrite_tree(root: Path, out: Path, *, jobs: int | None = None) -> SiteReport:
-    """Rewrite every ELF file below `root` that has system-call sites to the same place below `out`.
+    """Rewrite every ELF file below `root` that has system-call sites; the result goes to the same path below `out`.
 
-    Symbolic links are not followed. Files that stay as they are do not appear in `out`. If a loader
-    cannot be made to map the page, its programs could not run any rewritten library: then nothing is written at
-    all and the report gives that reason. OSError if a file cannot be read or written.
+    Symbolic links are not followed. Files that stay as they are do not appear in `out`. If a loader cannot be made to
+    map the page, its programs could not run any rewritten library; then nothing at all is written and the report gives
+    that reason. OSError if a file cannot be read or written.
     """
     names = sorted(_elf_files(root))
     with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:

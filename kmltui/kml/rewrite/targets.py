@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where control can arrive from elsewhere: every way an address of code can be reached other than from above it.
+"""Where control can arrive from elsewhere: every way to reach a code address other than from the instruction before it.
 
 The proof that a run of instructions may be replaced rests on this: nothing may arrive in its middle. Arrivals are
-collected for the neighbourhoods that matter, from the whole file, and always rather too many than too few:
+collected for the neighbourhoods that matter, from the whole file, and always err on the side of too many:
 
 * 32-bit relative jumps and calls: every byte of every executable segment that could begin one counts, unless it is
   the middle of an instruction of a decoded function;
 * 8-bit relative jumps: those of every decoded function in reach; in loose bytes, every byte that could begin one
   and leads to the beginning of an instruction;
-* addresses taken: every RIP-relative `lea`, again at every byte; every word that the loader relocates; in files
-  at fixed addresses every operand, and every 4 bytes of data, that read as the address;
+* addresses taken: every RIP-relative `lea`, again at every byte; every word that the loader relocates; in files at
+  fixed addresses, every operand and every 4 bytes of data that equal the address;
 * jump tables: any 32-bit words behind any address that is taken, as long as they lead into code relative to it,
   unless that is the middle of an instruction;
 * symbols, function starts of the unwinding table, landing pads of exception tables.
 
-What remains is an address computed from one of these by arithmetic, as in hand-written jump ladders;
-`takes_addresses` tells of the functions of which an address in the middle is taken at all.
+This misses only addresses that are computed from one of these by arithmetic, as in hand-written jump ladders;
+`takes_addresses` identifies the functions that have an address in their middle taken at all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from kmltui.kml.rewrite.elf import FileType, Flag
 from kmltui.kml.rewrite.unwind import UnwindError
 
 REACH = 128 + 16
-"""How far from an address an 8-bit jump to it can begin, and then some."""
+"""How far from an address an 8-bit jump to it can begin, with some margin."""
 
 _BUCKET = 6
 _NEAR = re.compile(rb"[\xe8\xe9]")
@@ -66,7 +66,7 @@ class Arrival:
 
 
 class Targets:
-    """The arrivals at addresses within `near`, a number of ranges, and in reach of 8-bit jumps around them."""
+    """The arrivals at addresses within the ranges `near`, and within reach of 8-bit jumps around them."""
 
     def __init__(self, code: Code, near: Iterable[tuple[int, int]]) -> None:
         self.code = code
@@ -84,13 +84,13 @@ class Targets:
         return self.arrivals.get(address, set())
 
     def inside(self, start: int, end: int) -> bool:
-        """Whether anything arrives strictly between `start` and `end`, at whatever byte."""
+        """Whether anything arrives strictly between `start` and `end`, at any byte."""
         return any(a in self.arrivals for a in range(start + 1, end))
 
     def takes_addresses(self, function: Function) -> bool:
-        """Whether anybody takes an address in the function's middle, to compute where to jump or to compare with.
+        """Whether any code takes an address in the function's middle, to compute a jump from it or to compare with it.
 
-        A number among data is no beginning of a computation: it is where to jump, if anything.
+        A number in data does not start a computation: if anything, it is a jump target.
         """
         inner = (a for a in range(function.start + 1, function.end) if a in self.arrivals and a in function.index)
         return any(self._taken(arrival) for address in inner for arrival in self.at(address))
@@ -103,9 +103,9 @@ class Targets:
     def out_of_step(self, function: Function) -> bool:
         """Whether anything arrives between the instructions of the function as decoded: then the decoding is wrong.
 
-        glibc's signal return is described from one byte before its first instruction on. A jump past the lock prefix
-        of an instruction is not meant: code that knows that it has a single thread does that. Nor are mere numbers, of
-        which some read as any address.
+        glibc's signal return is described from one byte before its first instruction on. Jumps past the lock prefix of
+        an instruction do not count: code that knows that it has a single thread does that. Nor do mere numbers, some of
+        which will equal any given address.
         """
         return any(
             a not in function.index
@@ -202,7 +202,7 @@ class Targets:
                     self._add(landing, Kind.LANDING, fde.start)
 
     def _short(self, near: Iterable[tuple[int, int]]) -> None:
-        """8-bit jumps (and, decoded properly this time, all direct ones) of the code in `near`."""
+        """Collects 8-bit jumps (and, decoded properly this time, all direct ones) of the code in `near`."""
         done = set()
         for low, high in near:
             for function in self.code.functions_in(low, high):
@@ -230,7 +230,7 @@ class Targets:
         self._loose(min(covered, function.end), function.limit, padding)
 
     def _loose(self, start: int, end: int, padding: Set[int]) -> None:
-        """What the bytes of [start, end) could mean as 8-bit jumps; padding means none."""
+        """The 8-bit jumps that the bytes of [start, end) could be; padding is none."""
         if start >= end:
             return
         data = self.code.elf.read(start, end - start)
@@ -241,7 +241,7 @@ class Targets:
                     self._add(target, Kind.BRANCH, start + i)
 
     def _absolute(self) -> None:
-        """Addresses as immediate values and in tables of a file that is loaded where it says."""
+        """Addresses as immediate values and in tables, of a file that is loaded at fixed addresses."""
         elf = self.code.elf
         spans = [(s.vaddr, s.vaddr + s.filesz) for s in elf.executable]
         low, high = min(a for a, _ in spans), max(b for _, b in spans)
@@ -260,8 +260,8 @@ class Targets:
                     position = elf.data.find(pattern, position + 1, end)
 
     def _may_be_address(self, place: int) -> bool:
-        """Whether the program may use the 4 bytes at `place` as an address: not if they are unwinding information, nor
-        any but the operand of an instruction."""
+        """Whether the program may use the 4 bytes at `place` as an address: not if they are unwinding information, and
+        within an instruction only if they are its operand."""
         if any(s.addr <= place < s.addr + s.size for s in self.code.elf.sections if s.name in _UNWINDING):
             return False
         function = self.code.function(place)

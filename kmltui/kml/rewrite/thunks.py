@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The machine code that rewriting adds for the sites of a file: one thunk for each.
 
-A thunk executes the instructions that its site lost, loads the address behind the site's `syscall` into rcx, as
-the instruction itself would, and jumps through the word at `PAGE_ADDRESS`. In an attached process the word is the
-kernel's entry; in any other it leads to the slow code (entry.S) that jumps to rcx - 2, the site's own `syscall`.
-Nothing is pushed (the red zone below rsp may be in use), and no register but rcx and r11 changes, which a
-`syscall` destroys as well.
+A thunk executes the instructions that were replaced at its site, loads the address behind the site's `syscall` into
+rcx, as the instruction itself would, and jumps through the word at `PAGE_ADDRESS`. In an attached process the word is
+the kernel's entry; in any other it leads to the slow code (entry.S) that jumps to rcx - 2, the site's own `syscall`.
+Nothing is pushed (the red zone below rsp may be in use), and only rcx and r11 change, which a `syscall` destroys as
+well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kmltui.kml.rewrite.plan import JUMP_SIZE, SHORT_JUMP_SIZE, Plan
 from kmltui.kml.rewrite.unwind import Frame, copied_frame
 
 PAGE_ADDRESS = 0x10000
-"""Where every process that runs rewritten code has one page: the lowest that an unprivileged mmap may ask for."""
+"""The address of a page in every process that runs rewritten code: the lowest that an unprivileged process may map."""
 
 _ALIGN = 16
 _INT3 = b"\xcc"
@@ -62,7 +62,7 @@ class Thunks:
 
     @property
     def patches(self) -> list[tuple[int, bytes]]:
-        """(address, bytes) to overwrite, in this order: some holes are in what replaced runs leave over."""
+        """(address, bytes) to overwrite, in this order, because some holes are in the remains of replaced runs."""
         return self._runs + self._holes
 
     @property
@@ -79,7 +79,7 @@ class Thunks:
         self.text += copied
 
     def add(self, plan: Plan) -> None:
-        """The thunk of a planned site, and the jump to it."""
+        """Add the thunk of a planned site, and the jump to it."""
         self.align()
         start = self.here
         fde = plan.function.fde if plan.function else None
@@ -104,7 +104,7 @@ class Thunks:
             self.frames.append(copied_frame(fde, start, described, pairs))
 
     def replace(self, start: int, end: int, code: bytes) -> None:
-        """What the new bytes leave over is never executed; a breakpoint there says so if it is."""
+        """What the new bytes leave over is never executed; a breakpoint there makes it noticed if it is."""
         self._runs.append((start, code.ljust(end - start, _INT3)))
 
     def _detour(self, plan: Plan) -> list[tuple[int, int]]:
@@ -120,8 +120,8 @@ class Thunks:
     def _move(self, plan: Plan) -> list[tuple[int, int]]:
         """The whole function, with the direct call before its `syscall`.
 
-        Its labels enclose the direct call, and the slow path falls into the `syscall` here and not through the
-        page, so that a thread that has not yet entered the kernel is always seen between them.
+        Its labels enclose the direct call, and the slow path falls through to the `syscall` here instead of going
+        through the page, so that a thread that has not yet entered the kernel is always seen between them.
         """
         pairs = []
         moved = {}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Unwinding tables: read those of a file, write those of its thunks.
 
-The read side gives what the proofs need: the exact range of every function that has an entry, and the landing
-pads. The write side gives code that was copied elsewhere the very same unwinding rules, instruction by
-instruction: the call-frame instructions are copied as bytes, only the address steps between them are made anew,
-so that expressions and vendor extensions survive unread.
+The read side gives what the proofs need: the exact range of every function that has an entry, and the landing pads. The
+write side gives code that was copied elsewhere the same unwinding rules, instruction by instruction: call-frame
+instructions are copied as bytes and only the address steps between them are rewritten, so that expressions and vendor
+extensions need not be understood.
 
 Source: DWARF 4 section 6.4, the Linux Standard Base's chapter on .eh_frame, and its exception tables.
 """
@@ -30,7 +30,7 @@ class UnwindError(Exception):
 
 
 class _Cursor:
-    """Reads DWARF's variable-length values at a position of `data`, which stands at address `base`."""
+    """Reads DWARF's variable-length values at a position in `data`, which is at address `base`."""
 
     def __init__(self, data: bytes, base: int, position: int = 0) -> None:
         self.data, self.base, self.position = data, base, position
@@ -64,7 +64,8 @@ class _Cursor:
         return value
 
     def pointer(self, encoding: int, *, datarel: int = 0) -> int | None:
-        """An encoded pointer; None if it is omitted or null. An indirect one gives the address of its word."""
+        """An encoded pointer; None if it is omitted or null. For an indirect one, the address of the word that holds
+        it."""
         if encoding == _OMIT:
             return None
         here = self.base + self.position
@@ -140,7 +141,7 @@ class Frames:
             raise UnwindError("the table of .eh_frame_hdr is not sorted")
 
     def _read_section(self, address: int, size: int) -> None:
-        """The entries of an .eh_frame without a list, up to the end mark, as an unwinder of the program's own goes."""
+        """The entries of an .eh_frame without a list, up to the terminator, as a program's own unwinder reads them."""
         end = address + size
         try:
             while address < end and self._elf.read(address, 4) != bytes(4):
@@ -331,13 +332,13 @@ def _rules(fde: Fde) -> Iterator[tuple[int, bytes]]:
 
 
 def rules_at(fde: Fde, address: int) -> tuple[Cie, bytes]:
-    """What unwinding from `address` goes by: equal for places that are unwound in the same way."""
+    """The rules that apply when unwinding from `address`: equal for places that are unwound in the same way."""
     return fde.cie, b"".join(code for begin, code in _rules(fde) if begin <= address)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An entry to write: the code it is for, its CIE but for length, id and how addresses are encoded, its rules."""
+    """An entry to write: the code it is for, its CIE without length, id and address encoding, and its rules."""
 
     start: int
     end: int
@@ -350,7 +351,7 @@ class Frame:
 
 
 def copied_frame(fde: Fde, start: int, end: int, pairs: Sequence[tuple[int, int]]) -> Frame:
-    """The entry of code at `start`..`end` that stands for code of `fde`.
+    """The entry for code at `start`..`end` that replaces code of `fde`.
 
     `pairs`: (address in the copy, address in the original), both ascending; from each address of the copy on, the
     rules of the original address hold. No personality: exceptions pass through.
@@ -375,10 +376,10 @@ def copied_frame(fde: Fde, start: int, end: int, pairs: Sequence[tuple[int, int]
 
 
 def slow_frame(start: int, end: int) -> Frame:
-    """The entry of code that is about to jump to rcx - 2 and has changed nothing that matters.
+    """The entry for code that is about to jump to rcx - 2 and has changed nothing that matters.
 
-    Described as a signal's frame without a frame: the caller is at rcx - 2 itself, not behind it, with the same
-    stack pointer and registers, and is then unwound by its own rules.
+    Described as a signal frame, but with nothing on the stack: the caller is at rcx - 2 itself, not behind it, with the
+    same stack pointer and registers, and is then unwound by its own rules.
     """
     head = b"\x01zRS\0\x01\x78\x10"
     rules = (
@@ -408,7 +409,7 @@ def write_frames(frames: Sequence[Frame], address: int) -> tuple[bytes, list[tup
 
 
 def write_debug_frame(frames: Sequence[Frame]) -> bytes:
-    """The same as a .debug_frame section, where debuggers look beside the file's own .eh_frame."""
+    """The same as a .debug_frame section, which debuggers read in addition to the file's own .eh_frame."""
     out = bytearray()
     cies: dict[bytes, int] = {}
     for frame in frames:
