@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kmltui.model import SessionSpec
+    from kmltui.runner.plan import Plan
     from kmltui.workloads.suites import Part
 
 PAIRS = 10
@@ -57,7 +60,8 @@ def bench(
     """Repeat a workload in turn on two or more arms, and report intervals, effect and verdict.
 
     The sessions are booted once and work one at a time, in the order A B, B A, A B, …; the first repetition of each
-    is a warm-up and is not counted. All repetitions go into one recording: ``kmltui report`` prints the result.
+    is a warm-up and is not counted. All repetitions go into one recording: ``kmltui report`` prints the result. With
+    ``--format`` or ``--json`` there is no screen, and the report follows on standard output.
 
     Parameters
     ----------
@@ -106,7 +110,21 @@ def bench(
     from kmltui.runner.plan import Bench
 
     plan = dataclasses.replace(plan, how=Bench(count))
-    return starting.start(plan, watching, screen.watch_run)
+    return starting.start(plan, watching, screen.watch_run) if form == FORMAT else _reported(plan, watching, form)
+
+
+def _reported(plan: Plan, watching: WatchingOptions, form: FormatOptions) -> int:
+    """Carry out ``plan`` without a screen, and print its report. Raises Failure."""
+    from kmltui.runner import registry
+
+    planning.chosen_format(form)  # two of them are refused before the run, not after it
+    if watching.detach:
+        fail("--detach: does not wait for a report; leave out --format or --json, and use 'kmltui report' afterwards")
+    plan = dataclasses.replace(plan, name=plan.name or registry.new_name(plan.workload.name))
+    with contextlib.redirect_stdout(sys.stderr):  # the card; the output is the report
+        status = starting.start(plan, dataclasses.replace(watching, headless=True), screen.watch_run)
+    view.report(str(plan.out or plan.name), form=form)
+    return status
 
 
 def _check_guests(specs: list[SessionSpec]) -> None:

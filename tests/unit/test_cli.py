@@ -359,6 +359,71 @@ def test_a_report_in_two_forms_at_once_is_refused(kmltui, tmp_path):
     assert "choose one" in err
 
 
+@pytest.mark.parametrize("place", ["--name", "--out"])
+def test_a_bench_whose_report_is_asked_for_prints_nothing_else(kmltui, home, tmp_path, monkeypatch, place):
+    def start(plan, watching, watch):
+        assert watching.headless
+        make_recording(plan.out or paths.runs_dir() / f"{plan.name}.kmlrec", status="failed")
+        common.say("the card")
+        return 1
+
+    monkeypatch.setattr(starting, "start", start)
+    monkeypatch.setattr(common, "no_guest_reason", lambda: None)
+    where = [place, tmp_path / "x.kmlrec"] if place == "--out" else []
+    status, out, err = kmltui("bench", *where, "--json")
+    assert (status, err) == (1, "the card\n"), "the run's own status"
+    assert json.loads(out)["run"]["workload"] == "wisconsin"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(["--json", "--detach"], "--detach: does not wait for a report"), (["--json", "--format", "html"], "choose one")],
+)
+def test_a_bench_refuses_a_report_it_cannot_print_before_it_runs(kmltui, monkeypatch, more, message):
+    monkeypatch.setattr(starting, "start", lambda *how: pytest.fail("it was started"))
+    monkeypatch.setattr(common, "no_guest_reason", lambda: None)
+    status, _, err = kmltui("bench", *more)
+    assert status == 2 and message in err
+
+
+PRINT_NOTHING_TO_PARSE = {
+    "demo": "progress, and a report that 'report' prints",
+    "run": "the output of the program it runs, or a name",
+    "monitor": "a name",
+    "watch": "the screen",
+    "stop": "nothing",
+    "mark": "nothing",
+    "stream": "a recording",
+    "replay": "the screen",
+    "tour": "the screen",
+    "export": "what --format says",
+    "cut": "nothing",
+    "merge": "nothing",
+    "rename": "a path",
+    "rm": "nothing",
+    "guest build": "progress, and that it is ready",
+    "guest exec": "the output of the program it runs",
+    "guest shell": "a shell",
+    "guest export": "that it is done",
+    "guest fetch": "that it is ready",
+    "guest import": "that it is ready",
+}
+
+
+def test_every_command_that_prints_figures_or_a_list_prints_them_as_json_too():
+    commands = {name: cli.app[name] for name in cli.app if not name.startswith("-") and name != "guest"}
+    commands |= {
+        f"guest {name}": app for name, app in ((n, cli.guest.app[n]) for n in cli.guest.app) if not name.startswith("-")
+    }
+    with_json = {
+        name
+        for name, command in commands.items()
+        if any("--json" in argument.names for argument in command.assemble_argument_collection())
+    }
+    assert with_json.isdisjoint(PRINT_NOTHING_TO_PARSE)
+    assert commands.keys() == with_json | PRINT_NOTHING_TO_PARSE.keys()
+
+
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 def test_a_terminal_that_cannot_place_text_gets_no_screen(kmltui, home, monkeypatch, term):
     monkeypatch.setenv("TERM", term)
