@@ -201,7 +201,7 @@
     const item = make("li");
     const button = make("button", `${time(t)} ${kind === "phase" ? "phase " : kind === "gap" ? "gap: " : "mark: "}${text}`);
     button.type = "button";
-    button.addEventListener("click", () => seek(t));
+    button.addEventListener("click", () => seekLandmark(t));
     item.append(button);
     byId("landmarks").append(item);
   }
@@ -251,6 +251,15 @@
     show();
     if (!playing) announce();
   };
+  // Of a landmark the first instant that knows of it is shown: the one before would still show what it ends.
+  const seekLandmark = (t) => {
+    seek(t);
+    if (data.t[at] < t && at < last) {
+      at += 1;
+      show();
+      if (!playing) announce();
+    }
+  };
   const setPlaying = (on) => {
     if (on && ms >= data.t[last]) seek(data.t[0]);
     playing = on;
@@ -269,7 +278,7 @@
   const jump = (direction) => {
     const times = data.landmarks.map((each) => each[0]);
     const target = direction > 0 ? times.find((t) => t > ms) : times.filter((t) => t < ms - 500).pop();
-    if (target !== undefined) seek(target);
+    if (target !== undefined) seekLandmark(target);
   };
   const faster = (direction) => {
     const speed = byId("speed");
