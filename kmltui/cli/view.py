@@ -64,6 +64,8 @@ def report(
 ) -> int:
     """Print the article's tables for a run: what was saved, where each figure comes from, how far it can be trusted.
 
+    Beside a page that plays the same recording (``kmltui export --format html``), a report in HTML links to it.
+
     Parameters
     ----------
     file:
@@ -81,7 +83,12 @@ def report(
         return compare_two(file, compare, format, out)
     with screen.opened(common.find_recording(file)) as reader:
         summary = summarise(waiting.records(reader, "reading"))
-    text = render(summary, format)
+    plays = ""
+    if format == "html" and out is not None:
+        from kmltui.report import playable
+
+        plays = playable.beside(out, summary)
+    text = render(summary, format, plays=plays)
     with common.output(out) as write:
         write(text)
     return DONE

@@ -15,15 +15,16 @@ Format = Literal["text", "markdown", "json", "html"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "html")
 
 
-def render(summary: Summary, format: str = "text", width: int = text.WIDTH) -> str:
-    """The report in one of :data:`FORMATS`; ``width`` is the columns of text. Raises ValueError for another format."""
+def render(summary: Summary, format: str = "text", width: int = text.WIDTH, plays: str = "") -> str:
+    """The report in one of :data:`FORMATS`; ``width`` is the columns of text, ``plays`` the file beside an HTML report
+    that plays the recording. Raises ValueError for another format."""
     match format:
         case "text":
             return text.render(document(summary), width)
         case "markdown":
             return markdown.render(document(summary))
         case "html":
-            return html.render(document(summary), title=summary.run.name or summary.run.workload)
+            return html.render(document(summary), title=summary.run.name or summary.run.workload, plays=plays)
         case "json":
             return json.render(summary)
     raise ValueError(f"{format}: is not a format of reports; there are {', '.join(FORMATS)}")

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from urllib.parse import quote
 
 from kmltui.printable import printable
 from kmltui.report import svg
@@ -24,6 +26,7 @@ STYLE = """
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
   max-width: 60rem; padding: 0 1rem; }
+a { color: var(--a); }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .verdict { border-left: 4px solid var(--a); background: var(--band); padding: .7rem 1rem; font-size: 1.1rem; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
@@ -50,14 +53,16 @@ svg text { fill: var(--faint); } svg .axis { stroke: var(--rule); } svg .phase {
 """
 
 
-def render(blocks: Iterable[Block], title: str) -> str:
-    """The whole document. Every text is escaped."""
+def render(blocks: Iterable[Block], title: str, plays: str = "") -> str:
+    """The whole document. Every text is escaped. ``plays`` is the file beside it that plays the recording."""
+    link = f'<p><a href="./{quote(os.fsencode(plays))}">Play the recording</a></p>\n' if plays else ""
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{escape(printable(title))}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body(blocks)}\n</body>\n</html>\n"
+        f"<title>{escape(printable(title))}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"{link}{body(blocks)}\n</body>\n</html>\n"
     )
 
 

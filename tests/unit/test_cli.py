@@ -344,6 +344,36 @@ def test_a_report_in_a_directory_is_refused(kmltui, tmp_path):
     assert f"{tmp_path}: Is a directory" in err
 
 
+def test_a_report_in_html_links_to_a_page_beside_it_that_plays_the_same_recording(kmltui, tmp_path):
+    link = "Play the recording</a>"
+    ours, other = make_recording(tmp_path / "a.kmlrec"), make_recording(tmp_path / "b.kmlrec", name="r2")
+    report, page = tmp_path / "report.html", tmp_path / '50% <it\'s> "a:b" ?#.html'
+
+    def reported(*more):
+        assert kmltui("report", ours, "--format", "html", "--out", report, *more)[0] == 0
+        return report.read_text()
+
+    assert kmltui("export", other, "--format", "html", "--out", tmp_path / "1.html")[0] == 0
+    (tmp_path / "0.html").mkdir()
+    assert link not in reported(), "that page is of another run"
+    assert link not in reported(), "and a report is no page that plays"
+    assert kmltui("export", ours, "--format", "html", "--out", page)[0] == 0
+    assert '<p><a href="./50%25%20%3Cit%27s%3E%20%22a%3Ab%22%20%3F%23.html">' + link in reported()
+    page.rename(report)
+    assert link not in reported(), "nor does it link to what it replaces"
+    _, out, _ = kmltui("report", ours, "--format", "html")
+    assert link not in out, "nobody knows where standard output goes"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make another user's file")
+def test_a_report_links_to_no_page_of_another_user(kmltui, tmp_path):
+    ours, page, report = make_recording(tmp_path / "a.kmlrec"), tmp_path / "page.html", tmp_path / "report.html"
+    assert kmltui("export", ours, "--format", "html", "--out", page)[0] == 0
+    os.chown(page, 65534, -1)
+    assert kmltui("report", ours, "--format", "html", "--out", report)[0] == 0
+    assert "Play the recording" not in report.read_text()
+
+
 def test_a_form_that_is_not_named_is_asked_for_with_all_there_are(kmltui, tmp_path):
     recording = make_recording(tmp_path / "r.kmlrec")
     for wrong, text in (((), "--format is missing"), (("--format",), "--format needs a value")):

@@ -12,9 +12,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from html import escape
 from importlib import resources
+from pathlib import Path
 
 from kmltui.figures.summary import Summary
 from kmltui.model import Record
@@ -37,12 +40,37 @@ def render(records: Iterable[Record], duration_ns: int, summary: Summary) -> str
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{_mark(summary)}\n'
         f"<title>{escape(title)} – kmltui</title>\n<style>{html.STYLE}{_part('player.css')}</style>\n</head>\n<body>\n"
         f"{_part('page.html')}\n"
         f'<section id="report" aria-label="Report">\n{report}\n</section>\n'
         f'<script type="application/json" id="course">{data}</script>\n<script>{script}</script>\n</body>\n</html>\n'
     )
+
+
+def beside(report: Path, summary: Summary) -> str:
+    """The name of a page of the same recording in the directory of its ``report``; empty if there is none.
+
+    Only the user's own files count: in a directory that others write to, a page of theirs could claim to be one.
+    """
+    mark = _mark(summary).encode()
+    for path in sorted(report.parent.glob("*.html")):
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_uid == os.geteuid() and path.name != report.name:
+                with path.open("rb") as page:
+                    if mark in page.read(_HEAD_BYTES):
+                        return path.name
+    return ""
+
+
+_HEAD_BYTES = 1024
+
+
+def _mark(summary: Summary) -> str:
+    """What a page says of which recording it is of: the same run, and not another part of it."""
+    run = summary.run
+    which = hashlib.sha256(json.dumps([run.name, run.started, run.duration_s]).encode()).hexdigest()
+    return f'<meta name="kmltui-recording" content="{which}">'
 
 
 def _part(name: str) -> str:
