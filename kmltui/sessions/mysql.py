@@ -88,6 +88,9 @@ def parse_dsn(text: str) -> Address:
     try:
         parts = urlsplit(text)
         host, port = unquote(parts.hostname or ""), parts.port
+        # Without the zone of an IPv6 address, which is an interface's name, upper case means nothing, quoted or not.
+        name, percent, zone = host.partition("%")
+        host = f"{name.lower()}{percent}{zone}"
     except ValueError:
         host, port = "", 0
     if port == 0:
