@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The vocabulary of kmltui as typed records.
 
-Everything that a run produces is one of the records below, in one stream: the runner appends them to a
-recording, and the viewer, the report and the export read them back. Nothing else is passed between the parts.
+Everything that a run produces is one of the records below, in one stream: the runner appends them to a recording, and
+the viewer, the report and the export read them back. These parts exchange nothing else.
 
 Rules that hold for every record:
 
-* Counters are cumulative since an arbitrary start (boot, server start); rates and differences are the reader's.
+* Counters are cumulative since an arbitrary start (boot, server start); readers compute rates and differences.
 * ``t_ns`` is the runner's monotonic clock, nanoseconds since the run began; ``mono_ns`` is the session's own
   ``CLOCK_MONOTONIC``. Rates of a session's counters are taken over *its* clock.
 * ``None`` means "this session cannot provide it" and is shown as absent, never as 0.
 * Text that comes from a guest is data: it is stored as it came and made printable only where it is shown.
 
-This module imports nothing of kmltui's.
+This module imports no other module of kmltui.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ SessionState = Literal[
     "hung",
     "stopped",
 ]
-"""Where a session is in its life. The last six after ``running`` are final."""
+"""The stages of a session's life. The last six, after ``running``, are final."""
 
 FINAL_STATES: frozenset[str] = frozenset({"done", "failed", "panicked", "server-died", "hung", "stopped"})
 
 Arm = Literal["stock", "stock+libc", "stock+idt", "kml"]
-"""What of KML is active: nothing but counting; rewritten libc trapping; redirected IDT; all of it."""
+"""How much of KML is active: only counting; the rewritten libc, still trapping; the redirected IDT; all of it."""
 
 RunStatus = Literal["done", "failed", "stopped"]
 
 RunKind = Literal["run", "bench", "monitor"]
-"""A workload in all sessions at once; again and again, one session at a time; or none, only watching."""
+"""A workload in all sessions at once; a workload repeated, one session at a time; or no workload, only watching."""
 
 START, END = "start", "end"
 """The marks of the samples between which a session is measured."""
@@ -68,22 +68,22 @@ def marked_phase(mark: str) -> str | None:
 
 
 SERVER, CLIENT = "server", "client"
-"""The two groups of processes whose CPU time is told apart: the names of their cgroups."""
+"""The names of the two cgroups whose processes' CPU time is measured separately."""
 
 MONITOR = "monitor"
-"""The name of the workload of a run that has none."""
+"""The workload's name in a run that has none."""
 
 ClockKind = Literal["wall", "instructions"]
 """What a session's clock counts: the host's time, or the session's own instructions, of which 10⁹ are a second."""
 
 LogSource = Literal["console", "server", "client", "runner"]
-"""Who wrote a line of a Log record."""
+"""The source of a Log record's line."""
 
 LogLevel = Literal["info", "warning", "error"]
 
 
 class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a session is asked to be. ``name`` identifies it in every record of the run."""
+    """What kind of session is requested. ``name`` identifies it in every record of the run."""
 
     name: str
     kind: Literal["guest", "local", "local-kml"] = "guest"
@@ -92,15 +92,17 @@ class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory_bytes: int = 1 << 30
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     image: str = ""
-    """Which guest image (``suite/kernel`` key); empty: the default one."""
+    """Which guest image (its key ``suite/kernel``); empty: the default one."""
     exact: bool = False
-    """Count instructions, user and kernel apart, with nothing else going on: implies the clock ``instructions``."""
+    """Count instructions, user and kernel separately, with nothing else running: implies the clock ``instructions``."""
     clock: ClockKind = "wall"
-    """What is asked for. ``instructions`` can be had under emulation with one vCPU only; see :func:`session_clock`."""
+    """The clock that is requested. ``instructions`` is only possible under emulation with one vCPU; see
+    :func:`session_clock`."""
 
 
 def session_clock(spec: SessionSpec, facts: Mapping[str, str]) -> ClockKind:
-    """The clock that a session's times are by; ``facts`` are those of its :class:`Environment`, empty before it is up.
+    """The clock that a session's times are measured by; ``facts`` are those of its :class:`Environment`, empty before
+    it is up.
 
     A session that asks for the clock ``instructions`` and then comes up under KVM has the wall's.
     """
@@ -110,7 +112,7 @@ def session_clock(spec: SessionSpec, facts: Mapping[str, str]) -> ClockKind:
 
 
 class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is run. Exactly one of ``loops`` and ``duration_s`` is set, unless the workload has an end of its own."""
+    """What is run. Exactly one of ``loops`` and ``duration_s`` is set, unless the workload ends by itself."""
 
     name: str
     loops: int | None = None
@@ -124,14 +126,14 @@ class WorkloadSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timing_phases: list[str] = field(default_factory=list)
     """Phases that time system calls one by one: their Measures have the values ``trap`` and ``direct``."""
     article: bool = False
-    """It is the article's benchmark: the figures of its Table 2 may stand beside this run's."""
+    """It is the article's benchmark: the figures of the article's Table 2 may be shown beside this run's."""
     keeps_output: bool = False
-    """What the client prints belongs to the result: nobody else reads it."""
+    """What the client prints is part of the result: nothing else reads it."""
     unit: str = ""
-    """What its work consists of, e.g. ``request``; empty: nothing that could be counted."""
+    """The unit of its work, e.g. ``request``; empty: its work has no units to count."""
     units_per_loop: int = 0
     script: dict[str, str] = field(default_factory=dict)
-    """The shell commands of a workload that the user has declared in a file; empty: it is one that kmltui knows."""
+    """The shell commands of a workload that the user has declared in a file; empty: it is one of kmltui's own."""
 
 
 class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"):
@@ -146,17 +148,17 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"
     sessions: list[SessionSpec]
     sample_period_ns: int = 500_000_000
     host: dict[str, str] = field(default_factory=dict)
-    """The machine that ran the run: cpu, cores, memory_bytes, kernel, os, python, qemu."""
+    """The machine that the run was done on: cpu, cores, memory_bytes, kernel, os, python, qemu."""
     title: str = ""
     kind: RunKind | None = None
-    """None only as written by older versions; a reader fills it in. (Of a bench that is as old it says ``run``; the
-    Repeat records tell.)"""
+    """None only in recordings of older versions; a reader fills it in. (Some old recordings of benches say ``run``;
+    their Repeat records show that they are benches.)"""
 
 
 class Environment(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="environment"):
     """Table 1 for one session, read from inside it once it has booted. Keys are stable names, values plain text.
 
-    cpu, vcpus, memory_bytes, kernel, cmdline, mitigations (one line a vulnerability), accelerator, qemu, libc,
+    cpu, vcpus, memory_bytes, kernel, cmdline, mitigations (one line per vulnerability), accelerator, qemu, libc,
     mariadb, sysbench, image, kml, clocksource, arm, clock (``wall`` or ``instructions``), ….
     """
 
@@ -187,7 +189,7 @@ class GroupCpu(Struct, frozen=True, array_like=True):
 
 
 class KmlCounters(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What /proc/kml/counters says; exact. Keys of the ``_nr`` maps are system-call numbers."""
+    """The contents of /proc/kml/counters; exact. Keys of the ``_nr`` maps are system-call numbers."""
 
     trap_nr: dict[int, int] = field(default_factory=dict)
     direct_nr: dict[int, int] = field(default_factory=dict)
@@ -208,18 +210,18 @@ class AgentCost(Struct, frozen=True, array_like=True):
 
 
 class Contention(Struct, frozen=True, array_like=True):
-    """What the host gave a guest, and what else it had to do."""
+    """How much CPU the host gave a guest, and how busy it was otherwise."""
 
     run_ns: int
-    """How long the guest's vCPU threads have run so far, all of them together (``/proc/PID/task/TID/schedstat``)."""
+    """How long the guest's vCPU threads have run so far, in total (``/proc/PID/task/TID/schedstat``)."""
     wait_ns: int
     """How long they have waited so far, ready to run, for a CPU of the host."""
     load: float = 0.0
     """The host's load average over the last minute."""
     steal_ticks: int = 0
-    """What the host's own host has taken from it so far (``/proc/stat``, all CPUs), USER_HZ ticks."""
+    """Time that the host's own hypervisor has stolen so far (``/proc/stat``, all CPUs), USER_HZ ticks."""
     khz: int | None = None
-    """The present frequency of the host's CPUs, their mean."""
+    """The current frequency of the host's CPUs, averaged over them."""
 
 
 class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"):
@@ -229,7 +231,7 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"
     session: str
     mono_ns: int
     mark: str = ""
-    """Empty for a periodic sample; else the boundary it was taken at: :data:`START`, :data:`END`, that of
+    """Empty for a periodic sample; otherwise the boundary at which it was taken: :data:`START`, :data:`END`, that of
     :func:`phase_mark`, or ``boot``."""
     cpus: dict[int, CpuTicks] = field(default_factory=dict)
     interrupts: int | None = None
@@ -238,7 +240,8 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"
     """CPU time of the ``server`` and of the ``client`` cgroup."""
     kml: KmlCounters | None = None
     io_calls: dict[str, int] | None = None
-    """By group: read and write calls of its processes (/proc/PID/io), a small part of a server's calls; local only."""
+    """By group: read and write calls of its processes (/proc/PID/io), a small part of a server's calls; only in local
+    sessions."""
     agent: AgentCost | None = None
     instructions: dict[str, tuple[int, int]] | None = None
     """Exact mode: user and kernel instructions executed so far, by vCPU number."""
@@ -247,18 +250,19 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"
 
 
 class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="status"):
-    """``SHOW GLOBAL STATUS``, the counters that are kept; ``own`` is the sampler's share of them, to be subtracted."""
+    """The counters of ``SHOW GLOBAL STATUS`` that are kept; ``own`` is the part that the sampler caused, to be
+    subtracted."""
 
     t_ns: int
     session: str
     counters: dict[str, int]
     own: dict[str, int] = field(default_factory=dict)
     life: int = 0
-    """1 for the server as it was found, one more each time it was started again; 0: nobody looked."""
+    """1 for the server as it was found, one more after each restart; 0: not observed."""
 
 
 class Digest(Struct, frozen=True, array_like=True):
-    """One kind of statement of a watched server, without literals: its performance schema's cumulative counters."""
+    """One kind of statement of a watched server, without literals: cumulative counters from its performance schema."""
 
     digest: str
     schema: str
@@ -271,7 +275,7 @@ class Digest(Struct, frozen=True, array_like=True):
 
 
 class ServerThread(Struct, frozen=True, array_like=True):
-    """A thread of a watched server that is at work. What it executes is not kept: it may hold anybody's values."""
+    """A thread of a watched server that is at work. What it executes is not kept: it may contain private data."""
 
     user: str
     db: str
@@ -281,19 +285,19 @@ class ServerThread(Struct, frozen=True, array_like=True):
 
 
 class Inside(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="inside"):
-    """What a watched server says of its own work, every ten seconds or less often."""
+    """What a watched server reports about its work, every ten seconds or less often."""
 
     t_ns: int
     session: str
     digests: list[Digest] = field(default_factory=list)
-    """Those that have taken most time since the server counts, at most fifty."""
+    """The kinds of statements that have taken most time since the server began to count, at most fifty."""
     threads: list[ServerThread] = field(default_factory=list)
     replica_lag_s: int | None = None
-    """How far a replica is behind its source, seconds; None where it is none, or does not know."""
+    """How far a replica is behind its source, seconds; None if the server is not a replica or does not know."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="progress"):
-    """Where the workload is. Cumulative: queries and rows since the workload began, as its client counted them."""
+    """How far the workload is. Queries and rows are cumulative since the workload began, as counted by its client."""
 
     t_ns: int
     session: str
@@ -305,11 +309,11 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="progr
     queries: int = 0
     rows: int = 0
     fraction: float | None = None
-    """Of the whole workload, 0 to 1, where it is known."""
+    """The fraction of the whole workload that is done, 0 to 1, if known."""
 
 
 class Phase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="phase"):
-    """A phase begins or ends in a session."""
+    """The beginning or the end of a phase in a session."""
 
     t_ns: int
     session: str
@@ -331,7 +335,7 @@ class Latency(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="latenc
 
 
 class State(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
-    """A session changes its state. ``detail`` says what is being done or what went wrong, in words for people."""
+    """A session's change of state. ``detail`` says what is being done or what went wrong, for people to read."""
 
     t_ns: int
     session: str
@@ -339,11 +343,12 @@ class State(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
     detail: str = ""
     fraction: float | None = None
     left_s: float | None = None
-    """An estimate of how long what is being done will still take, seconds."""
+    """The estimated time that this will still take, seconds."""
 
 
 class Log(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
-    """A line of text: the guest's console, the server's error log, the workload's output, a warning of the runner's."""
+    """A line of text: from the guest's console, the server's error log or the workload's output, or a warning from the
+    runner."""
 
     t_ns: int
     session: str
@@ -357,14 +362,14 @@ class TrapSite(Struct, frozen=True, array_like=True):
     """A place in a file at which calls entered the kernel by a trap."""
 
     file: str
-    """Path of the file in the session, or a build-id; empty if its process had ended before the list was read."""
+    """The file's path in the session, or its build-id; empty if the process had ended before the list was read."""
     offset: int
-    """Place in the file of the ``syscall`` instruction, or just behind it, as a trapped instruction pointer is."""
+    """Offset in the file of the ``syscall`` instruction, or just behind it, where a trapped instruction pointer is."""
     count: int
 
 
 class TrapSites(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="trap-sites"):
-    """Where the session's attached programs had trapped until now, the most frequent places first."""
+    """Where the session's attached programs have trapped so far, the most frequent places first."""
 
     t_ns: int
     session: str
@@ -392,11 +397,12 @@ class Measure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="measur
     name: str
     unit: str
     values: dict[str, float]
-    """By name, in a phase of timing ``trap`` and ``direct``; a figure a session cannot provide is left out."""
+    """By name; in a phase that times calls, ``trap`` and ``direct``. A figure that the session cannot provide is left
+    out."""
 
 
 class Mark(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="mark"):
-    """Somebody pointed at this instant."""
+    """An instant that a user singled out, with a note."""
 
     t_ns: int
     note: str = ""
@@ -413,9 +419,9 @@ class Repeat(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="repeat"
     event: Literal["begin", "end"]
     order: int = 0
     machine: str = ""
-    """Where benches were merged: the machine that this pair was measured on. Empty: that of the header."""
+    """In merged benches: the machine that this pair was measured on. Empty: that of the header."""
     pairs: int = 0
-    """How many pairs there are to be; 0: it was not recorded."""
+    """How many pairs are planned; 0: not recorded."""
 
 
 class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gap"):
@@ -427,7 +433,7 @@ class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gap"):
 
 
 class End(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="end"):
-    """The last record of a run that ended in order. A recording without it is live, lost or torn."""
+    """The last record of a run that ended properly. A recording without it is live, lost or torn."""
 
     t_ns: int
     status: RunStatus

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Parsers of counters: text from the kernel or the server in, records of :mod:`kmltui.model` out. Pure functions."""
+"""Parsers of counters: they turn text from the kernel or a server into records of :mod:`kmltui.model`. Pure
+functions."""
 
 from kmltui.counters.errors import CounterError
 from kmltui.counters.kml import parse_kml_counters

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one error of the parsers."""
+"""The error that all parsers raise."""
 
 from __future__ import annotations
 
 
 class CounterError(ValueError):
-    """A text of counters is not what its source writes. The message names the source and quotes the line."""
+    """The text is not what this source of counters writes. The message names the source and quotes the line."""
 
 
 _LONGEST_QUOTE = 80
@@ -24,6 +24,6 @@ def unsigned(word: str, source: str, line: str) -> int:
 
 
 def malformed(source: str, line: str) -> CounterError:
-    """The error for a line that cannot be understood."""
+    """The error for a line that cannot be parsed."""
     quoted = line if len(line) <= _LONGEST_QUOTE else line[:_LONGEST_QUOTE] + "…"
     return CounterError(f"{source}: cannot understand the line {quoted!r}")

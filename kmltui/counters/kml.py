@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The KML module's counters: /proc/kml/counters.
 
-The format, one line a counter, values in the order of the ``cpus`` line::
+The format: one counter per line, values in the order of the ``cpus`` line::
 
     kml 1 <arm>
     cpus <id> <id> …
@@ -12,8 +12,8 @@ The format, one line a counter, values in the order of the ``cpus`` line::
     rewind <…>
     attached <n>
 
-``trap`` and ``direct`` rows that are zero everywhere may be left out; ``nr`` is ``other`` for numbers that are no
-system call's. Lines of other names are a newer module's and are ignored.
+``trap`` and ``direct`` rows that are zero on every CPU may be left out; ``nr`` is ``other`` for numbers beyond the
+system-call table. Lines with other names come from a newer module and are ignored.
 """
 
 from __future__ import annotations
@@ -78,5 +78,5 @@ def _per_cpu(words: list[str], cpus: list[int] | None, line: str) -> dict[int, i
 
 
 def _all_cpus(cpus: list[int], counts: Counter[int]) -> dict[int, int]:
-    """A count for every CPU: one that has counted nothing is a measured 0, not an absent value."""
+    """A count for every CPU: a CPU that has counted nothing has a measured 0, not an absent value."""
     return {cpu: counts[cpu] for cpu in cpus}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A server's counters over a run in which it may be started again, which sets them to 0."""
+"""A server's counters over a run in which the server may be restarted, which resets them to 0."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from kmltui.model import Status
 
 GAUGES = frozenset({"Threads_connected", "Threads_running", "Uptime"})
-"""What goes up and down and means the moment alone."""
+"""Gauges: values that go up and down and describe only the moment."""
 
 QUERIES = ("Queries", "Questions")
-"""The count of queries by preference: the first includes what stored procedures execute, the second does not."""
+"""Counts of queries, in order of preference: the first includes what stored procedures execute, the second does not."""
 
 _MOST_RESTARTS = 1000
 
 
 class Lives:
-    """Sums the counters of one server over its lives, without the share of whoever asks for them."""
+    """Sums the counters of one server over its restarts, without the share of the client that asks for them."""
 
     def __init__(self) -> None:
         self._last: Status | None = None
@@ -28,7 +28,7 @@ class Lives:
     def add(self, status: Status) -> Status:
         """``status`` with sums in place of its counters, which never fall; gauges stay as they are.
 
-        The first one begins at what the server had counted by then: differences are what matters.
+        The first sum begins at what the server had counted by then: only differences matter.
         """
         last, self._last = self._last, status
         if last is None:
@@ -50,10 +50,10 @@ def _counts(status: Status) -> dict[str, int]:
 
 
 def restarted(before: Status, after: Status) -> bool:
-    """Whether the server was started again in between.
+    """Whether the server was restarted in between.
 
-    A watcher says so itself (:attr:`kmltui.model.Status.life`). In recordings of before there was that, counts that
-    fell tell it, and an uptime that did.
+    The watcher records this (:attr:`kmltui.model.Status.life`). In older recordings it is inferred from counters, or an
+    uptime, that have decreased.
     """
     if before.life and after.life:
         return before.life != after.life

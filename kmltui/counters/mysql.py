@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is kept of a MySQL or MariaDB server's SHOW GLOBAL STATUS."""
+"""Which of the variables in a MySQL or MariaDB server's SHOW GLOBAL STATUS are kept."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ KEPT: frozenset[str] = frozenset(
         "Uptime",
     }
 )
-"""Names of the counters that a recording keeps; a server that lacks one simply has no such entry."""
+"""Names of the counters that a recording keeps; a server that lacks one has no entry for it."""
 
 
 def select_status(rows: Iterable[tuple[object, object]]) -> dict[str, int]:
     """The kept counters from the rows ``(Variable_name, Value)`` of SHOW GLOBAL STATUS.
 
-    Values are those of the server, the asker's own share included. What is not a whole number that fits in 63 bits
-    is left out: absent rather than wrong.
+    Values include what the asking client itself causes. Anything but a whole number that fits in 63 bits is left out:
+    absent rather than wrong.
     """
     kept: dict[str, int] = {}
     for name, value in rows:

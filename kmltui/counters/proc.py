@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CPU time as the kernel tells it: /proc/stat and a cgroup's cpu.stat."""
+"""CPU time as the kernel reports it: /proc/stat and a cgroup's cpu.stat."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kmltui.counters.errors import CounterError, malformed, unsigned
 from kmltui.model import CpuTicks, GroupCpu
 
 USER_HZ = 100
-"""Ticks a second in /proc/stat, on x86 as everywhere that matters; a constant of the kernel's interface."""
+"""Ticks per second in /proc/stat; on x86 a constant of the kernel's user-space interface."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcStat:
-    """What is kept of /proc/stat. A line that is not there leaves its field empty or None."""
+    """What is kept of /proc/stat. The field of a missing line is empty or None."""
 
     cpus: dict[int, CpuTicks] = field(default_factory=dict)
     interrupts: int | None = None
@@ -26,7 +26,7 @@ _MOST_FIELDS = 8
 
 
 def parse_proc_stat(text: str) -> ProcStat:
-    """Read /proc/stat (ticks of 1/100 s). Unknown lines and further fields are ignored. Raises CounterError.
+    """Read /proc/stat (ticks of 1/100 s). Unknown lines and additional fields are ignored. Raises CounterError.
 
     Offline CPUs have no line and so no entry.
     """
@@ -40,7 +40,7 @@ def parse_proc_stat(text: str) -> ProcStat:
                     raise malformed("/proc/stat", line)
                 cpus[number] = CpuTicks(*(unsigned(word, "/proc/stat", line) for word in fields[:_MOST_FIELDS]))
             case [("intr" | "ctxt") as name, total, *_]:
-                # Only the sum of all interrupts: the line goes on with one number a line of interrupt.
+                # Only the sum of all interrupts; the rest of the line has one number per interrupt.
                 single[name] = unsigned(total, "/proc/stat", line)
     return ProcStat(cpus, single.get("intr"), single.get("ctxt"))
 

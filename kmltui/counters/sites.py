@@ -12,7 +12,8 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def parse_trap_sites(text: str) -> list[TrapSite]:
-    """The places in their order; those of processes that have ended have no file. Raises :class:`CounterError`."""
+    """The places in the order of the text; those of processes that have ended have no file. Raises
+    :class:`CounterError`."""
     sites = []
     for line in text.splitlines():
         if line.startswith("lost "):

@@ -2,18 +2,18 @@
 """Names of the x86-64 system calls, by number, up to Linux 6.12.
 
 Source: ``arch/x86/entry/syscalls/syscall_64.tbl`` of Linux 6.12, the 64-bit and common entries. Numbers never change
-their meaning, so the table also serves older kernels; a newer call is shown by its number.
+their meaning, so the table also holds for older kernels; a newer call is shown by its number.
 """
 
 from __future__ import annotations
 
 OTHER = -1
-"""Stands for all numbers that are no system call's: what was counted for them together."""
+"""Stands for all numbers beyond the system-call table, which are counted together."""
 
 COMPAT = -2
-"""Stands for all calls by 32-bit programs, or by ``int 0x80``: their numbers have other meanings."""
+"""Stands for all calls of 32-bit programs or by ``int 0x80``, whose numbers have other meanings."""
 
-# Runs of consecutive numbers: the first of each, then the names in order.
+# Ranges of consecutive numbers: the first number, then the names in order.
 _RUNS: tuple[tuple[int, str], ...] = (
     (
         0,
