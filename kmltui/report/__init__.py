@@ -16,8 +16,8 @@ FORMATS: tuple[Format, ...] = ("text", "markdown", "json", "html")
 
 
 def render(summary: Summary, format: str = "text", width: int = text.WIDTH, plays: str = "") -> str:
-    """The report in one of :data:`FORMATS`; ``width`` is the columns of text, ``plays`` the file beside an HTML report
-    that plays the recording. Raises ValueError for another format."""
+    """The report in one of :data:`FORMATS`; ``width`` is the number of columns of text, ``plays`` the name of the
+    file beside an HTML report that plays the recording. Raises ValueError for any other format."""
     match format:
         case "text":
             return text.render(document(summary), width)
@@ -31,7 +31,7 @@ def render(summary: Summary, format: str = "text", width: int = text.WIDTH, play
 
 
 def card_text(summary: Summary, width: int = text.WIDTH) -> str:
-    """The end card alone, as text; empty where there is nothing to say."""
+    """The end card alone, as text; empty if there is nothing to say."""
     lines = list(facts(summary, warnings=True))
     return text.render(lines, width) if lines else ""
 

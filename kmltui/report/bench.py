@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report of repeated runs: every figure with its interval, where a difference comes from, and every raw pair."""
+"""The report of repeated runs: every figure with its interval, the origin of a difference, and every raw pair."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
 
 
 def _machines(summary: Summary) -> Iterator[Block]:
-    """Of merged benches: what each machine shows, and whether they agree."""
+    """For merged benches: what each machine shows, and whether they agree."""
     found = summary.comparisons.get(summary.compared or "", {}).get(summary.primary)
     if found is None or not found.machines:
         return
@@ -108,7 +108,7 @@ def _machines(summary: Summary) -> Iterator[Block]:
 
 
 def _arms(summary: Summary) -> Iterator[Block]:
-    """Decomposition: what each arm costs or saves against stock."""
+    """The decomposition: what each arm costs or saves compared with stock."""
     arms = {name: summary.sessions[name].arm for name in summary.comparisons}
     if len(arms) < 2:
         return

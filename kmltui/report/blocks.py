@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A report as blocks that every format can show: headings, paragraphs, lists, tables, charts.
+"""A report as blocks that every format can render: headings, paragraphs, lists, tables, charts.
 
-Texts are plain; a renderer escapes them for its format. What comes from a guest was made printable before.
+Texts are plain; a renderer escapes them for its format. Text from a guest has already been made printable.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from kmltui.figures.charts import Bars, Chart, Dots
 
 ABSENT = "-"
-"""Stands where a session cannot provide a figure."""
+"""Shown in place of a figure that a session cannot provide."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Heading:
 class Paragraph:
     text: str
     important: bool = False
-    """The verdict, a warning: shown so that it cannot be missed."""
+    """For a verdict or a warning: shown so that it cannot be missed."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A few facts that are to be taken in at a glance: what each is about, the fact, and what qualifies it."""
+    """A few facts to be taken in at a glance: what each is about, the fact, and what qualifies it."""
 
     rows: Sequence[tuple[str, str, str]]
 
@@ -58,12 +58,12 @@ class Table:
     text_columns: bool = False
     """All columns are text: aligned left, wrapped."""
     separators: frozenset[int] = frozenset()
-    """Rows before which a line is drawn."""
+    """Rows above which a line is drawn."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart; formats of text alone leave it out."""
+    """A chart; formats that consist of text leave it out."""
 
     chart: Chart | Dots | Bars
 

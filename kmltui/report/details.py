@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report's further tables: what was done, system calls, CPUs, phases, statements, proofs, marks."""
+"""The report's remaining tables: what was done, system calls, CPUs, phases, statements, proofs, marks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _headers(summary: Summary) -> list[str]:
 
 
 def _changes(summary: Summary, *keys: str) -> list[str]:
-    """What the compared session saved of a figure."""
+    """How much of a figure the compared session saved."""
     if summary.compared is None:
         return []
     found = summary.comparisons.get(summary.compared, {})
@@ -35,7 +35,7 @@ def _latency(field: str) -> Callable[[SessionFigures], str]:
 
 
 def failure(summary: Summary) -> Iterator[Block]:
-    """The whole reason of a run that failed, with what the runner knew of it, e.g. the last lines of a console."""
+    """Why a run failed, in full, with what the runner knew about it, e.g. the last lines of a console."""
     reason = summary.run.reason.strip()
     if summary.run.status == "failed" and "\n" in reason:
         yield Heading("What went wrong")
@@ -43,7 +43,7 @@ def failure(summary: Summary) -> Iterator[Block]:
 
 
 def warnings(summary: Summary) -> Iterator[Block]:
-    """What was warned of while it ran."""
+    """Warnings from while it ran."""
     if summary.run.warnings:
         rows = [
             [numbers.clock(seconds), printable(where), printable(text.strip())]
@@ -82,7 +82,7 @@ def work(summary: Summary) -> Iterator[Block]:
 
 
 def system_calls(summary: Summary) -> Iterator[Block]:
-    """Traps and direct calls, in all and by name."""
+    """Traps and direct calls, in total and by name."""
     sessions = {name: session for name, session in summary.sessions.items() if session.syscalls is not None}
     partly = [
         f"{printable(name)}: {numbers.count(session.io_calls)} read and write calls"
@@ -171,7 +171,7 @@ def cpus(summary: Summary) -> Iterator[Block]:
 
 
 def cpu_name(cpu: CpuTime) -> str:
-    """Its number; where it was not there all the time also from when on, and until when."""
+    """The CPU's number; if it was not there all the time, also from when and until when."""
     parts = [
         f"{word} {int(seconds) // 60:02}:{int(seconds) % 60:02}"
         for word, seconds in (("from", cpu.since_s), ("to", cpu.until_s))
@@ -181,7 +181,7 @@ def cpu_name(cpu: CpuTime) -> str:
 
 
 def contention(summary: Summary) -> Iterator[Block]:
-    """What the host let the guests' CPUs run."""
+    """How much CPU time the host gave the guests' CPUs."""
     found = {name: session.contention for name, session in summary.sessions.items() if session.contention}
     if not found:
         return
@@ -232,7 +232,7 @@ def _phase_cells(phase: PhaseFigures) -> list[str]:
 
 
 def statements(summary: Summary) -> Iterator[Block]:
-    """Latency of each statement of the workload, session against session."""
+    """Latency of each statement of the workload, session by session."""
     found: dict[int, dict[str, LatencyFigures]] = {}
     titles: dict[int, str] = {}
     for name, session in summary.sessions.items():
@@ -256,7 +256,8 @@ def statements(summary: Summary) -> Iterator[Block]:
 
 
 def measures(summary: Summary) -> Iterator[Block]:
-    """What the workload itself timed, e.g. single system calls by trap and by direct call: like beside like."""
+    """What the workload itself timed, e.g. single system calls by trap and by direct call, each beside its
+    counterpart."""
     columns = dict.fromkeys(
         (name, key)
         for name, session in summary.sessions.items()
@@ -313,7 +314,7 @@ def _ratio(call: TimedCall | None, with_interval: bool) -> list[str]:
 
 
 def proofs(summary: Summary) -> Iterator[Block]:
-    """What was checked, so that the figures can be believed."""
+    """What was checked so that the figures can be trusted."""
     items = []
     for name, session in summary.sessions.items():
         rings = ", ".join(f"{printable(who)} ring {ring}" for who, ring in session.rings.items())
@@ -338,7 +339,7 @@ def proofs(summary: Summary) -> Iterator[Block]:
 
 
 def output(summary: Summary) -> Iterator[Block]:
-    """What the client printed: once where it was the same in all sessions."""
+    """What the client printed; only once if it was the same in all sessions."""
     printed = {name: [printable(line) for line in session.output] for name, session in summary.sessions.items()}
     if not any(printed.values()):
         return
@@ -352,7 +353,7 @@ def output(summary: Summary) -> Iterator[Block]:
 
 
 def marks(summary: Summary) -> Iterator[Block]:
-    """What somebody pointed at."""
+    """The marks: instants that users singled out."""
     if summary.run.marks:
         rows = [
             [numbers.clock(seconds), printable(note), printable(author)] for seconds, note, author in summary.run.marks

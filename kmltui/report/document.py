@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report's content: which sections there are, what their tables hold, what must be said beside a figure."""
+"""The report's content: its sections, what their tables contain, and what must be said beside a figure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def document(summary: Summary) -> Iterator[Block]:
 
 
 def facts(summary: Summary, *, warnings: bool = False) -> Iterator[Block]:
-    """The end card; with its ``warnings`` where no verdict stands above it that says the same."""
+    """The end card; with its ``warnings`` unless a verdict above it says the same."""
     lines = [line for line in card(summary) if warnings or line.kind != "warning"]
     if lines:
         yield Facts([(printable(line.label), printable(line.text), printable(line.more)) for line in lines])
@@ -133,7 +133,7 @@ def _restarts(moments: Sequence[float]) -> str:
 
 
 def _clock(summary: Summary) -> Iterator[str]:
-    """What a second is here, and what that is worth."""
+    """What a second is in this run, and how far such times can be trusted."""
     if any(session.instructions for session in summary.sessions.values()):
         yield (
             "The guests were emulated to count their instructions, and their clocks count instructions, too:"
@@ -164,10 +164,10 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
         return
     parts = [("server + client", "cpu_s"), ("server", "server"), ("client", "client")]
     parts = [(label, key) for label, key in parts if any(getattr(session, key) for session in sessions.values())]
-    # One part alone is the whole.
+    # A single part is the whole.
     parts = parts if len(parts) > 2 else [(parts[-1][0], "cpu_s")]
     # With more than two sessions the parts of each would bury the sums; they are among the differences below. The
-    # client's stay where the article's own figures are to be read beside them.
+    # client's are kept where the article's own figures are shown for comparison.
     if len(sessions) > 2:
         parts = [part for part in parts if part == parts[0] or (summary.run.article and part[1] == "client")]
     for label, key in parts:
@@ -199,7 +199,7 @@ def _cpu_time(summary: Summary) -> Iterator[Block]:
 
 
 def _shell_lines(command: str) -> list[str]:
-    """A command over several lines, each short enough for a terminal, that a shell takes as one."""
+    """A command split over several lines, each short enough for a terminal, which a shell reads as one."""
     lines = [""]
     for word in command.split(" "):
         if lines[-1] and len(lines[-1]) + len(word) > 70:
@@ -210,7 +210,7 @@ def _shell_lines(command: str) -> list[str]:
 
 
 def _estimate(summary: Summary) -> Iterator[Block]:
-    """Apart from all that was measured."""
+    """The estimate, kept apart from everything that was measured."""
     if summary.estimate is None:
         return
     yield Heading("Estimate for hardware")
@@ -219,7 +219,7 @@ def _estimate(summary: Summary) -> Iterator[Block]:
 
 
 def _instructions(summary: Summary) -> Iterator[Block]:
-    """Table 2 of exact mode: the split into user and system as it is, and not as ticks saw it."""
+    """Table 2 of exact mode: the actual split into user and system, not what ticks sampled of it."""
     sessions = {name: session for name, session in summary.sessions.items() if session.instructions is not None}
     if not sessions:
         return

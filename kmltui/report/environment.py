@@ -35,13 +35,13 @@ _DIGESTED = frozenset({"mitigations", "kernel_package", "distribution", "differs
 
 
 def environment_table(summary: Summary) -> Table:
-    """The article's columns first in meaning, then what it did not have to say; differences by session."""
+    """First the rows of the article's table, then what it did not include; differences by session."""
     environment = summary.environment
     rows = []
     shown = set(_DIGESTED)
     for label, key, in_article in _ROWS:
         shown.add(key)
-        # A guest's files are an initial file system in memory.
+        # A guest's files are in an initramfs.
         own = _value(environment, key) if key else "none: all files are in memory" if environment.get("image") else ""
         if own or in_article:
             rows.append([label, own, article.ENVIRONMENT.get(in_article, "")])

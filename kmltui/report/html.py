@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as one HTML file that needs nothing else: no script, no font, no network; light, dark and on paper."""
+"""The report as one self-contained HTML file: no script, no font, no network; light, dark and for printing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def render(blocks: Iterable[Block], title: str, plays: str = "") -> str:
 
 
 def body(blocks: Iterable[Block]) -> str:
-    """The blocks alone, for a page that has more than them."""
+    """The blocks alone, for a page that contains more."""
     return "\n".join(line for block in blocks for line in _block(block))
 
 

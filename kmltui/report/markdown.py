@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as Markdown, with tables as GitHub and most others show them."""
+"""The report as Markdown, with tables in the syntax of GitHub and most others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINE_START = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
 
 
 def render(blocks: Iterable[Block]) -> str:
-    """Markdown; what would be markup in a text is escaped."""
+    """Markdown; characters in a text that would be markup are escaped."""
     return "\n\n".join("\n".join(lines) for block in blocks if (lines := list(_block(block)))) + "\n"
 
 
@@ -64,7 +64,7 @@ def _escape(text: str) -> str:
 
 
 def _escape_line(text: str) -> str:
-    """Also what is markup only at the beginning of a line."""
+    """Also escapes what is markup only at the beginning of a line."""
     escaped = _escape(text)
     return (
         _LINE_START.sub(r"\1\\\2", escaped)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Figures as people read them."""
+"""Figures formatted for people."""
 
 from __future__ import annotations
 
 from kmltui.report.blocks import ABSENT
 
 RATES = frozenset({"queries_per_s"})
-"""Figures of which more is better: nothing is saved of them."""
+"""Figures of which more is better, so that nothing can be saved of them."""
 
 
 def count(value: float | None) -> str:
@@ -20,7 +20,7 @@ def seconds(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Three figures at least: 12,345 or 6.21; from ten millions on 12.3 M"""
+    """At least three digits: 12,345 or 6.21; from ten million on 12.3 M"""
     if value is None:
         return ABSENT
     if abs(value) >= 1e7:
@@ -37,14 +37,14 @@ def percent(fraction: float | None, signed: bool = False) -> str:
 
 
 def saved(key: str, fraction: float | None) -> str:
-    """What is saved of a figure, in per cent; of a rate, of which more is better, in words: 3.1 % more"""
+    """How much of a figure is saved, in per cent; for a rate, of which more is better, in words: 3.1 % more"""
     if key not in RATES or fraction is None:
         return percent(fraction)
     return f"{abs(_tenths(fraction)):.1f} % {'less' if fraction > 0 else 'more'}"
 
 
 def saved_interval(key: str, bounds: tuple[float, float] | None) -> str:
-    """Of :func:`saved`: 2.5 to 3.7 %"""
+    """The bounds of what :func:`saved` shows: 2.5 to 3.7 %"""
     if key not in RATES or bounds is None:
         return interval(bounds)
     more = sorted((-bounds[0], -bounds[1]))
@@ -57,12 +57,12 @@ def interval(bounds: tuple[float, float] | None) -> str:
 
 
 def _tenths(fraction: float) -> float:
-    """In per cent, rounded as it is shown; never a negative zero."""
+    """In per cent, rounded to what is shown; never a negative zero."""
     return round(100 * fraction, 1) + 0.0
 
 
 def microseconds(value: float | None) -> str:
-    """In the unit that suits: 812 us, 1.9 ms, 2.1 s"""
+    """In a suitable unit: 812 us, 1.9 ms, 2.1 s"""
     if value is None:
         return ABSENT
     if value < 1000:
@@ -71,7 +71,7 @@ def microseconds(value: float | None) -> str:
 
 
 def memory(text: str) -> str:
-    """A number of bytes as GiB or MiB; other text as it is."""
+    """A number of bytes as GiB or MiB; any other text unchanged."""
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         return text
     size = int(text)

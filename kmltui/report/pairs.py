@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pairs of a bench as a picture: how much each saved, and the interval that all of them leave."""
+"""The pairs of a bench as a picture: how much each saved, and the interval from all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from kmltui.printable import printable
 
 
 def drawing(summary: Summary) -> Dots | None:
-    """What each pair saved of the figure that the verdict rests on, in per cent; None with fewer than two pairs."""
+    """How much each pair saved of the figure that the verdict is based on, in per cent; None with fewer than two
+    pairs."""
     key, part = ("instructions", "total") if summary.exact else ("cpu_s", "total")
     found = summary.comparisons.get(summary.compared or "", {}).get(f"{key}.{part}")
     labels, values = [], []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every repetition of every session as a line of CSV, for whoever wants to do statistics of his own."""
+"""Every repetition of every session as a line of CSV, for statistics of one's own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _COUNTS = ("queries", "rows", "trap", "direct")
 
 
 def pairs_csv(summary: Summary) -> Iterator[str]:
-    """A head, then a line for each pair and session: the figures that are compared, and counts.
+    """A header, then a line for each pair and session: the figures that are compared, and counts.
 
     Raw values, in seconds, microseconds (``_us``) and counts; what a session could not provide is empty. A run that is
-    no bench is one pair, and the warm-up of a bench is none.
+    not a bench is one pair; the warm-up of a bench is left out.
     """
     yield csv_line(["pair", "session", "arm", "order", *(figure.key for figure in FIGURES), *_COUNTS, "run_share"])
     for pair, name, order, run in _repetitions(summary):
@@ -33,7 +33,7 @@ def pairs_csv(summary: Summary) -> Iterator[str]:
 
 
 def _repetitions(summary: Summary) -> Iterator[tuple[int, str, int, Figures]]:
-    """Pair, session, which turn it was, and its figures."""
+    """Pair, session, the number of the turn, and its figures."""
     if summary.pairs is None:
         for order, (name, session) in enumerate(summary.sessions.items()):
             yield 1, name, order, session

@@ -13,7 +13,7 @@ from kmltui.report.blocks import Facts
 
 _WIDTH, _MARGIN, _LABEL, _LINE = 960, 32, 150, 24
 _COLUMNS = 82
-"""Characters of a line beside the labels, in a font whose characters are 9.1 units wide."""
+"""Characters per line beside the labels, in a font whose characters are 9.1 units wide."""
 _TRAP, _DIRECT, _WARNING = "#bb4112", "#0a6f4d", "#8f6400"
 
 
@@ -23,7 +23,7 @@ def as_text(card: ProgramCard, width: int = text.WIDTH) -> str:
 
 
 def as_svg(card: ProgramCard) -> str:
-    """A picture that needs nothing else, with colours of its own: it looks the same wherever it is put."""
+    """A self-contained picture with its own colours: it looks the same wherever it is placed."""
     parts: list[str] = []
     y = _MARGIN + 22
     for line in textwrap.wrap(f"$ {printable(card.command)}", 68)[:3]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A suite's workloads as one table: what KML saves of each, and what others have reported."""
+"""A suite's workloads as one table: what KML saves in each, and what others have reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kmltui.report import html, markdown, numbers, text
 from kmltui.report.blocks import ABSENT, Block, Bullets, Heading, Paragraph, Table
 
 _WIDTH = 110
-"""Columns of the text: a row is not broken into several lines."""
+"""Columns of the text, so that no row is broken into several lines."""
 
 
 def render_suite(name: str, rows: Sequence[SuiteRow], format: str = "text") -> str:

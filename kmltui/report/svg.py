@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Charts as SVG: lines over time on one scale, told apart by colour and by dashes, with a legend in words."""
+"""Charts as SVG: lines over time on one scale, distinguished by colour and by dashes, with a legend in words."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _dots(chart: Dots) -> Iterator[str]:
 
 
 def _bars(chart: Bars) -> Iterator[str]:
-    """A group of lying bars for each label, the series in the same order in each, all on one scale."""
+    """A group of horizontal bars for each label, the series in the same order in each, all on one scale."""
     thick, left = 9.0, 170.0
     group = thick * len(chart.series) + 10
     height = 24 + group * len(chart.labels)
@@ -139,13 +139,13 @@ def _phases(chart: Chart, x: Callable[[float], float]) -> Iterator[str]:
             f'<line class="phase" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 8}" y2="{_HEIGHT - _BOTTOM}"'
             ' stroke-dasharray="1 3"/>'
         )
-        # Names of phases that follow closely would cover each other: the longer ones are named.
+        # Names of phases that follow each other closely would overlap: only the longer phases are named.
         if x(until) - at > 8 * len(name):
             yield f'<text x="{at + 3:.1f}" y="{_TOP}">{escape(printable(name))}</text>'
 
 
 def _paths(line: Line, middles: Sequence[float], y: Callable[[float], float]) -> Iterator[str]:
-    """Stretches without a gap; a value alone between gaps is drawn as a dot."""
+    """Stretches without a gap; a single value between gaps is drawn as a dot."""
     stretch: list[str] = []
     for at, value in zip([*middles, 0.0], [*line.values, None], strict=False):
         if value is not None and math.isfinite(value):

@@ -65,7 +65,7 @@ def _table(table: Table, width: int) -> Iterator[str]:
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """What each column needs; where that is too much together, the widest give way and are wrapped."""
+    """The width that each column needs; if the total is too much, the widest columns are narrowed and wrapped."""
     widths = [max(_columns(cell) for cell in column) for column in zip(*rows, strict=True)]
     room = width - len(_GAP) * (len(widths) - 1)
     while sum(widths) > room and max(widths) > _NARROWEST:
@@ -85,7 +85,7 @@ def _row(row: Sequence[str], widths: Sequence[int], text: bool) -> Iterator[str]
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    # textwrap counts characters; a wide one takes two columns, so half as many fit at the worst.
+    # textwrap counts characters; a wide one takes two columns, so in the worst case half as many fit.
     lines = textwrap.wrap(text, width, break_on_hyphens=False)
     if all(_columns(line) <= width for line in lines):
         return lines

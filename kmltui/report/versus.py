@@ -16,7 +16,7 @@ from kmltui.report.blocks import ABSENT, Block, Heading, Paragraph, Table
 
 
 def render_versus(versus: Versus, format: str = "text") -> str:
-    """The comparison as ``text``, ``markdown``, ``json`` or ``html``. Raises ValueError for another format."""
+    """The comparison as ``text``, ``markdown``, ``json`` or ``html``. Raises ValueError for any other format."""
     match format:
         case "text":
             return text.render(document(versus))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A recording as one HTML file that plays: the course of the run to scrub through, and the report below it.
+"""A recording as one HTML file that plays it: the course of the run to scrub through, and the report below.
 
-The page needs nothing but itself: no network, no framework, no font. Its data is what the screen would show at some
-hundred instants (:mod:`kmltui.report.playable.frames`); its script only draws that, so that the page and the screen
-cannot disagree about a figure. A recording may come from anywhere, so every text in it is data: it is escaped, set as
-text only, and the page's policy allows no script but its own.
+The page is self-contained: no network, no framework, no font. Its data is what the screen would show at several hundred
+instants (:mod:`kmltui.report.playable.frames`); its script only draws that, so that the page and the screen cannot
+disagree about a figure. A recording may come from anywhere, so every text in it is treated as data: it is escaped and
+only ever set as text, and the page's content security policy allows no script but its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from kmltui.report.playable.frames import course
 
 
 def render(records: Iterable[Record], duration_ns: int, summary: Summary) -> str:
-    """The whole page. ``records`` are a recording's, from its header on; ``duration_ns`` is how long it lasts."""
+    """The whole page. ``records`` are a recording's, starting with its header; ``duration_ns`` is the recording's
+    length."""
     title = printable(summary.run.name or summary.run.workload)
     # "</script>" and "<!--" inside a script element would end it or open a comment: no "<" is left in the data.
     shown = course(records, duration_ns) | {"verdict": printable(summary.verdict)}

@@ -18,7 +18,7 @@ from kmltui.model import Header, Record
 from kmltui.printable import printable
 
 INSTANTS = 480
-"""At how many instants at most: two for each pixel of a phone, and some hundred kilobytes a session."""
+"""The maximal number of instants: two for each pixel of a phone, and a few hundred kilobytes per session."""
 
 _CALLS = 14
 _MARKS = 300
@@ -29,7 +29,7 @@ _TEXT = 300
 def course(records: Iterable[Record], duration_ns: int) -> dict[str, Any]:
     """The data of the page. Raises ValueError if ``records`` do not begin with a header.
 
-    ``t`` is milliseconds since the run began, one entry an instant; the lists of a session have the same length.
+    ``t`` is milliseconds since the run began, one entry per instant; the lists of a session have the same length.
     """
     snapshots = list(_snapshots(iter(records), duration_ns))
     last = snapshots[-1]
@@ -68,7 +68,7 @@ def _snapshots(records: Iterator[Record], duration_ns: int) -> Iterator[Snapshot
     step = max(duration_ns // INSTANTS, header.sample_period_ns, 1)
     due = 0
     for record in records:
-        # A record's time comes out of the file: one from the far future is not worth a snapshot for each step to it.
+        # A record's time comes from the file: one in the far future must not cause a snapshot for every step up to it.
         if not isinstance(record, Header) and due <= record.t_ns <= duration_ns:
             yield store.at(due)
             due += max(1, (record.t_ns - due) // step) * step
