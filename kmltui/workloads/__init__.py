@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The workloads: what is run in the sessions to see what system calls cost.
 
-``names()`` lists them, ``get(name)`` gives one. They are found by their files; see :mod:`kmltui.workloads.declaration`.
+``names()`` lists them, ``get(name)`` gives one. Every module of this package is searched for them; see
+:mod:`kmltui.workloads.declaration`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def names() -> list[str]:
 def get(name: str) -> Workload:
     """The workload of that name, or the one declared in a file if ``name`` ends in ``.toml``.
 
-    Raises :class:`UsageError` that lists those that exist, or says what is wrong with the file.
+    Raises :class:`UsageError`, which lists those that exist or says what is wrong with the file.
     """
     if name.endswith(".toml"):
         return declared_in(Path(name).expanduser())

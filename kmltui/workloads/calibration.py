@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How far off the kernel's split of CPU time is in a session, measured by a loop whose split is known."""
+"""How far off the kernel's split of CPU time is in a session, measured with a loop whose split is known."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the workloads' clients print, turned into records.
 
-A client is a program in the session. The lines of its standard output that begin with ``kmltui `` are JSON objects,
-one message each, tagged by ``type``; every other line is kept as a Log record. At the beginning of a phase the client
-waits for a line on its standard input, so that the sample which marks the boundary is taken while it stands still.
+A client is a program in the session. The lines of its standard output that begin with ``kmltui `` are JSON objects, one
+message each, tagged by ``type``; every other line is kept as a Log record. At the beginning of a phase the client waits
+for a line on its standard input, so that the boundary sample is taken while it is idle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ PREFIX = "kmltui "
 HIGHEST_US = 3_600_000_000
 SIGNIFICANT_FIGURES = 3
 _HALF_BITS = 10
-"""With three significant figures a histogram's buckets have 2 ** 11 entries, of which the upper half is new."""
+"""With three significant digits, each bucket of a histogram has 2 ** 11 entries, of which only the upper half is
+new."""
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type"):
@@ -40,7 +41,7 @@ class ProgressMessage(_Message, frozen=True, tag="progress"):
     phase: str
     queries: int
     thread: int = 0
-    """Threads of a client report for themselves; what is passed on is their sum."""
+    """Each thread of a client reports its own progress; their sum is passed on."""
     rows: int = 0
     statement: int = 0
     loop: int = 0
@@ -49,14 +50,14 @@ class ProgressMessage(_Message, frozen=True, tag="progress"):
 
 
 class LatencyMessage(_Message, frozen=True, tag="latency"):
-    """``counts`` are pairs: a bucket as :func:`bucket_value_us` numbers it, and how many fell into it."""
+    """``counts`` are pairs: a bucket, numbered as by :func:`bucket_value_us`, and how many values fell into it."""
 
     statement: int
     counts: list[tuple[int, int]]
 
 
 class RingMessage(_Message, frozen=True, tag="ring"):
-    """Of ``reads`` reads of the code segment, each right after a system call, ``ring0`` found ring 0."""
+    """``ring0`` of ``reads`` reads of the code segment, each right after a system call, found ring 0."""
 
     subject: str
     ring0: int
@@ -64,7 +65,7 @@ class RingMessage(_Message, frozen=True, tag="ring"):
 
 
 class ReadsMessage(_Message, frozen=True, tag="reads"):
-    """An answer of the server's of ``packets`` took ``reads`` calls of ``read``, as the kernel counted them."""
+    """An answer of the server in ``packets`` packets took ``reads`` calls of ``read``, as counted by the kernel."""
 
     subject: str
     packets: int
@@ -88,7 +89,7 @@ class FailMessage(_Message, frozen=True, tag="fail"):
 
 
 class DoneMessage(_Message, frozen=True, tag="done"):
-    """The last message. ``statements`` is how many statements of the benchmark proper were executed."""
+    """The last message. ``statements`` is the number of statements of the benchmark proper that were executed."""
 
     statements: int = 0
 
@@ -111,7 +112,7 @@ _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 def parse(line: str) -> Message | None:
     """The message in a line of the client's output; ``None`` if it is an ordinary line.
 
-    Raises :class:`WorkloadError` if the line claims to be a message and is not.
+    Raises :class:`WorkloadError` if the line claims to be a message but is not a valid one.
     """
     if not line.startswith(PREFIX):
         return None
@@ -122,10 +123,10 @@ def parse(line: str) -> Message | None:
 
 
 def bucket_value_us(bucket: int) -> int:
-    """The lowest latency in microseconds that the clients' Lua code counts in a bucket.
+    """The lowest latency, in microseconds, that the clients' Lua code counts in a bucket.
 
-    Values below 2 ** 11 have a bucket each; above, every power of two is divided into 2 ** 10 equal parts: the
-    layout of HdrHistogram with three significant figures, so that nothing is lost in the conversion.
+    Values below 2 ** 11 have a bucket each; above, every power of two is divided into 2 ** 10 equal parts. This is the
+    layout of HdrHistogram with three significant digits, so nothing is lost in the conversion.
     """
     if bucket < 2 << _HALF_BITS:
         return bucket
@@ -143,10 +144,10 @@ def encode_latencies(counts: list[tuple[int, int]]) -> bytes:
 
 
 class ClientOutput:
-    """Follows one client: emits its records, takes the samples of the phase boundaries, lets it go on.
+    """Follows one client: emits its records, takes the samples at phase boundaries, lets it continue.
 
-    ``fraction`` may estimate how much of the whole is done from a progress message; ``checksums`` and ``statements``
-    hold what the client reported, for a check at the end.
+    ``fraction`` may estimate from a progress message how much of the whole is done; ``checksums`` and ``statements``
+    keep what the client reported, for a check at the end.
     """
 
     def __init__(self, ctx: Context, program: str, fraction: Callable[[ProgressMessage], float | None] | None = None):
@@ -263,10 +264,10 @@ class ClientOutput:
 
 
 def ring_proof(message: RingMessage, t_ns: int, session: str, kml: bool) -> Proof:
-    """The proof record of a process's ring. Its value begins with the ring, ``0`` or ``3``, then says how often.
+    """The proof record of a process's ring. Its value begins with the ring, ``0`` or ``3``, followed by how often.
 
     An interrupt between the system call and the read demotes the process for that one read, so a process of a KML
-    session is in ring 0 when most reads say so; in any other session a single one would be wrong.
+    session counts as in ring 0 if most reads say so; in any other session even one such read is an error.
     """
     ring = 0 if message.ring0 * 2 > message.reads else 3
     shown = message.ring0 if ring == 0 else message.reads - message.ring0
@@ -293,7 +294,7 @@ def reads_proof(message: ReadsMessage, t_ns: int, session: str) -> Proof:
 
 
 def differing_results(proofs: Iterable[Proof]) -> list[str]:
-    """What the sessions' checksums and exit statuses disagree on, each in a few words."""
+    """Where the sessions' checksums and exit statuses disagree, each in a few words."""
     seen: dict[str, dict[str, str]] = {}
     for proof in proofs:
         if proof.name in ("checksum", "exit status"):

@@ -81,7 +81,7 @@ class AnyProgram(Workload):
         )
 
     async def _once(self, ctx: Context, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, float]:
-        """Its exit status, and when it ended, which may be before all that it wrote has been recorded."""
+        """Its exit status, and when it ended, which may be before all its output has been recorded."""
         process = await ctx.session.spawn(Command(argv, env=environment, stdin=ctx.input is not None))
         feeding = asyncio.create_task(self._feed(process, ctx.input))
 
@@ -93,7 +93,7 @@ class AnyProgram(Workload):
             ctx.journal.log(ctx.name, "client", line, "warning" if stream == "stderr" else "info")
             await asyncio.sleep(0)
         ended = await ending
-        feeding.cancel()  # a program may end without having read all of it
+        feeding.cancel()  # a program may end without having read all of its input
         return ended
 
     @staticmethod

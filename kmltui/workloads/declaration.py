@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a workload declares, and what it is given to run.
+"""What a workload declares, and what it is given to run with.
 
-A workload is a module of this package with a ``WORKLOADS`` tuple; nothing else has to know it (see
-``docs/workloads.md`` for an example). The declaration says how it is bounded, which options it takes and which
-server it needs; :meth:`Workload.run` drives its client in one session and turns what the client prints into
-records.
+A workload is a module of this package with a ``WORKLOADS`` tuple; nothing else needs to know about it (see
+``docs/workloads.md`` for an example). The declaration says what bounds it, which options it takes and which server it
+needs; :meth:`Workload.run` drives its client in one session and turns what the client prints into records.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Session
 
 Bound = Literal["loops", "duration", "either", "itself"]
-"""What ends a workload: a number of loops, a time, one of the two as the user likes, or its own end."""
+"""What ends a workload: a number of loops, a duration, either of them as the user chooses, or it ends by itself."""
 
 MAX_LOOPS = 100_000_000
 MAX_DURATION_S = 7 * 86_400.0
 
 
 class UsageError(ValueError):
-    """The workload was asked for something it cannot be: an unknown name or option, a value out of range."""
+    """The request is invalid: an unknown workload or option, or a value out of range."""
 
 
 class UnknownOption(UsageError):
-    """An option that the workload does not have; ``flag`` as it is written."""
+    """An option that the workload does not have; ``flag`` as it was typed."""
 
     def __init__(self, flag: str, text: str) -> None:
         super().__init__(text)
@@ -39,7 +38,7 @@ class UnknownOption(UsageError):
 
 
 class WorkloadError(Exception):
-    """The workload failed in a session: a wrong result, a client that ended with an error. Fails the run."""
+    """The workload failed in a session: a wrong result, or a client that ended with an error. Makes the run fail."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     minimum: int | None = None
-    """An integer with this smallest value; ``None`` together with ``maximum``: any text."""
+    """The smallest value of an integer; any text is allowed if ``minimum`` and ``maximum`` are ``None``."""
     maximum: int | None = None
 
     def parse(self, text: str) -> str:
-        """The value in its one spelling. Raises :class:`UsageError`."""
+        """The value in its canonical spelling. Raises :class:`UsageError`."""
         if self.choices:
             for choice in self.choices:
                 if text.lower() == choice.lower():
@@ -80,7 +79,8 @@ class Option:
 
 @runtime_checkable
 class CountsInstructions(Protocol):
-    """A session that knows how many instructions lie between the last two marks that a program of it has set."""
+    """A session that knows how many instructions were executed between the last two marks that one of its programs
+    set."""
 
     def marked_instructions(self) -> dict[str, tuple[int, int]]:
         """User and kernel instructions by vCPU number. Raises ``SessionError`` if there are no two marks."""
@@ -89,7 +89,7 @@ class CountsInstructions(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a workload works with in one session. Made by the runner, one for each session of the run."""
+    """What a workload works with in one session. The runner makes one for each session of the run."""
 
     session: Session
     spec: WorkloadSpec
@@ -97,7 +97,7 @@ class Context:
     mysql_socket: str = "/run/mysqld/mysqld.sock"
     """Path of the server's socket inside the session."""
     input: bytes | None = None
-    """What the user gives to the command, if the workload takes one; None: nothing."""
+    """The standard input from the user for the command, if the workload takes one; None: nothing."""
 
     @property
     def name(self) -> str:
@@ -105,33 +105,33 @@ class Context:
 
 
 class Workload(ABC):
-    """A workload: a declaration in class attributes, and how to run it in a session."""
+    """A workload: a declaration in class attributes, and the code that runs it in a session."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     description: ClassVar[str]
-    """A sentence or two for people who choose a workload."""
+    """A sentence or two for users who choose a workload."""
     options: ClassVar[tuple[Option, ...]] = ()
     bound: ClassVar[Bound] = "either"
     default_loops: ClassVar[int | None] = None
-    """Used when neither loops nor a duration is given; else ``default_duration_s`` is."""
+    """Used if neither loops nor a duration is given; if this is None, ``default_duration_s`` is used."""
     default_duration_s: ClassVar[float | None] = None
     phases: ClassVar[tuple[str, ...]] = ()
     statements: ClassVar[tuple[str, ...]] = ()
     timing_phases: ClassVar[tuple[str, ...]] = ()
     """Phases that time system calls one by one: the screen shows their Measures meanwhile."""
     article: ClassVar[bool] = False
-    """Whether it is the article's benchmark, so that the article's figures may stand beside a run's."""
+    """Whether it is the article's benchmark, so that the article's figures may be shown beside a run's."""
     takes_command: ClassVar[bool] = False
-    """Whether it is of no use without a command line of the user's."""
+    """Whether it needs a command line from the user."""
     keeps_output: ClassVar[bool] = False
     """Whether the report shows what the client printed."""
     packages: ClassVar[tuple[str, ...]] = ()
-    """Debian packages that it needs beyond those of every guest image."""
+    """Debian packages that it needs in addition to those of every guest image."""
     unit: ClassVar[str] = ""
-    """What its work consists of, in the singular, e.g. ``request``; empty: nothing that could be counted."""
+    """The unit of its work, in the singular, e.g. ``request``; empty: its work has no units to count."""
     reported: ClassVar[str] = ""
-    """What others have reported for it, with the source."""
+    """What others have reported for it, with sources."""
 
     def spec(
         self,
@@ -142,7 +142,7 @@ class Workload(ABC):
     ) -> WorkloadSpec:
         """The complete, checked specification: defaults filled in. Raises :class:`UsageError`.
 
-        ``command`` is the program and its arguments of a workload that runs any program.
+        ``command`` is the program and its arguments, for a workload that runs any program.
         """
         if command:
             raise UsageError(f"the workload {self.name} takes no command: {shlex.join(command)}")
@@ -163,7 +163,7 @@ class Workload(ABC):
         )
 
     def units_per_loop(self, options: Mapping[str, str]) -> int:
-        """How many of its units a loop consists of; ``options`` are complete and checked."""
+        """How many units a loop consists of; ``options`` are complete and checked."""
         return 0
 
     def _bounds(self, loops: int | None, duration_s: float | None) -> tuple[int | None, float | None]:
@@ -195,23 +195,23 @@ class Workload(ABC):
         return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
 
     def cost_s(self, spec: WorkloadSpec) -> float | None:
-        """About how long one session takes for it with loops, executing 10⁹ instructions a second; None: not known."""
+        """About how long one session takes for so many loops, at 10⁹ instructions per second; None: not known."""
         return None
 
     def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...] | None:
-        """What mariadbd's command line has in addition for this workload; ``None``: it needs no server."""
+        """Additional arguments of mariadbd for this workload; ``None``: it needs no server."""
         return None
 
     async def prepare(self, ctx: Context) -> None:  # noqa: B027  (nothing to prepare is the common case)
-        """Bring the session to where :meth:`run` can begin. Not measured. Raises like :meth:`run`."""
+        """Bring the session to the point where :meth:`run` can begin. Not measured. Raises like :meth:`run`."""
 
     @abstractmethod
     async def run(self, ctx: Context) -> None:
-        """Run it to its end in the session, emitting Phase, Progress, Latency, Measure and Proof records.
+        """Run it to completion in the session, emitting Phase, Progress, Latency, Measure and Proof records.
 
-        Takes a sample with the mark of :func:`phase_mark` when a phase begins. May be cancelled at any moment. Raises
-        :class:`WorkloadError` on a wrong result, and what the session raises.
+        Takes a sample with the mark of :func:`phase_mark` when a phase begins. May be cancelled at any time. Raises
+        :class:`WorkloadError` on a wrong result, and whatever the session raises.
         """
 
     async def check(self, ctx: Context) -> None:  # noqa: B027  (many have nothing to check afterwards)
-        """Check, after what is measured, that the results were right. Raises like :meth:`run`."""
+        """Check, after the measurement, that the results were right. Raises like :meth:`run`."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The demonstration of ``kmltui demo``: a few seconds of single system calls, then the Wisconsin benchmark, warm.
 
-The figures of the run are Wisconsin's: its own ``start`` sample begins after the system calls have been shown.
+The figures of the run are Wisconsin's: the ``start`` sample is taken after the system calls have been shown.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from kmltui.workloads.syscalls import ROUND_S, Syscalls
 from kmltui.workloads.wisconsin import Wisconsin
 
 CALL_ROUNDS = 25
-"""How often single calls are timed: some ten seconds, long enough to read the bars."""
+"""How often single calls are timed: about ten seconds, long enough to read the bars."""
 
 CALLS_SHARE = 0.2
-"""Of the time that the whole takes, about."""
+"""About this fraction of the total time."""
 
 WARM_UP_LOOPS = {"wall": 30, "instructions": 1}
-"""Not measured. Software emulation translates code when it first runs, and what runs in both rings twice: in forty cold
-loops 52,000 blocks with KML and 32,000 without. The clock that counts instructions does not see that."""
+"""Not measured. Software emulation translates code when it first runs, and twice if it runs in both rings: in forty
+cold loops 52,000 blocks with KML and 32,000 without. The clock that counts instructions does not see that."""
 
 
 class Demo(Wisconsin):
@@ -31,7 +31,7 @@ class Demo(Wisconsin):
     title = "Demonstration: single system calls, then Wisconsin"
     description = "Single system calls for some seconds, trap against direct call, then the Wisconsin benchmark."
     default_loops = 50
-    # A demonstration has a minute; the tables of the image are there already.
+    # A demonstration has a minute; the image's ready tables save time.
     options = tuple(
         dataclasses.replace(option, default="ready") if option.name == "tables" else option
         for option in Wisconsin.options
@@ -57,7 +57,7 @@ class Demo(Wisconsin):
 
 
 def _part(ctx: Context, spec: WorkloadSpec, begin: float, end: float) -> Context:
-    """The context of a part of the demonstration, which takes it from one fraction of its whole to another."""
+    """The context of a part of the demonstration, which spans the whole's progress from one fraction to another."""
 
     def emit(record: Record) -> None:
         if isinstance(record, Progress) and record.fraction is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A program of this machine, with the libraries it needs, brought into a session.
+"""Brings a program of this machine, with the libraries that it needs, into a session.
 
 The C library and the dynamic loader are always the session's own: they belong together, and in a KML session they are
 the ones whose system calls are direct.
@@ -17,7 +17,7 @@ from kmltui.sessions.protocol import Session
 from kmltui.workloads.declaration import UsageError, WorkloadError
 
 PROGRAMS, LIBRARIES = "/opt/bin", "/opt/lib"
-"""Where the files of this machine are put in a session: outside /usr, which a local session shares with all others."""
+"""Where this machine's files are put in a session: outside /usr, which a local session shares with all others."""
 _ELF64_X86 = b"\x7fELF\x02\x01\x01"
 _MACHINE_X86_64 = 62
 _SESSIONS_OWN = re.compile(
@@ -28,14 +28,14 @@ _IMAGE = ("/usr/", "/bin/", "/sbin/")
 
 @dataclass(frozen=True)
 class LocalProgram:
-    """The files to be brought: the program and the shared libraries that are not the session's own."""
+    """The files to be copied: the program and the shared libraries that are not the session's own."""
 
     program: Path
     libraries: tuple[Path, ...]
 
     @property
     def path(self) -> str:
-        """Where it is in the session."""
+        """The program's path in the session."""
         return f"{PROGRAMS}/{self.program.name}"
 
     @property
@@ -43,16 +43,17 @@ class LocalProgram:
         return {"LD_LIBRARY_PATH": LIBRARIES} if self.libraries else {}
 
     async def put(self, session: Session) -> list[str]:
-        """Copy the program and its libraries into the session; what :func:`bring` tells. Raises what that does."""
+        """Copy the program and its libraries into the session. Returns and raises what :func:`bring` does."""
         libraries = {f"{LIBRARIES}/{library.name}": library for library in self.libraries}
         return await bring(session, {self.path: self.program} | libraries, mode=0o755)
 
 
 async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None = None) -> list[str]:
-    """Copy files of this machine into a session, by their paths there; their ``mode`` is their own, as far as root's.
+    """Copy files of this machine into a session, to the given paths. ``mode`` None: their own permissions, but readable
+    by everybody and writable only by root.
 
-    Programs and libraries get rewritten system calls where the session's own have them; of those whose calls stay traps
-    it is returned why, a sentence each. Raises :class:`WorkloadError` for a file that cannot be read,
+    The system calls of programs and libraries are rewritten if the session's own are; returns, for each file whose
+    calls remain traps, a sentence that says why. Raises :class:`WorkloadError` for a file that cannot be read,
     :class:`SessionError` for one that cannot be written.
     """
     from kmltui.kml.rewrite import rewrite_elf  # noqa: PLC0415  (a disassembler, which few runs need)
@@ -73,12 +74,12 @@ async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None
 
 
 def is_local(program: str) -> bool:
-    """Whether a command's first word means a file of this machine: a path that is not one of the image's."""
+    """Whether a command's first word means a file of this machine: a path that the image does not have."""
     return "/" in program and not program.startswith(_IMAGE)
 
 
 def find_local(program: str) -> LocalProgram:
-    """The program and its libraries. Raises :class:`UsageError` if it cannot be run in a session."""
+    """Finds the program and its libraries. Raises :class:`UsageError` if it cannot be run in a session."""
     path = Path(program)
     try:
         head = path.open("rb").read(20)
@@ -106,6 +107,6 @@ def _libraries(path: Path) -> list[Path]:
             continue
         if rest.startswith("not found"):
             raise UsageError(f"{path} needs {name}, which is not on this machine")
-        # Its name in the session is the one it is asked for by, whatever file that leads to here.
+        # In the session it has the name by which it is requested, whatever file that resolves to here.
         found.append(Path(rest.partition(" (")[0]).with_name(name))
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""sysbench's own workloads, and a bare ``SELECT 1``: small queries, where a system call is a large part of each."""
+"""sysbench's own workloads, and a bare ``SELECT 1``: small queries, of which system calls are a large part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRIPT = "oltp.lua"
 TABLE_ROWS = 10_000
 FLUSH = "FLUSH TABLES sbtest1 FOR EXPORT; UNLOCK TABLES"
 WARM_UP = 300
-"""Events before those that are counted to the instruction."""
+"""Warm-up events before those whose instructions are counted."""
 
 QUERY_S = 1e-4
 
@@ -25,21 +25,21 @@ ENGINE = Option("engine", "InnoDB", "storage engine of the table", choices=("Inn
 
 
 class SysbenchScript(Workload):
-    """A script of sysbench as it is. A loop is one event of the script, that is one transaction."""
+    """An unmodified sysbench script. A loop is one event of the script, that is, one transaction."""
 
     bound: ClassVar[Bound] = "either"
     default_duration_s: ClassVar[float | None] = 20.0
     phases = ("run",)
     script: ClassVar[str]
-    """Its name, or the file name of a script of ours."""
+    """Its name, or the file name of one of our own scripts."""
     queries_per_event: ClassVar[int] = 1
 
     def cost_s(self, spec: WorkloadSpec) -> float | None:
         return QUERY_S * self.queries_per_event * (spec.loops or 0)
 
     def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...]:
-        # The table is made anew for every run of a bench; a thread of the server's would recalculate its statistics
-        # seconds later, in the middle of some runs and not of others. No query here is planned by them.
+        # The table is made anew for every run of a bench. A server thread would recalculate its statistics seconds
+        # later, in the middle of some runs and not of others. No query here needs them for planning.
         return ("--innodb-stats-auto-recalc=0",)
 
     def _path(self) -> str:
@@ -54,10 +54,10 @@ class SysbenchScript(Workload):
         await put_scripts(ctx, SCRIPT, *own)
         if not self._table(ctx.spec):
             return
-        steps = {  # a bench prepares it for every repetition
+        steps = {  # a bench prepares the table for every repetition
             "sysbench cannot drop its table": command_line(ctx, self._path(), "cleanup", self._table(ctx.spec)),
             "sysbench cannot make its table": command_line(ctx, self._path(), "prepare", self._table(ctx.spec)),
-            # Otherwise a thread of the server's writes the new pages later, in the middle of some runs.
+            # Otherwise a server thread writes the new pages later, in the middle of some runs.
             "the new table cannot be written to the disk": client_command(ctx, FLUSH),
         }
         for failure, argv in steps.items():
@@ -72,7 +72,7 @@ class SysbenchScript(Workload):
             bound = [f"--events={spec.loops}", "--time=0"]
         else:
             bound = [f"--time={math.ceil(spec.duration_s or 1)}", "--events=0"]
-        # The same random numbers in all sessions; with one connection that is the very same work.
+        # The same random numbers in all sessions; with one connection the work is then identical.
         options = [*self._table(spec), *bound, f"--threads={spec.options['threads']}", "--rand-seed=1"]
 
         def fraction(message: ProgressMessage) -> float | None:

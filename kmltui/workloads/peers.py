@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What others measure who make system calls cheaper: programs that make many, from a byte's copy to a Redis server."""
+"""What other projects that make system calls cheaper measure: programs that make many, from dd to a Redis server."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one phase of a workload that is a command, run again and again."""
+"""The only phase of a workload that runs a command repeatedly."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ REPEAT = "kml-repeat"
 async def repeat(ctx: Context, phase: str, once: Callable[[Sequence[str]], Awaitable[float]]) -> None:
     """Run a command as often as the run's specification says, as the phase ``phase``.
 
-    ``once`` runs it, with the words that it is given before it, and returns when it ended, by :func:`time.monotonic`:
-    reading its output may take longer. Where instructions are counted, a program of the session's own repeats it
-    between two marks, so that nothing of the runner's lies between them. The wall time of a session that counts
-    instructions would be the emulator's, so it is only measured by the wall clock.
+    ``once`` runs it, prefixed with the words that it is given, and returns the time at which it ended, by
+    :func:`time.monotonic`: reading its output may take longer. If instructions are counted, a program in the session
+    repeats the command between two marks, so that nothing that the runner does is counted. Wall time is only measured
+    by the wall clock: in a session that counts instructions it would be the emulator's.
     """
     loops = ctx.spec.loops or 1
     counts = ctx.session if isinstance(ctx.session, CountsInstructions) else None

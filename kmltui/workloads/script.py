@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Workloads that are shell commands: what to set up, which server to start, what is measured, how it is checked.
+"""Workloads made of shell commands: for setting up, for starting a server, for what is measured, for checking results.
 
 All of them are run by the session's ``/bin/sh``. A workload's options are in the environment under their names in
 capitals, and ``LOOPS`` is how often the measured command runs.
@@ -32,22 +32,22 @@ TELL_RING = "/usr/lib/kmltui/tell_ring.so"
 """In the session: see ``tell_ring.c``."""
 RINGS = "/run/kmltui-rings"
 READY_LIMIT_S = 60.0
-"""How long a server may take to answer; it takes a second or two in a guest that is emulated."""
+"""How long a server may take to answer; in an emulated guest it takes a second or two."""
 _READY_PERIOD_S = 0.2
 _SHOWN_LINES = 5
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The commands of a workload. Only ``command`` is measured, and only it has to be there."""
+    """The commands of a workload. Only ``command`` is measured, and only ``command`` is mandatory."""
 
     command: str
-    """Run once a loop."""
+    """Run once per loop."""
     setup: str = ""
-    """Before anything else; in a bench before every repetition."""
+    """Run before anything else; in a bench before every repetition."""
     server: str = ""
-    """Goes on in the background, in the server's cgroup, until the next repetition or the end."""
+    """Runs in the background, in the server's cgroup, until the next repetition or the end."""
     ready: str = ""
-    """Tried until it succeeds: the server answers."""
+    """Retried until it succeeds, that is, until the server answers."""
     check: str = ""
     """Run at the end. It fails if the results are wrong; what it prints must be the same in all sessions."""
 
@@ -100,18 +100,18 @@ class ScriptWorkload(Workload):
     async def _prove_rings(self, ctx: Context) -> None:
         """Read the ring of every program that the server and the command consist of.
 
-        For that they run once more than is measured, from the set-up on, with a library loaded into them that is not
-        there when it counts.
+        To do so, they run one additional time, from the set-up on, with a library preloaded that is absent during the
+        measurement.
         """
         await self._set_up(ctx, rings=True)
         await self._must(ctx, self.script.command, "has failed", rings=True)
         reads: dict[str, Counter[str]] = defaultdict(Counter)
         try:
             told = await ctx.session.get(RINGS)
-        except FileNotFoundError:  # all of them are linked statically
+        except FileNotFoundError:  # every program is statically linked
             return
         for line in told.decode(errors="replace").splitlines():
-            # A program's name may have blanks in it.
+            # A program's name may contain blanks.
             if found := re.fullmatch(r"(.*) (\d+) (\d+)", line):
                 reads[found[1]].update(ring0=int(found[2]), reads=int(found[3]))
         for program, counts in sorted(reads.items()):
@@ -164,7 +164,7 @@ class ScriptWorkload(Workload):
             ended.cancel()
 
     async def _last(self, ctx: Context) -> str:
-        """The last lines that the server wrote."""
+        """The last lines of the server's output."""
         try:
             text = (await ctx.session.get(SERVER_LOG)).decode(errors="replace")
         except FileNotFoundError:
@@ -201,19 +201,19 @@ def declared_in(path: Path) -> Workload:
 
 
 def recorded(spec: WorkloadSpec) -> Workload:
-    """The workload of a run's specification that holds its commands itself."""
+    """The workload of a run whose specification itself contains the commands."""
     return _DeclaredWorkload(spec.name, spec.script, msgspec.convert(spec.script, _File))
 
 
 class _DeclaredWorkload(ScriptWorkload):
-    """A workload of the user's own, which kmltui knows from a file, or from the specification made of that."""
+    """A workload of the user's own, known from its file or from the specification that was made of the file."""
 
     description = "Declared in a file."
 
     def __init__(self, name: str, commands: Mapping[str, str], declared: _File) -> None:
         super().__init__()
         self._commands = dict(commands)
-        # What other workloads declare in their class.
+        # These are class attributes in other workloads.
         own = {
             "name": name,
             "title": declared.title or name,

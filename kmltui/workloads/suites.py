@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suites: workloads that are measured one after the other, to stand in one table."""
+"""Suites: workloads that are measured one after the other and shown in one table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kmltui.workloads.declaration import UsageError, Workload
 
 @dataclass(frozen=True)
 class Part:
-    """One workload of a suite. ``loops`` are few: an exact count needs no long run."""
+    """One workload of a suite. A few ``loops`` suffice: an exact count needs no long run."""
 
     workload: str
     loops: int
     options: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
-    """What tells it from the suite's other parts with the same workload, e.g. ``pipeline``."""
+    """What distinguishes it from other parts of the suite with the same workload, e.g. ``pipeline``."""
 
     @property
     def name(self) -> str:
@@ -31,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Suite:
-    """``name`` is what an image with all that the suite needs is called, unless the user has another."""
+    """``name`` is also the name of an image with everything that the suite needs, unless the user has another image."""
 
     name: str
     parts: tuple[Part, ...]
@@ -42,7 +42,7 @@ class Suite:
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """What all of its workloads need, each once."""
+        """Everything that its workloads need, without duplicates."""
         return tuple(dict.fromkeys(package for workload in self.workloads for package in workload.packages))
 
 
@@ -67,7 +67,7 @@ _SUITES = (
 
 
 def suite(name: str) -> Suite:
-    """The suite of that name. Raises :class:`UsageError` that lists those that exist."""
+    """The suite of that name. Raises :class:`UsageError`, which lists those that exist."""
     for found in _SUITES:
         if found.name == name:
             return found

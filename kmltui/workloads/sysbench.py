@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running a sysbench script of ours in a session."""
+"""Runs our sysbench scripts in a session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIBRARY = "kmltui.lua"
 
 
 async def put_scripts(ctx: Context, *scripts: str) -> None:
-    """Put the named Lua files, and the one that all of them share, where :func:`run_script` finds them."""
+    """Copy the named Lua files, and the one that they all share, to where :func:`run_script` finds them."""
     for name in (LIBRARY, *scripts):
         await ctx.session.put(f"{DIRECTORY}/{name}", (clients.DIRECTORY / name).read_bytes())
 
@@ -30,7 +30,7 @@ async def run_script(
     fraction: Callable[[ProgressMessage], float | None] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> ClientOutput:
-    """Run a command of one of our scripts to its end; return what it reported. Raises ``WorkloadError``."""
+    """Run a command of one of our scripts to completion; return what it reported. Raises ``WorkloadError``."""
     output = ClientOutput(ctx, f"sysbench {script}", fraction)
     argv = command_line(ctx, f"{DIRECTORY}/{script}", command, options)
     process = await ctx.session.spawn(Command(argv, env=env or {}, stdin=True))
@@ -53,7 +53,7 @@ def command_line(ctx: Context, script: str, command: str, options: Sequence[str]
 
 
 def client_command(ctx: Context, statements: str) -> list[str]:
-    """The arguments of the server's own client, to execute statements in the same database."""
+    """The arguments of the server's own client that execute statements in the same database."""
     return [
         "/usr/bin/mariadb",
         "--no-defaults",

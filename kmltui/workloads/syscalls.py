@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Single system calls timed by trap and by direct call: what the whole matter is about, in a minute."""
+"""Single system calls timed by trap and by direct call: what KML is about, in a minute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kmltui.workloads.declaration import Context, Workload
 
 PROGRAM = "/usr/bin/kml-syscalls"
 ROUND_S = 0.12
-"""Mostly the rest between batches."""
+"""Mostly the pauses between batches."""
 
 
 class Syscalls(Workload):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Wisconsin benchmark as sql-bench's ``test-wisconsin`` runs it: the workload of the article's Table 2.
 
-Its tables, phases and statements are in ``wisconsin.lua``, a script for sysbench. With loops each select is repeated
-that often before the next begins, as sql-bench does it. With a duration the ten selects are run in rounds until the
-time is over, so that every statement has its share of it; loops compare CPU time for equal work, a duration compares
-throughput in equal time.
+Its tables, phases and statements are in ``wisconsin.lua``, a script for sysbench. With loops, each select is repeated
+that often before the next begins, as in sql-bench. With a duration, the ten selects are run in rounds until the time is
+over, so that every statement gets its share. Loops compare CPU time for equal work, a duration compares throughput in
+equal time.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ CHANGES = 14
 
 SELECT_COST = (250, 2100, 80, 210, 2600, 2350, 2480, 2350, 660, 66)
 INSERT_COST = 35
-"""Microseconds of one select of each kind and of an insert, measured once with MyISAM; only for the progress bar."""
+"""Microseconds for one select of each kind and for an insert, measured once with MyISAM; only for the progress bar."""
 
 LOOP_S, READS_S, LOADING_S = 0.13, 0.04, 30.0
-"""10⁹ instructions: the ten selects, what they take more with the article's client, and filling the tables (which an
-emulator does at a third of its speed; that is counted in)."""
+"""In 10⁹ instructions: the ten selects, what they take in addition with the article's client, and filling the tables
+(which an emulator does at a third of its speed; that is included)."""
 
 LOADING = ("create", "insert", "delete")
-"""The phases that make and fill the tables; with ready ones they are left out."""
+"""The phases that make and fill the tables; skipped with ready tables."""
 
 
 class Wisconsin(Workload):
@@ -156,7 +156,8 @@ class Wisconsin(Workload):
 
 
 def fraction_done(spec: WorkloadSpec, message: ProgressMessage) -> float | None:
-    """How much of the whole work is done, 0 to 1. Bounded by a duration, it is what the client says: of the selects."""
+    """The fraction of the whole work that is done, 0 to 1. Bounded by a duration, it is the client's figure, for the
+    selects."""
     if not spec.loops:
         return message.fraction
     selects = sum(SELECT_COST) * spec.loops
