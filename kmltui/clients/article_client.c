@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Guest: usr/lib/kmltui/article_client.so = -O2 -fPIC -shared
 /*
- * Loaded into a MySQL client (LD_PRELOAD), makes it read as the client library of MySQL 4.1 did, the one of the article.
+ * Loaded into a MySQL client (LD_PRELOAD), makes it read as MySQL 4.1's client library did, which the article used.
  *
- * That library had no read buffer: of every packet it read the header of four bytes, then the body, by two calls of
- * read(). Today's asks by recv() for as much as there is, up to 16 KiB, many packets at once. Here such a request gets
- * one packet, or as much of it as there is room for, read as it was read then. A client reads from nothing but its
- * server's socket in this way, and neither compresses nor encrypts: every byte belongs to a packet.
+ * That library had no read buffer: it read every packet with two calls of read(), one for the header of four bytes and
+ * one for the body. Today's library asks recv() for as much as there is, up to 16 KiB, which may be many packets. Here
+ * such a request gets one packet, or as much of it as fits, read as it was then. A client calls recv() only on its
+ * server's socket, and neither compresses nor encrypts, so every byte belongs to a packet.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,7 +19,7 @@
 
 enum { HEADER = 4, CONNECTIONS = 1024 };
 
-/* How far a connection is in its current packet. A connection is used by one thread at a time. */
+/* The position of a connection in its current packet. Only one thread at a time uses a connection. */
 static struct connection {
 	uint8_t header[HEADER];
 	uint32_t have; /* bytes of the header */
@@ -28,7 +28,7 @@ static struct connection {
 
 static uint64_t packets;
 
-/* How many packets have been begun so far. */
+/* The number of packets begun so far. */
 uint64_t article_client_packets(void);
 uint64_t article_client_packets(void)
 {
@@ -46,7 +46,7 @@ static void take_header(struct connection *c, const uint8_t *bytes, size_t size)
 	__atomic_add_fetch(&packets, 1, __ATOMIC_RELAXED);
 }
 
-/* One packet of the connection, from where it stands; what read() returns if that is nothing. */
+/* Reads one packet of the connection, from its current position; returns what read() does if there is nothing. */
 static ssize_t read_packet(int fd, struct connection *c, uint8_t *to, size_t room)
 {
 	size_t done = 0;
@@ -60,7 +60,7 @@ static ssize_t read_packet(int fd, struct connection *c, uint8_t *to, size_t roo
 			continue;
 		if (got <= 0) {
 			if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
-				memset(c, 0, sizeof(*c)); /* the next one of this number is another connection */
+				memset(c, 0, sizeof(*c)); /* the next one with this number is another connection */
 			return done ? (ssize_t)done : got;
 		}
 		if (in_header)
@@ -78,7 +78,7 @@ ssize_t recv(int fd, void *to, size_t room, int flags)
 {
 	static ssize_t (*next)(int, void *, size_t, int);
 
-	/* The client waits for its server as it did then, in read(): it is not to return at once. */
+	/* The client waits for its server in read(), as it did then, so MSG_DONTWAIT is ignored. */
 	if (fd >= 0 && fd < CONNECTIONS && (flags & ~MSG_DONTWAIT) == 0)
 		return read_packet(fd, &connections[fd], to, room);
 	if (!next)

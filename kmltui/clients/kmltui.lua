@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: GPL-2.0-or-later
 --
--- What every sysbench script of kmltui shares: messages to the runner, a clock, latencies, the proof of the ring.
+-- Shared by all sysbench scripts of kmltui: messages to the runner, a clock, latencies, the proof of the ring.
 --
--- A message is one line: "kmltui " and a JSON object. At the beginning of a phase the script stands still until the
--- runner has taken its sample and writes a line to standard input.
+-- A message is one line: "kmltui " and a JSON object. At the beginning of a phase the script waits until the runner has
+-- taken its sample and writes a line to its standard input.
 
 local ffi = require("ffi")
 
@@ -38,7 +38,7 @@ kmltui.now_us = now_us
 
 -- Messages ------------------------------------------------------------------------------------------------------
 
--- One write for the whole line: threads share the stream, and each write of theirs is locked, but no more than that.
+-- One write for the whole line: threads share the stream, and only a single write is atomic.
 local function send(format, ...)
    io.stdout:write("kmltui " .. string.format(format, ...) .. "\n")
    io.stdout:flush()
@@ -58,7 +58,7 @@ end
 
 -- Rings and marks -----------------------------------------------------------------------------------------------
 
--- The library is absent where nothing was compiled (a plain host): then nothing is claimed and nothing is marked.
+-- The library is absent where nothing was compiled (a plain host): then no ring is reported and no mark is set.
 local found, library = pcall(ffi.load, PLUGIN_DIR .. RING_LIBRARY)
 local ring = found and library or nil
 
@@ -70,7 +70,7 @@ local function report_ring(subject, ring0)
    send('{"type":"ring","subject":%s,"ring0":%d,"reads":%d}', quoted(subject), ring0, RING_READS)
 end
 
--- Reads the code segment in this process and, by a user-defined function, in the server.
+-- Reads the code segment in this process and, through a user-defined function, in the server.
 function kmltui.prove_rings(connection)
    if not ring then return end
    report_ring("sysbench", ring.kml_ring0_count(RING_READS))
@@ -80,7 +80,7 @@ end
 
 -- Reads for each packet --------------------------------------------------------------------------------------------
 
--- Calls of read() that this process has made so far, as the kernel counts them. recv() is not among them.
+-- Calls of read() that this process has made so far, as counted by the kernel, which does not include recv().
 local function reads_so_far()
    local file = assert(io.open("/proc/self/io", "r"))
    local text = file:read("*a")
@@ -88,7 +88,7 @@ local function reads_so_far()
    return tonumber(text:match("syscr: (%d+)"))
 end
 
--- Where the library is loaded that reads as MySQL 4.1's did: how many packets an answer had, and how many calls of
+-- If the library that reads as MySQL 4.1's did is loaded: reports how many packets an answer had, and how many calls of
 -- read() they took.
 function kmltui.prove_reads(connection)
    local loaded, packets_so_far = pcall(function() return ffi.C.article_client_packets end)
@@ -103,8 +103,9 @@ end
 
 -- Phases --------------------------------------------------------------------------------------------------------
 
--- Begins a phase as soon as the runner is ready. In exact mode the marks delimit it to the instruction; the waiting lies
--- outside, and so shall the rest of what the guest's daemon does to hand over the runner's line, which is chance.
+-- Begins a phase as soon as the runner is ready. In exact mode the marks delimit it to the instruction. The waiting is
+-- outside the marks, and so must be the rest of what the guest's daemon does to pass on the runner's line, which
+-- varies.
 function kmltui.begin(name)
    send('{"type":"phase","name":"%s","event":"begin","mono_ns":%.0f}', name, now_us() * 1000)
    if not io.read("*l") then error("the runner is gone", 0) end
@@ -126,8 +127,8 @@ end
 
 -- Latencies -----------------------------------------------------------------------------------------------------
 
--- HdrHistogram's layout with three significant figures: a bucket for each value below 2^11 microseconds, above that
--- 2^10 for each power of two, up to 2^32. One histogram for each statement, emptied when it is sent.
+-- HdrHistogram's layout with three significant digits: a bucket for each value below 2^11 microseconds, above that 2^10
+-- for each power of two, up to 2^32. One histogram per statement, emptied when it is sent.
 local BUCKETS = 2048 + 21 * 1024
 local histograms = {}
 
@@ -167,15 +168,15 @@ end
 
 -- Statements ----------------------------------------------------------------------------------------------------
 
--- Where the script is; a script sets the fields that no function here sets. Reported twice a second by the clock,
--- whatever the number of loops, so that reporting costs the same in every session.
--- `fraction` of a script that is bounded by time is that of the time.
+-- The script's progress; a script sets the fields that no function here sets. Reported twice a second, regardless of
+-- the number of loops, so that reporting costs the same in every session. If a script is bounded by time, `fraction` is
+-- the fraction of that time.
 local progress = { thread = 0, phase = "", statement = 0, loop = 0, loops = 0, queries = 0, rows = 0 }
 kmltui.progress = progress
 local next_report = 0
 local began, ends
 
--- The script goes on for this long from now, by its own clock; returns when it is over, as now_us() tells it.
+-- The script runs for this long from now, by its own clock; returns the end as a value of now_us().
 function kmltui.ends_after(seconds)
    began = now_us()
    ends = began + seconds * 1e6
@@ -193,14 +194,14 @@ end
 
 function kmltui.report() report(now_us()) end
 
--- Says, and reports, what comes next.
+-- Sets and reports what comes next.
 function kmltui.at(phase, statement, loops)
    progress.phase, progress.statement, progress.loop, progress.loops = phase, statement, 0, loops
    report(now_us())
 end
 
--- Counts one execution that gave `rows` rows, or a transaction of several `queries`. With `began` its latency is counted
--- too, for the current statement.
+-- Counts one execution that returned `rows` rows, or a transaction of several `queries`. With `began`, its latency is
+-- also recorded, for the current statement.
 function kmltui.executed(rows, began, queries)
    local now = now_us()
    if began then record(progress.statement, now - began) end
@@ -209,7 +210,7 @@ function kmltui.executed(rows, began, queries)
    if now >= next_report then report(now) end
 end
 
--- The end of the script's work; `statements` counts those of the benchmark proper.
+-- Reports the end of the script's work; `statements` is the number of those of the benchmark proper.
 function kmltui.done(statements)
    if progress.phase ~= "" then report(now_us()) end
    send('{"type":"done","statements":%d}', statements)

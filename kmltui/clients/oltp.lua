@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: GPL-2.0-or-later
 --
--- Runs a script of sysbench as it is, and reports progress, latencies and rings around it. The script is named by the
--- environment variable KMLTUI_SCRIPT (one that comes with sysbench by its name, another one by its path); KMLTUI_QUERIES
--- says how many queries one of its events makes.
+-- Runs an unmodified sysbench script, and reports its progress, latencies and rings. The environment variable
+-- KMLTUI_SCRIPT names the script (by its name if it comes with sysbench, otherwise by its path); KMLTUI_QUERIES is the
+-- number of queries in one of its events.
 --
 -- Every thread has a Lua state of its own, in which this file is loaded; each reports for itself.
 
@@ -15,14 +15,14 @@ local QUERIES = tonumber(os.getenv("KMLTUI_QUERIES"))
 
 local SECONDS = tonumber(os.getenv("KMLTUI_SECONDS") or 0)
 
--- Where instructions are the time: events before the phase, which fill caches. What LuaJIT compiles, and when, depends on
--- random numbers of its own, and weighs much where a query is so little: there Lua is interpreted.
+-- If the clock counts instructions: events before the phase, which fill caches. What LuaJIT compiles, and when, depends
+-- on its own random numbers, which matters for queries as small as these; so Lua is interpreted then.
 local WARM_UP = tonumber(os.getenv("KMLTUI_WARM_UP") or 0)
 if WARM_UP > 0 then jit.off() end
 local script_init, script_event = thread_init, event
 
--- The threads begin their work together, when the last of them has been initialised: the first one waits for the
--- runner here, and all others wait for it.
+-- The threads begin their work together, after the last of them has been initialised: the first one waits for the
+-- runner here, and all others wait for the first.
 function thread_init()
    script_init()
    kmltui.progress.thread = sysbench.tid

@@ -5,8 +5,8 @@
  *
  *     kml-processes COUNT
  *
- * makes COUNT processes and waits for each, passes a number back and forth between two processes COUNT times, and
- * makes COUNT threads and joins each. Prints what came of it; ends with status 1 if anything is not as it must be.
+ * makes COUNT processes and waits for each, passes a number back and forth between two processes COUNT times, and makes
+ * COUNT threads and joins each. Prints the results; exits with status 1 if any of them is wrong.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static void fail(const char *what)
 	_exit(1);
 }
 
-/* The sum of the exit statuses of `count` processes, each of which ends with a status of its own. */
+/* The sum of the exit statuses of `count` processes, which end with statuses 0 to 99 in turn. */
 static long fork_and_wait(long count)
 {
 	long sum = 0;
@@ -40,7 +40,7 @@ static long fork_and_wait(long count)
 	return sum;
 }
 
-/* A number that another process adds one to, `count` times. */
+/* A number to which another process adds one, `count` times. */
 static long ping_pong(long count)
 {
 	int there[2], back[2];

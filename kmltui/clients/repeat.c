@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Guest: usr/bin/kml-repeat = -O2
 /*
- * Runs a command several times between two marks, which the plugin that counts instructions knows.
+ * Runs a command several times between two marks, which the plugin that counts instructions recognises.
  *
  *     kml-repeat LOOPS COMMAND [ARGUMENT...]
  *
- * Ends with the first status other than 0 that the command ended with (128 + n if a signal n ended it), at once.
+ * Exits as soon as the command ends with a status other than 0, with that status (128 + n if signal n ended it).
  */
 #include <errno.h>
 #include <stdio.h>

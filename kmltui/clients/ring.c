@@ -4,9 +4,9 @@
  * Reads the privilege level of the process from inside it: as a library for sysbench's Lua, and as a user-defined
  * function of MariaDB (SELECT kml_ring0_reads()).
  *
- * The two lowest bits of CS are the current privilege level, and reading CS is allowed at any level. A process of a
- * KML session is demoted to ring 3 by every interrupt and elevated again by its next system call, so each read comes
- * right after a system call, and the number of reads that found ring 0 is what is reported.
+ * The two lowest bits of CS are the current privilege level, and CS may be read at any level. Every interrupt demotes a
+ * process of a KML session to ring 3, and its next system call elevates it again. So each read is done right after a
+ * system call, and the number of reads that found ring 0 is reported.
  */
 #include <unistd.h>
 
@@ -46,8 +46,8 @@ long long kml_ring0_reads(void *init, void *args, char *is_null, char *error)
 }
 
 /*
- * A no-operation that nothing else contains: the plugin that counts instructions knows it by its bytes and notes its
- * counters at that very instant. Does nothing anywhere else.
+ * A NOP that occurs nowhere else: the plugin that counts instructions recognises its bytes and records the counters at
+ * that very instant. Without the plugin it has no effect.
  */
 void kml_mark(void);
 void kml_mark(void)

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Guest: usr/bin/kml-syscalls = -O2 -pthread
 /*
- * Times single system calls, like against like: through the C library, and written in line here. In a KML session both
- * are direct calls, in any other both are traps, so the same column of two sessions differs in nothing but that. (The
- * library is rewritten in a KML session. This program never is: it chooses by itself.)
+ * Times single system calls, comparing like with like: through the C library, and inline here. In a KML session both
+ * are direct calls, in any other both are traps, so the same column of two sessions differs in nothing else. (In a KML
+ * session the library is rewritten. This program never is: it chooses the way itself.)
  *
  *     kml-syscalls --rounds N | --seconds T
  *
- * In each round every test makes a batch of calls by either way; what is reported is the median over the rounds so
- * far, in nanoseconds of CLOCK_MONOTONIC for one call (or pair, or round trip). Before each batch the CPU rests, so that
- * what one batch has left to be done later (closed files are freed by RCU) is not done at the cost of the next. All runs
- * on one CPU, so that a round trip of a pipe is two switches of tasks and never a wake-up of another CPU. Speaks
- * kmltui's line protocol.
+ * In each round every test makes a batch of calls in either way; reported is the median over the rounds so far, in
+ * nanoseconds of CLOCK_MONOTONIC per call (or pair, or round trip). Before each batch the CPU idles, so that work that
+ * one batch has deferred (closed files are freed by RCU) is not charged to the next. Everything runs on one CPU, so
+ * that a round trip through a pipe is two task switches and never wakes another CPU. Speaks kmltui's line protocol.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,9 +35,11 @@
 
 enum way { LIBRARY, INLINE, WAYS };
 enum { MAX_ROUNDS = 20000, RING_READS = 100 };
-/* Longer than a grace period of RCU on an idle CPU, which is a few ticks. */
+/* Longer than an RCU grace period on an idle CPU, which is a few ticks. */
 enum { REST_US = 15000 };
-/* What is left to do for the guest's daemon when it has handed over the runner's line: by chance more or less of it. */
+/*
+ * Time for what the guest's daemon still has to do after it has passed on the runner's line; how much that is varies.
+ */
 enum { SETTLE_US = 10000 };
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -54,10 +55,12 @@ static void fail(const char *format, ...)
 	exit(1);
 }
 
-/* Whether system calls of this process are direct ones. */
+/* Whether system calls of this process are direct calls. */
 static bool direct;
 
-/* What the rewritten C library does for a direct call: the kernel returns behind the SYSCALL, which is not executed. */
+/*
+ * What the rewritten C library does for a direct call: the kernel returns to behind the SYSCALL, which is not executed.
+ */
 static inline __attribute__((always_inline)) long call(long number, long a, long b, long c, long d)
 {
 	register long r10 __asm__("r10") = d;
@@ -79,7 +82,7 @@ static inline __attribute__((always_inline)) long call(long number, long a, long
 	return result;
 }
 
-/* Does the same n times by one of the ways and counts the results that are not as they should be. */
+/* Makes the same call n times in one of the ways and counts wrong results. */
 #define REPEAT(n, way, expected, library, ...)                             \
 	({                                                                 \
 		long wrong_ = 0;                                           \
@@ -150,7 +153,7 @@ static long do_yield(long n, enum way way)
 
 /* Round trips -------------------------------------------------------------------------------------------------- */
 
-/* A partner sends back every byte it gets, by the same way; it ends with this process. */
+/* A partner sends back every byte it receives, in the same way; it ends with this process. */
 struct partner {
 	int there[2], back[2];
 	enum way way;
@@ -227,7 +230,7 @@ static long do_pipe_processes(long n, enum way way)
 
 /* The tests ---------------------------------------------------------------------------------------------------- */
 
-/* Of batches of some hundred thousand instructions each, many fit between two ticks of the kernel's. */
+/* With batches of a few hundred thousand instructions, many fit between two ticks of the kernel. */
 static struct test {
 	const char *name;
 	long (*run)(long n, enum way way);
@@ -287,7 +290,7 @@ static void measure(struct test *test, enum way way, int round)
 		fail("%s: %ld of %ld calls gave a wrong result", test->name, wrong, test->batch);
 }
 
-/* `fraction` is how much of the whole is done. */
+/* `fraction` is the part of the whole that is done. */
 static void report(int rounds, int of, double fraction)
 {
 	const char *way = direct ? "direct" : "trap";
@@ -301,7 +304,7 @@ static void report(int rounds, int of, double fraction)
 	fflush(stdout);
 }
 
-/* Of RING_READS reads of the code segment, each right after a call by the library, how many found ring 0. */
+/* How many of RING_READS reads of the code segment, each right after a call through the library, found ring 0. */
 static int ring0_reads(void)
 {
 	int ring0 = 0;
@@ -324,7 +327,7 @@ static void phase(const char *event)
 	fflush(stdout);
 }
 
-/* Known to the plugin that counts instructions (see ring.c). */
+/* Recognised by the plugin that counts instructions (see ring.c). */
 static void mark(void)
 {
 	__asm__ volatile(".byte 0x0f, 0x1f, 0x80; .ascii \"kml!\"");
@@ -364,7 +367,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: kml-syscalls --rounds N (up to %d) | --seconds T\n", MAX_ROUNDS);
 		return 2;
 	}
-	direct = ring0_reads() > RING_READS / 2; /* before there are partners, who have to know it, too */
+	direct = ring0_reads() > RING_READS / 2; /* before partners are started, which need it, too */
 	prepare();
 	phase("begin");
 	if (!fgets(go, sizeof(go), stdin))

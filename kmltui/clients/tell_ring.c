@@ -24,7 +24,7 @@ __attribute__((constructor)) static void tell_ring(void)
 
 	if (fd < 0)
 		return;
-	(void)fchmod(fd, 0666); /* a server may have given up root's rights */
+	(void)fchmod(fd, 0666); /* a server may have dropped root's rights */
 	for (int i = 0; i < READS; i++) {
 		unsigned int cs;
 
@@ -33,7 +33,7 @@ __attribute__((constructor)) static void tell_ring(void)
 		ring0 += (cs & 3) == 0;
 	}
 	int size = snprintf(line, sizeof(line), "%s %d %d\n", program_invocation_short_name, ring0, READS);
-	/* One write a line: programs that begin at once do not mix theirs. */
+	/* One write per line, so that programs that start at the same time do not mix theirs. */
 	if (size > 0 && size < (int)sizeof(line) && write(fd, line, size) < 0)
 		perror(path);
 	close(fd);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Guest: usr/bin/kml-tickbias = -O2
 /*
- * How wrong the kernel's split of CPU time into user and system is around system calls, by a loop whose split is known.
+ * How wrong the kernel's split of CPU time into user and system is around system calls, shown by a loop whose split is
+ * known.
  *
  *     kml-tickbias SECONDS
  *
  * The loop reads one byte and then computes for about as long as that takes. Its total CPU time is exact; what it
- * spends computing is known from doing just that, so the rest is the kernel's. The split that the kernel tells of the
- * same loop rests on what its timer tick meets.
+ * spends computing is known from running the computation alone, so the rest is the kernel's. The split that the kernel
+ * reports for the same loop depends on where its timer tick falls.
  */
 #include <fcntl.h>
 #include <stdint.h>

@@ -24,7 +24,7 @@ sysbench.cmdline.options = {
 local MODULI = { 2, 4, 10, 20, 100, 1000, 2000, 5000, 10000 }
 local MODULI_ONEK = { 2, 4, 10, 20, 10, 100, 200, 500, 1000 }
 
--- The three large tables hold the same rows.
+-- The three large tables contain the same rows.
 local TABLES = {
    { name = "onek", rows = 1000, moduli = MODULI_ONEK, seed = 1 },
    { name = "tenk1", rows = 10000, moduli = MODULI, seed = 2 },
@@ -44,7 +44,7 @@ local function letters(number)
    return text .. string.rep("A", 6 - #text)
 end
 
--- The literal values of a row, as an INSERT takes them.
+-- The literal values of a row, as in an INSERT.
 local function row_values(unique1, unique2, moduli)
    local values = { unique1, unique2 }
    for i, modulus in ipairs(moduli) do values[2 + i] = unique1 % modulus end
@@ -97,7 +97,7 @@ local SELECTS = {
    { 1, "SELECT MIN(unique2) AS x FROM tenk1" },
 }
 
--- The rows that are inserted differ in their keys only, and are like none of the others.
+-- The rows that are inserted differ only in their keys, and differ from all other rows.
 local function insert(unique1, unique2)
    return string.format("INSERT INTO tenk1 (%s) VALUES (%d,%d,0,2,0,10,50,688,1950,4950,9950,1,100,'%s','%s','%s')",
                         table.concat(COLUMNS, ","), unique1, unique2,
@@ -141,7 +141,7 @@ local function count_rows(result)
 end
 
 -- The same with a checksum of all values that does not depend on the order of the rows: the sum of the rows' FNV-1a
--- hashes, each value followed by a byte that no value contains (0xff), NULL being 0xfe alone.
+-- hashes, where each value is followed by a byte that no value contains (0xff), and NULL is the single byte 0xfe.
 local function checksum_rows(result)
    local rows, sum = 0, 0ULL
    local prime, basis = 0x100000001b3ULL, 0xcbf29ce484222325ULL
@@ -177,7 +177,7 @@ local function select(number)
    kmltui.executed(rows, began)
 end
 
--- How many rows the last statement changed; the question is not part of the benchmark.
+-- How many rows the last statement changed; this query is not part of the benchmark.
 local function expect_changed(what, expected)
    expect_rows(what, expected, tonumber((connection:query_row("SELECT ROW_COUNT()"))))
 end
@@ -233,7 +233,7 @@ local function selects_by_loops(loops)
    return #SELECTS * loops
 end
 
--- Rounds of the ten selects until the time is over; the round that is under way is finished.
+-- Rounds of the ten selects until the time is over; a round in progress is finished.
 local function selects_by_time(seconds)
    local ends = kmltui.ends_after(seconds)
    local round = 0
@@ -285,7 +285,7 @@ local function wisconsin()
    kmltui.done(executed + #CHANGES)
 end
 
--- Makes the tables as the phases before the selects leave them, with many rows a statement: nothing is measured.
+-- Makes the tables as the phases before the selects leave them, but with many rows per statement: nothing is measured.
 local function load()
    connection = sysbench.sql.driver():connect()
    create_tables()
@@ -302,7 +302,7 @@ local function load()
    delete_rows()
 end
 
--- Undoes the changes, for another run on the same tables. What was changed is still in tenk2, which has the same rows.
+-- Undoes the changes, for another run on the same tables. The original rows are still in tenk2.
 local function restore_rows()
    connection:query("DELETE FROM tenk1 WHERE unique1 > 9999 OR unique2 > 9999")
    connection:query("REPLACE INTO tenk1 SELECT * FROM tenk2 WHERE unique2 IN (" .. CHANGED .. ")")
@@ -322,8 +322,8 @@ local function checksum(subject, expected, text)
    kmltui.send('{"type":"checksum","subject":"%s","rows":%d,"value":"%s"}', subject, rows, bit.tohex(sum))
 end
 
--- Checks the results: what the changes have made of their table, then each select once more, without them. Run after
--- what is measured.
+-- Checks the results: the table after the changes, then, with the changes undone, each select once more. Run after the
+-- measurement.
 local function check()
    connection = sysbench.sql.driver():connect()
    checksum("tenk1 after the changes", 10000, "SELECT * FROM tenk1")
