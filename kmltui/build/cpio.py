@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Archives in the format the kernel unpacks into its first file system ("newc" cpio).
+"""Archives in the format of an initramfs ("newc" cpio).
 
-Everything belongs to root and nothing is writable by others, whoever builds the image; times are 0. So equal
-contents give equal bytes.
+Everything belongs to root and nothing is writable by others, whoever builds the image; times are 0. So identical
+contents give identical bytes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class CpioWriter:
         self._padded(data)
 
     def file(self, path: str, source: Path, *also: str, mode: int | None = None) -> None:
-        """A file with the contents of ``source``; ``also`` are further hard links to it."""
+        """Add a file with the contents of ``source``; ``also`` are further hard links to it."""
         with source.open("rb") as stream:
             status = os.fstat(stream.fileno())
             permissions = (status.st_mode & 0o755 if mode is None else mode) | 0o444
@@ -67,7 +67,7 @@ class CpioWriter:
                 self.directory(name.rpartition("/")[0])
             self._inode += 1
             inode, kind, links = self._inode, stat.S_IFREG | permissions, 1 + len(also)
-            # The kernel links the later names to the first, which carries the contents.
+            # The kernel links the later names to the first, whose entry has the contents.
             self._entry(path, kind, status.st_size, links=links, inode=inode)
             shutil.copyfileobj(stream, self._stream, 1 << 20)
             self._stream.write(bytes(-status.st_size % _ALIGNMENT))

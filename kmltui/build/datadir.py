@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ready data directory: made by the server itself, in a guest that boots for this alone."""
+"""The ready data directory, made by the server itself in a guest that boots only for this."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kmltui.machine.qemu import Vm, VmConfig
 from kmltui.machine.wire import SpawnFlag
 
 _LIMIT_S = 300
-"""For a boot and the bootstrap under emulation on a machine that is busy."""
+"""Enough for a boot and the bootstrap under emulation on a busy machine."""
 
 TABLES = ("kmltui.lua", "wisconsin.lua")
-"""The workload's own script makes its tables; the last one is run."""
+"""The workload's own script makes its tables; the last one is the one that is run."""
 
 _SCRIPT = r"""
 set -e
@@ -59,8 +59,8 @@ tar -cf /run/data.tar var/lib/mysql
 
 
 def make(kernel: Path, initrd: Path, archive: Path, step: Step) -> None:
-    """Write a tar file of ``var/lib/mysql`` to ``archive``: root logs in over the Unix socket, no password, no guests;
-    the tables of the Wisconsin benchmark are in the database ``test``.
+    """Write a tar file of ``var/lib/mysql`` to ``archive``. In it root logs in over the Unix socket without a password,
+    there is no anonymous user, and the tables of the Wisconsin benchmark are in the database ``test``.
 
     Raises :class:`ImageError`. Boots a guest, for some ten seconds; must not be called in an event loop's thread.
     """

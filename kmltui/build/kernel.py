@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest's kernel out of its Debian packages: what boots, the drivers the guest needs, what builds a module.
+"""The guest's kernel from its Debian packages: what boots, the drivers the guest needs, and what builds a module.
 
-The headers are made for installation below /usr/src and for the distribution's own compiler and C library. Here they
-lie in a private directory: absolute paths in them are changed, and the programs among them (modpost, objtool, …) run
+The headers are meant for installation below /usr/src and for the distribution's own compiler and C library. Here they
+are in a private directory: absolute paths in them are changed, and the programs among them (modpost, objtool, …) run
 with the C library of their own release, so that any host can build a module for any of the kernels.
 """
 
@@ -25,10 +25,10 @@ from kmltui.images.errors import ImageError, MissingError
 from kmltui.images.progress import Step
 
 DRIVERS = ("virtio_pci", "virtio_console", "virtio_net")
-"""What a guest needs beyond what is built in; the modules they depend on come with them."""
+"""Drivers that a guest needs in addition to the built-in ones; the modules that these depend on are added."""
 
 _COMPILER_OPTIONS = {"CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT": "-fmin-function-alignment=16"}
-"""Settings of a kernel's configuration that put an option on every command line, which an older gcc may not know."""
+"""Settings in a kernel's configuration that add an option to every gcc command line which an older gcc may not know."""
 
 _MODULE = re.compile(r"lib/modules/[^/]+/kernel/.*/(?P<name>[^/]+)\.ko(?P<packed>\.xz)?$")
 
@@ -37,9 +37,9 @@ _KERNEL = re.compile(r"boot/vmlinuz-[^/]+$|lib/modules/[^/]+/vmlinuz$")
 
 
 def _read_members(package: Path, wanted: dict[str, bytes | None], kernel: Path | None) -> set[str]:
-    """One pass over a package: modules in ``wanted`` are filled in; a kernel goes to ``kernel``.
+    """One pass over a package: fills in the modules in ``wanted``; a kernel is written to ``kernel``.
 
-    Returns the names of the modules that are built in, if the package lists them.
+    Returns the names of the built-in modules, if the package lists them.
     """
     builtin: set[str] = set()
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as process:
@@ -65,7 +65,7 @@ def _read_members(package: Path, wanted: dict[str, bytes | None], kernel: Path |
 
 
 def _depends(module: bytes, name: str) -> list[str]:
-    """The modules that ``module`` says it needs."""
+    """The modules that ``module`` declares it depends on."""
     try:
         section = ELFFile(io.BytesIO(module)).get_section_by_name(".modinfo")
     except ELFError as error:
@@ -77,9 +77,10 @@ def _depends(module: bytes, name: str) -> list[str]:
 
 
 def unpack_kernel(packages: Sequence[Path], directory: Path) -> None:
-    """Make ``directory``: ``vmlinuz``, the drivers ``*.ko``, and ``drivers``, their names in the order of loading.
+    """Make ``directory``: ``vmlinuz``, the drivers ``*.ko``, and ``drivers``, which has their names in the order of
+    loading.
 
-    ``packages`` hold the kernel, its modules and the list of those that are built in, together or apart. Raises
+    ``packages`` contain the kernel, its modules and the list of the built-in ones, together or separately. Raises
     :class:`ImageError`.
     """
     directory.mkdir(parents=True)
@@ -142,7 +143,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _wrap(program: Path, directory: Path) -> None:
-    """Put a script in the place of ``program`` that runs it with the C library unpacked beside it."""
+    """Replace ``program`` by a script that runs it with the C library unpacked beside it."""
     real = program.with_name(program.name + ".elf")
     program.rename(real)
     host = "/".join([".."] * (len(program.relative_to(directory).parts) - 1)) + "/host"
@@ -163,14 +164,14 @@ def _understands(option: str) -> bool:
 
 
 def build_module(sources: Path, headers: Path, output: Path) -> None:
-    """Build the out-of-tree module in ``sources`` (``kml.ko``) against ``headers`` with the host's gcc, in place."""
+    """Build the out-of-tree module in ``sources`` (``kml.ko``), in place, against ``headers`` with the host's gcc."""
     for program in ("make", "gcc"):
         if not shutil.which(program):
             raise MissingError(f"{program} is not on this machine; it builds the kernel module. See `kmltui doctor`")
     trees = [path for path in headers.glob("usr/src/linux-headers-*") if (path / ".config").exists()]
     if len(trees) != 1:
         raise ImageError(f"{headers} does not hold one kernel's headers")
-    # The kernel's configuration names what its own compiler could do and tools that a host need not have.
+    # The kernel's configuration relies on features of its own compiler and on tools that a host need not have.
     settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES="]
     settings += [f"{name}=" for name, option in _COMPILER_OPTIONS.items() if not _understands(option)]
     command = ["make", "-s", "-C", str(trees[0]), f"M={sources}", *settings, "modules"]

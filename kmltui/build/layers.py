@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parts of an image, each made from what it needs alone: packages, KML and the guest's own programs, the data.
+"""The parts of an image, each built only from what it depends on: packages, KML and the guest's own programs, the data.
 
-Every function writes one finished file; what it depends on is in the key that the caller gives it.
+Every function writes one finished file; everything it depends on is in the key that the caller gives it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FILES = {
 
 
 def write_base(tree: Path, output: Path, step: Step) -> None:
-    """The unpacked packages, and a few files that they expect."""
+    """Writes the unpacked packages, and a few files that they expect."""
     with output.open("wb") as stream:
         archive = CpioWriter(stream)
         for directory in _DIRECTORIES:
@@ -57,11 +57,12 @@ _SERVERS = {
     "redis": (104, "/var/lib/redis"),
     "memcache": (105, "/nonexistent"),
 }
-"""Users, with their number and home, that the scripts of Debian's servers would make; no script of a package is run."""
+"""Users, with id and home, that the maintainer scripts of Debian's servers would create; no package script is run
+here."""
 
 
 def write_extra(tree: Path, output: Path, step: Step) -> None:
-    """The unpacked packages of the user's, and the users that servers among them change to."""
+    """Writes the user's unpacked packages, and the users that servers among them run as."""
     own = dict(_FILES)
     for name, (number, home) in _SERVERS.items():
         own["etc/passwd"] += f"{name}:x:{number}:{number}:{name}:{home}:/bin/false\n"
@@ -75,7 +76,7 @@ def write_extra(tree: Path, output: Path, step: Step) -> None:
 
 
 def _add_tree(archive: CpioWriter, tree: Path, step: Step) -> None:
-    """All of ``tree`` except what we have files of our own for."""
+    """All of ``tree`` except files that we replace by our own."""
     entries = list(files(tree))
     for number, (name, path) in enumerate(entries):
         if number % 64 == 0:
@@ -91,9 +92,10 @@ def _add_tree(archive: CpioWriter, tree: Path, step: Step) -> None:
 
 
 def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:
-    """The ELF files of ``tree`` whose system calls are redirected; ``report`` gets what became of every site (JSON).
+    """Writes the ELF files of ``tree`` whose system calls are redirected; ``report`` gets what became of every site
+    (JSON).
 
-    They lie below ``/kml/rewritten``; guestd puts them in place in the arms that use them.
+    They are below ``/kml/rewritten``; guestd installs them in the arms that use them.
     """
     work.mkdir()
     command = [sys.executable, "-m", "kmltui.kml.rewrite", str(tree), str(work), str(report)]
@@ -109,7 +111,7 @@ def write_rewritten(tree: Path, work: Path, output: Path, report: Path) -> None:
 
 
 def write_kml(*, kernel: Path, work: Path, output: Path, step: Step) -> None:
-    """What makes the packages a guest: init, drivers, KML's module, the programs of workloads.
+    """Writes what turns the packages into a guest: init, drivers, KML's module, the programs of workloads.
 
     ``kernel`` is an unpacked kernel with its headers (:mod:`kmltui.build.kernel`), ``work`` an empty directory.
     """
@@ -128,7 +130,7 @@ def write_kml(*, kernel: Path, work: Path, output: Path, step: Step) -> None:
         archive = CpioWriter(stream)
         for place, program in made.items():
             archive.file(place, program, mode=0o755)
-        # Not rewritten: a program of a workload may want to trap.
+        # Not rewritten: a workload's program may have to trap.
         for name, path in declared.items():
             archive.file(name, path)
         boot = kernel / "boot"
@@ -141,7 +143,7 @@ def write_kml(*, kernel: Path, work: Path, output: Path, step: Step) -> None:
 
 
 def write_data(archive: BinaryIO, output: Path) -> None:
-    """A data directory, fetched from a guest as a tar stream of ``var/lib/mysql``."""
+    """Writes a data directory, fetched from a guest as a tar stream of ``var/lib/mysql``."""
     with output.open("wb") as stream, tarfile.open(fileobj=archive, mode="r|") as source:
         target = CpioWriter(stream)
         for member in source:
@@ -154,7 +156,7 @@ def write_data(archive: BinaryIO, output: Path) -> None:
 
 
 def join(parts: Sequence[Path], output: Path) -> None:
-    """One file of several archives; the kernel unpacks them one after the other."""
+    """Joins several archives into one file; the kernel unpacks them one after the other."""
     with output.open("wb") as stream:
         for part in parts:
             with part.open("rb") as source:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian packages unpacked into a directory: the guest's file system before it is an archive.
+"""Debian packages unpacked into a directory: the guest's file system before it is archived.
 
-Only files are taken: nothing of a package is run, neither on the host nor in the guest.
+Only files are taken: nothing from a package is run, neither on the host nor in the guest.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from kmltui.images.errors import ImageError
 from kmltui.images.progress import Step
 
 _MERGED = ("bin", "sbin", "lib", "lib64")
-"""Directories that are symbolic links into /usr on today's Debian."""
+"""Directories that are symbolic links into /usr on current Debian."""
 
 DOCUMENTATION = (
     "usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/", "usr/share/lintian/", "usr/share/bug/",
     "usr/share/bash-completion/", "usr/share/menu/", "usr/share/pixmaps/", "usr/share/applications/",
     "usr/share/icons/",
 )  # fmt: skip
-"""Prefixes of what only people read: left out of any package."""
+"""Prefixes of files that only people read: left out of every package."""
 
 _LEFT_OUT = (
     *DOCUMENTATION,
@@ -32,14 +32,14 @@ _LEFT_OUT = (
     "usr/lib/systemd/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/share/apport/",
     "usr/lib/mysql/plugin/",
     "usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-linux-gnu/perl/", "etc/cron", "etc/init.d/", "etc/logcheck/",
-    # Large programs and scripts for installing and mending databases; a guest's is made anew.
+    # Large programs and scripts for installing and repairing databases; a guest's database is always new.
     "usr/bin/mariadb-upgrade", "usr/bin/mysql_upgrade", "usr/bin/mariadb-check", "usr/bin/mysqlcheck",
     "usr/bin/innochecksum", "usr/bin/my_print_defaults", "usr/bin/resolveip", "usr/bin/mariadb-install-db",
     "usr/bin/mysql_install_db", "usr/share/mysql/fill_help_tables.sql", "usr/share/mysql/mysql_sys_schema.sql",
     "usr/share/mariadb/fill_help_tables.sql", "usr/share/mariadb/mariadb_sys_schema.sql",
     "etc/apparmor.d/", "usr/share/tests/", "usr/share/sysbench/tests/", "var/",
 )  # fmt: skip
-"""Prefixes that no program of the image's own packages reads."""
+"""Prefixes of files that no program of the image's own packages reads."""
 
 
 def _merged(path: str) -> str:
@@ -48,14 +48,14 @@ def _merged(path: str) -> str:
 
 
 def _relative(link: str, target: str) -> str:
-    """An absolute ``target`` as the relative one that means the same at ``link``, so that it holds in the tree, too."""
+    """An absolute ``target`` as the equivalent relative one at ``link``, so that it is also right inside the tree."""
     if not target.startswith("/"):
         return target
     return os.path.relpath(_merged(target.lstrip("/")), PurePosixPath(link).parent)
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Path, left_out: tuple[str, ...]) -> None:
-    """Put ``member`` into ``tree``; owners, times and special permission bits are of no use there."""
+    """Put ``member`` into ``tree``; owners, times and special permission bits are not kept."""
     name = _merged(str(PurePosixPath(member.name.lstrip("./"))))
     if ".." in PurePosixPath(name).parts:
         raise tarfile.TarError(f"{member.name} points out of the package")
@@ -78,7 +78,8 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Path, left
 
 
 def unpack(package: Path, tree: Path, left_out: tuple[str, ...] = _LEFT_OUT) -> None:
-    """Unpack ``package`` into ``tree``: below /usr what Debian has there, without what ``left_out`` begins.
+    """Unpack ``package`` into ``tree`` without paths that begin with one of ``left_out``. What belongs in /bin or /lib
+    goes below /usr, as on current Debian.
 
     Raises :class:`ImageError` for a damaged package.
     """
@@ -111,7 +112,7 @@ def unpack_all(packages: Sequence[Path], tree: Path, step: Step, left_out: tuple
 
 
 def files(tree: Path) -> Iterator[tuple[str, Path]]:
-    """All entries of ``tree``, sorted: path relative to it, and where it is. Directories only when empty."""
+    """All entries of ``tree``, sorted: path relative to it, and full path. Directories only if empty."""
     for directory, names, entries in os.walk(tree):
         names.sort()
         here = Path(directory)
