@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The viewer: an app around one recording. Disposable: nothing of a run depends on it."""
+"""The viewer: an app around one recording. Disposable: no run depends on it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FrameReady(Message):
 
 
 class KmltuiApp(PrivateApp[ReturnType]):
-    """What the viewer and the home screen have in common: styles, themes, and the end of the terminal."""
+    """Common to the viewer and the home screen: styles, themes, and what happens when the terminal goes away."""
 
     CSS_PATH = paths.data_dir("styles") / "kmltui.tcss"
     TITLE = "kmltui"
@@ -52,13 +52,14 @@ class KmltuiApp(PrivateApp[ReturnType]):
 
     def __init__(self, *, theme: str | None = None, driver_class: type[Driver] | None = None) -> None:
         for name in ("COLUMNS", "LINES"):
-            # Rich believes these rather than the terminal, Textual both in turn: it would lay out anew for ever.
+            # Rich trusts these more than the terminal, Textual trusts both in turn and would repeat the layout for
+            # ever.
             os.environ.pop(name, None)
         no_color = "NO_COLOR" in os.environ
         super().__init__(driver_class=driver_class, ansi_color=True if no_color else None)
         for each in themes.load().values():
             self.register_theme(each)
-        # The theme asked for, else the one remembered; the terminal's own colours where it has no more than those.
+        # The theme that was asked for, else the remembered one; the terminal's own colours if it has only those.
         few_colors = self.console.color_system in (None, "standard")
         name = theme or (themes.ANSI if few_colors or no_color else themes.remembered().theme) or themes.DARK
         self.theme = name if name in self.available_themes else themes.DARK
@@ -98,7 +99,7 @@ class KmltuiApp(PrivateApp[ReturnType]):
         self.remember(theme=name)
 
     def remember(self, **settings: str | int | None) -> None:
-        """Keep what the user has chosen for the next start; not where the start itself said how it should look."""
+        """Keep what the user has chosen for the next start, unless this start itself specified the appearance."""
         if self._remember:
             themes.remember(**settings)
 
@@ -180,14 +181,15 @@ class ViewerApp(KmltuiApp[ViewerResult]):
         self.feed.taken()
 
     def _measure(self) -> None:
-        """The viewer's own CPU use over the last ten seconds or so: it changes seldom, as it costs to show it."""
+        """The viewer's own CPU use over about the last ten seconds; it changes seldom, because showing it costs CPU,
+        too."""
         now, used = time.monotonic(), time.process_time()
         if self._threaded and now - self._cpu_mark[0] >= 10:
             self.cpu_share = (used - self._cpu_mark[1]) / (now - self._cpu_mark[0])
             self._cpu_mark = (now, used)
 
     def do(self, command: Command) -> None:
-        """Let the player do something; the outcome comes as the next frame."""
+        """Let the player do something; the result comes as the next frame."""
         self.feed.do(command)
         if not self._threaded:
             self.pump(self._now_ns)
@@ -200,7 +202,7 @@ class ViewerApp(KmltuiApp[ViewerResult]):
     # Actions
 
     def action_leave(self) -> None:
-        """As for all, and the caller is told."""
+        """As for all apps, and the caller is told."""
         self.exit(ViewerResult.LEFT)
 
     def action_picture(self) -> None:

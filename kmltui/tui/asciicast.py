@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A recording as a screencast in asciicast v2, which every player reads.
 
-See https://docs.asciinema.org/manual/asciicast/v2/. One JSON array a line after the header: ``[seconds since the
-beginning, "o", what the terminal is sent]``. The frames are those of the viewer, the output that of its driver:
-differences only, so a minute takes a few dozen kilobytes.
+See https://docs.asciinema.org/manual/asciicast/v2/. After the header, one JSON array per line: ``[seconds since the
+beginning, "o", output to the terminal]``. The frames are the viewer's, the output is its driver's: only differences, so
+a minute takes a few dozen kilobytes.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def asciicast(
     end_ns: int | None = None,
     progress: Progress = lambda _: None,
 ) -> None:
-    """Give the file's lines to ``write``, newlines included.
+    """Pass the file's lines, with newlines, to ``write``.
 
-    ``fps``: frames a second of the cast; ``speed``: of the recording; ``progress`` is told the share that is done.
-    Raises ValueError for a speed or rate that is not positive, or a size that is none.
+    ``fps``: frames per second of the cast; ``speed``: of the recording; ``progress`` is called with the fraction that
+    is done. Raises ValueError for a speed or rate that is not positive, or an impossible size.
     """
     if speed <= 0 or fps <= 0:
         raise ValueError("a screencast needs a speed and a frame rate above 0")
@@ -50,7 +50,7 @@ def asciicast(
             async for line in lines:
                 try:
                     write(line)
-                except OSError as error:  # nobody reads it any more: the app is to end in order first
+                except OSError as error:  # nobody reads it any more: let the app exit cleanly first
                     return error
         return None
 

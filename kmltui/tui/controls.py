@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the screen can ask of the program around it. It is given this, and imports nothing that could do it."""
+"""What the screen can ask of the program around it. These objects are passed to it; it imports nothing that could do
+the same."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ class ViewerResult(Enum):
     LEFT = "left"
     """The user quit; a live run goes on."""
     STOP = "stop"
-    """The user quit and wants the live run stopped; the viewer has asked for it already if it could."""
+    """The user quit and wants the live run stopped; the viewer has already requested that if it could."""
     ENDED = "ended"
-    """The user quit after the run had ended, or a recording."""
+    """The user quit a recording, or a run that had ended."""
     TERMINAL_GONE = "terminal-gone"
     """The terminal was closed or the connection lost; a live run goes on."""
 
 
 class Controls(Protocol):
-    """Of one live run."""
+    """Controls of one live run."""
 
     can_stop: bool
     can_mark: bool
@@ -37,7 +38,7 @@ class Controls(Protocol):
         ...
 
     async def mark(self, note: str) -> None:
-        """Put a mark into the recording, now. Raises an exception whose text says why that failed."""
+        """Put a mark into the recording at this instant. Raises an exception whose text says why that failed."""
         ...
 
 
@@ -58,13 +59,13 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """What the user chose on the home screen."""
+    """The user's choice on the home screen."""
 
     action: str
     """``watch``, ``replay`` or ``start``."""
     path: Path | None = None
     arguments: tuple[str, ...] = ()
-    """To start: the words of kmltui's own command line."""
+    """For ``start``: the arguments of kmltui's own command line."""
 
 
 class Library(Protocol):
@@ -76,7 +77,7 @@ class Library(Protocol):
     def list_runs(self) -> Sequence[RunRow]: ...
 
     def outcome(self, path: Path) -> str:
-        """What a finished recording showed, in a few words; empty where it showed nothing."""
+        """What a finished recording showed, in a few words; empty if it showed nothing."""
         ...
 
     def rename(self, path: Path, name: str) -> Path: ...
@@ -90,29 +91,30 @@ class Library(Protocol):
     def cut(self, path: Path, target: Path, from_ns: int, to_ns: int) -> None: ...
 
     def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:
-        """For a screen of so many columns; ``progress`` hears the fraction of the recording that has been read."""
+        """The report for a screen of so many columns; ``progress`` is called with the fraction of the recording that
+        has been read."""
         ...
 
     def comparison_text(self, left: Path, right: Path, width: int) -> str: ...
 
     def offers(self) -> Sequence[Offer]:
-        """The workloads that can be started; empty where no run can be."""
+        """The workloads that can be started; empty if no run can be started."""
         ...
 
     def check(self, arguments: Sequence[str]) -> Problem | None:
-        """What is wrong with a command, before it is started."""
+        """What is wrong with a command, checked before it is started."""
         ...
 
     def expected(self, arguments: Sequence[str]) -> str:
-        """How long it will take, in words; empty where that is not known."""
+        """How long it will take, in words; empty if that is not known."""
         ...
 
     def values_of(self, path: Path) -> Values:
-        """What the form holds for the run that made a recording."""
+        """The form's contents for the run that made a recording."""
         ...
 
     def remembered(self) -> Values:
-        """What the form held when a run was started by it last."""
+        """The form's contents when it last started a run."""
         ...
 
     def remember(self, values: Values) -> None: ...

@@ -3,8 +3,8 @@
 
 Differences from Textual's own:
 
-* only cells that changed are sent (:mod:`kmltui.tui.terminal`), from a thread that takes the newest frame when the
-  terminal has taken the last one; the event loop never waits for the terminal;
+* only cells that changed are sent (:mod:`kmltui.tui.terminal`), from a thread that takes the newest frame once the
+  terminal has accepted the last one; the event loop never waits for the terminal;
 * the end of the terminal (end of file, an I/O error, hang-up) is reported once, and nothing polls it afterwards;
 * keys come from the controlling terminal when standard input is a pipe that carries a recording.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 4096
 _LAST_WORDS_S = 0.5
-"""How long a terminal may take for the sequences that restore it, before it is left as it is."""
+"""How long a terminal may take to accept the sequences that restore it before it is left as it is."""
 
 
 class TerminalGone(Exception):
@@ -37,7 +37,7 @@ class TerminalGone(Exception):
 
 
 class DiffDriver(PrivateDriver):
-    """Sends differences. ``lagging`` tells whether the terminal is still busy with an earlier frame."""
+    """Sends differences. ``lagging``: the terminal is still busy with an earlier frame."""
 
     def __init__(
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
@@ -49,7 +49,7 @@ class DiffDriver(PrivateDriver):
         self._out = 1 if os.isatty(1) else self.fileno
         width, height = self.terminal_size()
         if size is None:
-            # What the app asks the console for would be another size where the terminal says that it has none.
+            # The size that the app would get from the console is a different one if the terminal reports none.
             self.begin_with(width, height)
         self._screen = Screen(width, height, glyphs.detect())
         self._lock = threading.Condition()
@@ -98,7 +98,7 @@ class DiffDriver(PrivateDriver):
         self._stop = False
         with self._lock:
             self._screen.invalidate()  # after a suspension the terminal shows something else
-        # Textual starts a writer of its own here, which is given nothing to write.
+        # Textual starts its own writer here, which never gets anything to write.
         self._thread = threading.Thread(target=self._write_on, name="terminal-output", daemon=True)
         self._thread.start()
         super().start_application_mode()  # type: ignore[no-untyped-call]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The thread between a recording and the screen: it reads, folds, and posts one frame a tick."""
+"""The thread between a recording and the screen: it reads records, updates the state, and posts one frame per tick."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLOWEST_S = 8.0
 
 
 class Feed:
-    """Ticks a player. Nothing of it runs in the event loop: reading never makes a key wait."""
+    """Ticks a player, entirely outside the event loop: reading never delays a key."""
 
     def __init__(
         self, player: Player, post: Post, *, fps: float | None, lagging: Callable[[], bool] = lambda: False
@@ -40,7 +40,7 @@ class Feed:
 
     @property
     def fps(self) -> float:
-        """Frames a second at present."""
+        """The current number of frames per second."""
         return 1 / self._current_s
 
     def start(self) -> None:
@@ -53,16 +53,16 @@ class Feed:
             self._thread.join(1.0)
 
     def do(self, command: Command) -> None:
-        """Let the player do something, and show the outcome at once."""
+        """Let the player do something, and show the result at once."""
         self._commands.put(command)
         self._wake.set()
 
     def taken(self) -> None:
-        """The screen has shown the last frame and takes another one."""
+        """The screen has shown the last frame and is ready for another."""
         self._taken.set()
 
     def pump(self, now_ns: int) -> None:
-        """One tick: the user's wishes, then what the recording brought."""
+        """One tick: the user's requests, then what is new in the recording."""
         if self.player.at_rest:
             self.player.wake(now_ns)
         try:
@@ -92,9 +92,9 @@ class Feed:
             self._read_on(begin + self._current_s, told)
 
     def _read_on(self, until: float, told: bool) -> None:
-        """Wait for the next tick, or for a wish; for a wish alone where all was ``told`` and will not change.
+        """Wait for the next tick or request; only for a request if everything was ``told`` and nothing will change.
 
-        What is left to be read is read meanwhile, in slices: the event loop has its turn between them.
+        What is left to be read is read meanwhile, in slices, between which the event loop gets its turn.
         """
         incomplete = self.player.incomplete
         reading = True

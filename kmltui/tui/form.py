@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the start form holds, and the command that it stands for.
+"""What is in the start form, and the command that it stands for.
 
-The form has no way of its own to start anything: it writes a command line, which is parsed and done as one from a shell
-is. So what the form shows to be copied is what it does.
+The form has no way of its own to start anything: it makes a command line, which is parsed and executed like one from a
+shell. So the command that the form shows for copying is what it does.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Offer(Struct, frozen=True, kw_only=True):
     bound: Literal["loops", "duration", "either", "itself"] = "either"
     loops: int | None = None
     duration_s: float | None = None
-    """What it runs for when nothing is said; one of the two, or neither."""
+    """How much it runs by default; one of the two, or neither."""
     settings: tuple[Setting, ...] = ()
     takes_command: bool = False
-    """It runs any program, which the form asks for."""
+    """It runs any program; the form asks which."""
 
 
 class Values(Struct, kw_only=True, omit_defaults=True):
-    """What is in the form, as text. Empty means: what the command does by itself."""
+    """What is in the form, as text. Empty means the command's default."""
 
     workload: str = ""
     how: str = "run"
@@ -65,7 +65,7 @@ class Values(Struct, kw_only=True, omit_defaults=True):
 
 
 class Problem(Struct, frozen=True):
-    """Why a command cannot be started; ``flag`` is the option it is about, if it is about one."""
+    """Why a command cannot be started; ``flag`` is the option concerned, if there is one."""
 
     text: str
     flag: str = ""
@@ -103,15 +103,15 @@ def arguments(values: Values) -> list[str]:
 
 
 def command_line(values: Values) -> str:
-    """The same as one would type it."""
+    """The command as a user would type it."""
     try:
         return shlex.join(["kmltui", *arguments(values)])
-    except ValueError as error:  # an open quotation mark in the program's line
+    except ValueError as error:  # an unclosed quotation mark in the program's command line
         return f"the command is not complete: {error}"
 
 
 def field_of(flag: str) -> str:
-    """The form's name of the field that ``flag`` is the option of."""
+    """The form's name of the field for the option ``flag``."""
     return next((name for name, known in FLAGS.items() if known == flag), flag)
 
 

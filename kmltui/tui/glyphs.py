@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The characters that a terminal can show: all of Unicode, the Linux console's font, or ASCII.
 
-Widgets draw with a set that the terminal has. What others put on the screen (Textual's own widgets, text from a guest)
-is translated cell by cell on its way out, so that nothing arrives that the terminal cannot show.
+Widgets draw with a set that the terminal has. Anything else on the screen (Textual's own widgets, text from a guest) is
+translated cell by cell when it is output, so that the terminal gets nothing that it cannot show.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Glyphs:
     half: str = "▌"
     """The left half of ``full``; empty where there is none."""
     sliver: str = "▏"
-    """What is there, but too little for a cell."""
+    """A value that is not zero, but too small for a cell."""
     second: str = "▒"
-    """The second series of a bar, told from the first one without colour."""
+    """The second series of a bar, distinct from the first one without colour."""
     track: str = "░"
     rule: str = "─"
     wall: str = "│"
@@ -45,14 +45,14 @@ class Glyphs:
     arrow: str = "→"
     braille: bool = True
     levels: str = " ▁▂▃▄▅▆▇█"
-    """A column's fill, from none to all, where there is no braille."""
+    """A column's fill, from empty to full, where there is no braille."""
     every: bool = False
     """The terminal shows every character, not only these."""
 
 
 UNICODE = Glyphs("unicode", every=True)
 COLOURLESS = Glyphs("unicode without colours", braille=False, every=True)
-"""Charts of blocks: unlike dots, they can tell two series apart by their characters."""
+"""Charts of blocks, which unlike dots can distinguish two series by their characters."""
 CONSOLE = Glyphs(
     "console",
     half="",
@@ -101,12 +101,12 @@ ASCII = Glyphs(
 
 
 def detect(environ: Mapping[str, str] | None = None) -> Glyphs:
-    """What the terminal can show, by LC_ALL, LC_CTYPE or LANG, TERM and NO_COLOR."""
+    """What the terminal can show, according to LC_ALL, LC_CTYPE or LANG, TERM and NO_COLOR."""
     env = os.environ if environ is None else environ
     if env.get("TERM") in ("linux", "linux-16color"):
         return CONSOLE
     setting = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or ""
-    # Where nothing is set, the C library says C; Python's own coercion to UTF-8 says nothing about the terminal.
+    # If nothing is set, the C library assumes C; Python's own coercion to UTF-8 says nothing about the terminal.
     encoding = setting.partition(".")[2].partition("@")[0] if setting else ""
     if setting and not encoding and setting not in ("C", "POSIX"):
         encoding = locale.getlocale()[1] or ""
@@ -116,7 +116,7 @@ def detect(environ: Mapping[str, str] | None = None) -> Glyphs:
 
 
 _CONSOLE_FONT = frozenset("─│┌┐└┘├┤┬┴┼═║╔╗╚╝╠╣╦╩╬█▄▀▌▐░▒▓■·°±²µßäöüéèàçñ÷«»¿¡£¥¬½¼√∞≈≡≤≥")
-"""Beyond ASCII, what the kernel's default font (code page 437) has."""
+"""What the kernel's default font (code page 437) has beyond ASCII."""
 
 _NEAREST_OF_CONSOLE = dict(zip("╭╮╰╯┏┓┗┛┣┫┳┻╋━┃╌╎┄┆┈┊", "┌┐└┘┌┐└┘├┤┬┴┼─│─│─│─│", strict=True))
 
@@ -152,7 +152,7 @@ _NEAREST = {
 
 
 def nearest(character: str, glyphs: Glyphs) -> str:
-    """The character that ``glyphs`` has in place of ``character``, one cell wide."""
+    """The character of ``glyphs`` that replaces ``character``, one cell wide."""
     if character.isascii() or glyphs.every:
         return character
     if glyphs is CONSOLE:

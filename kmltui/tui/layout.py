@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SMALLEST = (60, 20)
-"""Below this nothing can be compared side by side."""
+"""Below this size nothing can be compared side by side."""
 COMFORTABLE = (80, 24)
-"""From here on nothing is left out."""
+"""From this size on nothing is left out."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Layout:
     calls: int = 0
     """Names below the rates of system calls."""
     work: int = 2
-    """Rows on queries, latency and progress."""
+    """Rows for queries, latency and progress."""
     table: int = 4
     """Rows of the table of CPU seconds, its head included."""
     groups: bool = False
-    """The table tells server and client apart."""
+    """The table has server and client separately."""
     log: int = 0
     panes: int = 2
-    """One for a run that has a single session."""
+    """The number of panes; one for a run with a single session."""
     dropped: tuple[str, ...] = field(default=())
 
     @property
@@ -54,13 +54,13 @@ def plan(
     chart: str = "cpu",
     panes: int = 2,
 ) -> Layout:
-    """Share ``height`` rows out. Of ``charts`` as many are drawn as there is room for, ``chart`` before the others."""
+    """Distribute ``height`` rows. As many of ``charts`` are drawn as there is room for, ``chart`` before the others."""
     order = [chart, *(name for name in charts if name != chart)]
     fixed = 1 + 1 + 1  # the panes' title, the rates of calls, the rule above the table
     table = 4
     shown_cpus = min(max(cpus, 1), 2 if height < 30 else 4 if height < 42 else 8)
     if height < 19:
-        # The 60×20 screen: what is left out is named on the screen itself.
+        # The 60×20 screen: the screen itself names what is left out.
         work = 2
         calls = max(min(height - fixed - table - work - 1, 4), 0)
         dropped = ("chart", "single CPUs", "latency", "traps", "cost")

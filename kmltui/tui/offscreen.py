@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The viewer without a terminal: what it shows of a recording at some time, for pictures and screencasts."""
+"""The viewer without a terminal: what it shows of a recording at a given time, for pictures and screencasts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kmltui.tui.themes import DARK
 
 
 class Offscreen:
-    """A viewer of a recording, ``size`` cells, that is somewhere in it only because it was told to be."""
+    """A viewer of a recording, ``size`` cells, whose position changes only when it is set."""
 
     def __init__(self, source: Source, size: tuple[int, int], theme: str) -> None:
         self._player = Player(source, replay=True)
@@ -44,7 +44,7 @@ class Offscreen:
         return self.app.export_screenshot(title=title)
 
     def ansi(self, console: Console) -> str:
-        """The whole screen as the terminal would be sent it."""
+        """The whole screen as it would be sent to the terminal."""
         return full_update(self.app.screen, console)
 
 

@@ -2,7 +2,7 @@
 """Where in a recording the screen is: at its live end, or at a position that plays, steps and jumps.
 
 The player reads all records of its source as they come, whatever is shown: pausing or going back never stops the
-collection. What is shown is the state of the run at the position, which :class:`kmltui.live.store.Store` answers for.
+reading. What is shown is the state of the run at the position, a query to :class:`kmltui.live.store.Store`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Source(Recording, Protocol):
 
     @property
     def ended(self) -> bool:
-        """The run ended in order."""
+        """The run ended properly."""
         ...
 
     @property
@@ -45,11 +45,11 @@ class Source(Recording, Protocol):
 
 
 class Frame(Struct, frozen=True, kw_only=True):
-    """What is to be shown: one message a tick."""
+    """What is to be shown: one message per tick."""
 
     view: Snapshot
     head: Snapshot
-    """The newest state of what was read: the timeline is drawn from it."""
+    """The newest state that was read; the timeline is drawn from it."""
     duration_ns: int
     landmarks: tuple[Landmark, ...]
     live: bool
@@ -59,19 +59,19 @@ class Frame(Struct, frozen=True, kw_only=True):
     paused: bool
     speed: float
     reading: bool = False
-    """The source has been read in part only; the timeline is not complete."""
+    """Only a part of the source has been read; the timeline is incomplete."""
     silent_ns: int = 0
-    """How long nothing has come from a source that is live."""
+    """How long a live source has sent nothing."""
     remote: bool = False
-    """The source is a connection: silence may be the connection's as well as the run's."""
+    """The source is a connection: silence may be due to the connection as well as to the run."""
     lost: str = ""
     """Why the source can give no more, though the run had not ended."""
     subtitle: str = ""
-    """Of a tour: the note of the last mark."""
+    """In a tour: the note of the last mark."""
 
 
 class Player:
-    """Turns a source and the user's wishes into frames. Time is given to it, so that tests need no clock."""
+    """Turns a source and the user's requests into frames. The time is passed in, so that tests need no clock."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Player:
 
     @property
     def at_rest(self) -> bool:
-        """Nothing will change until the user wishes for something: no tick is needed before that."""
+        """Nothing will change until the user does something: no tick is needed before that."""
         more = self.source.live and not self.source.ended and not self._lost
         return not more and not self.reading and (self._position is None or self.paused)
 
@@ -129,7 +129,7 @@ class Player:
 
     @property
     def incomplete(self) -> bool:
-        """What is shown lacks what rests on records that were not read yet."""
+        """What is shown is incomplete, because it depends on records that have not been read yet."""
         return self.reading and self._store.is_ahead(self.position_ns)
 
     @property
@@ -141,7 +141,8 @@ class Player:
         return max(self._store.t_ns, self.source.duration_ns)
 
     def tick(self, now_ns: int) -> Frame:
-        """Read what has come, move on if playing, and freeze what is to be shown at ``now_ns`` (any steady clock)."""
+        """Read what has come, advance if playing, and freeze what is to be shown at ``now_ns`` (of any monotonic
+        clock)."""
         before = self._store.version
         self.read()
         if self._store.version != before or self._last_tick is None:
@@ -153,7 +154,7 @@ class Player:
         return self.frame()
 
     def read(self) -> None:
-        """Add what has come to what is known; as much as one step has time for."""
+        """Add what has come to the store, as much as one step has time for."""
         clock = self._clock
         end = clock() + self._slice_ns if clock is not None else None
         self._reading = True
@@ -189,11 +190,11 @@ class Player:
         )
 
     def lose(self, reason: str) -> None:
-        """The source gives no more; the first reason counts."""
+        """The source gives no more records; the first reason is kept."""
         self._lost = self._lost or reason
 
     def pause(self) -> None:
-        """Pause, or go on; at the end of a recording that means from its beginning."""
+        """Pause, or continue; at the end of a recording, from its beginning."""
         self.paused = not self.paused
         if (
             self._position is not None
@@ -210,7 +211,7 @@ class Player:
         self.speed = SPEEDS[min(max(at + step, 0), len(SPEEDS) - 1)]
 
     def step(self, delta_ns: int) -> None:
-        """Go back or on; on past the end of what is live means back to live."""
+        """Go back or forward; forward past the end of a live recording means back to live."""
         target = self.position_ns + delta_ns
         if target >= self.duration_ns and self.source.live:
             self.go_live()
@@ -218,7 +219,7 @@ class Player:
             self.seek(target)
 
     def go_live(self) -> None:
-        """To the newest state; of a finished recording that is its end."""
+        """To the newest state; in a finished recording, to its end."""
         if self.source.live and not self.source.ended:
             self._position = None
             self.paused = False
@@ -231,12 +232,12 @@ class Player:
         self._position = min(max(t_ns, 0), self.duration_ns)
 
     def jump(self, direction: int) -> Landmark | None:
-        """To the next (1) or previous (-1) phase, mark or gap."""
+        """Go to the next (1) or previous (-1) phase, mark or gap."""
         at = self.position_ns
         landmarks = self._store.landmarks
         times = [landmark.t_ns for landmark in landmarks]
-        # Going back from just behind a landmark means the one before it, as in a music player: there is time for the
-        # next press while it plays.
+        # Going back from just behind a landmark goes to the one before it, as in a music player: this leaves time for
+        # the next press during playback.
         just = _JUST_BEHIND_NS * (1 if self.paused else max(self.speed, 1))
         index = bisect_right(times, at) if direction > 0 else bisect_left(times, at - just) - 1
         if not 0 <= index < len(times):
@@ -259,9 +260,10 @@ class Player:
         self._position = target
 
     def _view(self) -> Snapshot:
-        """The state at the position, asked for anew only when something has changed.
+        """The state at the position, queried again only if something has changed.
 
-        At the newest state of a recording that is still being read, that is its end and not how far reading has come.
+        At the newest state of a recording that is still being read, the position is the recording's end and not how far
+        it has been read.
         """
         t_ns = self._position
         if t_ns is None:

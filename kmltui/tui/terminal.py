@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the terminal shows, what it should show, and the shortest way from the one to the other.
+"""What the terminal shows, what it should show, and the shortest output that leads from one to the other.
 
-Textual writes regions whole; over SSH most of what it writes is on the screen already. :class:`Screen` reads what
-Textual writes, keeps it as a grid of cells, and gives out only the cells that differ from what was given out before.
-A terminal that is slower than the frames gets the newest one when it is ready, never a queue of old ones.
+Textual rewrites whole regions, most of which are on the screen already; over SSH that matters. :class:`Screen` reads
+what Textual writes, keeps it as a grid of cells, and outputs only the cells that have changed since the last output. A
+terminal that is slower than the frames gets the newest one when it is ready, never a queue of old ones.
 
 Sequences are those of ECMA-48 as Textual and Rich emit them: CUP, SGR, ED, and modes, which are passed on.
 """
@@ -29,13 +29,14 @@ _TOKEN = re.compile(
 )
 _SYNC_ON, _SYNC_OFF = "\x1b[?2026h", "\x1b[?2026l"
 _LONGEST_UNSYNCED = 256
-"""A short update cannot tear; the two sequences around it would be a tenth of it."""
+"""A short update cannot tear; the two sequences around it would add a tenth to it."""
 
 _WORTH_REWRITING = 4
-"""Cells between two changes that are sent again rather than jumped over: a jump takes four bytes or more."""
+"""So many unchanged cells between two changes are sent again rather than jumped over: a jump takes at least four
+bytes."""
 
 _UNKNOWN = "\0"
-"""In a cell of which it is not known what the terminal shows."""
+"""Marks a cell of which it is not known what the terminal shows."""
 
 
 class Row:
@@ -80,7 +81,7 @@ def _is_wide(text: str) -> bool:
 
 @lru_cache(8192)
 def _cells(text: str, glyphs: Glyphs) -> tuple[str, ...]:
-    """One string a cell. Combining characters stay with what they combine with."""
+    """One string per cell. Combining characters stay with their base character."""
     if text.isascii():
         return tuple(text)
     result: list[str] = []
@@ -110,7 +111,7 @@ class Screen:
         self.resize(width, height)
 
     def resize(self, width: int, height: int) -> None:
-        """The terminal has a new size: what it shows now is not known any more."""
+        """The terminal has a new size, so what it shows now is unknown."""
         self.width, self.height = width, height
         self._wanted = [Row(width) for _ in range(height)]
         self._shown = [Row(width, _UNKNOWN) for _ in range(height)]
@@ -124,7 +125,7 @@ class Screen:
         self._pen.forget()
 
     def write(self, data: str) -> None:
-        """Take what was meant for the terminal."""
+        """Process output that was meant for the terminal."""
         for token in _TOKEN.finditer(data):
             if text := token["text"]:
                 self._put(text)
@@ -171,7 +172,7 @@ class Screen:
             self._x += len(cells)
 
     def take(self) -> str:
-        """What to send now; afterwards the terminal is held to show all that was written."""
+        """What to send now; from then on the terminal is assumed to show everything that was written."""
         raw, self._raw = "".join(self._raw), []
         if not self._active:
             return raw
@@ -215,12 +216,12 @@ def _runs(y: int, wanted: Row, shown: Row) -> Iterator[Run]:
     for index, x in enumerate(changed):
         if x < end:
             continue
-        # Half of a wide character is sent whole.
+        # If half of a wide character changed, all of it is sent.
         start = x - 1 if texts[x] == "" and x else x
         style = styles[start]
         end = x + 1
         for other in changed[index + 1 :]:
-            # Going on over a few cells that are right already is shorter than another movement.
+            # Writing over a few cells that are already right is shorter than another cursor movement.
             if other - end >= _WORTH_REWRITING or any(each != style for each in styles[end : other + 1]):
                 break
             end = other + 1
@@ -230,9 +231,10 @@ def _runs(y: int, wanted: Row, shown: Row) -> Iterator[Run]:
 
 
 class _Pen:
-    """The terminal's cursor and style. Both are kept from one update to the next: nobody else writes here.
+    """The terminal's cursor and style. Both are known from one update to the next, because nothing else writes to the
+    terminal.
 
-    Which cells are sent first does not matter to the eye, so they go by style: a change of colour costs more than a
+    The order in which cells are sent is not visible, so they are sent by style: a change of colour costs more than a
     movement.
     """
 
@@ -240,7 +242,7 @@ class _Pen:
         self.forget()
 
     def forget(self) -> None:
-        """Cursor and style are not known any more."""
+        """Cursor and style are no longer known."""
         self._x = self._y = -1
         self._style: str | None = None
 
@@ -254,22 +256,22 @@ class _Pen:
                 if (run.x, run.y) != (self._x, self._y):
                     parts.append(_move(self._x, self._y, run.x, run.y))
                 parts.append(run.text)
-                # After the last column terminals differ in where the cursor is: nothing is derived from it.
+                # Terminals differ in where the cursor is after the last column, so nothing is derived from it.
                 self._x, self._y = (run.end, run.y) if run.end < width else (-1, -1)
         return "".join(parts)
 
     def _distance(self, style: str, runs: list[Run]) -> int:
-        """Bytes to the nearest cells of this style."""
+        """The number of bytes to get to the nearest cells of this style."""
         change = len(_transition(self._style, style))
         return change + min(_cost(self._x, self._y, run) for run in runs[:_MOST_SORTED])
 
 
 _MOST_SORTED = 48
-"""Above this many runs of one style they go row by row: finding the nearest takes time with the square of them."""
+"""Above this number of runs of one style, they are sent row by row: always finding the nearest takes quadratic time."""
 
 
 def _by_nearness(runs: list[Run], x: int, y: int) -> Iterator[Run]:
-    """The runs in an order with short movements between them: always the cheapest one to reach next."""
+    """The runs in an order with short movements between them: the next one is always the cheapest to reach."""
     if len(runs) > _MOST_SORTED:
         yield from runs
         return
@@ -293,7 +295,7 @@ def _cost(x: int, y: int, run: Run) -> int:
 
 
 def _move(x: int, y: int, to_x: int, to_y: int) -> str:
-    """The shortest way to another cell."""
+    """The shortest movement to another cell."""
     absolute = f"\x1b[{to_y + 1};{to_x + 1}H" if to_x else f"\x1b[{to_y + 1}H"
     if x < 0:
         return absolute
@@ -303,8 +305,8 @@ def _move(x: int, y: int, to_x: int, to_y: int) -> str:
 
 @lru_cache(512)
 def _vertical(down: int) -> str:
-    """To another row, in the same column. VT and RI scroll only at the screen's edges, which nothing moves beyond; the
-    terminal driver, which makes CR LF of LF, leaves VT as it is."""
+    """To another row, in the same column. VT and RI scroll only at the screen's edges, beyond which nothing moves; the
+    terminal driver, which turns LF into CR LF, leaves VT as it is."""
     if 0 <= down <= 3:
         return "\v" * down
     if down == -1:
@@ -364,7 +366,7 @@ _CUBE = (0x00, 0x5F, 0x87, 0xAF, 0xD7, 0xFF)
 
 
 def _short(numbers: list[str]) -> str:
-    """A 24-bit colour that is exactly one of the 256 as that: half the bytes."""
+    """A 24-bit colour that equals one of the 256 is written as that one: half the bytes."""
     if numbers[1:2] == ["2"] and len(numbers) == 5:
         red, green, blue = (int(number) for number in numbers[2:])
         if red in _CUBE and green in _CUBE and blue in _CUBE:
@@ -376,7 +378,8 @@ def _short(numbers: list[str]) -> str:
 
 @lru_cache(4096)
 def _transition(before: str | None, after: str) -> str:
-    """SGR that turns one style into another, without the parts that stay; None: whatever is set."""
+    """SGR that turns one style into another, without the parts that stay the same; None: the current style is
+    unknown."""
     new = _look(after)
     old = ("", "", frozenset[str]()) if before is None else _look(before)
     parts = [""] if before is None else []

@@ -62,7 +62,7 @@ _NUMBER = re.compile(r"(?<!\S)[^\w\s]*\d\S*(?: (?:[kKMG]i?B?|B|%|[nµm]?s|vCPU)(
 
 
 def cropped(text: str, cells: int, *, more: bool = False) -> str:
-    """As much of ``text`` as there is room for. Dots stand for the rest; a number is there whole or not at all.
+    """As much of ``text`` as there is room for, with dots for the rest; a number is shown completely or not at all.
 
     ``more``: something else is left out after it, so that it needs the dots even if it fits.
     """
@@ -77,7 +77,7 @@ def cropped(text: str, cells: int, *, more: bool = False) -> str:
 
 def fit(spans: Line, cells: int) -> Line:
     """Exactly ``cells`` wide: padded on the right, or :func:`cropped`."""
-    if (used := width(spans)) <= cells:  # as nearly always, some eighty times a frame
+    if (used := width(spans)) <= cells:  # nearly always so, about eighty times per frame
         return spans if used == cells else (*spans, (" " * (cells - used), "text"))
     result: list[Span] = []
     left = cells
@@ -96,7 +96,7 @@ def fit(spans: Line, cells: int) -> Line:
 
 
 def spread(left: Line, right: Line, cells: int) -> Line:
-    """``left`` and ``right`` at the two ends; where there is no room for both, the left one gives way."""
+    """``left`` and ``right`` at the two ends; if there is no room for both, the left one is cropped."""
     room = cells - width(right)
     return fit(left, room) + right if room > 0 else fit(right, cells)
 
@@ -106,7 +106,7 @@ def centre(spans: Line, cells: int) -> Line:
 
 
 def shorten(parts: Sequence[Line], cells: int) -> Line:
-    """As many of the ``parts`` as fit, in their order; the later ones are dropped first."""
+    """As many of the ``parts`` as fit, in order; the later ones are dropped first."""
     result: Line = ()
     for part in parts:
         if width(result) + width(part) <= cells:
@@ -119,7 +119,7 @@ def plain(spans: Iterable[Span]) -> str:
 
 
 def count(value: float | None) -> str:
-    """``181,204``; from ten millions on ``12.3 M``."""
+    """``181,204``; from ten million on ``12.3 M``."""
     if value is None:
         return ABSENT
     if abs(value) >= 9_999_500_000:
@@ -130,9 +130,9 @@ def count(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Per second, to three digits from ten thousand on: ``9,204``, ``40.1k``, ``1.23M``.
+    """A rate per second, to three digits from ten thousand on: ``9,204``, ``40.1k``, ``1.23M``.
 
-    More digits would only be noise over the two seconds that a rate is taken of, and each costs a byte on the line.
+    Rates are taken over two seconds, so more digits would only be noise, and each costs a byte to send.
     """
     if value is None:
         return ABSENT
@@ -203,18 +203,18 @@ def percent(fraction: float | None) -> str:
 
 
 def difference(left: float | None, right: float | None) -> float | None:
-    """By which fraction ``right`` differs from ``left``; None where there is nothing to compare with."""
+    """The fraction by which ``right`` differs from ``left``; None if there is nothing to compare with."""
     return (right - left) / left if left and right is not None else None
 
 
 def saved(left: float | None, right: float | None) -> str:
-    """What ``right`` saves of ``left``: ``3.9 %``, ``−1.2 %`` where it takes more."""
+    """What ``right`` saves compared with ``left``: ``3.9 %``, ``−1.2 %`` where it takes more."""
     change = difference(left, right)
     return percent(None if change is None else -change).lstrip("+")
 
 
 def more_or_less(left: float | None, right: float | None) -> str:
-    """Of a rate: ``3.9 % more``, ``1.2 % less``; empty where there is nothing to compare with."""
+    """For a rate: ``3.9 % more``, ``1.2 % less``; empty if there is nothing to compare with."""
     change = difference(left, right)
     if change is None:
         return ""

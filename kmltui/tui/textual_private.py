@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All that kmltui uses of Textual beyond its public interface. No other module does.
+"""Everything that kmltui uses of Textual beyond its public interface. No other module uses any of that.
 
 Made for Textual 8. What to check at its next release, beside the tests of the screen:
 
-* :class:`PrivateApp`: ``App._fatal_error`` is called once for an exception that nobody caught, and nothing of it shows
-  local variables; ``_exit_renderables`` are printed after the terminal is restored.
+* :class:`PrivateApp`: ``App._fatal_error`` is called once for an exception that nobody caught, and none of its output
+  shows local variables; ``_exit_renderables`` are printed after the terminal is restored.
 * :class:`PrivateDriver`: ``LinuxDriver`` reads keys from ``fileno`` in ``run_input_thread`` until ``exit_event`` is
-  set, and asks ``_get_terminal_size`` alone how large the terminal is; ``_size``, where it is set, is the app's size
-  until then. It calls ``flush`` after each update, and starts a writer thread of its own in
-  ``start_application_mode``, to which nothing is written here. ``XTermParser`` still takes a flag, has ``feed`` and
-  ``tick``, and raises ``ParseError`` or ``EOFError`` when its input ends in a sequence.
+  set, and asks only ``_get_terminal_size`` how large the terminal is; ``_size``, where it is set, is the app's size
+  until then. It calls ``flush`` after each update, and starts its own writer thread in ``start_application_mode``, to
+  which nothing is written here. ``XTermParser`` still takes a flag, has ``feed`` and ``tick``, and raises
+  ``ParseError`` or ``EOFError`` when its input ends in a sequence.
 * :func:`own_bindings`: ``DOMNode._bindings`` holds those of a screen's class, by key.
 * :func:`full_update`: ``Screen._compositor.render_full_update()`` is the whole screen, to be rendered for a console.
 """
@@ -34,15 +34,15 @@ from textual.screen import Screen
 
 
 class PrivateApp(App[ReturnType]):
-    """An app that tells its driver, and whose tracebacks keep the values of variables to themselves."""
+    """An app that exposes its driver, and whose tracebacks do not show the values of variables."""
 
     @property
     def driver(self) -> Driver | None:
-        """What draws it; None before it runs."""
+        """The driver that draws the app; None before it runs."""
         return self._driver
 
     def _fatal_error(self) -> None:
-        """Textual's, without the values of local variables: what is in them is nobody else's business."""
+        """Textual's, without the values of local variables, which may be private."""
         traceback = Traceback(show_locals=False, width=None)
         self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
         self._close_messages_no_wait()
@@ -81,7 +81,7 @@ class KeyParser:
         yield from self._parser.feed(text)
 
     def tick(self) -> Iterator[Message]:
-        """What only time tells: an escape key that no sequence follows."""
+        """What only the passing of time shows: an escape key that no sequence follows."""
         yield from self._parser.tick()
 
     def end(self) -> None:
@@ -97,6 +97,6 @@ def own_bindings(node: DOMNode) -> list[Binding]:
 
 
 def full_update(screen: Screen[object], console: Console) -> str:
-    """The whole screen as the terminal would be sent it."""
+    """The whole screen as it would be sent to the terminal."""
     sequences: str = screen._compositor.render_full_update().render_segments(console)
     return sequences

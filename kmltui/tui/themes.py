@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Themes from the files in ``styles/``, and the one that the user chose last."""
+"""Themes from the files in ``styles/``, and the theme that the user chose last."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DARK, ANSI = "kmltui-dark", "kmltui-ansi"
 
 @cache
 def load() -> dict[str, Theme]:
-    """All themes in ``styles/*.toml`` by name. A file that is no theme is left out."""
+    """All themes in ``styles/*.toml`` by name. A file that is not a theme is left out."""
     themes: dict[str, Theme] = {}
     for path in sorted(paths.data_dir("styles").glob("*.toml")):
         with contextlib.suppress(OSError, tomllib.TOMLDecodeError, TypeError, KeyError):
@@ -33,18 +33,18 @@ def load() -> dict[str, Theme]:
 
 
 def role_defaults() -> dict[str, str]:
-    """The dark theme's role colours: what a theme that is not ours falls back to."""
+    """The dark theme's role colours, to which a theme that is not ours falls back."""
     return load()[DARK].variables
 
 
 class Settings(msgspec.Struct):
-    """What the screen remembers between two starts."""
+    """What the screen remembers from one start to the next."""
 
     theme: str = ""
     chart: str = ""
-    """Of the live view; empty: what tells most."""
+    """The chart of the live view; empty: the most informative one."""
     window_s: int | None = None
-    """How long its charts are, in seconds; None: what suits the screen."""
+    """The time span of its charts, in seconds; None: whatever suits the screen."""
 
 
 def remembered() -> Settings:
@@ -56,7 +56,7 @@ def remembered() -> Settings:
 
 
 def remember(**changes: str | int | None) -> None:
-    """Change some of the settings, whole or not at all. A read-only home is no reason to fail."""
+    """Change some of the settings, atomically. A read-only home directory is no reason to fail."""
     settings = msgspec.structs.replace(remembered(), **changes)
     directory = paths.config_dir()
     with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A tour of a recording: it plays from mark to mark, and at each stays as long as the note takes to read aloud."""
+"""A tour of a recording: plays it from mark to mark, and pauses at each for as long as reading its note aloud takes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from kmltui.live.views import Landmark
 
 LONGEST_GAP_S = 6.0
-"""Between two marks; what lies farther apart is played faster."""
+"""The longest time between two marks; what is farther apart is played faster."""
 
 LEAST_STAY_S = 4.0
 CHARACTERS_A_SECOND = 14.0
-"""Of a note that is read aloud at an easy pace."""
+"""For a note that is read aloud at an easy pace."""
 
 
 class Tour:
-    """Says how far to play. Going anywhere by hand goes on from there."""
+    """Decides how far to play. After a manual jump it continues from there."""
 
     def __init__(self) -> None:
         self._stays_ns = 0

@@ -10,9 +10,9 @@ from kmltui.tui.text import Line, Span
 def shares(
     first: float, second: float, cells: int, glyphs: Glyphs, roles: tuple[str, str] = ("user", "system")
 ) -> Line:
-    """Two shares (0 to 1) of one whole, one after the other; the rest is the track.
+    """Two shares (0 to 1) of one whole, one after the other; the rest is the empty track.
 
-    Each boundary is rounded on its own sum, so that the two together are never longer than their sum.
+    Each boundary is rounded from the sum up to it, so that both bars together are never longer than their sum.
     """
     a = round(max(min(first, 1.0), 0.0) * cells)
     b = round(max(min(first + second, 1.0), 0.0) * cells) - a
@@ -22,9 +22,9 @@ def shares(
 def stacked(
     values: tuple[float, float], most: float, cells: int, glyphs: Glyphs, *, roles: tuple[str, str], fine: bool = True
 ) -> Line:
-    """Two values on a scale that ends at ``most``; where they are too little for the smallest step, a mark.
+    """Two values on a scale that ends at ``most``; a tick if they are too small for the smallest step.
 
-    ``fine``: in steps of half a cell. A bar that changes with every frame is cheaper in whole ones.
+    ``fine``: in steps of half a cell. A bar that changes with every frame is cheaper in whole cells.
     """
     if most <= 0 or cells <= 0:
         return ((" " * max(cells, 0), "text"),)

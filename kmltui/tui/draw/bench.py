@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bench as it goes on: the means over its pairs so far, and intervals that narrow as pairs come in."""
+"""A bench in progress: the means over its pairs so far, and intervals that narrow as pairs come in."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Figures = tuple[float, ...]
 
 
 def pairs(left: SessionView, right: SessionView) -> list[int]:
-    """The pairs of which both repetitions are complete."""
+    """The pairs whose repetitions are all complete."""
     return sorted({number for number, _ in left.runs} & {number for number, _ in right.runs})
 
 
 def title(snapshot: Snapshot, left: SessionView, right: SessionView) -> str:
-    """What the table is about: how many pairs it is the mean of, and which one is under way."""
+    """What the table shows: the number of pairs that it averages, and which pair is in progress."""
     done = len(pairs(left, right))
     last = snapshot.repeats[-1] if snapshot.repeats else None
     now = ""
@@ -34,27 +34,27 @@ def title(snapshot: Snapshot, left: SessionView, right: SessionView) -> str:
 
 
 def _left_s(snapshot: Snapshot) -> float | None:
-    """How long the turns that are left will take if they take as long as those before; None where it is not known."""
+    """How long the remaining turns will take if they take as long as those before; None if unknown."""
     ends = [repeat for repeat in snapshot.repeats if repeat.event == "end"]
     planned = snapshot.repeats[-1].pairs
     if not planned or not ends:
         return None
     first, turns = snapshot.repeats[0].t_ns, (planned + 1) * len(snapshot.sessions)
-    # The first of those that are kept need not be the first of all.
+    # The first of those that were kept need not be the first of all.
     done = ends[-1].order - snapshot.repeats[0].order + 1
     a_turn = (ends[-1].t_ns - first) / max(done, 1)
     return max((a_turn * (turns - ends[-1].order - 1) - (snapshot.t_ns - ends[-1].t_ns)) / 1e9, 0.0)
 
 
 def dots(snapshot: Snapshot, left: SessionView, right: SessionView, glyphs: Glyphs) -> Line:
-    """A dot a pair, filled once it is complete."""
+    """A dot per pair, filled once the pair is complete."""
     done = len(pairs(left, right))
     planned = max(snapshot.repeats[-1].pairs, done) if snapshot.repeats else done
     return ((glyphs.record * done, "title"), (glyphs.dot * (planned - done), "muted"))
 
 
 def waits(snapshot: Snapshot, session: SessionView) -> bool:
-    """Whether it is not the session's turn: what it did last is over, and says nothing about now."""
+    """Whether it is not the session's turn: what it did last is over and says nothing about the present."""
     last = snapshot.repeats[-1] if snapshot.repeats else None
     if last is None or snapshot.status:
         return False
@@ -62,7 +62,7 @@ def waits(snapshot: Snapshot, session: SessionView) -> bool:
 
 
 def waiting(snapshot: Snapshot, session: SessionView, size: tuple[int, int], glyphs: Glyphs) -> list[Line]:
-    """In the place of rates that are over: who is at work, and what the session's own turns have taken.
+    """Shown in place of rates that are over: who is at work, and what the session's own turns have taken.
 
     ``size``: cells and rows; the newest turns are shown, on one scale for both sides.
     """
@@ -81,9 +81,10 @@ def waiting(snapshot: Snapshot, session: SessionView, size: tuple[int, int], gly
 
 
 def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView, cells: int) -> Line:
-    """Means, what is saved and its 95 % interval, as much of it as fits into ``cells``.
+    """Means, savings and their 95 % intervals, as much as fits into ``cells``.
 
-    Only the total, which the bench is judged by, is called a difference or none, and only where its report would do so.
+    Only the total, by which the bench is judged, is called a difference or no difference, and only if the report would
+    do so.
     """
     numbers = pairs(left, right)
     head: Span = (f" {field:<7}", "strong" if field == "total" else "text")

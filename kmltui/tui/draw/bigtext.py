@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Numbers that can be read from the last row of a hall."""
+"""Numbers that can be read from the back row of an auditorium."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FONT = {
     ".": "0 0 0 0 1",
     ",": "00 00 00 01 10",
 }
-"""A square of ink is a 1; rows from top to bottom."""
+"""A filled square is a 1; rows from top to bottom."""
 
 _SCALES = ((4, 2), (2, 1), (1, 1))
 """Cells across and rows down of one square; a cell is about twice as high as it is wide."""
 
 
 def draw(text: str, cells: int, rows: int, glyphs: Glyphs) -> list[str]:
-    """``text``, which is a number as :mod:`kmltui.tui.text` writes it, as large as it fits; else as it is, one row."""
+    """``text``, a number as :mod:`kmltui.tui.text` writes it, as large as fits; otherwise as it is, in one row."""
     characters = [_FONT[each].split() for each in text]
     squares = sum(len(each[0]) + 1 for each in characters) - 1
     for across, down in _SCALES:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls a query by name: what they cost a watched server, and how they differ between two sessions at work."""
+"""Calls per query, by name: what they cost a watched server, and how they differ between two sessions at work."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from kmltui.tui.text import ABSENT, Line, cropped, line, rate
 _NAMES = 12
 _COUNTED_NS = 20_000_000_000
 _LEAST = 0.005
-"""Calls a query that are worth a row: one in two hundred queries."""
+"""The fewest calls per query that are worth a row: one in two hundred queries."""
 
 
 def cost(view: Snapshot, call_name: Callable[[int], str]) -> list[Line]:
-    """What system calls cost the server: at most what ring 0 saves, and what fewer calls would. Empty where unknown."""
+    """What system calls cost the server: the most that ring 0 could save, and what fewer calls would. Empty if
+    unknown."""
     session = view.sessions[0]
     found = server_cost(session, view.header.host)
     if found is None:
@@ -58,7 +59,7 @@ def _trap(found: ServerCost) -> tuple[str, str]:
 
 
 def _part(cores: float | None, found: ServerCost) -> str:
-    """Of the server's CPU time where that is known, else in cores."""
+    """As a share of the server's CPU time if that is known, otherwise in cores."""
     if cores is None:
         return ABSENT
     if found.share is None or not found.cores.high:
@@ -67,15 +68,15 @@ def _part(cores: float | None, found: ServerCost) -> str:
 
 
 def _two(value: float) -> str:
-    """Two digits that count: what is little is not nothing."""
+    """Two significant digits: a small value is not shown as nothing."""
     digits = max(1 - math.floor(math.log10(value)), 0) if value > 0 else 0
     return f"{value:,.{min(digits, 7)}f}"
 
 
 def _query_rate(session: SessionView, t_ns: int) -> tuple[float | None, int]:
-    """Queries per second of the session's own clock, as rates of calls are, and over how long that was counted.
+    """Queries per second of the session's own clock, like rates of calls, and the time over which they were counted.
 
-    A server that is not asked while it works has its client's count, which comes every few seconds only.
+    For a server that is not queried while it works this is its client's count, which comes only every few seconds.
     """
     if session.query_rate is not None:
         return session.query_rate, RATE_WINDOW_NS
@@ -91,9 +92,9 @@ def _query_rate(session: SessionView, t_ns: int) -> tuple[float | None, int]:
 def at_work(
     view: Snapshot, shown: Sequence[SessionView], state: PaneState, call_name: Callable[[int], str]
 ) -> list[Line]:
-    """Calls a query of the statement that each session is at, by trap and directly; empty between statements.
+    """Calls per query of the statement that each session is executing, by trap and direct; empty between statements.
 
-    A session has to have been at its statement for as long as its rates are taken over.
+    A session must have been at its statement for as long as the time over which rates are taken.
     """
     if view.status or any(spec.exact for spec in view.header.sessions):
         return []

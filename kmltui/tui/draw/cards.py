@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a pane shows while its session has no figures: that it is being made, or why it is gone."""
+"""What a pane shows while its session has no figures: that it is being started, or why it is gone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STEPS = ("image", "booting", "loading", "running")
 
 
 def state_word(state: str) -> str:
-    """The state in words for people."""
+    """The state in words."""
     return _WORDS.get(state, state)
 
 
@@ -40,7 +40,7 @@ def is_broken(session: SessionView) -> bool:
 
 
 def wants_card(session: SessionView) -> bool:
-    """Whether there is more to say of the state than there are figures to show."""
+    """Whether there is more to say about the state than there are figures to show."""
     state = session.state.state
     return (
         is_broken(session)
@@ -50,7 +50,7 @@ def wants_card(session: SessionView) -> bool:
 
 
 def card(session: SessionView, phases: Sequence[str], cells: int, rows: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
-    """Exactly ``rows`` lines: the state, how far it is, what is about to be seen, and the last lines of the console."""
+    """Exactly ``rows`` lines: the state, its progress, what is about to be shown, and the last lines of the console."""
     broken = is_broken(session)
     lines = _broken(session, cells, glyphs) if broken else _under_way(session, cells, now_ns, glyphs)
     if not broken and len(soon := _soon(session, phases, cells)) + 3 <= rows - len(lines):
@@ -96,7 +96,7 @@ _ARMS = {
 
 
 def _soon(session: SessionView, phases: Sequence[str], cells: int) -> list[Line]:
-    """What is about to be seen here, while there is nothing yet."""
+    """What will be shown here, while there is nothing yet."""
     if session.arm not in _ARMS:
         return []
     texts = [_ARMS[session.arm]]

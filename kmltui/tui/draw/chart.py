@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A chart over time that costs little to keep up to date.
 
-It does not scroll: time runs to the right over a fixed axis, and when it reaches the edge the axis moves on by a
-third. Between two such moves only the newest column is drawn, once it is complete: that is all that goes over the
-line.
+It does not scroll: time runs to the right over a fixed axis, and when it reaches the edge the axis moves on by a third.
+Between two moves only the newest column is drawn, once it is complete, so little is sent to the terminal.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import Line
 
 Column = tuple[float, ...] | None
-"""The stacked values of one column, lowest series first; None where nothing was recorded."""
+"""The stacked values of one column, lowest series first; None if nothing was recorded."""
 
 # The dots of a braille cell, bottom to top, of its left and its right column (Unicode 15, chapter 21.1).
 _LEFT = (0x40, 0x04, 0x02, 0x01)
@@ -44,7 +43,7 @@ def window(now_ns: int, length_ns: int) -> Window:
 
 
 def nice(value: float) -> float:
-    """The next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten: where a scale may end."""
+    """The next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten, at which a scale may end."""
     if value <= 0:
         return 1.0
     power = 1.0
@@ -68,7 +67,7 @@ class Scale:
 
 
 class Columns:
-    """The columns of one chart, kept from frame to frame: only those that time has reached since are made anew."""
+    """The columns of one chart, kept from frame to frame: only those that time has reached since then are computed."""
 
     def __init__(self) -> None:
         self._key: tuple[int, int, int] | None = None
@@ -82,7 +81,7 @@ class Columns:
         until = last[0] if last else 0.0
         key = (frame.start_ns, frame.end_ns, number)
         position = (until - frame.start_ns) * number / (frame.end_ns - frame.start_ns)
-        # Only what time has left behind is drawn, by whole cells: a column is sent once and never changes.
+        # Only what lies in the past is drawn, in whole cells: a column is sent once and never changes.
         end = min(max(int(position) // per_cell * per_cell, 0), number)
         start = 0
         if key == self._key and until >= self._until and len(self._columns) == number:
@@ -115,7 +114,7 @@ def highest(*charts: Sequence[Column]) -> float:
 def chart(
     columns: Sequence[Column], most: float, size: tuple[int, int], roles: Sequence[str], glyphs: Glyphs
 ) -> list[Line]:
-    """Lines of ``size``: cells wide and rows high. With braille there are two columns a cell, otherwise one."""
+    """Lines of ``size``: cells wide and rows high. With braille there are two columns per cell, otherwise one."""
     cells, rows = size
     steps = rows * (4 if glyphs.braille else len(glyphs.levels) - 1)
     heights = [_heights(column, most, steps) if column else () for column in columns]
@@ -175,13 +174,13 @@ def _block_cell(ends: tuple[int, ...], rows: int, glyphs: Glyphs) -> _CellColumn
     for base in range(0, rows * full, full):
         fill = min(max((ends[-1] if ends else 0) - base, 0), full)
         series = next((i for i, end in enumerate(ends) if end > base + fill / 2), len(ends) - 1) if fill else -1
-        # The upper series is told apart without colour: it fills whole cells with another character.
+        # The upper series can be distinguished without colour: it fills whole cells with another character.
         result.append((glyphs.second if series > 0 and fill == full else levels[fill], series))
     return tuple(result)
 
 
 def _runs(cells: Sequence[tuple[str, int]], roles: Sequence[str]) -> Line:
-    """Neighbours of one series as one span; blanks belong to whatever is beside them."""
+    """Adjacent cells of one series as one span; blanks belong to whatever is beside them."""
     result: list[tuple[str, str]] = []
     text, current = "", -1
     for character, series in cells:

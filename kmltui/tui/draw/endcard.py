@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The end card on the screen: what the run came to, in the place of the table of CPU seconds."""
+"""The end card on the screen: the outcome of the run, in place of the table of CPU seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROLES = {"good": "good", "bad": "bad", "warning": "warn", "plain": "text"}
 
 
 def draw(lines: Sequence[CardLine], cells: int, rows: int, glyphs: Glyphs) -> list[Line]:
-    """A rule and ``rows`` rows, each ``cells`` wide; the last lines give way where there are more than rows."""
+    """A rule and ``rows`` rows, each ``cells`` wide; lines that do not fit are dropped from the end."""
     title = " What this run came to "
     result: list[Line] = [
         ((glyphs.rule, "rule"), (title, "strong"), (glyphs.rule * max(cells - len(title) - 1, 0), "rule"))

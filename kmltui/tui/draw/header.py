@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The first line: what runs, since when, live or not; and, always in sight, on what it runs."""
+"""The first line: what runs, since when, live or not; and, always visible, what it runs on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, cropped, fit, line, plain, shorten, size, spread, width
 
 _SILENT_NS = 10_000_000_000
-"""A live recording to which nothing comes for so long: it may have ended, with the run going on."""
+"""After this long without a new record, a live recording may have ended although the run goes on."""
 
 
 def draw(frame: Frame, cells: int, glyphs: Glyphs) -> Line:
@@ -31,7 +31,7 @@ def draw(frame: Frame, cells: int, glyphs: Glyphs) -> Line:
     if view.header.title:
         parts.append(line((f" {glyphs.dot} {printable(view.header.title)}", "muted")))
     room = cells - width(name) - width(machine) - 1
-    if room < width(badge):  # too narrow for both: the badge gives way to nothing, the name does
+    if room < width(badge):  # too narrow for both: the name gives way, the badge never does
         return spread(badge, _machine(view, glyphs, cells - width(badge) - 1), cells)
     return spread((*name, *shorten(parts, room)), machine, cells)
 
@@ -58,7 +58,8 @@ def _badge(frame: Frame, glyphs: Glyphs) -> Line:
 
 
 def _machine(view: Snapshot, glyphs: Glyphs, cells: int) -> Line:
-    """Accelerator, kernel, CPUs and mitigations: they decide what the figures mean. As many as fit into ``cells``."""
+    """Accelerator, kernel, CPUs and mitigations: they decide what the figures mean. As many of them as fit into
+    ``cells``."""
     facts: list[dict[str, str]] = [dict(session.facts) for session in view.sessions]
     parts = [
         _common(facts, "accelerator", _short_accelerator),
@@ -73,7 +74,7 @@ def _machine(view: Snapshot, glyphs: Glyphs, cells: int) -> Line:
 
 
 def _common(facts: list[dict[str, str]], key: str, form: object) -> str:
-    """One value if the sessions agree, otherwise both: a difference here is worth seeing."""
+    """One value if the sessions agree, otherwise both: a difference here is worth showing."""
     make = form if callable(form) else str
     values = [str(make(fact[key])) for fact in facts if fact.get(key)]
     return "/".join(printable(value) for value in dict.fromkeys(values))
@@ -89,7 +90,7 @@ def _short_accelerator(text: str) -> str:
 
 
 def _short_clock(kind: str) -> str:
-    """Only where a second is not what it is everywhere else."""
+    """Only if a second is not an ordinary second."""
     return INSTRUCTION_CLOCK if kind == "instructions" else ""
 
 
@@ -120,7 +121,7 @@ def _ended_by_dots(text: str, cells: int) -> str:
 
 
 def _problem(frame: Frame) -> str:
-    """Why the run, or what is seen of it, is over before its end."""
+    """Why the run, or the view of it, ended early."""
     view = frame.view
     if frame.lost:
         return f"connection lost: {printable(frame.lost)}"
@@ -135,7 +136,7 @@ def _problem(frame: Frame) -> str:
 
 
 def _warning(frame: Frame) -> str:
-    """What happened just now and does not end the run."""
+    """What has just happened without ending the run."""
     view = frame.view
     for gap in reversed(view.gaps):
         passed = view.t_ns - gap.t_ns
@@ -151,7 +152,7 @@ def _warning(frame: Frame) -> str:
 
 
 def _silent(frame: Frame) -> str:
-    """Running sessions whose samples do not come any more, or a run of which nothing comes."""
+    """Running sessions whose samples have stopped coming, or a run that sends nothing."""
     view = frame.view
     if frame.silent_ns > _SILENT_NS:
         why = "the connection stalls, or the run does" if frame.remote else "the run is still there"
@@ -179,7 +180,7 @@ def _first_line(text: str) -> str:
 
 
 def too_small(cells: int, rows: int, least: tuple[int, int]) -> list[Line]:
-    """What a terminal shows that is too small for anything else."""
+    """What is shown on a terminal that is too small for anything else."""
     text = [f"{cells}×{rows} is too small", f"kmltui needs {least[0]}×{least[1]}", "q quits"]
     top = max((rows - len(text)) // 2, 0)
     centred = [((" " * max((cells - len(each)) // 2, 0) + each, "warn"),) for each in text]

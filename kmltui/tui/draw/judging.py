@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the report would call a difference, asked of what the screen shows."""
+"""What the report would call a difference, decided from what the screen shows."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ def _facts(snapshot: Snapshot) -> dict[str, dict[str, str]]:
 
 
 def times(snapshot: Snapshot) -> bool:
-    """Whether times of the sessions may be held against each other."""
+    """Whether the sessions' times may be compared."""
     return judges_times(snapshot.header.sessions, _facts(snapshot))
 
 
 def by_cpu_time(snapshot: Snapshot) -> bool:
-    """Whether a bench is judged by its total CPU time: not where instructions are counted, nor a query at a time."""
+    """Whether a bench is judged by its total CPU time: not if instructions are counted, nor if it is judged per
+    query."""
     exact = any(spec.exact for spec in snapshot.header.sessions)
     return times(snapshot) and not exact and snapshot.workload.duration_s is None
 
 
 def clock(snapshot: Snapshot) -> ClockKind | None:
-    """What a second is in all sessions; None where it is not the same in all of them."""
+    """What a second is in all sessions; None if it is not the same in all of them."""
     return common_clock(snapshot.header.sessions, _facts(snapshot))
 
 
@@ -42,13 +43,13 @@ def emulated(snapshot: Snapshot) -> bool:
 
 
 def disturbed(snapshot: Snapshot) -> bool:
-    """Whether the host has so much else to do just now that times by the wall clock will have no verdict."""
+    """Whether the host is now so busy otherwise that times by the wall clock will get no verdict."""
     shares = [session.run_share for session in snapshot.sessions if session.run_share is not None]
     return clock(snapshot) == "wall" and bool(shares) and min(shares) < LEAST_RUN_SHARE
 
 
 def unequal_work(snapshot: Snapshot) -> bool:
-    """Whether the sessions time calls each in their own ways, so that nothing they used can be compared."""
+    """Whether each session times calls in its own ways, so that nothing that they used can be compared."""
     measured: dict[str, dict[str, dict[str, float]]] = {}
     for measure in snapshot.measures:
         measured.setdefault(measure.session, {})[measure.name] = measure.values
@@ -56,7 +57,7 @@ def unequal_work(snapshot: Snapshot) -> bool:
 
 
 def warming_up(snapshot: Snapshot) -> bool:
-    """Whether a session is still before the work that counts: single calls that are timed first, a warm-up."""
+    """Whether a session has not reached the work that counts yet: it times single calls first, or warms up."""
     before = set(snapshot.workload.timing_phases)
     if not before or before >= set(snapshot.workload.phases):
         return False
@@ -64,7 +65,7 @@ def warming_up(snapshot: Snapshot) -> bool:
 
 
 def not_kml(snapshot: Snapshot) -> SessionView | None:
-    """The session that was to be KML's and made hardly any direct call, if there is one."""
+    """The session that was meant to be KML's but made hardly any direct calls, if there is one."""
     timed = {measure.session for measure in snapshot.measures if "direct" in measure.values}
     for session in snapshot.sessions:
         trap, direct = session.trap or 0, session.direct or 0
@@ -76,11 +77,11 @@ def not_kml(snapshot: Snapshot) -> SessionView | None:
 
 
 _TELLING_CALLS = 1000
-"""Of a session that runs: what its programs do before they come to work is no share yet."""
+"""For a session that is running: what its programs do before the actual work does not make a share yet."""
 
 
 def work_role(snapshot: Snapshot, work: EqualWork | None) -> str:
-    """The colour of what was saved of the whole work: one only where the report calls it a difference."""
+    """The colour of what was saved in the whole work: only if the report calls it a difference."""
     if work is None or not work.final or not times(snapshot):
         return "muted" if work is None or not work.final else "text"
     saved = work.saved("total")

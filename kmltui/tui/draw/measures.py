@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Single system calls, timed by trap and by direct call: each row on a scale of its own, the same on both sides."""
+"""Single system calls, timed by trap and by direct call: each row has its own scale, the same on both sides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from kmltui.tui.text import ABSENT, Line, Span, fit, line, short, shorten
 
 
 def names(snapshot: Snapshot, *, over: bool = False) -> list[str]:
-    """What is being timed, in its order; empty while something else goes on, unless what is ``over`` is wanted, too."""
+    """What is being timed, in order; empty while something else is going on, unless timings that are ``over`` are
+    wanted, too."""
     workload = snapshot.workload
     timing = bool(workload.timing_phases) and (
         set(workload.phases) <= set(workload.timing_phases)
@@ -31,13 +32,13 @@ def names(snapshot: Snapshot, *, over: bool = False) -> list[str]:
 def draw(
     snapshot: Snapshot, session: SessionView, shown: list[str], size: tuple[int, int], glyphs: Glyphs
 ) -> list[Line]:
-    """``size``: cells wide, rows high. The head, a row a call, and the article's figure where there is room."""
+    """``size``: cells wide, rows high. The head, a row per call, and the article's figure if there is room."""
     cells, rows = size
     values = {(each.session, each.name): each.values for each in snapshot.measures}
     unit = next((each.unit for each in snapshot.measures if each.name in shown), "ns")
     unit = true_unit(unit, judging.clock(snapshot))
     own = {name: _ways(session.name, name, values) for name in shown}
-    # Both sides leave the same room for figures, so that a length means the same on both.
+    # Both sides leave the same room for figures, so that a bar's length means the same on both.
     both = any("direct" in found for found in values.values())
     has_direct = any("direct" in found for found in own.values())
     label = min(max(len(name) for name in shown), 22 if cells >= 50 else min(12, cells - 19))
@@ -56,7 +57,7 @@ def draw(
 
 
 def _ways(session: str, name: str, values: dict[tuple[str, str], dict[str, float]]) -> dict[str, float]:
-    """What a session measured of a call; a direct one is held against the trap of the session beside it."""
+    """What a session measured for a call; a direct call is compared with the trap of the session beside it."""
     own = values.get((session, name), {})
     if "direct" not in own:
         return own
@@ -70,7 +71,7 @@ def _library(found: dict[str, float]) -> list[float]:
 
 
 def _row(values: dict[str, float], most: float, room: tuple[int, bool], glyphs: Glyphs) -> Line:
-    """What a direct call takes is drawn in full, what it saves against a trap is an empty track."""
+    """What a direct call takes is a filled bar, what it saves compared with a trap is an empty track."""
     trap, direct = values.get("trap"), values.get("direct")
     cells, both = room
     if trap is None and direct is None:

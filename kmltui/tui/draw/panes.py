@@ -69,20 +69,21 @@ Part = tuple[str, int] | None
 
 @dataclass
 class PaneState:
-    """What the panes keep between two frames, so that the eye is not made to search: scales and the order of names."""
+    """What the panes keep from one frame to the next so that the eye need not search: scales and the order of names."""
 
     scales: dict[str, Scale] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     columns: dict[tuple[str, int], Columns] = field(default_factory=dict)
     calls: tuple[tuple[CallView, ...], ...] = ()
     calls_ns: int = -RATE_WINDOW_NS
-    """When the rates by name were renewed: no oftener than the time they are taken over, as they are so many."""
+    """When the rates by name were last updated: there are many of them, so not more often than the time they are
+    averaged over."""
 
     parts: dict[str, tuple[Part, int]] = field(default_factory=dict)
-    """Of each session the part of the work it is at, and since when: as far as it was seen."""
+    """For each session the part of the work that it is at, and since when, as far as observed."""
 
     def part(self, session: SessionView, t_ns: int) -> tuple[Part, int]:
-        """What the session is at, and since when; after a jump, as far as it is known, since then."""
+        """What the session is at, and since when; after a jump, since the jump."""
         now = (session.progress.phase, session.progress.statement) if session.progress else None
         known = self.parts.get(session.name)
         if known is None or known[0] != now or not known[1] <= t_ns:
@@ -90,7 +91,7 @@ class PaneState:
         return self.parts[session.name]
 
     def settled(self, session: SessionView, t_ns: int, for_ns: int) -> Part:
-        """What the session has been at for at least so long; None where it is at something newer."""
+        """What the session has been at for at least this long; None if it started it more recently."""
         part, since_ns = self.part(session, t_ns)
         return part if t_ns - since_ns >= for_ns else None
 
@@ -100,7 +101,7 @@ class PaneState:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What all rows need to know."""
+    """What all rows need."""
 
     snapshot: Snapshot
     layout: Layout
@@ -109,11 +110,11 @@ class Drawing:
     window: Window
     call_name: Callable[[int], str]
     single_calls: bool = False
-    """The times of single calls are wanted also when their phase is over."""
+    """The times of single calls are also wanted when their phase is over."""
 
     @property
     def totals(self) -> bool:
-        """Both have completed the workload: its figures as a whole say more than the rates of idle guests."""
+        """Both have completed the workload: its overall figures say more than the rates of idle guests."""
         return all(session.state.state == "done" and session.trap is not None for session in self.snapshot.sessions)
 
 
@@ -139,7 +140,7 @@ def draw(
 
 
 def charts(snapshot: Snapshot, layout: Layout, glyphs: Glyphs, state: PaneState, window_ns: int) -> list[Line]:
-    """The layout's charts by themselves, with nothing above or below."""
+    """Only the layout's charts, with nothing above or below."""
     drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), str)
     shown = snapshot.pair or snapshot.sessions[:1]
     columns = {name: _columns(drawing, name, shown) for name in layout.charts}
@@ -179,7 +180,7 @@ def _titles(drawing: Drawing, shown: Sequence[SessionView]) -> Line:
 
 
 def _title_tail(session: SessionView, glyphs: Glyphs, room: int) -> Line:
-    """Ring, arm where it says more than the name, and the state."""
+    """Ring, arm if it says more than the name, and the state."""
     parts: list[Span] = []
     rings = {proof.value.partition(" ")[0] for proof in session.proofs if proof.name == "ring"}
     if rings:
@@ -229,7 +230,7 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
     shown = list(session.cpus[:rows])
     labels = [f"cpu{cpu.cpu}" for cpu in shown]
     user, system = [cpu.user for cpu in shown], [cpu.system for cpu in shown]
-    if len(session.cpus) > rows:  # the last row stands for all that have none of their own
+    if len(session.cpus) > rows:  # the last row stands for all CPUs without a row of their own
         rest = session.cpus[rows - 1 :]
         labels[-1] = f"{'' if rows == 1 else '+'}{len(rest)} cpus"
         user[-1] = sum(cpu.user for cpu in rest) / len(rest)
@@ -246,7 +247,7 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
         room = cells - label - 1 - width(figures)
         result.append((*line((f"{text:<{label}} ", "muted")), *bars.shares(us, sy, room, drawing.glyphs), *figures))
     if not result:
-        # Of a server on another machine there will never be one.
+        # A server on another machine will never have one.
         words = (
             "no sample of the CPUs yet" if len(session.samples) < 3 else f"{ABSENT}  the CPUs cannot be seen from here"
         )
@@ -255,7 +256,7 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
 
 
 def _as_totals(calls: Sequence[CallView]) -> tuple[CallView, ...]:
-    """Counts in the place of rates."""
+    """Counts in place of rates."""
     return tuple(CallView(call.nr, float(call.trap), float(call.direct), call.trap, call.direct) for call in calls)
 
 
@@ -294,7 +295,7 @@ def _chart(drawing: Drawing, name: str, index: int, columns: Sequence[Sequence[C
 
 
 def _blank_gaps(drawing: Drawing, columns: list[Column], number: int) -> list[Column]:
-    """A damaged part of the recording is empty: a straight line across it would be made up."""
+    """A damaged part of the recording is left empty: a straight line across it would be an invention."""
     start, length = drawing.window.start_ns, drawing.window.end_ns - drawing.window.start_ns
     gaps = [int((gap.t_ns - start) * number / length) for gap in drawing.snapshot.gaps]
     if not any(0 <= gap < number for gap in gaps):
@@ -359,7 +360,8 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
 
 
 def _order(state: PaneState) -> list[int]:
-    """The same names in the same rows on both sides, by rate; two of them change places only for a clear reason."""
+    """The same names in the same rows on both sides, by rate; two names change places only if their rates differ
+    clearly."""
     rates: dict[int, float] = {}
     for calls in state.calls:
         for call in calls:
@@ -376,11 +378,11 @@ def _order(state: PaneState) -> list[int]:
 
 
 def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> list[Line]:
-    """Queries, latency and progress; the right pane adds by how much it differs from the left one."""
+    """Queries, latency and progress; the right pane adds how much it differs from the left one."""
     layout, glyphs, cells = drawing.layout, drawing.glyphs, drawing.layout.pane
     progress = session.progress
     if drawing.snapshot.header.kind == "monitor" and not (session.server or session.state.detail):
-        return [()] * layout.work  # no server is watched, and there is nothing to say of its queries
+        return [()] * layout.work  # no server is watched, so there is nothing to say about queries
     done = drawing.totals
     speed = _mean_rate(session) if done else session.query_rate
     before = None if other is None else _mean_rate(other) if done else other.query_rate
@@ -388,7 +390,7 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     if done:
         queries.append(((" on average", "muted"),))
     counted = judging.clock(drawing.snapshot) == "instructions" or (speed is None and session.queries is not None)
-    if counted:  # what a second of the host's brings says nothing, or is not known
+    if counted:  # a rate per second of the host says nothing, or is unknown
         queries = [(("queries ", "text"), (f"{short(session.queries):>10}", "queries"))]
     comparable = other is not None and judging.times(drawing.snapshot) and _abreast(drawing, session, other)
     comparable = comparable and judging.clock(drawing.snapshot) == "wall"
@@ -408,7 +410,7 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     fraction = progress.fraction if progress else None
     share = f" {fraction * 100:3.0f} %" if fraction is not None else ""
     if 10 + len(loops) + len(share) > cells:
-        loops = ""  # the share says it, too
+        loops = ""  # the fraction says the same
     room = cells - 10 - len(loops) - len(share)
     rows.append(
         (
@@ -422,7 +424,7 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
 
 
 def _server(session: SessionView, layout: Layout) -> list[Line]:
-    """What a server that is only watched says of itself, or that it does not."""
+    """What a server that is only watched reports about itself, or that it reports nothing."""
     if not session.server:
         rows: list[Line] = [line((printable(session.state.detail), "warn"))]
         return rows + [()] * (layout.work - 2)
@@ -448,8 +450,8 @@ def _mean_rate(session: SessionView) -> float | None:
 
 
 def _abreast(drawing: Drawing, session: SessionView, other: SessionView) -> bool:
-    """Both have been at the same part of the work for as long as rates are taken over: only then do their rates say
-    anything about each other. At the end they are those of the whole work."""
+    """Both have been at the same part of the work for as long as rates are averaged over: only then can their rates be
+    compared. At the end these are the rates of the whole work."""
     if drawing.totals or (session.progress is None and other.progress is None):
         return True
     mine, theirs = (drawing.state.part(each, drawing.snapshot.t_ns) for each in (session, other))
@@ -457,13 +459,13 @@ def _abreast(drawing: Drawing, session: SessionView, other: SessionView) -> bool
 
 
 def _current_latency(session: SessionView, *, whole: bool) -> LatencyView | None:
-    """Of the statement that is being run; of all of them when the ``whole`` workload is looked at."""
+    """For the statement that is being run; for all statements if the ``whole`` workload is shown."""
     current = session.progress.statement if session.progress else 0
     return session.latency if whole else dict(session.statements).get(current, session.latency)
 
 
 def _latency(drawing: Drawing, session: SessionView, other: SessionView | None) -> Line:
-    """Percentiles; the right pane adds what is saved of the median, where that can be compared."""
+    """Percentiles; the right pane adds how much of the median is saved, if that can be compared."""
     cells, whole = drawing.layout.pane, drawing.totals
     latency = _current_latency(session, whole=whole)
     before = None
@@ -489,7 +491,7 @@ def _latency(drawing: Drawing, session: SessionView, other: SessionView | None) 
 
 
 def _same_part(session: SessionView, other: SessionView) -> bool:
-    """Both are at the same statement: its latencies since the beginning can be compared then."""
+    """Both are at the same statement, so its latencies since the beginning can be compared."""
     mine, theirs = session.progress, other.progress
     if mine is None or theirs is None:
         return mine is theirs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A watched server: its rates in two lines, what is at work in it, and what it does not tell."""
+"""A watched server: its rates in two lines, what is at work in it, and what it does not report."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _hits(rates: dict[str, float]) -> str:
 
 
 def absent(session: SessionView) -> list[Line]:
-    """What the server does not tell, and what would change that."""
+    """What the server does not report, and what would change that."""
     found: list[Line] = []
     for name, why in session.facts:
         if name.startswith("absent ") and not why.startswith("this server"):

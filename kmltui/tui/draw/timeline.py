@@ -12,7 +12,7 @@ from kmltui.tui.text import Line, clock, fit
 
 
 def geometry(cells: int) -> tuple[int, int]:
-    """First column and length of the track in a timeline ``cells`` wide; what the mouse points at."""
+    """First column and length of the track in a timeline ``cells`` wide, to translate mouse positions."""
     return 7, max(cells - 16, 1)
 
 
@@ -52,7 +52,7 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Co
 
 
 def axis_ns(frame: Frame) -> int:
-    """What the timeline's length stands for: of a live run more than has passed, so that it seldom shifts."""
+    """The time that the timeline spans: in a live run more than has passed, so that it seldom shifts."""
     if not frame.live:
         return frame.duration_ns
     length = 60_000_000_000
@@ -77,7 +77,7 @@ def _throughput(
     for values in zip(*found, strict=True):
         known = [value[0] for value in values if value]
         columns.append((sum(known),) if known else None)
-    most = nice(highest(columns)) if any(columns) else 0.0  # a round end of the scale moves seldom
+    most = nice(highest(columns)) if any(columns) else 0.0  # a scale that ends at a round value seldom moves
     full = len(glyphs.levels) - 1
     result: list[tuple[str, str]] = []
     for position, column in enumerate(columns):

@@ -27,17 +27,18 @@ from kmltui.tui.text import (
 )
 
 _TABLE = 50
-"""Cells of the table; what is left of the width is for the bars."""
+"""Cells of the table; the remaining width is for the bars."""
 
 _COST = 12
-"""Cells of one figure of what watching costs."""
+"""Cells of one figure of the cost of watching."""
 
 _FACTS = 28
-"""Cells that a fact may need; where there are fewer, none is shown rather than a part of a figure."""
+"""Cells that a fact may need; if there are fewer, none is shown rather than a truncated figure."""
 
 
 def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs, viewer_share: float | None = None) -> list[Line]:
-    """The rule and :attr:`Layout.table` rows below it. ``viewer_share``: the viewer's own CPU use, of one core."""
+    """The rule and :attr:`Layout.table` rows below it. ``viewer_share``: the viewer's own CPU use as a share of one
+    core."""
     rows = _rows(snapshot, layout, glyphs)
     cost = ((_cost(snapshot, viewer_share), "faint"), (" ", "text"))
     if width(_trimmed(rows[1])) + width(cost) + 2 <= layout.width:
@@ -46,12 +47,12 @@ def draw(snapshot: Snapshot, layout: Layout, glyphs: Glyphs, viewer_share: float
 
 
 def _trimmed(spans: Line) -> Line:
-    """Without the padding at its end."""
+    """The line without trailing padding."""
     return _trimmed(spans[:-1]) if spans and not spans[-1][0].strip() else spans
 
 
 def _cost(view: Snapshot, viewer_share: float | None) -> str:
-    """What watching costs: this viewer, and the agents in the guests."""
+    """The cost of watching: this viewer, and the agents in the guests."""
     parts = []
     if viewer_share is not None:
         parts.append(f"viewer {viewer_share * 100:.1f} %")
@@ -94,8 +95,8 @@ def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
 
 
 def per_query(snapshot: Snapshot, work: EqualWork | None) -> EqualWork | None:
-    """Of sessions that worked for the same time, what the queries of the one that did fewer took: as the report has it,
-    by each session's own mean."""
+    """For sessions that worked for the same time: the CPU time for the queries of the one that did fewer, by each
+    session's own mean, as in the report."""
     if work is None or not work.final or snapshot.workload.duration_s is None or snapshot.pair is None:
         return work
     queries = [session.queries for session in snapshot.pair]
@@ -110,7 +111,7 @@ def per_query(snapshot: Snapshot, work: EqualWork | None) -> EqualWork | None:
 
 
 def _not_kml(snapshot: Snapshot, session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
-    """In the place of figures that would not be KML's."""
+    """Shown in place of figures that would not be KML's."""
     trap, direct = session.trap or 0, session.direct or 0
     share = f"{short(direct)} of {short(trap + direct)} system calls were direct"
     rows = [_rule(snapshot, "not KML", layout, glyphs)]
@@ -120,7 +121,7 @@ def _not_kml(snapshot: Snapshot, session: SessionView, layout: Layout, glyphs: G
 
 
 def _not_compared(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
-    """In the place of a comparison of unequal work, or of work that does not count."""
+    """Shown in place of a comparison of unequal work, or of work that does not count."""
     rows = [_rule(snapshot, "CPU seconds", layout, glyphs)]
     if judging.warming_up(snapshot):
         rows.append(line((" Warming up: nothing is compared yet.", "text")))
@@ -138,7 +139,7 @@ def _padded(rows: list[Line], layout: Layout) -> list[Line]:
 
 
 def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
-    """Of a session that is compared with none: the CPU seconds of its processes since the beginning."""
+    """For a session that is not compared with another: the CPU seconds of its processes since the beginning."""
     title = " CPU seconds since the beginning "
     rows: list[Line] = [
         ((glyphs.rule, "rule"), (title, "strong"), (glyphs.rule * (layout.width - len(title) - 1), "rule")),
@@ -161,7 +162,7 @@ def _title(snapshot: Snapshot, work: EqualWork | None) -> str:
 
 
 def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Line:
-    """The wall of the panes ends here; the title says what is compared."""
+    """The wall between the panes ends here; the title says what is compared."""
     cells = layout.pane + 1
     left: Line = ((glyphs.rule, "rule"), (f" {title} ", "strong"))
     if width(left) < cells:
@@ -181,7 +182,7 @@ def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Lin
 
 
 def _row(field: str, work: EqualWork | None, role: str) -> Line:
-    """``role``: the colour of what is saved of the total; the split says nothing by itself, sampled as it is."""
+    """``role``: the colour of the total's saving; the split has no colour, because it is only sampled."""
     a, b = (getattr(work.left, field), getattr(work.right, field)) if work else (None, None)
     return _figures(field, a, b, 2 if work and work.final else 1, role if field == "total" else "muted")
 
@@ -197,9 +198,10 @@ def _figures(label: str, a: float | None, b: float | None, digits: int, role: st
 
 
 def _group(group: str, pair: tuple[SessionView, SessionView], work: EqualWork | None, comparable: bool) -> Line:
-    """Server or client: seconds once both sessions have done the same work, until then only its share.
+    """Server or client: seconds once both sessions have done the same work, until then only their share.
 
-    ``comparable``: the article's figure stands beside the client's, which its times very probably are.
+    ``comparable``: the article's figure is shown beside the client's, since the article's times very probably are the
+    client's.
     """
     parts: list[Seconds | None] = [dict(session.groups).get(group) for session in pair]
     theirs = f"{percent(article.SAVED.total).lstrip('+'):>12}" if comparable and group == CLIENT else ""
@@ -214,7 +216,8 @@ def _group(group: str, pair: tuple[SessionView, SessionView], work: EqualWork | 
 
 
 def _beside(pair: tuple[SessionView, SessionView], work: EqualWork | None, cells: int, glyphs: Glyphs) -> list[Line]:
-    """Both totals as bars on one scale, so that the difference is a length; then what became of the traps."""
+    """Both totals as bars on one scale, so that the difference is visible as a length; then what became of the
+    traps."""
     if work is None:
         return _facts(pair, glyphs)
     most = max(work.left.total, work.right.total)
@@ -230,7 +233,7 @@ def _beside(pair: tuple[SessionView, SessionView], work: EqualWork | None, cells
 
 
 def _facts(pair: tuple[SessionView, SessionView], glyphs: Glyphs) -> list[Line]:
-    """What became of the traps, a fact a line; the first line is empty, beside the table's head."""
+    """What became of the traps, one fact per line; the first line, beside the table's head, is empty."""
     left, right = pair
     rows: list[Line] = [()]
     if right.trap is not None:

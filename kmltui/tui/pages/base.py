@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all views have: they draw a frame at a size, and those that are longer than the screen scroll."""
+"""Common to all views: they draw a frame at a given size, and scroll if they are longer than the screen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Canvas:
     glyphs: Glyphs
     call_name: Callable[[int], str]
     viewer_share: float | None = None
-    """The viewer's own CPU use as a share of one core, where it is known."""
+    """The viewer's own CPU use as a share of one core, if known."""
 
 
 class Page(ABC):
@@ -35,16 +35,16 @@ class Page(ABC):
     def draw(self, frame: Frame, canvas: Canvas) -> list[Line]: ...
 
     def scroll(self, lines: int) -> None:
-        """Move by so many lines; a view that shows everything stays."""
+        """Scroll by so many lines; a view that shows everything does not move."""
         del lines
 
     def click(self, x: int, y: int) -> bool:
-        """Act upon a click; True when something has changed."""
+        """Handle a click; True if something has changed."""
         return False
 
 
 class ScrolledPage(Page):
-    """A head that stays, and lines that scroll."""
+    """A fixed head, and lines that scroll."""
 
     follows_end: ClassVar[bool] = False
     """Stay at the end while lines are added, until the user scrolls up."""
@@ -81,13 +81,13 @@ class ScrolledPage(Page):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. ``width`` 0: what is left over."""
+    """A column of a table. ``width`` 0: the remaining width."""
 
     title: str
     width: int
     left: bool = False
     least: int = 0
-    """The table's width from which on the column is shown."""
+    """The column is shown from this width of the table on."""
     sortable: bool = True
 
 
@@ -98,16 +98,16 @@ Cell = tuple[str, str]
 class Row:
     cells: tuple[Cell, ...]
     keys: tuple[float | str, ...]
-    """What each column is sorted by."""
+    """The sort key of each column."""
     tail: Line = ()
-    """Drawn in the column of width 0."""
+    """What is drawn in the column of width 0."""
 
 
 class TablePage(ScrolledPage):
     """A table: sorted by any column, filtered by a text in its first one."""
 
     columns: tuple[Column, ...]
-    """May depend on the frame; set anew in :meth:`head` then."""
+    """May depend on the frame; :meth:`head` then sets them again."""
     sort: int = 0
     descending: bool = True
 
@@ -143,7 +143,7 @@ class TablePage(ScrolledPage):
         return [total, *lines] if total else lines
 
     def filter_sign(self) -> Line:
-        """Before the total: of all else, the filter is what explains what is missing below. Empty without a filter."""
+        """Shown before the total, because the filter explains what is missing below. Empty without a filter."""
         if not self.filter:
             return ()
         return ((" filter: ", "muted"), (self.filter, "warn"), ("  ", "muted"))
@@ -175,7 +175,7 @@ class TablePage(ScrolledPage):
         return [(index, (column, column.width or rest)) for index, column in shown]
 
     def sort_next(self, step: int) -> None:
-        """By the next column of those that are in sight."""
+        """Sort by the next visible column."""
         choices = [index for index, (column, _) in self._shown(self._width) if column.sortable]
         at = choices.index(self.sort) if self.sort in choices else -step
         self.sort = choices[(at + step) % len(choices)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System calls by name: how many, how fast, by trap or directly, and how the two sessions differ."""
+"""System calls by name: how many, at what rate, by trap or direct, and how the two sessions differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, count, cropped, difference, percent, rate, short, shorten, width
 
 _ROOMY = 110
-"""Columns from which on two sessions' counts are shown to the last call."""
+"""From this many columns on, two sessions' counts are shown with all digits."""
 _NONE = CallView(-2, 0.0, 0.0, 0, 0)
 
 
@@ -27,10 +27,10 @@ class CallsPage(TablePage):
     def __init__(self) -> None:
         super().__init__()
         self._sorted_by = self.sort
-        """The column that was chosen here, as long as the user has chosen none."""
+        """The column that is sorted by default, until the user chooses one."""
 
     def _sort_by_totals(self, frame: Frame) -> None:
-        """When the run is over, rates are those of idle sessions: what counts is the totals."""
+        """When the run is over, rates are those of idle sessions: then the totals matter."""
         wanted = 1 if not frame.view.status else 2 if frame.view.pair is None else 6
         if self.sort == self._sorted_by:
             self.sort = self._sorted_by = wanted
@@ -90,7 +90,7 @@ class CallsPage(TablePage):
         result: list[Row] = []
         for nr in numbers:
             a, b = left.get(nr, _NONE), right.get(nr, _NONE)
-            # While they run, rates differ by how far each has come: only the whole of the same work is compared.
+            # While they run, rates depend on how far each has come: only the totals of the same work are compared.
             fewer = difference(a.total or None, b.total) if same_work else None
             change = None if fewer is None else -fewer
             share = b.direct / b.total if b.total else 0.0
@@ -126,7 +126,7 @@ _NEVER = 1 << 16
 
 
 def _columns(names: list[str], narrow: bool, *, kml: bool) -> tuple[Column, ...]:
-    """Of two sessions side by side, or of one; without KML there are no direct calls to speak of."""
+    """For two sessions side by side, or for one; without KML there are no direct calls to show."""
     if len(names) == 1:
         return (
             Column("call", 18, left=True),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One row a CPU, both sessions beside each other."""
+"""One row per CPU, both sessions side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kmltui.tui.player import Frame
 from kmltui.tui.text import ABSENT, Line, Span, fit, line
 
 _MOST_ROWS = 16
-"""Of one CPU's course."""
+"""Cells of one CPU's history."""
 _WINDOW_NS = 60_000_000_000
 _FIGURES = 14
 """Cells of the figures beside a bar."""
@@ -54,7 +54,7 @@ class CpusPage(ScrolledPage):
         sides = [{cpu.cpu: cpu for cpu in session.cpus} for session in shown]
         pane = (canvas.width - 9) // len(shown)
         cpus = sorted(set().union(*sides))
-        # A bar for each, its mean, and the rest is for how each got there.
+        # A bar and the mean for each CPU; the rest of the width is for its history.
         rows = min((canvas.height - 4) // max(len(cpus), 1) - 1, _MOST_ROWS)
         charts = [self._charts(frame, index, (pane, rows), canvas) for index in range(len(shown))] if rows >= 1 else []
         lines: list[Line] = []
@@ -87,7 +87,7 @@ class CpusPage(ScrolledPage):
         return lines or [line((" no sample of the CPUs yet", "muted"))]
 
     def _charts(self, frame: Frame, index: int, size: tuple[int, int], canvas: Canvas) -> dict[int, list[Line]]:
-        """The course of every CPU of one session, by the CPU's number."""
+        """The history of every CPU of one session, by the CPU's number."""
         shown = frame.view.pair or frame.view.sessions[:1]
         cells, rows = size
         cells -= _FIGURES

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""On what it was measured: Table 1 of this run, beside the article's."""
+"""What the measurements were made on: Table 1 of this run, beside the article's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, Span, fit, line
 
 _ARTICLE_KEYS = {"memory_bytes": "memory", "mariadb": "server"}
-"""Facts that the article's table has under another name."""
+"""Facts that have a different name in the article's table."""
 
 _FIRST = (
     "cpu",
@@ -120,7 +120,7 @@ def _value(key: str, value: str) -> str:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Broken at blanks where possible."""
+    """Breaks lines at blanks where possible."""
     lines: list[str] = []
     while len(text) > width > 0:
         cut = text.rfind(" ", 1, width + 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Both sessions side by side: the view that the program is for."""
+"""Both sessions side by side: the main view of the program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, cropped, fit
 
 SINGLE_CALLS = "single calls"
-"""In the place of a chart: what single calls took, where they were timed."""
+"""In place of a chart: what single calls took, if they were timed."""
 WINDOWS_S = (30, 60, 120, 180, 300, 900, 3600)
 
 
@@ -26,11 +26,11 @@ class LivePage(Page):
 
     def __init__(self) -> None:
         self.chart = ""
-        """The one that was chosen; empty: the one that tells most."""
+        """The chart that was chosen; empty: the most informative one."""
         self.window_s: int | None = None
-        """Length of the charts; None: what suits the width."""
+        """Time span of the charts; None: whatever suits the width."""
         self.card: Sequence[CardLine] = ()
-        """What the run came to, once that is known; shown at its end."""
+        """The outcome of the run, once that is known; shown at its end."""
         self._has_single_calls = False
         self._charts: tuple[str, ...] = tuple(panes.CHARTS)
         self._shown_s = 60
@@ -66,13 +66,14 @@ class LivePage(Page):
         self.chart = names[(at + 1) % len(names)]
 
     def zoom(self, step: int) -> None:
-        """A longer (1) or shorter (-1) time in the charts."""
+        """Show a longer (1) or shorter (-1) time in the charts."""
         at = min(range(len(WINDOWS_S)), key=lambda index: abs(WINDOWS_S[index] - self._shown_s)) + step
         self.window_s = WINDOWS_S[min(max(at, 0), len(WINDOWS_S) - 1)]
 
 
 def _charts(view: Snapshot, cpus: int) -> tuple[str, ...]:
-    """What there is to be drawn, what tells most first: a single CPU that works is a solid block on both sides."""
+    """The charts that can be drawn, the most informative first: with a single busy CPU, its chart is a solid block on
+    both sides."""
     names = list(panes.CHARTS)
     watched = view.header.kind == "monitor"
     if watched and not any(session.server or session.state.detail for session in view.sessions):
@@ -85,7 +86,7 @@ def _charts(view: Snapshot, cpus: int) -> tuple[str, ...]:
 
 
 def _log(frame: Frame, layout: Layout, canvas: Canvas) -> list[Line]:
-    """The last lines of the log, where there is room for them."""
+    """The last lines of the log, if there is room for them."""
     if not layout.log:
         return []
     glyphs = canvas.glyphs

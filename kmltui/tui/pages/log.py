@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was said: phases and states, consoles, the servers' logs, warnings, marks – in the order of time."""
+"""The log: phases and states, consoles, the servers' logs, warnings and marks, in chronological order."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""For an audience: two large numbers, one chart and one sentence. Nothing here is judged; it only quotes."""
+"""For an audience: two large numbers, one chart and one sentence. This view makes no judgements of its own; it only
+quotes."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _WINDOW_NS = 60_000_000_000
 _SENTENCE_ROWS = 4
 _TONES = {"good": "good", "bad": "bad", "warning": "warn", "plain": "strong"}
 _ORDER = ("warning", "calls", "call", "measured")
-"""What the run came to, in one sentence: a warning comes before anything else, and a count before a time."""
+"""The outcome of the run in one sentence: a warning takes precedence over everything else, and a count over a time."""
 
 
 class ProjectorPage(Page):
@@ -30,7 +31,7 @@ class ProjectorPage(Page):
 
     def __init__(self) -> None:
         self.card: Sequence[CardLine] = ()
-        """What the run came to, once that is known."""
+        """The outcome of the run, once that is known."""
         self._state = panes.PaneState()
 
     def draw(self, frame: Frame, canvas: Canvas) -> list[Line]:
@@ -63,11 +64,12 @@ class ProjectorPage(Page):
 
 
 Number = tuple[Span, str, str]
-"""What it is, how much, and the role of how much."""
+"""What the number is, its value, and the value's role."""
 
 
 def _numbers(view: Snapshot, shown: Sequence[SessionView], cells: int) -> list[Number]:
-    """Of a pair the traps of both: while they work a second's, then all of them. Of one session queries and calls."""
+    """For two sessions the traps of both: while they work, per second, then in total. For one session, queries and
+    calls."""
     if len(shown) == 1:
         alone = shown[0]
         calls = None if alone.trap_rate is None else alone.trap_rate + (alone.direct_rate or 0.0)
@@ -75,7 +77,7 @@ def _numbers(view: Snapshot, shown: Sequence[SessionView], cells: int) -> list[N
             (("queries a second", "muted"), rate(alone.query_rate), "queries"),
             (("system calls a second", "muted"), rate(calls), "trap"),
         ]
-    # Where instructions are counted one by one, samples come too seldom for rates.
+    # In exact mode samples come too seldom for rates.
     totals = bool(view.status) or any(spec.exact for spec in view.header.sessions)
     found: list[Number] = []
     for index, session in enumerate(shown):
@@ -92,7 +94,7 @@ def _numbers(view: Snapshot, shown: Sequence[SessionView], cells: int) -> list[N
 
 
 def _sentence(view: Snapshot, shown: Sequence[SessionView], card: Sequence[CardLine]) -> list[Span]:
-    """The sentence, and what qualifies it; while the work goes on only what has been counted."""
+    """The sentence, and what qualifies it; during the work only what has been counted."""
     if view.status and card:
         first = min(
             (line for line in card if line.kind in _ORDER), key=lambda line: _ORDER.index(line.kind), default=None

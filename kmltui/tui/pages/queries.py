@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Queries: of a workload the latency of each statement, stock against KML; of a watched server what it says itself."""
+"""Queries: for a workload the latency of each statement, stock against KML; for a watched server what it reports."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class QueriesPage(TablePage):
         found = [_row(number, _title(number, titles), left.get(number), right.get(number)) for number in left | right]
         if len(found) > 1:
             a, b = pair[0].latency, pair[1].latency
-            # While one is ahead of the other, they are of different statements.
+            # While one session is ahead of the other, they are executing different statements.
             found.append(_row(10_000, "all statements", a, b, comparable=bool(a and b and a.count == b.count)))
         return found
 
@@ -119,7 +119,7 @@ _DIGEST_COLUMNS = (
 
 
 def _watched(frame: Frame) -> SessionView | None:
-    """The session whose server others use, where that is what is shown."""
+    """The session whose server is only watched, if that is what is shown."""
     return frame.view.sessions[0] if frame.view.header.kind == "monitor" else None
 
 
@@ -140,7 +140,7 @@ def _digest(view: DigestView) -> Row:
 
 
 def _columns(names: list[str]) -> tuple[Column, ...]:
-    """Of two sessions side by side, or of one where no names are given."""
+    """For two sessions side by side, or for one if no names are given."""
     statement, queries = Column("statement", 0, left=True), Column("queries", 16, least=80)
     if not names:
         return statement, *(Column(name, 11) for name in ("p50", "p95", "p99", "max")), queries
@@ -200,5 +200,5 @@ def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None, 
         else:
             cells.append((percent(value).lstrip("+"), "muted") if value is not None else (ABSENT, "faint"))
         keys.append(value if value is not None else -1.0)
-    # Equal work is the rule: then one number says it.
+    # The work is usually equal: then one number suffices.
     return Row((*cells, (of_a if of_a == of_b else f"{of_a}/{of_b}", "muted")), (*keys, queries))

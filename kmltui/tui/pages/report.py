@@ -21,9 +21,9 @@ _NARROWEST = 40
 
 
 def make_report(source: Source, width: int, progress: Callable[[float], object] = lambda _: None) -> str:
-    """The report's text, for a screen of so many columns. Says in words what prevents a report.
+    """The report's text, for a screen of so many columns; if there can be no report, a text that says why.
 
-    Reads the whole recording: call it in a thread. ``progress`` hears the fraction that has been read.
+    Reads the whole recording: call it in a thread. ``progress`` is called with the fraction that has been read.
     """
     if not callable(getattr(source, "records", None)):
         return "a stream cannot be read twice: there is no report of it here"
@@ -38,10 +38,10 @@ def make_report(source: Source, width: int, progress: Callable[[float], object] 
 
 
 def make_card(source: Source) -> list[CardLine]:
-    """The end card; empty where there is nothing to say, or no recording to read. Call it in a thread, too."""
+    """The end card; empty if there is nothing to say, or no recording to read. Call it in a thread, too."""
     try:
         return card(summarise(source.records()))
-    except Exception:  # whatever is wrong with the recording: the report says it
+    except Exception:  # whatever is wrong with the recording, the report says so
         return []
 
 
@@ -54,7 +54,7 @@ class ReportPage(ScrolledPage):
         self.text = ""
         """Empty while it is being made."""
         self.fraction = 0.0
-        """How much of the recording has been read for it."""
+        """The fraction of the recording that has been read for it."""
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         return []

@@ -67,7 +67,7 @@ class Ask(ModalScreen[str | None]):
     def on_key(self, event: events.Key) -> None:
         for key, answer, _ in self._choices:
             if event.key == key:
-                # The key is used up: it must not mean anything to the screen below.
+                # The key is consumed: it must not have an effect on the screen below.
                 event.stop()
                 event.prevent_default()
                 self.dismiss(answer)

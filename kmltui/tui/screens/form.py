@@ -23,7 +23,7 @@ from kmltui.tui.form import HOWS, Offer, Problem, Values
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 
 _CHECK_AFTER_S = 0.25
-"""After the last key: a check may ask the disk what images there are."""
+"""Wait this long after the last key: a check may have to look on the disk for images."""
 
 _HELP = {
     "how": " | ".join(HOWS),
@@ -91,7 +91,7 @@ class FormScreen(Screen[Choice | None]):
     # The fields
 
     def _fields(self) -> Iterator[tuple[str, str, str, str, Sequence[str]]]:
-        """Of each field: name, value, what it is when empty, help, values to suggest."""
+        """For each field: name, value, default when empty, help, values to suggest."""
         values, offer = self._values, self._offer
         if offer.takes_command:
             yield "command", values.command, "", _HELP["command"], ()
@@ -161,7 +161,7 @@ class FormScreen(Screen[Choice | None]):
         self._soon()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The whole of the help for the field one is in: beside it there is seldom room for all of it."""
+        """The complete help for the current field: beside the field there is seldom room for all of it."""
         name = event.widget.name or ""
         told = next(
             (f"{known.removeprefix('--')}: {text}" for known, _, _, text, _ in self._fields() if known == name), ""

@@ -68,7 +68,7 @@ class _HelpPage(ScrolledPage):
 
 
 def _wrapped(head: str, text: str, room: int) -> list[tuple[str, str]]:
-    """``text`` in lines of ``room`` cells, the first of them beside ``head``."""
+    """``text`` in lines of ``room`` cells, the first of which is beside ``head``."""
     first, *rest = wrap(text, room) or [""]
     return [(head, first), *(("", more) for more in rest)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The first screen when nothing was named: what can be begun here, and the recordings that there are."""
+"""The first screen if nothing was named: what can be started here, and the recordings that there are."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _SORTS: tuple[tuple[str, Callable[[RunRow], object]], ...] = (
     ("largest first", lambda row: -row.size_bytes),
 )
 _LEAST_ROWS = 12
-"""Title, what can be begun, heads, a few rows, note and keys."""
+"""Title, what can be started, heads, a few rows, note and keys."""
 _REPORT_FRAME = 3
-"""Columns that the border of a report takes beyond the margins of the screen's own."""
+"""Columns that the border of a report takes in addition to the margins of the screen itself."""
 _ACTIONS = (
     ("demo", "Demonstration", "both kernels side by side, in about two minutes"),
     ("measure", "Measure…", "choose a workload, sessions and how to measure"),
@@ -46,7 +46,7 @@ _ACTIONS = (
 
 
 class HomeScreen(Screen[None]):
-    """What can be begun above, the recordings below: live ones first, those that ship with kmltui last."""
+    """What can be started above, the recordings below: live ones first, those that ship with kmltui last."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", priority=True),
@@ -111,7 +111,7 @@ class HomeScreen(Screen[None]):
         except Exception as error:
             rows, problem = (), f"the recordings cannot be listed: {error}"
         self.app.call_from_thread(self._take, rows, problem)
-        for row in rows:  # reading them takes a while, and one that changed is read again
+        for row in rows:  # reading them takes a while; one that has changed is read again
             if row.result not in ("live", "unreadable") and row.path not in self._outcomes:
                 try:
                     outcome = self._library.outcome(row.path)
@@ -156,7 +156,7 @@ class HomeScreen(Screen[None]):
         self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
 
     def _columns(self) -> list[tuple[str, Callable[[RunRow], str]]]:
-        """Titles and cells, as many as the width has room for: what a run is and what it showed come first."""
+        """Titles and cells, as many as fit into the width: what a run is and what it showed come first."""
         width = self.size.width
 
         def name(row: RunRow) -> str:
@@ -269,7 +269,7 @@ class HomeScreen(Screen[None]):
             await self.app.push_screen_wait(ReportScreen(self._library, row))
 
     async def _write(self, row: RunRow, ending: str, format: str) -> None:
-        """Ask for a file and write the recording into it in another form."""
+        """Ask for a file and write the recording into it in another format."""
 
         def write(text: str) -> str:
             try:
@@ -351,7 +351,7 @@ class HomeScreen(Screen[None]):
             return
 
         def rename(text: str) -> str:
-            """What is wrong with the name; nothing when the recording has it now."""
+            """What is wrong with the name; empty if it is the recording's present name."""
             name = text.strip()
             try:
                 if name and name != row.name:
@@ -418,7 +418,7 @@ def _when(row: RunRow) -> str:
 
 
 class ReportScreen(ModalScreen[None]):
-    """A recording's report, or how two recordings differ; any of the leaving keys closes it."""
+    """A recording's report, or how two recordings differ; any key that leaves a screen closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,r", "close", "close")]
 

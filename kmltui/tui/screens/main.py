@@ -55,7 +55,7 @@ _SUBTITLE_ROWS = 3
 
 
 def _page_bindings() -> list[BindingType]:
-    """The views' keys. The last line shows as many as fit: those that are wanted most come first."""
+    """The views' keys. The last line shows as many as fit: the ones used most come first."""
     letters = {"live": "l", "calls": "t", "log": "o", "environment": "e", "report": "r", "queries": "u", "cpus": "p"}
     letters |= {"projector": "b"}
     bindings = {
@@ -72,7 +72,7 @@ def _page_bindings() -> list[BindingType]:
 
 
 class MainScreen(Screen[None]):
-    """Draws the frames that the app hands on, and turns keys into wishes of the player."""
+    """Draws the frames that the app passes on, and turns keys into requests to the player."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "pause", tooltip="pause or go on; a live run is collected all the same"),
@@ -120,10 +120,10 @@ class MainScreen(Screen[None]):
         charts: tuple[str, int | None] = ("", None),
         remember: Callable[..., None] = lambda **_: None,
     ) -> None:
-        """``do`` lets the player do something; ``cpu_share`` is the viewer's own use of one CPU, where it is known.
+        """``do`` lets the player do something; ``cpu_share`` is the viewer's own use of one CPU, if known.
 
-        ``charts`` are the chart that was chosen last and its length in seconds; ``remember`` takes what is chosen now,
-        by the names of :class:`~kmltui.tui.themes.Settings`.
+        ``charts`` are the chart that was chosen last and its length in seconds; ``remember`` stores what is chosen now,
+        under the names of :class:`~kmltui.tui.themes.Settings`.
         """
         super().__init__()
         self._controls = controls
@@ -163,7 +163,7 @@ class MainScreen(Screen[None]):
 
     @work(thread=True, exclusive=True, group="card")
     def _make_card(self) -> None:
-        """What the run came to, read from the whole recording, beside everything else."""
+        """The outcome of the run, read from the whole recording in the background."""
         self.app.call_from_thread(self._show_card, make_card(self._source))
 
     def _show_card(self, lines: Sequence[CardLine]) -> None:
@@ -272,7 +272,7 @@ class MainScreen(Screen[None]):
 
     @work(thread=True, exclusive=True, group="report")
     def _make_report(self) -> None:
-        """Read the recording again, beside everything else; of a live run the report grows with every visit."""
+        """Read the recording again, in the background; a live run's report grows with every visit."""
         page = self.pages["report"]
         assert isinstance(page, ReportPage)
 

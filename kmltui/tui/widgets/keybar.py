@@ -15,7 +15,7 @@ _SIGNS = {"left": "←", "right": "→", "space": "space", "question_mark": "?",
 
 
 def unique_bindings(screen: DOMNode) -> list[Binding]:
-    """A screen's own, one an action: several keys of one action come apart inside Textual."""
+    """A screen's own bindings, one per action: Textual splits several keys of one action into separate bindings."""
     seen: dict[str, Binding] = {}
     for binding in own_bindings(screen):
         seen.setdefault(binding.action, binding)

@@ -16,7 +16,7 @@ from kmltui.tui.text import ROLES, Line, fit
 
 
 class Lines(Widget):
-    """Shows :data:`~kmltui.tui.text.Line` values as they are: no wrapping, no markup, one style a role."""
+    """Shows :data:`~kmltui.tui.text.Line` values as they are: no wrapping, no markup, one style per role."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES}
 
@@ -32,7 +32,7 @@ class Lines(Widget):
         return self._lines
 
     def show_lines(self, lines: Sequence[Line]) -> None:
-        """Show these; lines that are the same cost nothing."""
+        """Show these lines; unchanged ones cost nothing."""
         old, self._lines = self._lines, list(lines)
         width = self.size.width
         changed = [

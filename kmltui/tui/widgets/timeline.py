@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The timeline: a click or a drag goes to that moment."""
+"""The timeline: clicking or dragging goes to that moment."""
 
 from __future__ import annotations
 
