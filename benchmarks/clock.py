@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the clock that counts instructions costs an emulated guest, and what inserts cost one.
+"""What the clock that counts instructions costs an emulated guest, and how slowly inserts are emulated.
 
     python benchmarks/clock.py [--loops N] [--rounds N]
 
-Runs Wisconsin from its inserts on in one stock guest by either clock, in turn. Two ratios are printed: selects for a
-second of the host's CPU, the instruction clock's to plain emulation's (0.7 at least is wanted), and, by the instruction
-clock, instructions for a second of the host's CPU, inserts' to selects'. What counts is the time that the thread of the
-guest's CPU ran, so a busy host matters little.
+Runs Wisconsin, from its inserts on, in one stock guest with either clock in turn. Prints two ratios: selects per second
+of the host's CPU, with the instruction clock to plain emulation (the target is at least 0.7); and, with the instruction
+clock, instructions per second of the host's CPU, inserts to selects. Only the time that the guest's vCPU thread ran is
+counted, so a busy host matters little.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLOCKS: tuple[ClockKind, ...] = ("wall", "instructions")
 
 
 def seconds(records: list[Record], phase: str) -> tuple[float, float]:
-    """What a phase took: seconds that the guest's CPU ran on the host, and seconds by the guest's own clock."""
+    """What a phase took: seconds that the guest's CPU ran on the host, and seconds of the guest's own clock."""
     names = [record.name for record in records if isinstance(record, Phase) and record.event == "begin"]
     following = names[names.index(phase) + 1 :]
     begin, end = (f"phase:{phase}", f"phase:{following[0]}" if following else "end")

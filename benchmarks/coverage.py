@@ -5,8 +5,9 @@
     python benchmarks/coverage.py [--benches 20000] [--seed 1]
 
 Each simulated bench has a known saving. For every shape of noise and number of pairs the table says how often the 95 %
-interval held it, how often a difference was "shown" where there was none, and how often an outlier was named although
-all runs come from one distribution. Last, how often as many pairs as pairs_needed() asks for show the difference.
+interval contained it, how often a difference was "shown" although there was none, and how often an outlier was reported
+although all runs come from one distribution. Finally, how often a difference is shown with as many pairs as
+pairs_needed() asks for.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from kmltui.figures import stats
 
 SAVED = 0.03
 SCATTER = 0.02
-"""Of one run, relative."""
+"""The relative scatter of one run."""
 PAIRS = (3, 4, 5, 10, 20)
 
 Noise = Callable[[random.Random], float]
@@ -32,12 +33,12 @@ def normal(rng: random.Random) -> float:
 
 
 def skewed(rng: random.Random) -> float:
-    """What disturbs a run only ever makes it longer: an exponential delay."""
+    """Disturbances only ever make a run longer: an exponential delay."""
     return 1 + SCATTER * rng.expovariate(1)
 
 
 def heavy(rng: random.Random) -> float:
-    """Student's t with three degrees of freedom: now and then a run that is far off."""
+    """Student's t with three degrees of freedom: occasionally a run is far off."""
     chi_squared = sum(rng.gauss(0, 1) ** 2 for _ in range(3))
     return max(0.1, 1 + SCATTER * rng.gauss(0, 1) / math.sqrt(chi_squared / 3))
 
@@ -56,20 +57,21 @@ def bench(rng: random.Random, noise: Noise, pairs: int, saved: float) -> tuple[l
 
 
 def one_sided(rng: random.Random, pairs: int, saved: float) -> tuple[list[float], list[float]]:
-    """The worst case: one arm repeats exactly, the other is delayed at random. The saving is that of the means."""
+    """The worst case: one arm repeats exactly, the other is delayed at random. The true saving is that of the means."""
     a = [100.0] * pairs
     b = [100 * (1 - saved) * skewed(rng) / (1 + SCATTER) for _ in range(pairs)]
     return a, b
 
 
 def held(make: Callable[[float], tuple[list[float], list[float]]], benches: int) -> float:
-    """The share of benches whose interval holds the saving they were made with."""
+    """The share of benches whose interval contains the saving they were made with."""
     found = (stats.compare(*make(SAVED)).saved_interval for _ in range(benches))
     return sum(interval is not None and SAVED in interval for interval in found) / benches
 
 
 def power(rng: random.Random, effect: float, benches: int) -> tuple[int, float]:
-    """For a pilot with that ratio of mean to scatter: the pairs it is told to take, and how often they show it."""
+    """For a pilot with this ratio of mean to scatter: how many pairs are recommended, and how often so many show the
+    difference."""
     pilot = [rng.gauss(0, 1) for _ in range(10)]
     middle, scatter = fmean(pilot), stdev(pilot)
     pilot = [effect + (value - middle) / scatter for value in pilot]

@@ -3,14 +3,14 @@
 
     python benchmarks/kills.py [--kills 200] [--guests 0.2] [--seed 1]
 
-Each round begins a run, kills its runner, its viewer or (in the share ``--guests`` of the rounds) its QEMU, and looks:
+Each round starts a run, kills its runner, its viewer or (in the share ``--guests`` of the rounds) its QEMU, and checks:
 
-* lost: bytes of the recording that no reader can use (the record that was being written may be among them), and
-  whether all records before are there in order;
-* orphans: processes of the run that are alive three seconds later, but for those that are meant to go on;
-* left: files that no later command has tidied up.
+* lost: bytes of the recording that no reader can use (the record that was being written may be among them), and whether
+  all earlier records are present and in order;
+* orphans: processes of the run that are alive three seconds later, except those that are meant to continue;
+* left: files that no later command has cleaned up.
 
-The sum of each is to be 0 but for the last record of a runner.
+Each sum must be 0, except for the last record of a runner.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from kmltui.recording import Reader, RecordingError, library  # noqa: E402
 KMLTUI = [sys.executable, "-m", "kmltui"]
 MARK = "KMLTUI_KILLS"
 LAST_RECORD_BYTES = 4096
-"""As much as a record that is being written may be."""
+"""The most bytes that a record that is being written may have."""
 
 
 class Round:
-    """One run with a home of its own, whose processes are known by a mark in their environment."""
+    """One run with a home of its own, whose processes are recognised by a variable in their environment."""
 
     def __init__(self, number: int, home: Path, cache: Path | None) -> None:
         self.home = home
@@ -64,7 +64,8 @@ class Round:
         )
 
     def viewer(self, recording: Path) -> int:
-        """The screen on ``recording``, on a terminal whose other end nobody reads beyond what fits."""
+        """The screen on ``recording``, on a terminal whose output is not read, so that only what fits into its buffer
+        is accepted."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.execvpe(KMLTUI[0], [*KMLTUI, "watch", str(recording)], {**self.environment, "TERM": "xterm"})
@@ -80,7 +81,7 @@ class Round:
         return found
 
     def wait_for(self, recording: Path, limit_s: float) -> None:
-        """Until the recording has begun."""
+        """Wait until the recording has begun."""
         end = time.monotonic() + limit_s
         while not (recording.exists() and recording.stat().st_size) and time.monotonic() < end:
             time.sleep(0.02)
@@ -92,7 +93,7 @@ def kill(pid: int) -> None:
 
 
 def lost_bytes(recording: Path, live: bool) -> int:
-    """Bytes that belong to no record; -1: the recording cannot be read or is not in order."""
+    """Bytes that belong to no record; -1: the recording cannot be read or its records are not in order."""
     try:
         with Reader.open(recording) as reader:
             records = list(reader.records())

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a system call costs in instructions, by trap and by direct call, and what the engine costs others.
+"""What a system call costs in instructions, by trap and by direct call, and what the module costs everything else.
 
     python benchmarks/kml.py [--work] [KERNEL …]
 
-Each kernel (default: those whose images are built) is booted in QEMU with one instruction a nanosecond
-(``-icount shift=0``), and in each arm runs ``kml_calls.c``; printed is the table "Cost" of docs/kml.md, which
-``tests/guest/test_kml_cost.py`` holds to. The figures are the same from run to run and from machine to machine, up to
-the build of the kernel. They are instructions, not time: a trap that hardware needs a hundred cycles for is one
-instruction here.
+Each kernel (default: those whose images are built) is booted in QEMU with one instruction per nanosecond (``-icount
+shift=0``) and runs ``kml_calls.c`` in each arm. Prints the table "Cost" of docs/kml.md, which
+``tests/guest/test_kml_cost.py`` enforces. For one build of the kernel the figures are the same from run to run and from
+machine to machine. They are instructions, not time: a trap that takes hardware a hundred cycles is one instruction
+here.
 
-With ``--work`` each does point selects and the Wisconsin benchmark too, as an exact bench: without the module, in arm
-stock, with redirected interrupts, and with KML. Counted is the whole guest.
+With ``--work`` each kernel also runs point selects and the Wisconsin benchmark as an exact bench: without the module,
+in arm stock, with redirected interrupts, and with KML. The instructions of the whole guest are counted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WORK: tuple[tuple[str, int, dict[str, str]], ...] = (
 )
 
 Figures = dict[str, float]
-"""Instructions a call, by name."""
+"""Instructions per call, by name."""
 
 
 def compile_program() -> bytes:
@@ -76,10 +76,11 @@ async def figures(session: GuestSession, way: str, program: str = PROGRAM) -> Fi
 
 
 async def measure(image: Image) -> dict[str, Figures]:
-    """Figures by how the calls were made: ``trap`` and ``direct``, by ``trap`` without the module (``none``), with
-    redirected interrupts (``idt``), and in arm ``kml``, by an attached process and by another.
+    """Figures by how the calls were made: by trap (``trap``) and directly (``direct``); by trap without the module
+    (``none``) and with redirected interrupts (``idt``); and by trap in arm ``kml``, by an attached process and by
+    another.
 
-    One guest does them all, with the module loaded anew for each arm.
+    One guest runs them all; the module is reloaded for each arm.
     """
     program = compile_program()
     spec = SessionSpec(name="cost", arm="stock", accel="tcg", clock="instructions", image=image.name)
@@ -88,7 +89,7 @@ async def measure(image: Image) -> dict[str, Figures]:
     await session.start(Journal.begin(lambda record: None))
     try:
         await session.put(PROGRAM, program, 0o755)
-        # Others than root may write to it.
+        # A copy that others than root may write to, which is therefore not trusted.
         await session.put(UNTRUSTED, program, 0o777)
         result["trap"] = await figures(session, "trap")
         await run(session, "/bin/sh", "-c", "rmmod kml")
@@ -111,7 +112,7 @@ CALLS = {
     "close of a file": "close",
     "a byte to another process and one back": "pipe",
 }
-"""Rows of the table that are calls: what the docs call them, and what ``kml_calls.c`` does."""
+"""Rows of the table that are calls: their names in the docs and in ``kml_calls.c``."""
 
 Row = tuple[float | None, float | None]
 """By trap, by direct call."""
@@ -151,7 +152,7 @@ def markdown(tables: dict[str, dict[str, Row]]) -> str:
 
 
 class NoModule(ExactGuestSession):
-    """A stock session without the module: nobody counts its system calls."""
+    """A stock session without the module: its system calls are not counted."""
 
     async def start(self, journal: Journal) -> None:
         await super().start(journal)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nanoseconds of single system calls, loop included, and of a round between two processes: the best of some rounds. Under an emulator that executes one
- * instruction a nanosecond that is the number of instructions.
+ * Nanoseconds per single system call, loop included, and per round trip between two processes: the best of several
+ * rounds. Under an emulator that executes one instruction per nanosecond this is the number of instructions.
  *
  *	kml_calls trap|direct
  */
@@ -28,7 +28,10 @@ static uint64_t now(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
-/* The shortest loops there are: number, then SYSCALL or what a thunk does, then count down. ebx may be an argument. */
+/*
+ * The shortest possible loops: load the number, then SYSCALL or what a thunk does, then count down. ebx may be an
+ * argument.
+ */
 #define LOOP(before, enter)									\
 	__asm__ volatile("mov %[calls], %%ebx\n"						\
 			 "1:	mov %[nr], %%eax\n\t"						\
@@ -66,7 +69,7 @@ static void measure(const char *name, int direct, long nr, long a, long b, long 
 	report(name, best, CALLS);
 }
 
-/* close() of files that nobody else has open. None is closed yet, so that their numbers follow one another. */
+/* close() of files that nobody else has open. All are open at the start, so that their numbers are consecutive. */
 static void measure_close(int direct)
 {
 	struct rlimit limit = { CALLS + 64, CALLS + 64 };
@@ -147,7 +150,7 @@ int main(int argc, char **argv)
 	measure("getpgrp", direct, SYS_getpgrp, 0, 0, 0);
 	measure("read", direct, SYS_read, zero, (long)&byte, 1);
 	measure_pipe(direct);
-	/* One page fault in kernel mode a call: the result cannot be stored. */
+	/* One page fault in kernel mode per call: the result cannot be stored. */
 	measure("fault", direct, SYS_time, 8, 0, 0);
 	return 0;
 }

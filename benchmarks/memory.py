@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the viewer's memory does over a million samples.
+"""How the viewer's memory grows over a million samples.
 
     python benchmarks/memory.py [--samples 1000000]
 
-The whole app, drawn without a terminal, is given a made-up live run much faster than real time: 2,000 records a tick.
-Its resident memory is printed as it goes. The columns of counters grow until they are full, and it ends below 90 MB.
+The whole app, drawn without a terminal, is fed a made-up live run much faster than real time: 2,000 records per tick.
+Prints its resident memory along the way. The columns of counters grow until they are full; at the end it must be below
+90 MB.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SIZE = (160, 48)
 
 
 class Endless:
-    """A live source that makes its records when they are asked for, and keeps none of them."""
+    """A live source that makes its records on demand and keeps none of them."""
 
     live, ended = True, False
 
@@ -42,7 +43,7 @@ class Endless:
         self.duration_ns = 0
         self.samples = 0
         self.more = False
-        """There are new records; asked again in the same tick, there are none."""
+        """New records; if asked again in the same tick, none."""
         # Two sessions, each sampled twice a second.
         self._records: Iterator[Record] = run(samples / 4)
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a recording costs: size, opening, seeking, memory, writing, for a synthetic run of 24 hours; and its screen.
+"""What a recording costs: size, opening, seeking, memory, writing, for a synthetic run of 24 hours; and showing it.
 
     python benchmarks/recording.py [--hours H] [--cpus N]
 
-Two sessions at one sample a second each, counters that grow as those of a busy database server do, with the noise
-that real ones have, progress and server status once a second, latencies every thirty. Once without marks, and once
-with a mark every half minute, so that something happens in every chunk. Printed beside what is promised.
+Two sessions with one sample per second each, counters that grow like a busy database server's, with realistic noise,
+progress and server status every second, latencies every thirty. Measured once without marks, and once with a mark every
+half minute, so that something happens in every chunk. Prints the figures beside the targets.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from kmltui.tui.player import Player
 SECOND = 1_000_000_000
 
 CALLS = {44: 60_000, 45: 36_000, 7: 12_000, 17: 5_000, 0: 1_000, 1: 300, 202: 100, 9: 20, 11: 20, 10: 5, 257: 1, 3: 1}
-"""Calls a second by number, as of a server that answers point selects."""
+"""Calls per second by number, as for a server that answers point selects."""
 
 
 class Session:
-    """Counters of one session, growing."""
+    """The growing counters of one session."""
 
     def __init__(self, name: str, cpus: int, kml: bool, rng: random.Random) -> None:
         self._name, self._cpus, self._kml, self._rng = name, cpus, kml, rng
@@ -142,7 +142,7 @@ def record(path: Path, hours: float, cpus: int, marks: bool) -> tuple[float, int
 
 
 def measure(path: Path) -> None:
-    """Open, seek and read in this process, which has done nothing else: its memory is the reader's."""
+    """Open, seek and read in this process, which has done nothing else, so that its memory is the reader's."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
     reader = Reader.open(path)
@@ -168,7 +168,7 @@ def measure(path: Path) -> None:
 
 
 def screen(path: Path) -> None:
-    """The same with what the screen shows: the state at a time."""
+    """The same for what the screen shows: the state at a time."""
     begin = time.perf_counter()
     reader = Reader.open(path)
     middle = reader.duration_ns // 2

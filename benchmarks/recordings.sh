@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Makes the recordings that ship with kmltui. By the clock that counts instructions they do not mind a busy machine.
+# Makes the recordings that ship with kmltui. Since their clocks count instructions, a busy machine does not matter.
 #
 #    sh benchmarks/recordings.sh [DIRECTORY]          (default: recordings)
 set -eu

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long things take until something is to be seen, and whether samples come on time.
+"""How long it takes until something can be seen, and whether samples come on time.
 
     python benchmarks/startup.py [--image-build]
 
 Prints a table with the figure, what it is compared with, and the target. ``--image-build`` adds a build of the guest
-image in a new cache (downloads are not counted). Everything is measured now, on this machine; a busy machine shows.
+image in a new cache (downloads are not counted). Everything is measured now, on this machine; if it is busy, the
+figures show it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def command_ms(*arguments: str, runs: int = 15) -> float:
 
 
 async def first_query_s(arm: str) -> float:
-    """From nothing to a MariaDB that answers, seconds."""
+    """Seconds from nothing to a MariaDB that answers."""
     journal = Journal.begin(lambda record: None)
     session = GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS)  # type: ignore[arg-type]
     try:
@@ -60,7 +61,7 @@ async def first_query_s(arm: str) -> float:
 
 
 async def lateness() -> dict[str, float]:
-    """The largest deviation of a sample's distance from the period, in periods, while two busy guests run."""
+    """The largest deviation of the time between samples from the period, in periods, while two busy guests run."""
     records: dict[str, list[Record]] = {"stock": [], "kml": []}
     sessions = [GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS) for arm in records]  # type: ignore[arg-type]
     try:
@@ -81,7 +82,7 @@ async def lateness() -> dict[str, float]:
 
 
 def build_s() -> float:
-    """An image made from nothing in a new cache, downloads not counted, seconds."""
+    """Seconds to build an image from nothing in a new cache, downloads not counted."""
     taken: list[float] = []
 
     def report(progress: Progress) -> None:

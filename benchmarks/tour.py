@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the recording of ``kmltui tour``: a demonstration, with a note put into it at what it is about.
+"""Makes the recording of ``kmltui tour``: a demonstration, with notes at the points that they explain.
 
 python benchmarks/tour.py FILE
 """

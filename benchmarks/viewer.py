@@ -3,12 +3,12 @@
 
     python benchmarks/viewer.py [--seconds 30] [--size 160x48 --size 80x24] [--run] [--json]
 
-Each program runs in a pty of the given size whose other end is read all the time. The viewer watches a recording that
-a writer extends at 2 Hz with both sessions busy: every figure on the screen changes with every sample. So that the
-others have something to show as well, the machine is as busy as it is during a run: a niced process for each CPU works
-and pauses. With ``--run`` all of them watch the real thing instead: both guests run the Wisconsin benchmark on this
-machine. Bytes are counted from the sixth second on, when everything has been painted once; CPU is that of the process
-over the same time. The targets are htop's bytes, 1 % of a core, and 500 ms to the first paint.
+Each program runs in a pty of the given size whose other end is read continuously. The viewer watches a recording that a
+writer extends at 2 Hz with both sessions busy: every figure on the screen changes with every sample. So that the others
+have something to show as well, the machine is as busy as during a run: for each CPU a niced process works and pauses.
+With ``--run`` all of them watch a real run instead: both guests run the Wisconsin benchmark on this machine. Bytes are
+counted from the sixth second on, when everything has been painted once; CPU is the process's over the same time. The
+targets are htop's bytes, 1 % of a core, and 500 ms to the first paint.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ while True:
 
 @contextmanager
 def busy_machine() -> Iterator[None]:
-    """A process for each CPU that takes some three quarters of it, and gives way to everybody else."""
+    """A process for each CPU that uses about three quarters of it, at the lowest priority."""
     load = [subprocess.Popen(["nice", "-n", "19", sys.executable, "-c", LOAD]) for _ in range(os.cpu_count() or 1)]
     try:
         yield
@@ -85,7 +85,7 @@ def busy_machine() -> Iterator[None]:
 
 @contextmanager
 def real_run() -> Iterator[Path]:
-    """The recording of a run of both guests that goes on meanwhile."""
+    """The recording of a run of both guests, which continues meanwhile."""
     kmltui = [sys.executable, "-m", "kmltui"]
     with tempfile.TemporaryDirectory() as directory:
         path, name = Path(directory) / "run.kmlrec", f"viewer-{os.getpid()}"
@@ -106,7 +106,7 @@ def real_run() -> Iterator[Path]:
 
 @contextmanager
 def live_recording(seconds: float) -> Iterator[Path]:
-    """A recording that grows in real time, with a minute behind it already."""
+    """A recording that grows in real time and already contains a minute."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "live.kmlrec"
         writer = Writer.create(path, header())
@@ -146,7 +146,7 @@ def measure(program: str, argv: list[str], size: str, seconds: float) -> Cost:
         environ["PYTHONPATH"] = str(ROOT)
         for name in ("NO_COLOR", "COLUMNS", "LINES", "LC_ALL"):
             environ.pop(name, None)
-        time.sleep(0.05)  # the size is set by then
+        time.sleep(0.05)  # by then the size has been set
         os.execvpe(argv[0], argv, environ)
     ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     process = psutil.Process(pid)

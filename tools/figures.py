@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the figures of README.md and docs/peers.md from the recordings that ship; no number there is made otherwise.
+"""Writes the figures in README.md and docs/peers.md from the recordings that ship; no number there comes from anywhere
+else.
 
 python tools/figures.py            write them
 python tools/figures.py --check    say whether they are as they would be written (status 1 if not)
@@ -51,7 +52,7 @@ def with_interval(found: Comparison, digits: int = 2) -> str:
 
 
 def instructions() -> Iterator[str]:
-    """What benches in exact mode saved, a row a recording."""
+    """What benches in exact mode saved, one row per recording."""
     yield "| saved by KML | all instructions | user | kernel | direct calls | recording |"
     yield "|---|---|---|---|---|---|"
     for name in names("bench-exact-"):
@@ -79,7 +80,7 @@ def calls() -> Iterator[str]:
 
 
 def times() -> Iterator[str]:
-    """What runs and benches by a clock saved in CPU time, a row a recording."""
+    """What runs and benches by a clock saved in CPU time, one row per recording."""
     yield "| saved by KML | CPU time | by the clock | direct calls | recording |"
     yield "|---|---|---|---|---|"
     for name in sorted(set(names("")) - set(names("bench-exact-")) - set(names("peers-"))):
@@ -137,7 +138,7 @@ BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def written(text: str) -> str:
-    """``text`` with what is between the marks made anew."""
+    """``text`` with everything between the marks generated again."""
     for name, block in BLOCKS.items():
         begin = BEGIN.format(name)
         if begin not in text:
