@@ -73,7 +73,7 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
         return Table(headers, [row[: len(headers)] for row in rows])
     notes = [
         "Interval: 95 %, each figure by itself (Student's t on the pairs' log ratios). The run is judged by one figure,"
-        f" fixed before it: {_LABELS.get(summary.primary, summary.primary)}. What is shown of all others is corrected"
+        f" chosen in advance: {_LABELS.get(summary.primary, summary.primary)}. What is shown of all others is corrected"
         " for their number (Holm), and never within the error of the kernel's ticks. Pairs needed: how many would show"
         " a difference of this size in four of five benches.",
     ]
@@ -94,15 +94,15 @@ def _machines(summary: Summary) -> Iterator[Block]:
     agree = (
         "The machines agree within the scatter of their pairs."
         if share == 0
-        else f"Of what the machines differ by, {share * 100:.0f} % is more than the scatter of their pairs (I²)."
+        else f"{share * 100:.0f} % of the variation between machines exceeds the scatter of their pairs (I²)."
     )
     yield Heading("By machine")
     yield Table(
         ["machine", f"{_LABELS.get(summary.primary, summary.primary)}, saved"],
         rows,
         notes=[
-            f"{agree} Intervals are over machines: of the mean on machines like these (random effects, Hartung and"
-            " Knapp). What the machines differ in is among the warnings."
+            f"{agree} Intervals are for the mean over machines like these (random effects, Hartung and"
+            " Knapp). How the machines differ is among the warnings."
         ],
     )
 
@@ -123,7 +123,7 @@ def _arms(summary: Summary) -> Iterator[Block]:
         rows.append([f"{printable(name)}{meaning}", numbers.percent(total.saved), numbers.interval(total.interval)])
     if saved.keys() >= _ARMS.keys():
         alone = saved["kml"] - saved["stock+libc"] - saved["stock+idt"]
-        rows.append(["direct calls alone: the last less the two before it", numbers.percent(alone), ""])
+        rows.append(["direct calls alone: the last minus the two before it", numbers.percent(alone), ""])
     if not rows:
         return
     what = "instructions" if summary.exact else "CPU time"

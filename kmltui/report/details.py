@@ -118,7 +118,7 @@ def system_calls(summary: Summary) -> Iterator[Block]:
     notes = [f"Counted: {'; '.join(sources)}."]
     if agents:
         notes.append(
-            f"The monitor's agent made {numbers.count(max(agents))} more, all by trap: they are not in the figures."
+            f"The monitor's agent made {numbers.count(max(agents))} more, all by trap, which are not in the figures."
         )
     yield Table(
         ["session", "trap", "direct", "direct share", "elevations", "demotions", "calls/CPU s"], rows, notes=notes
@@ -192,11 +192,11 @@ def contention(summary: Summary) -> Iterator[Block]:
         row += [f"{100 * each.run_share:.1f} %", f"{each.load:.2f}", numbers.seconds(each.steal_s)]
         rows.append([*row, *([numbers.count(round(each.mhz)) if each.mhz is not None else ABSENT] if with_mhz else [])])
     headers = ["of the host's seconds", "ran", "waited", "run share", "load", "stolen"]
-    notes = ["Ran, waited: the threads of the guest's CPUs, on a CPU of the host or ready and without one."]
+    notes = ["Ran, waited: the time that the guest's vCPU threads were on a host CPU, or ready to run without one."]
     if summary.clock == "instructions":
-        notes.append("A guest whose clock counts instructions takes longer by waiting, and its figures stay the same.")
+        notes.append("A guest whose clock counts instructions takes longer if it waits, but its figures stay the same.")
     else:
-        notes.append("A guest takes the waiting for CPU time of what it was executing.")
+        notes.append("A guest counts the waiting as CPU time of whatever it was executing.")
     yield Heading("The host meanwhile")
     yield Table([*headers, *(["MHz"] if with_mhz else [])], rows, notes=notes)
 

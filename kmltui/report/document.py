@@ -17,7 +17,7 @@ from kmltui.report.blocks import Block, Bullets, Facts, Heading, Lines, Paragrap
 from kmltui.report.environment import environment_table
 
 _TICKS = (
-    "* The kernel splits CPU time into user and system by what its timer tick meets, and a tick that falls into the"
+    "* The kernel splits CPU time into user and system by where its timer tick falls, and a tick that falls into the"
     " entry to or the exit from a system call is counted as user time: the split is biased exactly where KML differs."
     " The total is exact."
 )
@@ -91,7 +91,7 @@ def _warnings(summary: Summary) -> Iterator[str]:
         shares = ", ".join(f"{printable(name)} {100 * share:.0f} %" for name, share in seen.items())
         yield (
             f"The kernel's ticks account for only part of the time ({shares}). The others were lost on a crowded or"
-            " emulated CPU; times per CPU are too small by that."
+            " emulated CPU; times per CPU are too small by that much."
         )
     if summary.environment["differs"]:
         which = ", ".join(printable(key) for key in summary.environment["differs"])
@@ -114,7 +114,7 @@ def _warnings(summary: Summary) -> Iterator[str]:
         places = f"{len(summary.run.gaps)} places" if len(summary.run.gaps) > 1 else "one place"
         yield (
             f"The recording is damaged: {lost:,} bytes in {places} could not be read. Latencies of that time are"
-            " missing; what comes from counters is whole."
+            " missing; what comes from counters is complete."
         )
     yield from (printable(text) for _, where, text in summary.run.warnings if where == "runner")
 
@@ -142,7 +142,7 @@ def _clock(summary: Summary) -> Iterator[str]:
     elif summary.clock == "instructions":
         yield (
             f"The guests' clocks count instructions: {INSTRUCTION_CLOCK}. CPU time, latency and rates by that clock do"
-            " not depend on how busy the host was, and are no times on hardware."
+            " not depend on how busy the host was, and are not times on hardware."
         )
     elif summary.emulated:
         yield (
@@ -234,7 +234,7 @@ def _instructions(summary: Summary) -> Iterator[Block]:
         ["thousands of instructions", "total", "user", "kernel"],
         rows,
         caption=_work(summary),
-        notes=["Counted one by one by the emulator, by the address they were at; the whole system's, all processes'."],
+        notes=["Counted one by one by the emulator, as user or kernel by address; the whole system, all processes."],
     )
 
 

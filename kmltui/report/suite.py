@@ -41,7 +41,7 @@ def document(name: str, rows: Sequence[SuiteRow]) -> Iterator[Block]:
     yield Heading(f"Suite {printable(name)}: what KML saved of each workload", 1)
     measured = [row for row in rows if not row.problem]
     if not comparable(rows):
-        yield Paragraph("The workloads were not measured alike: compare no row with another.", important=True)
+        yield Paragraph("The workloads were not all measured in the same way: rows cannot be compared.", important=True)
     if measured:
         what = "instructions" if measured[0].exact else "CPU time"
         pairs = sorted({row.pairs for row in measured if row.pairs})
