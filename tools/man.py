@@ -21,7 +21,7 @@ from kmltui import __version__
 from kmltui.cli import app as kmltui
 
 _UNWRAPPED = 100_000
-"""Columns of the console on which texts are rendered: it is troff that breaks lines."""
+"""Columns of the console on which texts are rendered: so many that only troff breaks lines."""
 
 _SECTIONS = {"Parameters": "Options"}
 """What manual pages call a section of the help."""
@@ -29,7 +29,7 @@ _SECTIONS = {"Parameters": "Options"}
 _ESCAPES = {"\\": "\\(rs", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", '"': "\\(dq"}
 
 Words = tuple[str, ...]
-"""A command without ``kmltui``: empty for kmltui itself, else e.g. ``("guest", "build")``."""
+"""The words of a command after ``kmltui``: empty for kmltui itself, otherwise e.g. ``("guest", "build")``."""
 
 
 class _Help:
@@ -65,7 +65,8 @@ def page(words: Words, commands: list[Words]) -> str:
 
 
 def roff(text: str) -> str:
-    """``text`` so that troff sets it as it is: nothing in it is a request, an escape, a hyphen or a curly quote."""
+    """``text`` escaped so that troff prints it literally: nothing in it becomes a request, an escape, a hyphen or a
+    curly quote."""
     escaped = "".join(_ESCAPES.get(c) or (c if c.isascii() else f"\\[u{ord(c):04X}]") for c in text)
     return "\\&" + escaped if escaped.startswith(".") else escaped
 
@@ -111,7 +112,7 @@ def _lines(words: Words, help_: _Help, commands: list[Words]) -> Iterator[str]:
 
 
 def _label(entry: HelpEntry) -> str:
-    """Names in bold, as they are typed; what stands for a value in italics."""
+    """Names in bold, as they are typed; placeholders for values in italics."""
     if entry.positional_label:
         return f"\\fI{roff(entry.positional_label)}\\fR"
     names = ", ".join(f"\\fB{roff(name)}\\fR" for name in entry.all_options)
@@ -129,7 +130,7 @@ def _entry(entry: HelpEntry) -> Iterator[str]:
 
 
 def _paragraphs(renderable: Any) -> list[str]:
-    """What a part of the help shows, a paragraph as one line."""
+    """What a part of the help shows, each paragraph as one line."""
     if renderable is None:
         return []
     console = Console(file=io.StringIO(), width=_UNWRAPPED, color_system=None)

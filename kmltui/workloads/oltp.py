@@ -38,7 +38,7 @@ class SysbenchScript(Workload):
         return QUERY_S * self.queries_per_event * (spec.loops or 0)
 
     def server_settings(self, spec: WorkloadSpec) -> tuple[str, ...]:
-        # The table is made anew for every run of a bench. A server thread would recalculate its statistics seconds
+        # The table is made again for every run of a bench. A server thread would recalculate its statistics seconds
         # later, in the middle of some runs and not of others. No query here needs them for planning.
         return ("--innodb-stats-auto-recalc=0",)
 

@@ -92,7 +92,7 @@ class ScriptWorkload(Workload):
                     session=ctx.name,
                     name="checksum",
                     subject=self.name,
-                    value="; ".join(told) or "as it must be",
+                    value="; ".join(told) or "as expected",
                 )
             )
         await self._end_server(ctx)

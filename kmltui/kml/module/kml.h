@@ -10,8 +10,8 @@
 #define KML_PAGE_SLOW		0x10	/* offset of the code that executes the replaced SYSCALL */
 
 /*
- * Set in mm->flags of attached address spaces. One of the bits that the kernel leaves between the dump flags and its
- * own, and that a new address space does not inherit; attach.c sees to that.
+ * Set in mm->flags of attached address spaces. One of the bits that the kernel leaves unused between the dump flags and
+ * its own, and that a new address space does not inherit; attach.c asserts both.
  */
 #define KML_MMF_ATTACHED	15
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Draws the course of a run at one instant. Every text is set as text: nothing of the data becomes markup.
+// Draws the course of a run at one instant. Every text is set as text: none of the data becomes markup.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("course").textContent);
