@@ -38,7 +38,8 @@ def kmltui(*arguments, **options):
 
 def start(image, *arguments, **options):
     """A headless run in the background; its lines come from ``stderr``."""
-    command = [sys.executable, "-m", "kmltui", "run", "--headless", "--image", image.name, *map(str, arguments)]
+    given = ("--image", image.name, "--tables", "ready", *arguments)
+    command = [sys.executable, "-m", "kmltui", "run", "--headless", *map(str, given)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options)
 
 
