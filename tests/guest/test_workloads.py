@@ -91,6 +91,7 @@ def do(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
+@pytest.mark.by_hand  # test_runs.py has a complete run of it
 async def test_wisconsin_gives_the_same_right_results_in_both_rings(do: Any) -> None:
     done = await do("wisconsin", loops=2)
     for name, ring in (("stock", 3), ("kml", 0)):
@@ -163,7 +164,7 @@ async def test_single_calls_are_timed_like_against_like(do: Any) -> None:
     ("name", "options"),
     [
         ("dd", {"bytes": "5000"}),
-        ("files", {}),
+        pytest.param("files", {}, marks=pytest.mark.by_hand),
         ("processes", {"count": "50"}),
     ],
 )
