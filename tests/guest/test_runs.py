@@ -73,7 +73,8 @@ def report(path):
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
+# Of the session, not of the module: pytest mixes tests of several modules, and each return would be a run of its own.
+@pytest.fixture(scope="session")
 def finished(image, tmp_path_factory):
     """One complete run of both sessions, used by several tests."""
     path = tmp_path_factory.mktemp("run") / "full.kmlrec"
