@@ -155,7 +155,7 @@ def _suite(
         fail("--suite makes several runs, one after the other; leave out --name and --detach")
     chosen = suites.chosen(name)
     _check_guests(specs)
-    specs = suites.with_packages(chosen, specs, ask=starting.may_ask(watching))
+    specs = planning.with_packages(chosen, specs, ask=starting.may_ask(watching))
     watching = dataclasses.replace(watching, headless=True)
 
     def measure(part: Part, out: Path) -> int:

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmltui.cli import planning
 from kmltui.cli.common import DONE, RUN_FAILED, fail, say
 
 if TYPE_CHECKING:
     from kmltui.figures.summary import Summary
-    from kmltui.model import SessionSpec
     from kmltui.workloads.suites import Part, Suite
 
 
@@ -29,16 +27,11 @@ def chosen(name: str) -> Suite:
         fail(f"--suite: {error}")
 
 
-def with_packages(suite: Suite, specs: Sequence[SessionSpec], *, ask: bool) -> list[SessionSpec]:
-    """Give the sessions an image that has what all the suite's workloads need. Raises :class:`Failure`."""
-    return planning.with_packages(suite, specs, ask=ask)
-
-
 def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path], int]) -> int:
     """Let ``bench`` record what is missing, then print the table. The status is 0 if every row could be filled.
 
     A complete recording in ``directory`` is not made again, so an interrupted suite continues where it was. An
-    incomplete one is kept under another name.
+    incomplete one is kept under another name. A bench that the user stops is the last one.
     """
     from kmltui.figures.suite import suite_row
     from kmltui.report.suite import render_suite
@@ -61,6 +54,8 @@ def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path]
             row = suite_row(found, part.title, _reported(part))
             row.workload = part.name
             rows.append(row)
+            if found.run.status == "stopped":
+                break  # by the user, who means all of it
     say(render_suite(suite.name, rows, format).rstrip("\n"))
     return DONE if len(rows) == len(suite.parts) and not any(row.problem for row in rows) else RUN_FAILED
 

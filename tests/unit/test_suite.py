@@ -98,6 +98,16 @@ class TestRunning:
         told = capsys.readouterr().out
         assert "Not measured" in told and "five bytes" in told
 
+    def test_who_stops_a_bench_stops_the_suite(self, tmp_path: Path) -> None:
+        measured: list[str] = []
+
+        def measure(part: Part, out: Path) -> int:
+            measured.append(part.name)
+            return write(recorded(status="stopped"), out)
+
+        assert suites.run(TWO, tmp_path, "text", measure) == 1
+        assert measured == ["dd"]
+
     def test_a_file_is_no_place_for_it(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(Exception, match="name a directory"):
