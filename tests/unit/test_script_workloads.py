@@ -51,8 +51,8 @@ RINGS = b"redis server 2 100\nsh 100 100\nsh 98 100\nnot a line of ours\n"
 class Machine:
     """A session that is this machine."""
 
-    def __init__(self) -> None:
-        self.spec = SessionSpec(name="stock")
+    def __init__(self, arm: str = "stock") -> None:
+        self.spec = SessionSpec(name=arm, arm=arm)  # type: ignore[arg-type]
         self.started: list[Command] = []
 
     async def spawn(self, command: Command) -> Here:
@@ -65,9 +65,11 @@ class Machine:
         return RINGS if "rings" in path else b"no port is free\n"
 
 
-async def perform(workload: Workload, loops: int | None = None, **options: str) -> tuple[list[Record], Machine]:
+async def perform(
+    workload: Workload, loops: int | None = None, arm: str = "stock", **options: str
+) -> tuple[list[Record], Machine]:
     records: list[Record] = []
-    machine = Machine()
+    machine = Machine(arm)
     spec = workload.spec(loops=loops, options=options)
     ctx = Context(session=machine, spec=spec, journal=Journal(lambda: 1, records.append))  # type: ignore[arg-type]
     await workload.prepare(ctx)
@@ -115,6 +117,15 @@ async def test_the_ring_of_every_program_is_read_in_a_run_that_does_not_count() 
 async def test_what_goes_wrong_fails_the_run_and_is_told(commands: dict[str, str], message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
         await perform(scripted(**commands))
+
+
+@pytest.mark.parametrize(("arm", "failed"), [("kml", []), ("stock", ["redis server", "sh"])])
+async def test_a_program_left_in_ring_3_is_no_failure_but_one_of_stock_in_ring_0_is(
+    arm: str, failed: list[str]
+) -> None:
+    records, _ = await perform(scripted(command="true"), arm=arm)
+    rings = [record for record in records if isinstance(record, Proof) and record.name == "ring"]
+    assert len(rings) == 2 and [proof.subject for proof in rings if not proof.ok] == failed
 
 
 async def test_a_server_is_in_the_servers_cgroup_and_ends_with_the_workload(tmp_path: Path) -> None:
