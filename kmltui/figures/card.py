@@ -16,11 +16,13 @@ from kmltui.figures.estimate import short_sentence
 from kmltui.figures.judging import is_difference
 from kmltui.figures.summary import Summary
 from kmltui.figures.verdict import (
+    bounds,
     clock_name,
     is_control,
     no_verdict_on_time,
     not_direct,
     nothing_concluded,
+    percent,
     same_arm,
     share,
     subject,
@@ -95,9 +97,9 @@ def _measured(summary: Summary) -> CardLine | None:
     per = " a query" if summary.per_query else ""
     digits = 2 if summary.exact else 1
     who = subject(summary, summary.compared)
-    text = f"{who} saved {_percent(found.saved, digits)} of {what}{per}"
+    text = f"{who} saved {percent(found.saved, digits)} of {what}{per}"
     if found.interval is not None:
-        text += f", 95 % interval {_bounds(found.interval, digits)}"
+        text += f", 95 % interval {bounds(found.interval, digits)}"
         if not found.shown:
             text = f"no difference: {text}"
     return CardLine("measured", "Measured", text, _how(summary, found), _tone(summary, found))
@@ -132,20 +134,10 @@ def _article(summary: Summary) -> CardLine | None:
     found = summary.comparisons.get(summary.compared, {}).get("client.total")
     here = ""
     if found is not None and found.saved is not None and (summary.exact or no_verdict_on_time(summary) is None):
-        here = f"; the client here saved {_percent(found.saved, 1)}"
+        here = f"; the client here saved {percent(found.saved, 1)}"
     return CardLine(
         "article",
         "The article",
-        f"saved {_percent(article.SAVED.total, 1)} of CPU time{here}",
+        f"saved {percent(article.SAVED.total, 1)} of CPU time{here}",
         "Kernel Mode Linux for AMD64, 2005, with MySQL 4.1; very probably its client's time alone",
     )
-
-
-def _percent(fraction: float, digits: int) -> str:
-    """With a minus where more was used; never a negative zero."""
-    return f"{round(100 * fraction, digits) + 0.0:.{digits}f} %"
-
-
-def _bounds(interval: tuple[float, float], digits: int) -> str:
-    low, high = (round(100 * bound, digits) + 0.0 for bound in interval)
-    return f"{low:.{digits}f} to {high:.{digits}f} %"

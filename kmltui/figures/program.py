@@ -8,7 +8,7 @@ from msgspec import Struct
 from kmltui.figures.card import CardLine, card
 from kmltui.figures.compare import Comparison
 from kmltui.figures.summary import SessionFigures, Summary
-from kmltui.figures.verdict import clock_name, no_verdict_on_time, share
+from kmltui.figures.verdict import bounds, clock_name, no_verdict_on_time, percent, share
 
 _NAMED = 6
 """Names of trapped calls on a card; the report has them all."""
@@ -115,14 +115,10 @@ def _amount(label: str, found: Comparison | None, form: str, how: str) -> Row | 
     if found is None or found.saved is None:
         return None
     text = (
-        f"{form.format(found.baseline)} by trap, {form.format(found.compared)} without: saved {_percent(found.saved)} %"
+        f"{form.format(found.baseline)} by trap, {form.format(found.compared)} without: saved {percent(found.saved, 2)}"
     )
     if found.interval is not None:
-        text += f", 95 % interval {_percent(found.interval[0])} to {_percent(found.interval[1])} %"
+        text += f", 95 % interval {bounds(found.interval, 2)}"
         if not found.shown:
             text = f"no difference: {text}"
     return Row(label, text, how)
-
-
-def _percent(fraction: float) -> str:
-    return f"{round(100 * fraction, 2) + 0.0:.2f}"

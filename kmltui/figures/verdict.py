@@ -102,6 +102,16 @@ def share_text(fraction: float) -> str:
     return f"{percent:.{digits}f} %"
 
 
+def percent(fraction: float, digits: int) -> str:
+    """With a minus where more was used; never a negative zero."""
+    return f"{round(100 * fraction, digits) + 0.0:.{digits}f} %"
+
+
+def bounds(interval: tuple[float, float], digits: int) -> str:
+    """An interval of such fractions."""
+    return f"{percent(interval[0], digits).removesuffix(' %')} to {percent(interval[1], digits)}"
+
+
 def subject(summary: Summary, name: str | None) -> str:
     """A session as the subject of a sentence; by its own name where another session has the same arm."""
     arms = [session.arm for session in summary.sessions.values()]
@@ -256,14 +266,13 @@ def _few(summary: Summary, saved: float) -> str:
 
 def _not_shown(summary: Summary, total: Comparison, amounts: str) -> str:
     assert total.interval is not None
-    low, high = (100 * bound for bound in total.interval)
     count = total.pairs_needed
     needed = f"; to show a difference of this size it would take about {count:,} pairs" if count else ""
     control = " Both are the same arm: this is what was to be expected." if is_control(summary) else ""
     return (
         f"No difference in CPU time is shown between {subject(summary, summary.compared)} and"
-        f" {subject(summary, summary.baseline)}: saved {100 * (total.saved or 0):.1f} %, 95 % interval {low:.1f} to"
-        f" {high:.1f} %, {_pairs(summary)} ({amounts}){needed if not control else ''}.{control}"
+        f" {subject(summary, summary.baseline)}: saved {percent(total.saved or 0.0, 1)}, 95 % interval"
+        f" {bounds(total.interval, 1)}, {_pairs(summary)} ({amounts}){needed if not control else ''}.{control}"
     )
 
 
@@ -287,11 +296,10 @@ def _exact(summary: Summary, total: Comparison, found: dict[str, Comparison]) ->
     saved = total.saved or 0.0
     work = " a query" if summary.per_query else " for the same work"
     if total.interval is not None and not total.shown:
-        low, high = (100 * bound for bound in total.interval)
         control = " Both are the same arm: this is what was to be expected." if is_control(summary) else ""
         return (
-            f"No difference in instructions is shown between {who} and {other}{work}: saved {100 * saved:.2f} %,"
-            f" 95 % interval {low:.2f} to {high:.2f} %, {_pairs(summary)}{split_text}; each run is"
+            f"No difference in instructions is shown between {who} and {other}{work}: saved {percent(saved, 2)},"
+            f" 95 % interval {bounds(total.interval, 2)}, {_pairs(summary)}{split_text}; each run is"
             f" counted exactly, but they differ from one another by more.{control}"
         )
     if is_control(summary):

@@ -461,6 +461,8 @@ class TestWhatIsShown:
         summary = summarise(as_control(records))
         assert summary.verdict.startswith("No difference in CPU time is shown between stock2 and stock")
         assert "same arm" in summary.verdict
+        equal = summarise(as_control(bench(6, kml=1.0, noise=1e-7))).verdict
+        assert "saved 0.0 %" in equal and "-0.0" not in equal
         single = summarise(as_control(two_sessions(93)))
         assert "what chance does" in single.verdict and "KML" not in single.verdict
 
