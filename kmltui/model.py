@@ -188,6 +188,15 @@ class GroupCpu(Struct, frozen=True, array_like=True):
     system_us: int
 
 
+class HardwareCounts(Struct, frozen=True, array_like=True):
+    """What the processor itself counted of one cgroup's processes, in user and kernel mode, on all CPUs; exact."""
+
+    cycles: int
+    instructions: int | None = None
+    tlb_misses: int | None = None
+    """Loads whose address the data TLB did not hold."""
+
+
 class KmlCounters(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The contents of /proc/kml/counters; exact. Keys of the ``_nr`` maps are system-call numbers."""
 
@@ -247,6 +256,8 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"
     """Exact mode: user and kernel instructions executed so far, by vCPU number."""
     contention: Contention | None = None
     """Guests only, read on the host as the sample arrives."""
+    hardware: dict[str, HardwareCounts] = field(default_factory=dict)
+    """By group, in samples on demand of guests whose processor has counters (under KVM, where the host lends them)."""
 
 
 class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="status"):

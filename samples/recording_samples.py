@@ -12,6 +12,7 @@ from kmltui.model import (
     CpuTicks,
     End,
     GroupCpu,
+    HardwareCounts,
     Header,
     KmlCounters,
     Latency,
@@ -62,6 +63,7 @@ samples = st.builds(
     instructions=st.none() | st.dictionaries(text, st.tuples(count, count), max_size=2),
     contention=st.none()
     | st.builds(Contention, count, count, st.floats(0, 1e4), count, st.none() | st.integers(1, 10**8)),
+    hardware=st.dictionaries(text, st.builds(HardwareCounts, count, st.none() | count, st.none() | count), max_size=2),
 )
 records = st.one_of(
     samples,

@@ -10,7 +10,7 @@ from kmltui.machine import GUESTD
 
 _STATIC = ("-static", "-Os", "-s")
 PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c", "agent.c")),
+    "guestd": ("init", ("guestd.c", "boot.c", "port.c", "port_open.c", "child.c", "file.c", "agent.c", "hardware.c")),
 }
 """The guest's own programs: their paths in the guest, and their sources."""
 

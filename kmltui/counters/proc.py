@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CPU time as the kernel reports it: /proc/stat and a cgroup's cpu.stat."""
+"""What the kernel reports of CPUs: /proc/stat, a cgroup's cpu.stat, and what the agent reads of the processor's
+counters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from kmltui.counters.errors import CounterError, malformed, unsigned
-from kmltui.model import CpuTicks, GroupCpu
+from kmltui.model import CpuTicks, GroupCpu, HardwareCounts
 
 USER_HZ = 100
 """Ticks per second in /proc/stat; on x86 a constant of the kernel's user-space interface."""
@@ -56,3 +57,17 @@ def parse_cpu_stat(text: str) -> GroupCpu:
         return GroupCpu(times["usage_usec"], times["user_usec"], times["system_usec"])
     except KeyError as missing:
         raise CounterError(f"cpu.stat: there is no line {missing.args[0]}: not a cgroup v2?") from None
+
+
+def parse_hardware(text: str) -> HardwareCounts:
+    """Read the agent's lines ``NAME COUNT`` of one cgroup (``guestd/hardware.c``). Raises CounterError.
+
+    Unknown names are ignored; the cycles must be there.
+    """
+    counts: dict[str, int] = {}
+    for line in text.splitlines():
+        name, _, count = line.partition(" ")
+        counts[name] = unsigned(count, "the processor's counters", line)
+    if "cycles" not in counts:
+        raise CounterError("the processor's counters: there is no line cycles")
+    return HardwareCounts(counts["cycles"], counts.get("instructions"), counts.get("tlb_misses"))

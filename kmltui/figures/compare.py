@@ -80,6 +80,10 @@ def _latency(field: str) -> Callable[[Figures], float | None]:
     return lambda figures: None if figures.latency is None else float(getattr(figures.latency, field))
 
 
+def _hardware(field: str) -> Callable[[Figures], float | None]:
+    return lambda figures: None if figures.hardware is None else getattr(figures.hardware, field)
+
+
 def _calls(figures: Figures) -> float | None:
     return None if figures.syscalls is None else figures.syscalls.trap + figures.syscalls.direct
 
@@ -100,6 +104,9 @@ FIGURES: tuple[Figure, ...] = (
         Figure(f"instructions.{field}", "instructions", _cpu(lambda figures: figures.instructions, field))
         for field in ("total", "user", "system")
     ),
+    Figure("hardware.cycles", "cycles", _hardware("cycles")),
+    Figure("hardware.instructions", "instructions", _hardware("instructions")),
+    Figure("hardware.tlb_misses", "misses", _hardware("tlb_misses")),
     Figure("duration_s", "s", lambda figures: figures.duration_s, per_work=False),
     Figure("queries_per_s", "1/s", lambda figures: figures.queries_per_s, per_work=False),
     *(Figure(f"latency.{field}", "us", _latency(field), per_work=False) for field in ("p50_us", "p95_us", "p99_us")),

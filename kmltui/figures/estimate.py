@@ -115,6 +115,10 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
     units = session.queries or 1
     native = native_s or _native(summary, session, cost, calls / units)
     likely_ns, bounds_ns = saved_by_a_call(cost)
+    counted = _counted_ns(summary, session, calls)
+    if counted is not None:
+        likely_ns = Range(counted, counted)
+        bounds_ns = Range(min(bounds_ns.low, counted), max(bounds_ns.high, counted))
     a_unit = calls / units
     return Estimate(
         trap_ns=cost.ns,
@@ -123,7 +127,8 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
         likely=_fraction(a_unit, likely_ns, native) if native else None,
         saved_us=Range(a_unit * bounds_ns.low / 1e3, a_unit * bounds_ns.high / 1e3),
         native_us=Range(native.low * 1e6, native.high * 1e6) if native else None,
-        assumed=_assumed(summary, native_s),
+        assumed=_assumed(summary, native_s, counted),
+        counted_ns=counted,
         processor=cost.processor,
         mitigations=cost.mitigations,
     )
@@ -183,6 +188,9 @@ def _why(estimate: Estimate) -> str:
 def notes(estimate: Estimate) -> list[str]:
     """What the line rests on."""
     found = [f"Assumed: {estimate.assumed}."]
+    if estimate.counted_ns is not None:
+        saved = f"a direct call saved {estimate.counted_ns:.0f} ns in this run"
+        found.append(f"By the cycles that the processor counted, {saved}.")
     if estimate.native_us is not None:
         unit = "of all the work" if estimate.calls_per_query is None else "a query"
         low, high = estimate.native_us.low, estimate.native_us.high
@@ -201,6 +209,20 @@ def notes(estimate: Estimate) -> list[str]:
 
 def _round(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _counted_ns(summary: Summary, session: SessionFigures, calls: int) -> float | None:
+    """What a direct call saved by the processor's own counters: cycles, at the rate at which the baseline had them.
+
+    None where they were not counted, or the sessions' work is not the same. Never below 0.
+    """
+    baseline = summary.sessions.get(summary.baseline or "")
+    if baseline is None or baseline.hardware is None or session.hardware is None or summary.per_query:
+        return None
+    if not baseline.hardware.cycles or baseline.cpu_s is None or baseline.cpu_s.total <= 0:
+        return None
+    cycles = (baseline.hardware.cycles - session.hardware.cycles) / calls
+    return max(0.0, cycles * 1e9 * baseline.cpu_s.total / baseline.hardware.cycles)
 
 
 def _fraction(calls: float, saved_ns: Range, native_s: Range) -> Range:
@@ -246,9 +268,10 @@ def _from_instructions(instructions: float, calls: float, cost: TrapCost) -> Ran
     )
 
 
-def _assumed(summary: Summary, native_s: Range | None) -> str:
-    low, high = DIRECT_CALL_NS.low, DIRECT_CALL_NS.high
-    direct = f"a direct call takes about {LIKELY_DIRECT_CALL_NS:.0f} ns ({low:.0f} to {high:.0f})"
+def _assumed(summary: Summary, native_s: Range | None, counted_ns: float | None) -> str:
+    bounds = f"{DIRECT_CALL_NS.low:.0f} to {DIRECT_CALL_NS.high:.0f}"
+    likely = f"about {LIKELY_DIRECT_CALL_NS:.0f} ns ({bounds})" if counted_ns is None else f"{bounds} ns"
+    direct = f"a direct call takes {likely}"
     if native_s is None and (summary.exact or summary.clock == "instructions"):
         ipc = INSTRUCTIONS_PER_CYCLE
         return f"{direct}; the work beside the traps runs at {ipc.low} to {ipc.high} instructions a cycle"

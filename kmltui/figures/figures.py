@@ -8,7 +8,7 @@ session could not provide is None, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -19,7 +19,18 @@ from kmltui.counters.lives import GAUGES, query_count
 from kmltui.counters.proc import USER_HZ
 from kmltui.figures.agent import without_agent
 from kmltui.live.latencies import Latencies
-from kmltui.model import CLIENT, SERVER, GroupCpu, Measure, Phase, Progress, Sample, Status, marked_phase
+from kmltui.model import (
+    CLIENT,
+    SERVER,
+    GroupCpu,
+    HardwareCounts,
+    Measure,
+    Phase,
+    Progress,
+    Sample,
+    Status,
+    marked_phase,
+)
 
 
 class CpuSeconds(Struct):
@@ -28,6 +39,15 @@ class CpuSeconds(Struct):
     total: float
     user: float
     system: float
+
+
+class Hardware(Struct):
+    """What the processor's counters counted of server and client together, in user and kernel mode; exact."""
+
+    cycles: int
+    instructions: int | None
+    tlb_misses: int | None
+    """Loads whose address the data TLB did not hold."""
 
 
 class CpuTime(Struct, omit_defaults=True):
@@ -154,6 +174,8 @@ class Figures(Struct):
     agent_cpu_s: float | None = None
     """What the agent cost the session."""
     contention: ContentionFigures | None = None
+    hardware: Hardware | None = None
+    """None where the session's processor has no counters, as under emulation."""
 
 
 @dataclass
@@ -242,7 +264,22 @@ def figures(
     if start.agent and end.agent:
         result.agent_cpu_s = (end.agent.cpu_ns - start.agent.cpu_ns) / 1e9
     result.contention = _contention(interval)
+    result.hardware = _hardware(start, end)
     return result
+
+
+def _hardware(start: Sample, end: Sample) -> Hardware | None:
+    names = start.hardware.keys() & end.hardware.keys()
+
+    def counted(of: Callable[[HardwareCounts], int | None]) -> int | None:
+        differences = [_difference(of(start.hardware[name]), of(end.hardware[name])) for name in names]
+        known = [each for each in differences if each is not None]
+        return sum(known) if names and len(known) == len(names) else None
+
+    cycles = counted(lambda counts: counts.cycles)
+    if cycles is None:
+        return None
+    return Hardware(cycles, counted(lambda counts: counts.instructions), counted(lambda counts: counts.tlb_misses))
 
 
 def _contention(interval: Interval) -> ContentionFigures | None:
@@ -333,7 +370,9 @@ def _calls(interval: Interval, agent_counted: bool, on_demand: int) -> CallCount
     agent = None
     if agent_counted and interval.start.agent and interval.end.agent:
         agent = interval.end.agent.syscalls - interval.start.agent.syscalls
-        trap = without_agent(trap, agent, interval.samples, on_demand)
+        # The agent reads the counters of each group on each CPU.
+        counters = len(interval.end.hardware) * len(interval.end.cpus)
+        trap = without_agent(trap, agent, interval.samples, on_demand, counters)
     by_name = {
         syscalls.name(nr): CallCount(trap.get(nr, 0), direct.get(nr, 0))
         for nr in trap.keys() | direct.keys()

@@ -6,13 +6,15 @@ from __future__ import annotations
 import asyncio
 import struct
 
-from kmltui.counters import parse_cpu_stat, parse_kml_counters, parse_proc_stat
+from kmltui.counters import parse_cpu_stat, parse_hardware, parse_kml_counters, parse_proc_stat
 from kmltui.images.errors import GuestError
 from kmltui.machine.wire import MARK_MAX, NUMBER, SAMPLE_HEADER, SAMPLE_MAGIC, SAMPLE_MAX
 from kmltui.model import CLIENT, SERVER, AgentCost, Sample
 
-FILES = ("stat", SERVER, CLIENT, "kml")
-"""What a sample holds, in the agent's order: /proc/stat, cpu.stat of two cgroups, /proc/kml/counters."""
+_GROUPS = (SERVER, CLIENT)
+_FILES = ("stat", *_GROUPS, "kml")
+"""What a sample holds first, in the agent's order: /proc/stat, cpu.stat of two cgroups, /proc/kml/counters. Then comes,
+for either group, what the processor's counters counted."""
 
 
 def decode(frame: bytes, session: str, t_ns: int) -> Sample:
@@ -26,14 +28,16 @@ def decode(frame: bytes, session: str, t_ns: int) -> Sample:
             raise GuestError("the agent sent something that is not a sample")
         at = SAMPLE_HEADER.size + mark_size
         mark = frame[SAMPLE_HEADER.size : at].decode(errors="replace")
-        texts: dict[str, str] = {}
-        for name in FILES:
+        found: list[str] = []
+        for _ in (*_FILES, *_GROUPS):
             (length,) = NUMBER.unpack_from(frame, at)
             at += NUMBER.size
-            texts[name] = frame[at : at + length].decode(errors="replace")
+            found.append(frame[at : at + length].decode(errors="replace"))
             at += length
     except struct.error as error:
         raise GuestError("the agent sent a truncated sample") from error
+    texts = dict(zip(_FILES, found, strict=False))
+    hardware = dict(zip(_GROUPS, found[len(_FILES) :], strict=True))
     stat = parse_proc_stat(texts["stat"])
     return Sample(
         t_ns=t_ns,
@@ -43,9 +47,10 @@ def decode(frame: bytes, session: str, t_ns: int) -> Sample:
         cpus=stat.cpus,
         interrupts=stat.interrupts,
         context_switches=stat.context_switches,
-        groups={name: parse_cpu_stat(texts[name]) for name in (SERVER, CLIENT) if texts[name]},
+        groups={name: parse_cpu_stat(texts[name]) for name in _GROUPS if texts[name]},
         kml=parse_kml_counters(texts["kml"]) if texts["kml"] else None,
         agent=AgentCost(cpu_ns, calls),
+        hardware={name: parse_hardware(text) for name, text in hardware.items() if text},
     )
 
 

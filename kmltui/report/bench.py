@@ -25,6 +25,9 @@ _LABELS = {
     "instructions.total": "instructions",
     "instructions.user": "instructions, user",
     "instructions.system": "instructions, kernel",
+    "hardware.cycles": "cycles, server and client",
+    "hardware.instructions": "instructions, server and client",
+    "hardware.tlb_misses": "TLB misses, server and client",
     "duration_s": "duration",
     "queries_per_s": "queries a second",
     "latency.p50_us": "latency p50",
@@ -56,7 +59,7 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
     rows = []
     for key, comparison in found.items():
         shown = ABSENT if comparison.shown is None else "yes" if comparison.shown else "no"
-        unit = "" if comparison.unit in ("1/s", "calls", "instructions") else f", {comparison.unit}"
+        unit = "" if comparison.unit in ("1/s", "calls", "instructions", "cycles", "misses") else f", {comparison.unit}"
         rows.append(
             [
                 f"{_LABELS.get(key, key)}{unit}",

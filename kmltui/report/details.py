@@ -180,6 +180,21 @@ def cpu_name(cpu: CpuTime) -> str:
     return ", ".join(filter(None, (f"cpu{cpu.cpu}", " ".join(parts))))
 
 
+def hardware(summary: Summary) -> Iterator[Block]:
+    """What the processor's own counters counted of server and client."""
+    found = {name: session.hardware for name, session in summary.sessions.items() if session.hardware}
+    if not found:
+        return
+    rows = []
+    for name, each in found.items():
+        a_cycle = f"{each.instructions / each.cycles:.2f}" if each.instructions and each.cycles else ABSENT
+        counts = (each.cycles, each.instructions, each.tlb_misses)
+        rows.append([printable(name), *(numbers.count(count) for count in counts), a_cycle])
+    notes = ["Of the processes of server and client, in user and kernel mode. TLB misses: of loads, in the data TLB."]
+    yield Heading("The processor's counters")
+    yield Table(["", "cycles", "instructions", "TLB misses", "instructions a cycle"], rows, notes=notes)
+
+
 def contention(summary: Summary) -> Iterator[Block]:
     """How much CPU time the host gave the guests' CPUs."""
     found = {name: session.contention for name, session in summary.sessions.items() if session.contention}

@@ -35,6 +35,7 @@ def document(summary: Summary) -> Iterator[Block]:
     yield from details.measures(summary)
     yield from _instructions(summary)
     yield from _cpu_time(summary)
+    yield from details.hardware(summary)
     yield from bench.sections(summary)
     yield from _estimate(summary)
     yield from details.work(summary)

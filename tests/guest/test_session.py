@@ -14,13 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kmltui.images.compiler import compile_c
 from kmltui.images.image import Image
+from kmltui.machine import GUESTD
 from kmltui.model import SessionSpec, State
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, SessionError
 
 from .conftest import Boot, Guest
+
+COUNTERS = Path(__file__).parent / "programs/agent/counters.c"
 
 
 def qemu_of(guest: Guest) -> psutil.Process:
@@ -139,6 +143,21 @@ class TestSamples:
         assert sample.kml is not None and sum(sample.kml.trap_cpu.values()) > 0
         assert sample.agent is not None and sample.agent.syscalls > 0
         assert sample.interrupts and sample.context_switches
+
+    async def test_an_emulated_processor_has_no_counters_of_its_own(self, stock: Guest) -> None:
+        assert not (await stock.sample("hardware")).hardware
+
+    async def test_what_is_counted_for_a_group_is_that_group_s(self, stock: Guest, tmp_path: Path) -> None:
+        program = tmp_path / "counters"
+        compile_c([COUNTERS, GUESTD / "hardware.c"], program, ["-static", "-O2", f"-I{GUESTD}"])
+        await stock.session.put("/tmp/counters", program.read_bytes(), 0o755)
+        said = await stock.check(["/tmp/counters"], elevated=False)
+        found = {tuple(words[:2]): int(words[2]) for line in said.splitlines() if len(words := line.split()) == 3}
+        assert 200e6 <= found["client", "task_clock"] < 300e6, "its own work of 200 ms, and next to nothing else"
+        assert found["client", "page_faults"] >= 1000
+        assert found["server", "task_clock"] == found["server", "page_faults"] == 0, "nothing runs there"
+        assert not any("none" in name for _, name in found), "what the processor does not have is left out"
+        assert "reads 4 cpus 2" in said
 
     async def test_counters_never_go_down(self, stock: Guest) -> None:
         before = await stock.sample("one")

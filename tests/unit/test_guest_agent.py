@@ -14,16 +14,25 @@ from hypothesis import strategies as st
 from kmltui.counters import CounterError
 from kmltui.images.errors import GuestError
 from kmltui.machine.agent import Agent, decode
+from kmltui.model import HardwareCounts
 
 MAGIC = 0x534C4D4B
 STAT = "cpu  3 0 4 5\ncpu0 3 0 4 5 0 0 0 0\nintr 77 1 2\nctxt 99\n"
 GROUP = "usage_usec 30\nuser_usec 20\nsystem_usec 10\n"
+HARDWARE = "cycles 3000\ninstructions 2000\ntlb_misses 7\n"
 KML = "kml 1 kml\ncpus 0\ntrap 0 5\ndirect 0 50\nelevation 2\nrewind 0\nattached 1\n"
 
 
-def frame(stat: str = STAT, server: str = GROUP, client: str = GROUP, kml: str = KML, mark: str = "") -> bytes:
+def frame(
+    stat: str = STAT,
+    server: str = GROUP,
+    client: str = GROUP,
+    kml: str = KML,
+    mark: str = "",
+    hardware: tuple[str, str] = (HARDWARE, ""),
+) -> bytes:
     body = mark.encode()
-    for text in (stat, server, client, kml):
+    for text in (stat, server, client, kml, *hardware):
         body += struct.pack("<I", len(text)) + text.encode()
     header = struct.pack("<IIQQQQI", MAGIC, 44 + len(body), 123, 4, 555, 66, len(mark.encode()))
     return header + body
@@ -36,6 +45,12 @@ def test_a_sample_holds_what_was_read() -> None:
     assert sample.groups["server"].usage_us == 30 and sample.groups["client"].system_us == 10
     assert sample.kml is not None and sample.kml.direct_nr == {0: 50}
     assert sample.agent is not None and (sample.agent.cpu_ns, sample.agent.syscalls) == (555, 66)
+    assert sample.hardware == {"server": HardwareCounts(3000, 2000, 7)}
+
+
+def test_a_processor_may_count_cycles_alone() -> None:
+    assert decode(frame(hardware=("", "cycles 5\n")), "kml", 0).hardware == {"client": HardwareCounts(5)}
+    assert not decode(frame(hardware=("", "")), "kml", 0).hardware
 
 
 def test_what_could_not_be_read_is_absent() -> None:
@@ -46,6 +61,8 @@ def test_what_could_not_be_read_is_absent() -> None:
 def test_texts_that_are_not_understood_are_told() -> None:
     with pytest.raises(CounterError):
         decode(frame(kml="nonsense"), "stock", 0)
+    with pytest.raises(CounterError):
+        decode(frame(hardware=("instructions 5\n", "")), "stock", 0)
 
 
 @given(st.integers(0, len(frame()) - 1))

@@ -24,6 +24,7 @@ from kmltui.model import (
     Contention,
     End,
     Environment,
+    HardwareCounts,
     Header,
     Log,
     Mark,
@@ -345,6 +346,19 @@ def test_what_the_host_gave_the_guests_is_told() -> None:
     assert "The host meanwhile" in said
     (row,) = (line.split() for line in said.splitlines() if line.startswith("kml  ") and "90.0 %" in line)
     assert row == ["kml", "900.00", "100.00", "90.0", "%", "2.50", "0.00", "2,400"]
+
+
+def test_what_the_processor_counted_is_told_and_nothing_where_it_did_not() -> None:
+    def seen(record: Record) -> Record:
+        if not isinstance(record, Sample):
+            return record
+        return msgspec.structs.replace(record, hardware={"server": HardwareCounts(record.t_ns, 2 * record.t_ns)})
+
+    said = render(summarise([seen(record) for record in two_sessions()]), "text")
+    at = said.index("The processor's counters")
+    (row,) = (line.split() for line in said[at:].splitlines()[:7] if line.startswith("kml "))
+    assert row == ["kml", "100,000,000,000", "200,000,000,000", "-", "2.00"]
+    assert "processor's counters" not in render(summarise(two_sessions()), "text")
 
 
 def test_single_calls_stand_like_beside_like() -> None:

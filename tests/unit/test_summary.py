@@ -25,6 +25,7 @@ from kmltui.model import (
     Environment,
     Gap,
     GroupCpu,
+    HardwareCounts,
     Header,
     KmlCounters,
     Latency,
@@ -148,7 +149,47 @@ class TestContention:
         assert found["steal_s"] == pytest.approx(2.0) and found["load"] == pytest.approx(10.3)
 
 
+class TestTheProcessorsCounters:
+    def run(self, kml_cycles: float = 0.9) -> list[Record]:
+        """Two cycles and one instruction a nanosecond in stock; TLB misses of the server alone."""
+
+        def seen(record: Record) -> Record:
+            if not isinstance(record, Sample) or not record.mark:
+                return record
+            n = record.t_ns
+            cycles = round(n * (kml_cycles if record.session == "kml" else 1))
+            counts = {"server": HardwareCounts(cycles, n // 2, n // 1000), "client": HardwareCounts(cycles, n // 2)}
+            return msgspec.structs.replace(record, hardware=counts)
+
+        return [seen(record) for record in two_sessions()]
+
+    def test_of_server_and_client_together_between_start_and_end(self) -> None:
+        found = contract(summarise(self.run()))["sessions"]
+        assert found["stock"]["hardware"] == {
+            "cycles": 2 * 100 * SECOND,
+            "instructions": 100 * SECOND,
+            "tlb_misses": None,
+        }
+        assert found["kml"]["hardware"]["cycles"] == 180 * SECOND
+
+    def test_a_session_without_them_has_none_and_nothing_is_compared(self) -> None:
+        summary = contract(summarise(two_sessions()))
+        assert summary["sessions"]["kml"]["hardware"] is None
+        assert "hardware.cycles" not in summary["comparisons"].get("kml", {})
+
+    def test_they_are_compared_as_any_other_figure(self) -> None:
+        comparisons = contract(summarise(self.run()))["comparisons"]["kml"]
+        assert comparisons["hardware.cycles"]["saved"] == pytest.approx(0.1)
+        assert comparisons["hardware.instructions"]["saved"] == pytest.approx(0)
+        assert "hardware.tlb_misses" not in comparisons
+
+
 class TestAgent:
+    def test_its_reads_of_the_counters_are_reads(self) -> None:
+        trap = {NUMBERS["pread64"]: 500, NUMBERS["read"]: 100}
+        left = without_agent(trap, made=10 * 12, samples=10, on_demand=10, counters=4)
+        assert left[NUMBERS["read"]] == 100 - 10 * (2 + 4)
+
     @given(
         trap=st.dictionaries(st.integers(0, 460), st.integers(0, 1000), max_size=8),
         made=st.integers(0, 5000),

@@ -10,7 +10,8 @@
  * "sample MARK": a sample now, with that mark.
  *
  * A sample is a struct sample_header (wire.h), the mark, and the files in the order of `files`, each after its size
- * (0: it cannot be read).
+ * (0: it cannot be read), then, each after its size again, what the processor's counters say of the server and of the
+ * client. Those are read for samples on demand alone: the periodic ones stay as cheap as they were.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #include "guestd.h"
+#include "hardware.h"
 
 static struct {
 	const char *path;
@@ -40,6 +42,16 @@ static struct {
 	{ "/proc/kml/counters", false, -1 },
 };
 #define FILES (sizeof(files) / sizeof(files[0]))
+
+static const struct hardware_event events[] = {
+	{ "cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES },
+	{ "instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS },
+	{ "tlb_misses", PERF_TYPE_HW_CACHE,
+	  PERF_COUNT_HW_CACHE_DTLB | PERF_COUNT_HW_CACHE_OP_READ << 8 | PERF_COUNT_HW_CACHE_RESULT_MISS << 16 },
+};
+static const char *const groups[] = { "/sys/fs/cgroup/server", "/sys/fs/cgroup/client" };
+#define GROUPS (sizeof(groups) / sizeof(groups[0]))
+static struct hardware counters[GROUPS];
 
 static uint64_t calls;
 static uint8_t sample[SAMPLE_MAX];
@@ -63,6 +75,8 @@ static void open_files(void)
 {
 	for (size_t i = 0; i < FILES; i++)
 		files[i].fd = call(SYS_openat, AT_FDCWD, (long)files[i].path, O_RDONLY | O_CLOEXEC, 0);
+	for (size_t i = 0; i < GROUPS; i++)
+		hardware_open(&counters[i], groups[i], events, sizeof(events) / sizeof(events[0]));
 }
 
 static size_t read_file(size_t which, uint8_t *to, size_t room)
@@ -99,7 +113,14 @@ static void send_all(const uint8_t *at, size_t size)
 	}
 }
 
-static void take_sample(uint64_t planned_ns, const char *mark)
+/* Writes the size of the text that stands behind it; returns the size of both. */
+static size_t put_size(uint8_t *to, uint32_t length)
+{
+	memcpy(to, &length, sizeof(length));
+	return sizeof(length) + length;
+}
+
+static void take_sample(uint64_t planned_ns, bool on_demand, const char *mark)
 {
 	struct sample_header header = { .magic = SAMPLE_MAGIC, .mono_ns = now_ns(), .mark_size = strlen(mark) };
 	struct timespec cpu = { 0 };
@@ -113,8 +134,14 @@ static void take_sample(uint64_t planned_ns, const char *mark)
 
 		if (files[i].fd >= 0)
 			length = read_file(i, sample + size + sizeof(length), sizeof(sample) - size - 1024);
-		memcpy(sample + size, &length, sizeof(length));
-		size += sizeof(length) + length;
+		size += put_size(sample + size, length);
+	}
+	for (size_t i = 0; i < GROUPS; i++) {
+		uint32_t length = 0;
+
+		if (on_demand)
+			length = hardware_read(&counters[i], (char *)sample + size + sizeof(length), 256, &calls);
+		size += put_size(sample + size, length);
 	}
 	header.size = size;
 	header.late_ns = planned_ns && header.mono_ns > planned_ns ? header.mono_ns - planned_ns : 0;
@@ -128,7 +155,7 @@ static void take_sample(uint64_t planned_ns, const char *mark)
 static uint64_t obey(const char *line, uint64_t period_ns)
 {
 	if (!strncmp(line, "sample ", 7))
-		take_sample(0, line + 7);
+		take_sample(0, true, line + 7);
 	else if (!strncmp(line, "period ", 7))
 		period_ns = strtoull(line + 7, NULL, 10);
 	return period_ns;
@@ -192,7 +219,7 @@ int agent(void)
 		if (period_ns != before_ns)
 			next_ns = now_ns() + period_ns;
 		if (period_ns && now_ns() >= next_ns) {
-			take_sample(next_ns, "");
+			take_sample(next_ns, false, "");
 			/* On the grid, whatever was missed: a late sample does not move those after it. */
 			next_ns += ((now_ns() - next_ns) / period_ns + 1) * period_ns;
 		}

@@ -64,7 +64,7 @@ WIRE spawn_header {
 	uint16_t envc;
 };
 
-/* The agent's port carries samples: a header, the mark, then for each file a u32 size and the text as read. */
+/* The agent's port carries samples: a header, the mark, then a u32 size and the text for each file and each group. */
 #define SAMPLE_MAGIC 0x534c4d4bu	/* "KMLS" */
 #define SAMPLE_MAX (1 << 20)
 #define MARK_MAX 256			/* with the NUL that ends it in the agent */
