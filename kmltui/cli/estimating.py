@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, screen, starting, waiting
 from kmltui.cli.common import DONE, RUN_FAILED, fail, say
-from kmltui.cli.options import WatchingOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,9 +84,9 @@ def _run_here(workload: WorkloadSpec) -> Path:
     """Run the workload on this machine itself; returns the recording."""
     from msgspec.structs import replace
 
-    from kmltui import paths
     from kmltui.model import SessionSpec
     from kmltui.runner import registry
+    from kmltui.runner.launch import succeeded
     from kmltui.runner.plan import Plan
 
     if workload.name == "demo":  # it measures Wisconsin; the rest is only for show
@@ -100,6 +99,8 @@ def _run_here(workload: WorkloadSpec) -> Path:
         title=f"{workload.name} on this machine itself, for an estimate",
     )
     say("running the same work on this machine itself", file=sys.stderr)
-    if starting.start(plan, WatchingOptions(headless=True), screen.watch_run) != DONE:
-        fail("the run on this machine did not finish", RUN_FAILED)
-    return paths.runs_dir() / f"{name}.kmlrec"
+    starting.say_how_long(plan)
+    outcome = starting.execute(plan)
+    if not succeeded(outcome, plan):
+        fail(f"the run on this machine did not finish: {outcome.recording}", RUN_FAILED)
+    return outcome.recording

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kmltui.cli.options import WatchingOptions
     from kmltui.runner.plan import Plan
     from kmltui.runner.registry import RunEntry
+    from kmltui.runner.run import Outcome
 
 
 MOST_LINES = 10_000
@@ -61,7 +62,7 @@ def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int
         plan = replace(plan, prometheus=watching.prometheus)
     if _ONLY_CHECKING.get():
         raise Checked(plan)
-    _say_how_long(plan)
+    say_how_long(plan)
     if watching.headless or not (watching.detach or on_terminal()):
         return _here(plan)
     from kmltui.runner.launch import LaunchError, launch
@@ -90,7 +91,8 @@ def _check_exporter(address: str) -> None:
         fail(f"--prometheus {address}: cannot be listened at: {error.strerror}")
 
 
-def _say_how_long(plan: Plan) -> None:
+def say_how_long(plan: Plan) -> None:
+    """Announce a run of more than a minute."""
     from kmltui.runner import expectation
 
     seconds = expectation.expected_s(plan)
@@ -98,19 +100,26 @@ def _say_how_long(plan: Plan) -> None:
         say(f"kmltui: this will take about {expectation.words(seconds)} here", file=sys.stderr)
 
 
-def _here(plan: Plan) -> int:
+def execute(plan: Plan) -> Outcome:
+    """Carry out ``plan`` in this process; what happens is printed to standard error. Raises Failure."""
     from kmltui.recording import RecordingError
-    from kmltui.runner.launch import make_run, refusal, succeeded
-    from kmltui.runner.plan import Once
+    from kmltui.runner.launch import make_run, refusal
 
     try:
         run = make_run(plan, sys.stderr)
     except OSError as error:
         fail(f"--prometheus {plan.prometheus}: {error.strerror}", RUN_FAILED)
     try:
-        outcome = asyncio.run(run.execute())
+        return asyncio.run(run.execute())
     except (OSError, RecordingError) as error:
         fail(refusal(run.path, error), RUN_FAILED)
+
+
+def _here(plan: Plan) -> int:
+    from kmltui.runner.launch import succeeded
+    from kmltui.runner.plan import Once
+
+    outcome = execute(plan)
     once = isinstance(plan.how, Once)
     status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
     # A bench has nothing to say but its card, which therefore goes to standard output.

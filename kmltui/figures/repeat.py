@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from kmltui.model import Header, SessionSpec
 
 _DEFAULT = SessionSpec(name="")
+_DEFAULT_PERIOD_NS = 500_000_000
 
 
 def repeat_command(header: Header, pairs: int | None) -> str:
@@ -27,11 +28,22 @@ def repeat_command(header: Header, pairs: int | None) -> str:
     if is_bench:
         words += ["--pairs", str(pairs)]
     words += _sessions(header.sessions)
+    if _clock_was_chosen(header.sessions):
+        words += ["--clock", "wall"]
+    if header.sample_period_ns != _DEFAULT_PERIOD_NS:
+        words += ["--sample-rate", f"{1e9 / header.sample_period_ns:g}"]
     if not command:
         for key, value in header.workload.options.items():
             words += [f"--{key.replace('_', '-')}", value]
     text = shlex.join(words)
     return f"{text} -- {command}" if command else text
+
+
+def _clock_was_chosen(specs: Sequence[SessionSpec]) -> bool:
+    """By default such sessions would have got the clock that counts instructions (if they are emulated)."""
+    fit = all(spec.kind == "guest" and spec.vcpus == 1 and spec.accel != "kvm" for spec in specs)
+    one_way = len({spec.accel for spec in specs}) == 1
+    return fit and one_way and not any(spec.exact or spec.clock == "instructions" for spec in specs)
 
 
 def _sessions(specs: Sequence[SessionSpec]) -> list[str]:

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from html.parser import HTMLParser
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from recording_samples import HEADER, a_run, records
 from run_samples import bench, two_sessions
 
+from kmltui.figures.repeat import repeat_command
 from kmltui.figures.stats import TICK_BIAS
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
@@ -138,10 +140,25 @@ class TestText:
 
     def test_it_ends_with_the_command_that_repeats_the_run(self) -> None:
         for run, command in (
-            (two_sessions(), "kmltui run --workload wisconsin --loops 100 --cpus 1"),
-            (bench(4), "kmltui bench --workload wisconsin --loops 10 --pairs 4 --cpus 1"),
+            (two_sessions(), "kmltui run --workload wisconsin --loops 100 --cpus 1 --clock wall"),
+            (bench(4), "kmltui bench --workload wisconsin --loops 10 --pairs 4 --cpus 1 --clock wall"),
         ):
-            assert render(summarise(run)).rstrip().endswith(command)
+            assert " ".join(render(summarise(run)).replace("\\\n", " ").split()).endswith(command)
+
+    def test_the_command_repeats_clock_and_sampling_as_far_as_they_are_not_the_default(self) -> None:
+        header, *_ = two_sessions()
+        assert isinstance(header, Header)
+
+        def command(sample_period_ns: int = 500_000_000, **settings: Any) -> str:
+            specs = [msgspec.structs.replace(spec, **settings) for spec in header.sessions]
+            run = msgspec.structs.replace(header, sessions=specs, sample_period_ns=sample_period_ns)
+            return repeat_command(run, None)
+
+        assert "--clock" not in command(clock="instructions") and "--sample-rate" not in command()
+        assert "--clock" not in command(vcpus=2) and "--clock" not in command(exact=True)
+        assert "--clock" not in command(accel="kvm"), "there is no other clock"
+        assert command(accel="tcg").endswith("--accel tcg --clock wall")
+        assert command(clock="instructions", sample_period_ns=100_000_000).endswith("--sample-rate 10")
 
     def test_a_long_command_is_one_for_a_shell(self) -> None:
         header, *rest = two_sessions()
