@@ -5,7 +5,7 @@ VENV := .venv/bin
 
 EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
 
-.PHONY: demo install man test setup setup-dev check unit slow guest guest-by-hand guest-kernels screenshot figures release image clean
+.PHONY: demo install man test setup setup-dev check unit screen slow guest guest-by-hand guest-kernels screenshot figures release image clean
 
 demo: setup
 	@$(VENV)/kmltui demo
@@ -22,7 +22,7 @@ man: setup
 	@$(VENV)/python tools/man.py build/man
 
 # Everything that must hold before a change lands, on a machine that has nothing yet.
-test: setup-dev check unit slow guest
+test: setup-dev check unit screen slow guest
 
 setup:
 	@tools/setup
@@ -36,8 +36,13 @@ check: setup-dev
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 
+# Tests of one file stay together, so that what they share, such as a summary or a rewritten library, is made once.
 unit: setup-dev
-	$(VENV)/pytest -q -n auto -m "not guest and not slow"
+	$(VENV)/pytest -q -n auto --dist loadfile -m "not guest and not slow" --ignore tests/tui
+
+# What the screen shows and does. A change that is not seen there needs the others only.
+screen: setup-dev
+	$(VENV)/pytest -q -n auto -m "not guest and not slow" tests/tui
 
 # The tests without a guest that take many seconds each: a browser, inputs by the thousand, kills, other compilers.
 slow: setup-dev

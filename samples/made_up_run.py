@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from hdrh.histogram import HdrHistogram
 
@@ -110,6 +111,7 @@ def sides(cpus: int = 2) -> tuple[Side, Side]:
     )
 
 
+@lru_cache(maxsize=4096)
 def histogram(centre_us: int, count: int = 40) -> bytes:
     hist = HdrHistogram(1, 60_000_000, 3)
     for i in range(count):

@@ -27,7 +27,9 @@ import zstandard
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "samples"), str(Path(__file__).parent)]
 
-from recording_samples import a_run, write  # noqa: E402
+import made_up_run  # noqa: E402
+import run_samples  # noqa: E402
+from recording_samples import HEADER, a_run, write  # noqa: E402
 from targets import TARGETS  # noqa: E402
 
 from kmltui.recording import frames  # noqa: E402
@@ -36,7 +38,7 @@ from kmltui.recording.chunks import CHUNK_HEAD_BYTES  # noqa: E402
 CORPUS = Path(__file__).parent / "corpus"
 HANG_S = 2
 MEMORY_BYTES = 300 << 20
-RECORDINGS = ("read", "export", "report", "cut_out")
+RECORDINGS = ("read", "export", "report", "view", "cut_out")
 _NUMBERS = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, (1 << 63) - 1, (1 << 64) - 1]
 _SIGNIFICANT = [
     b"\0",
@@ -81,9 +83,18 @@ def seeds() -> dict[str, list[bytes]]:
     """Inputs that are in order, to begin from."""
     found: dict[str, list[bytes]] = {}
     with tempfile.TemporaryDirectory() as directory:
-        for name, close in (("closed", True), ("live", False)):
-            writer = write(Path(directory) / name, a_run(12), close=close)
-            found.setdefault("read", []).append((Path(directory) / name).read_bytes())
+        runs = [
+            (HEADER, a_run(12), True),
+            (HEADER, a_run(12), False),
+            (HEADER, a_run(3), True),
+            (made_up_run.header(), list(made_up_run.run(2, finish=True)), True),
+            (run_samples.HEADER, run_samples.two_sessions()[1:], True),
+            (run_samples.bench(2)[0], run_samples.bench(2)[1:], True),
+        ]
+        for number, (header, records, close) in enumerate(runs):
+            path = Path(directory) / str(number)
+            writer = write(path, records, header, close=close)
+            found.setdefault("read", []).append(path.read_bytes())
             writer.close()
     for name in RECORDINGS[1:]:
         found[name] = found["read"]

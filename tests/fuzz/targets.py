@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import io
 import tempfile
 from collections.abc import Callable
@@ -22,21 +24,37 @@ from kmltui.report import render
 from kmltui.sessions.link import Link
 from kmltui.sessions.mysql import Address, DsnError, Login, MysqlError, find_login, parse_dsn
 from kmltui.sessions.tls import Tls
+from kmltui.tui.glyphs import UNICODE
+from kmltui.tui.names import call_name
+from kmltui.tui.pages.base import Canvas
+from kmltui.tui.player import Player
+from kmltui.tui.screens.main import PAGES
+from kmltui.tui.text import plain
 
-SCRATCH = Path(tempfile.gettempdir())
+_S = 1_000_000_000
 
 
-@contextlib.contextmanager
-def _file(data: bytes):
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
-        path = Path(directory) / "input"
-        path.write_bytes(data)
-        yield path
+@functools.cache
+def _directory() -> Path:
+    """One for all inputs of this process: making and removing a directory takes longer than reading most inputs."""
+    directory = tempfile.TemporaryDirectory(prefix="kmltui-fuzz-")
+    atexit.register(directory.cleanup)
+    return Path(directory.name)
+
+
+def _file(data: bytes) -> Path:
+    path = _directory() / "input"
+    path.write_bytes(data)
+    return path
+
+
+def _is_printable(text: str) -> bool:
+    return text.replace("\n", "").isprintable()
 
 
 def read(data: bytes) -> None:
     """A recording: opened, listed, read through, from the middle, as what happened."""
-    with _file(data) as path, contextlib.suppress(RecordingError), Reader.open(path) as reader:
+    with contextlib.suppress(RecordingError), Reader.open(_file(data)) as reader:
         for _ in reader.records():
             pass
         for _ in reader.records(reader.duration_ns // 2):
@@ -47,25 +65,43 @@ def read(data: bytes) -> None:
 
 
 def export(data: bytes) -> None:
-    with _file(data) as path, contextlib.suppress(RecordingError), Reader.open(path) as reader:
+    with contextlib.suppress(RecordingError), Reader.open(_file(data)) as reader:
         for lines in (csv_lines, jsonl):
             for line in lines(reader.records()):
-                assert printable(line, keep="\n").isprintable or line
+                assert _is_printable(printable(line, keep="\n"))
 
 
 def report(data: bytes) -> None:
-    with _file(data) as path, contextlib.suppress(RecordingError), Reader.open(path) as reader:
+    with contextlib.suppress(RecordingError), Reader.open(_file(data)) as reader:
         render(summarise(reader.records()), "text")
 
 
+def view(data: bytes) -> None:
+    """Every view of the screen, in the middle before all is read, then at the end, then at the beginning."""
+    with contextlib.suppress(RecordingError), Reader.open(_file(data)) as reader:
+        player = Player(reader, at_ns=reader.duration_ns // 2, replay=True)
+        player.paused = True
+        frames = [player.frame(), player.tick(0)]
+        player.seek(_S)
+        frames.append(player.tick(1))
+        for frame in frames:
+            assert not frame.lost, frame.lost
+            for page in PAGES:
+                lines = page().draw(frame, Canvas(120, 40, UNICODE, call_name))
+                assert all(_is_printable(plain(line)) for line in lines)
+
+
 def cut_out(data: bytes) -> None:
-    with _file(data) as path, contextlib.suppress(RecordingError):
-        cut(path, path.with_name("cut"), 10**9, 3 * 10**9)
+    path = _file(data)
+    out = path.with_name("cut")
+    out.unlink(missing_ok=True)
+    with contextlib.suppress(RecordingError):
+        cut(path, out, _S, 3 * _S)
 
 
 def option_file(data: bytes) -> None:
-    with _file(data) as path, contextlib.suppress(MysqlError):
-        login = find_login(Address(), option_file=path, environment={})
+    with contextlib.suppress(MysqlError):
+        login = find_login(Address(), option_file=_file(data), environment={})
         assert str(login.address).isprintable()
 
 
@@ -151,5 +187,6 @@ def output(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (read, export, report, cut_out, option_file, address, server, guest, output)
+    target.__name__: target
+    for target in (read, export, report, view, cut_out, option_file, address, server, guest, output)
 }

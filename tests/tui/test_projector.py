@@ -69,7 +69,7 @@ class TestWhatItSays:
         assert "queries a second" in text and "8.0 system calls a query" in text
 
 
-@pytest.mark.parametrize("text", ["0", "9,327", "40.1k", "8.19M", "1.2G", "–"])
+@pytest.mark.parametrize("text", ["0", "9,327", "40.1k", "8.19M", "1.2G", "–", "-154"])
 def test_a_number_is_as_large_as_it_fits_and_never_cut(text: str) -> None:
     for cells in range(1, 120):
         for rows in (1, 5, 10):

@@ -32,12 +32,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return homes
 
 
+@pytest.mark.slow
 def test_two_builds_are_equal_byte_for_byte(built: list[Path]) -> None:
     first, second = ({path.name: path.read_bytes() for path in home.iterdir()} for home in built)
     assert len(first) == 2
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_sdist_can_do_both_commands_of_the_readme(built: list[Path]) -> None:
     with tarfile.open(next(built[0].glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -83,6 +85,7 @@ def top_level(found: Distribution) -> set[Path]:
     return {Path(str(found.locate_file(name))) for name in names if name != "__pycache__"}
 
 
+@pytest.mark.slow
 def test_where_no_guest_can_run_recordings_are_replayed_with_what_the_wheel_brings(
     built: list[Path], tmp_path: Path
 ) -> None:

@@ -406,7 +406,7 @@ class TestFullDisk:
         for path in mounted:
             subprocess.run(["umount", "--lazy", str(path)], check=True)
 
-    @pytest.mark.parametrize("size_kib", [160, 256, 1024])
+    @pytest.mark.parametrize("size_kib", [160, 256, pytest.param(1024, marks=pytest.mark.slow)])
     def test_on_a_real_disk_of_that_size_the_end_is_there(self, small: Callable[[int], Path], size_kib: int) -> None:
         directory, run = small(size_kib), a_run(12_000)
         path = directory / "a.kmlrec"

@@ -190,6 +190,7 @@ def test_bombs_cost_neither_memory_nor_time(payload: bytes, tmp_path: Path) -> N
     assert peak < 64 << 20
 
 
+@pytest.mark.slow
 def test_the_most_that_a_chunk_may_hold_stays_within_bounds() -> None:
     """The worst chunk that is still accepted: as many values as the volume allows, every one of them a number."""
     shape = b"\x82\xa4type\xa4mark\xa4t_ns\x9d" + b"\0" * 13

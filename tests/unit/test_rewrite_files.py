@@ -86,6 +86,7 @@ def test_stripped_copies_still_work(rewritten: Rewritten, tmp_path: Path) -> Non
     assert done.stdout == "works\n"
 
 
+@pytest.mark.slow
 def test_every_thunk_has_the_unwinding_rules_of_its_site(rewritten: Rewritten) -> None:
     """Decoded by pyelftools, which has no part in writing them: the row at the jump to the kernel is the site's."""
     for name in (LIBC, LOADER):
@@ -168,6 +169,7 @@ def test_a_tree_keeps_places_and_modes_and_leaves_out_what_has_no_calls(rewritte
     assert [f.path for f in report.files] == ["usr/lib/loader"]
 
 
+@pytest.mark.slow
 def test_nothing_is_rewritten_if_the_loader_cannot_be(rewritten: Rewritten, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

@@ -321,6 +321,7 @@ def test_static_programs_work(rewritten: Rewritten, flags: tuple[str, ...], tmp_
     assert rewritten.run(program, "word").stdout == "word 2\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["threads.c", "signals.c", "processes.c", "registers.c", "cancel.c"])
 def test_static_programs_do_what_others_do(rewritten: Rewritten, programs: Path, name: str, tmp_path: Path) -> None:
     program = rewritten_program(rewritten.compile(programs / name, "-static", plain=True), tmp_path / "static")
@@ -328,6 +329,7 @@ def test_static_programs_do_what_others_do(rewritten: Rewritten, programs: Path,
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 @static_programs
 def test_every_instruction_of_a_static_program_on_the_way_into_the_kernel_can_be_unwound(
     rewritten: Rewritten, flags: tuple[str, ...], tmp_path: Path

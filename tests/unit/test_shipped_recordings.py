@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The recordings that ship with kmltui: whole, ended in order, and with verdicts that their intervals bear out."""
 
+import functools
 import runpy
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kmltui.report import render
 RECORDINGS = sorted(paths.data_dir("recordings").glob("*.kmlrec"))
 
 
+@functools.cache
 def summary_of(path: Path) -> Summary:
     with Reader.open(path) as reader:
         assert reader.ended and not reader.damaged

@@ -33,7 +33,12 @@ _SCALES = ((4, 2), (2, 1), (1, 1))
 
 
 def draw(text: str, cells: int, rows: int, glyphs: Glyphs) -> list[str]:
-    """``text``, a number as :mod:`kmltui.tui.text` writes it, as large as fits; otherwise as it is, in one row."""
+    """``text``, a number as :mod:`kmltui.tui.text` writes it, as large as fits; otherwise as it is, in one row.
+
+    A damaged recording can make a number that is none, such as a negative count: it is not enlarged.
+    """
+    if not _FONT.keys() >= set(text):
+        return [text]
     characters = [_FONT[each].split() for each in text]
     squares = sum(len(each[0]) + 1 for each in characters) - 1
     for across, down in _SCALES:
