@@ -31,16 +31,18 @@ DEMO_LOOPS = 50
 """Less than a minute of Wisconsin for two emulated guests on two CPUs. More would add nothing: instructions repeat."""
 
 
-def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
+def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST, headless: Annotated[bool, Flag] = False) -> int:
     """Check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
 
-    Without a terminal it does the same headless and ends with the report. If no guest can run, it replays the
+    Without a terminal it is headless and ends with the report. If no guest can run, it replays the
     recording that ships with kmltui.
 
     Parameters
     ----------
     loops:
         How often each of Wisconsin's selects is repeated.
+    headless:
+        No screen: a line for each phase, and the report at the end.
     """
     reason = common.no_guest_reason()
     if reason is not None:
@@ -53,7 +55,7 @@ def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST) -> int:
     # Whether guests come up under KVM may only be known when they start, and an emulated one counts its instructions
     # with one CPU only.
     guest = dataclasses.replace(guest, cpus=1 if guest.cpus is None else guest.cpus)
-    if on_terminal():
+    if on_terminal() and not headless:
         return run(workload=workload, guest=guest)
     from kmltui.runner import registry
 
