@@ -98,7 +98,7 @@ class KmltuiApp(PrivateApp[ReturnType]):
         self.theme = name
         self.remember(theme=name)
 
-    def remember(self, **settings: str | int | None) -> None:
+    def remember(self, **settings: Any) -> None:
         """Keep what the user has chosen for the next start, unless this start itself specified the appearance."""
         if self._remember:
             themes.remember(**settings)
@@ -151,7 +151,7 @@ class ViewerApp(KmltuiApp[ViewerResult]):
             self.source,
             self.do,
             lambda: self.cpu_share,
-            (settings.chart, settings.window_s),
+            settings,
             self.remember,
         )
 

@@ -45,6 +45,8 @@ class Settings(msgspec.Struct):
     """The chart of the live view; empty: the most informative one."""
     window_s: int | None = None
     """The time span of its charts, in seconds; None: whatever suits the screen."""
+    sorts: dict[str, tuple[str, bool]] = {}
+    """By page the column that its table is sorted by, and whether the largest comes first."""
 
 
 def remembered() -> Settings:
@@ -55,7 +57,7 @@ def remembered() -> Settings:
         return Settings()
 
 
-def remember(**changes: str | int | None) -> None:
+def remember(**changes: Any) -> None:
     """Change some of the settings, atomically. A read-only home directory is no reason to fail."""
     settings = msgspec.structs.replace(remembered(), **changes)
     directory = paths.config_dir()

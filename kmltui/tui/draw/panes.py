@@ -132,7 +132,7 @@ def draw(
     shown = snapshot.pair or snapshot.sessions[:1]
     charts = {name: _columns(drawing, name, shown) for name in layout.charts}
     if drawing.totals:
-        state.calls, state.calls_ns = tuple(_as_totals(session.calls) for session in shown), -RATE_WINDOW_NS
+        state.calls, state.calls_ns = tuple(as_totals(session.calls) for session in shown), -RATE_WINDOW_NS
     elif not 0 <= snapshot.t_ns - state.calls_ns < RATE_WINDOW_NS - RATE_WINDOW_NS // 8:
         state.calls, state.calls_ns = tuple(session.calls for session in shown), snapshot.t_ns
     panes = [_pane(drawing, index, shown, charts) for index in range(len(shown))]
@@ -255,7 +255,7 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
     return result + [()] * (rows - len(result))
 
 
-def _as_totals(calls: Sequence[CallView]) -> tuple[CallView, ...]:
+def as_totals(calls: Sequence[CallView]) -> tuple[CallView, ...]:
     """Counts in place of rates."""
     return tuple(CallView(call.nr, float(call.trap), float(call.direct), call.trap, call.direct) for call in calls)
 

@@ -89,6 +89,12 @@ class Column:
     least: int = 0
     """The column is shown from this width of the table on."""
     sortable: bool = True
+    name: str = ""
+    """What it shows, whatever the sessions are called; empty: the title says so."""
+
+    @property
+    def key(self) -> str:
+        return self.name or self.title
 
 
 Cell = tuple[str, str]
@@ -108,14 +114,30 @@ class TablePage(ScrolledPage):
 
     columns: tuple[Column, ...]
     """May depend on the frame; :meth:`head` then sets them again."""
-    sort: int = 0
-    descending: bool = True
+    usual: int = 0
+    """The column that it is sorted by until the user chooses one; may depend on the frame, too."""
+    chosen: tuple[str, bool] | None = None
+    """The column that the user has chosen, by its :attr:`Column.key`, and whether the largest comes first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.filter = ""
         self._width = 0
         self._spans: list[tuple[int, int, int]] = []
+
+    @property
+    def sort(self) -> int:
+        """The column that it is sorted by: the chosen one, if this table has it."""
+        keys = [column.key for column in self.columns if column.sortable]
+        if self.chosen is not None and self.chosen[0] in keys:
+            return next(index for index, column in enumerate(self.columns) if column.key == self.chosen[0])
+        return self.usual
+
+    @property
+    def descending(self) -> bool:
+        """Whether the largest comes first: of numbers, unless the user has turned the order round."""
+        column = self.columns[self.sort]
+        return self.chosen[1] if self.chosen is not None and self.chosen[0] == column.key else not column.left
 
     @abstractmethod
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]: ...
@@ -178,11 +200,13 @@ class TablePage(ScrolledPage):
         """Sort by the next visible column."""
         choices = [index for index, (column, _) in self._shown(self._width) if column.sortable]
         at = choices.index(self.sort) if self.sort in choices else -step
-        self.sort = choices[(at + step) % len(choices)]
-        self.descending = not self.columns[self.sort].left
+        self._choose(choices[(at + step) % len(choices)])
 
     def reverse(self) -> None:
-        self.descending = not self.descending
+        self.chosen = (self.columns[self.sort].key, not self.descending)
+
+    def _choose(self, index: int) -> None:
+        self.chosen = (self.columns[index].key, not self.columns[index].left)
 
     def click(self, x: int, y: int) -> bool:
         if y > 1:
@@ -192,7 +216,7 @@ class TablePage(ScrolledPage):
                 if index == self.sort:
                     self.reverse()
                 else:
-                    self.sort, self.descending = index, not self.columns[index].left
+                    self._choose(index)
                 return True
         return False
 

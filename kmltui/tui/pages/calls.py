@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from kmltui.figures.verdict import share_text
 from kmltui.live.views import CallView, SessionView
 from kmltui.printable import printable
-from kmltui.tui.draw import bars, judging
-from kmltui.tui.pages.base import Canvas, Column, Row, TablePage
+from kmltui.tui.draw import bars, judging, panes
+from kmltui.tui.pages.base import Canvas, Cell, Column, Row, TablePage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, count, cropped, difference, percent, rate, short, shorten, width
 
@@ -22,23 +23,16 @@ class CallsPage(TablePage):
     name: ClassVar[str] = "calls"
     title: ClassVar[str] = "System calls"
     columns: tuple[Column, ...] = (Column("call", 18, left=True), Column("calls/s", 12))
-    sort = 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sorted_by = self.sort
-        """The column that is sorted by default, until the user chooses one."""
-
-    def _sort_by_totals(self, frame: Frame) -> None:
-        """When the run is over, rates are those of idle sessions: then the totals matter."""
-        wanted = 1 if not frame.view.status else 2 if frame.view.pair is None else 6
-        if self.sort == self._sorted_by:
-            self.sort = self._sorted_by = wanted
+    usual = 1
+    """All calls of the first session: a second while it works, in all once the run is over."""
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
-        self._sort_by_totals(frame)
         names = [cropped(printable(session.name), 9) for session in frame.view.pair or frame.view.sessions[:1]]
-        self.columns = _columns(names, canvas.width < _ROOMY, kml=bool(frame.view.sessions[0].arm))
+        kml, over = bool(frame.view.sessions[0].arm), bool(frame.view.status)
+        if len(names) == 1:
+            self.columns = _columns_alone(over=over, kml=kml)
+        else:
+            self.columns = _columns(names[0], names[-1], narrow=canvas.width < _ROOMY, over=over)
         return super().head(frame, canvas)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
@@ -74,21 +68,21 @@ class CallsPage(TablePage):
         return shorten(parts, canvas.width - width(self.filter_sign()))
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
-        pair = frame.view.pair
+        pair, over = frame.view.pair, bool(frame.view.status)
         if pair is None:
-            return _alone(frame.view.sessions[0], canvas)
-        left = {call.nr: call for call in pair[0].calls}
-        right = {call.nr: call for call in pair[1].calls}
-        numbers = left.keys() | right.keys()
+            return _alone(frame.view.sessions[0], canvas, over=over)
+        # Of a run that is over, rates would be those of idle sessions.
+        left, right = ({call.nr: call for call in _calls(session, over=over)} for session in pair)
         most = max((call.rate for side in (left, right) for call in side.values()), default=0.0)
         number = count if canvas.width >= _ROOMY else short
+        speed = number if over else rate
         same_work = (
             frame.view.status == "done"
             and frame.view.workload.duration_s is None
             and not judging.unequal_work(frame.view)
         )
         result: list[Row] = []
-        for nr in numbers:
+        for nr in left.keys() | right.keys():
             a, b = left.get(nr, _NONE), right.get(nr, _NONE)
             # While they run, rates depend on how far each has come: only the totals of the same work are compared.
             fewer = difference(a.total or None, b.total) if same_work else None
@@ -101,84 +95,96 @@ class CallsPage(TablePage):
                 (" ", "text"),
                 *bars.stacked((b.trap_rate, b.direct_rate), most, half, canvas.glyphs, roles=("trap", "direct")),
             )
-            result.append(
-                Row(
-                    (
-                        (name, "text"),
-                        (rate(a.rate), "stock" if a.rate else "faint"),
-                        (rate(b.rate), "kml" if b.rate else "faint"),
-                        (percent(change).lstrip("+") if change is not None else "", "text"),
-                        (rate(b.trap_rate), "trap" if b.trap_rate else "faint"),
-                        (rate(b.direct_rate), "direct" if b.direct_rate else "faint"),
-                        (number(a.total), "muted"),
-                        (number(b.total), "muted"),
-                        (share_text(share) if b.total else "", "muted"),
-                    ),
-                    (name, a.rate, b.rate, change or 0.0, b.trap_rate, b.direct_rate, a.total, b.total, share, 0.0),
-                    tail,
-                )
-            )
+            cells: list[Cell] = [
+                (name, "text"),
+                (speed(a.rate), "stock" if a.rate else "faint"),
+                (speed(b.rate), "kml" if b.rate else "faint"),
+                (percent(change).lstrip("+") if change is not None else "", "text"),
+                (speed(b.trap_rate), "trap" if b.trap_rate else "faint"),
+                (speed(b.direct_rate), "direct" if b.direct_rate else "faint"),
+            ]
+            keys: list[float | str] = [name, a.rate, b.rate, change or 0.0, b.trap_rate, b.direct_rate]
+            if not over:
+                cells += [(number(a.total), "muted"), (number(b.total), "muted")]
+                keys += [a.total, b.total]
+            cells.append((share_text(share) if b.total else "", "muted"))
+            result.append(Row(tuple(cells), (*keys, share, 0.0), tail))
         return result
+
+
+def _calls(session: SessionView, *, over: bool) -> Sequence[CallView]:
+    return panes.as_totals(session.calls) if over else session.calls
 
 
 _NEVER = 1 << 16
 """A width that no terminal has."""
 
 
-def _columns(names: list[str], narrow: bool, *, kml: bool) -> tuple[Column, ...]:
-    """For two sessions side by side, or for one; without KML there are no direct calls to show."""
-    if len(names) == 1:
-        return (
-            Column("call", 18, left=True),
-            Column("calls/s", 12),
-            Column("in all", 15),
-            Column("share", 10),
-            Column("direct", 10, least=80 if kml else _NEVER),
-            Column("  of the largest", 0, left=True, least=90, sortable=False),
-        )
-    left, right = names
+def _columns_alone(*, over: bool, kml: bool) -> tuple[Column, ...]:
+    """For one session; without KML there are no direct calls to show."""
+    totals = Column("in all", 15, name="total")
+    return (
+        Column("call", 18, left=True),
+        *((totals,) if over else (Column("calls/s", 12, name="first"), totals)),
+        Column("share", 10),
+        Column("direct", 10, least=80 if kml else _NEVER, name="direct share"),
+        Column("  of the largest", 0, left=True, least=90, sortable=False),
+    )
+
+
+def _columns(left: str, right: str, *, narrow: bool, over: bool) -> tuple[Column, ...]:
+    """For two sessions side by side: rates while they work, and totals; once the run is ``over``, totals alone."""
+    unit = "" if over else "/s"
     if narrow:
         return (
             Column("call", 15, left=True),
-            Column(f"{left}/s"[-9:], 10),
-            Column(f"{right}/s"[-9:], 10),
+            Column(f"{left}{unit}"[-9:], 10, name="first"),
+            Column(f"{right}{unit}"[-9:], 10, name="second"),
             Column("fewer", 8),
-            Column("trap/s", 9, least=80),
-            Column("direct/s", 10, least=80),
-            Column("all", 8),
-            Column("all", 8),
-            Column("direct", 9, least=96),
+            Column(f"trap{unit}", 9, least=80, name="trap"),
+            Column(f"direct{unit}", 10, least=80, name="direct"),
+            *(() if over else (Column(left[-7:], 8, name="first in all"), Column(right[-7:], 8, name="second in all"))),
+            Column("direct", 9, least=80 if over else 96, name="direct share"),
         )
     return (
         Column("call", 18, left=True),
-        Column(f"{left}/s", 12),
-        Column(f"{right}/s", 12),
+        Column(f"{left}{unit}", 12, name="first"),
+        Column(f"{right}{unit}", 12, name="second"),
         Column("fewer", 10),
-        Column("trap/s", 11),
-        Column("direct/s", 12),
-        Column(f"{left} in all", max(15, len(left) + 9)),
-        Column(f"{right} in all", max(15, len(right) + 9)),
-        Column("direct", 10, least=125),
+        Column(f"trap{unit}", 11, name="trap"),
+        Column(f"direct{unit}", 12, name="direct"),
+        *(
+            ()
+            if over
+            else (
+                Column(f"{left} in all", max(15, len(left) + 9), name="first in all"),
+                Column(f"{right} in all", max(15, len(right) + 9), name="second in all"),
+            )
+        ),
+        Column("direct", 10, least=110 if over else 125, name="direct share"),
         Column(" of the largest", 0, left=True, least=126, sortable=False),
     )
 
 
-def _alone(session: SessionView, canvas: Canvas) -> list[Row]:
-    most = max((call.rate for call in session.calls), default=0.0)
-    every = sum(call.total for call in session.calls)
+def _alone(session: SessionView, canvas: Canvas, *, over: bool) -> list[Row]:
+    calls = _calls(session, over=over)
+    most = max((call.rate for call in calls), default=0.0)
+    every = sum(call.total for call in calls)
     room = max(canvas.width - 70, 0)
     rows = []
-    for call in session.calls:
+    for call in calls:
         name = printable(canvas.call_name(call.nr))
         share = call.total / every if every else 0.0
         direct = call.direct / call.total if call.total else 0.0
         bar = bars.stacked((call.trap_rate, call.direct_rate), most, room, canvas.glyphs, roles=("trap", "direct"))
+        speed: tuple[Cell, ...] = () if over else ((rate(call.rate), "text" if call.rate else "faint"),)
         cells = (
             (name, "text"),
-            (rate(call.rate), "text" if call.rate else "faint"),
+            *speed,
             (count(call.total), "muted"),
             (f"{share * 100:.1f} %", "muted"),
             (share_text(direct), "muted"),
         )
-        rows.append(Row(cells, (name, call.rate, call.total, share, direct, 0.0), bar))
+        speeds = () if over else (call.rate,)
+        rows.append(Row(cells, (name, *speeds, call.total, share, direct, 0.0), bar))
     return rows

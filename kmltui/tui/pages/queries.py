@@ -33,8 +33,6 @@ class QueriesPage(TablePage):
     name: ClassVar[str] = "queries"
     title: ClassVar[str] = "Queries"
     columns: tuple[Column, ...] = (Column("statement", 0, left=True),)
-    sort = 0
-    descending = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +42,7 @@ class QueriesPage(TablePage):
         watched = _watched(frame)
         if watched is not None:
             if self.columns[0].title != _DIGEST:
-                self.columns, self.sort, self.descending = _DIGEST_COLUMNS, 1, True
+                self.columns, self.usual = _DIGEST_COLUMNS, 1
             summary = server.summary(watched, canvas.width) if watched.server else []
             return [*summary, *super().head(frame, canvas)] if watched.digests else summary
         self.columns = _columns([cropped(printable(session.name), 6) for session in frame.view.pair or ()])
@@ -147,14 +145,14 @@ def _columns(names: list[str]) -> tuple[Column, ...]:
     left, right = names
     return (
         statement,
-        Column(f"{left} p50", 11),
-        Column(f"{right} p50", 11),
+        Column(f"{left} p50", 11, name="first p50"),
+        Column(f"{right} p50", 11, name="second p50"),
         Column("saved p50", 11),
-        Column(f"{left} p99", 11, least=90),
-        Column(f"{right} p99", 11, least=90),
+        Column(f"{left} p99", 11, least=90, name="first p99"),
+        Column(f"{right} p99", 11, least=90, name="second p99"),
         Column("saved p99", 11, least=101),
-        Column(f"{left} max", 11, least=125),
-        Column(f"{right} max", 11, least=125),
+        Column(f"{left} max", 11, least=125, name="first max"),
+        Column(f"{right} max", 11, least=125, name="second max"),
         queries,
     )
 

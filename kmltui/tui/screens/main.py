@@ -34,6 +34,7 @@ from kmltui.tui.player import Frame, Player, Source
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.help import HelpScreen
 from kmltui.tui.text import Line, centre, clock
+from kmltui.tui.themes import Settings
 from kmltui.tui.widgets.body import Body
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
@@ -117,13 +118,12 @@ class MainScreen(Screen[None]):
         source: Source,
         do: Callable[[Command], None],
         cpu_share: Callable[[], float | None],
-        charts: tuple[str, int | None] = ("", None),
+        settings: Settings | None = None,
         remember: Callable[..., None] = lambda **_: None,
     ) -> None:
         """``do`` lets the player do something; ``cpu_share`` is the viewer's own use of one CPU, if known.
 
-        ``charts`` are the chart that was chosen last and its length in seconds; ``remember`` stores what is chosen now,
-        under the names of :class:`~kmltui.tui.themes.Settings`.
+        ``settings`` hold what was chosen last; ``remember`` stores what is chosen now, under the same names.
         """
         super().__init__()
         self._controls = controls
@@ -135,7 +135,11 @@ class MainScreen(Screen[None]):
         self._card_asked_for = False
         self._remember = remember
         self.pages: dict[str, Page] = {page.name: page() for page in PAGES}
-        self._live.chart, self._live.window_s = charts
+        settings = settings or Settings()
+        self._live.chart, self._live.window_s = settings.chart, settings.window_s
+        for name, chosen in settings.sorts.items():
+            if isinstance(page := self.pages.get(name), TablePage):
+                page.chosen = chosen
 
     def compose(self) -> ComposeResult:
         yield Lines(id="head")
@@ -314,12 +318,20 @@ class MainScreen(Screen[None]):
     def action_sort(self, step: int) -> None:
         if isinstance(self.page, TablePage):
             self.page.sort_next(step)
-            self.query_one(Body).redraw()
+            self._sorted()
 
     def action_reverse(self) -> None:
         if isinstance(self.page, TablePage):
             self.page.reverse()
-            self.query_one(Body).redraw()
+            self._sorted()
+
+    def on_body_clicked(self) -> None:
+        self._sorted()
+
+    def _sorted(self) -> None:
+        tables = [page for page in self.pages.values() if isinstance(page, TablePage)]
+        self._remember(sorts={page.name: page.chosen for page in tables if page.chosen is not None})
+        self.query_one(Body).redraw()
 
     @work
     async def action_filter(self) -> None:

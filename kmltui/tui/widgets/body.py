@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from textual import events
+from textual.message import Message
 
 from kmltui.tui.pages.base import Canvas, Page
 from kmltui.tui.player import Frame
@@ -12,6 +13,9 @@ from kmltui.tui.widgets.lines import Lines
 
 class Body(Lines):
     """Draws the current page for the current frame."""
+
+    class Clicked(Message):
+        """A click has changed the page's settings."""
 
     def __init__(self, page: Page, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -44,4 +48,4 @@ class Body(Lines):
 
     def on_click(self, event: events.Click) -> None:
         if self.page.click(event.x, event.y):
-            self.redraw()
+            self.post_message(self.Clicked())
