@@ -17,7 +17,7 @@ from kmltui.cli.common import DONE, RUN_FAILED, fail, say
 if TYPE_CHECKING:
     from kmltui.recording import Reader
     from kmltui.runner.registry import RunEntry
-    from kmltui.tui.controls import ViewerResult
+    from kmltui.tui.controls import Plan, ViewerResult
 
 
 class RunControls:
@@ -25,6 +25,7 @@ class RunControls:
 
     can_stop = True
     can_mark = True
+    can_explain = True
 
     def __init__(self, entry: RunEntry) -> None:
         self._entry = entry
@@ -39,6 +40,15 @@ class RunControls:
         from kmltui.runner import control
 
         await control.request(self._entry.socket, "mark", note=note, author=user_name())
+
+    async def explain(self, digest: str, schema: str) -> Plan:
+        import msgspec
+
+        from kmltui.runner import control
+        from kmltui.tui.controls import Plan
+
+        answer = await control.request(self._entry.socket, "explain", timeout_s=15.0, digest=digest, schema=schema)
+        return msgspec.convert(answer, Plan)
 
 
 def opened(path: Path) -> Reader:

@@ -415,6 +415,7 @@ def _inside(recent: Recent) -> dict[str, Any]:
         grown = earlier is not None and elapsed_s > 0 and digest.calls >= earlier.calls
         views.append(
             DigestView(
+                digest=digest.digest,
                 text=digest.text,
                 schema=digest.schema,
                 calls=digest.calls,

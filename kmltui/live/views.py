@@ -65,6 +65,7 @@ class CallView(Struct, frozen=True):
 class DigestView(Struct, frozen=True):
     """One kind of statement of a watched server."""
 
+    digest: str
     text: str
     schema: str
     calls: int
@@ -204,6 +205,14 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     def pair(self) -> tuple[SessionView, SessionView] | None:
         """The two sessions that are compared: the first one and the last one."""
         return (self.sessions[0], self.sessions[-1]) if len(self.sessions) > 1 else None
+
+    @property
+    def starting(self) -> bool:
+        """Whether all sessions are still being made ready, which takes long and says little."""
+        return not self.status and all(session.state.state in _STARTING for session in self.sessions)
+
+
+_STARTING = {"waiting", "image", "booting", "loading", "ready"}
 
 
 class EqualWork(Struct, frozen=True):

@@ -4,10 +4,13 @@
 A Unix socket in a directory of mode 0700; the peer's uid is checked as well, since root may have widened the
 directory. One JSON object a line in each direction::
 
-    {"op": "ping"}                                → {"ok": true, "run": NAME, "recording": PATH}
-    {"op": "stop"}                                → {"ok": true}
-    {"op": "mark", "note": TEXT, "author": TEXT}  → {"ok": true, "t_ns": N}
-    anything else                                 → {"ok": false, "error": TEXT}
+    {"op": "ping"}                                    → {"ok": true, "run": NAME, "recording": PATH}
+    {"op": "stop"}                                    → {"ok": true}
+    {"op": "mark", "note": TEXT, "author": TEXT}      → {"ok": true, "t_ns": N}
+    {"op": "explain", "digest": HEX, "schema": TEXT}  → {"ok": true, "columns": [TEXT…], "rows": [[TEXT…]…]}
+    anything else                                     → {"ok": false, "error": TEXT}
+
+``explain`` is for runs that watch a server.
 """
 
 from __future__ import annotations
@@ -23,8 +26,14 @@ from typing import Any
 
 import msgspec
 
+from kmltui.sessions.explain import Explanation, NoExplanation
+
 MAX_LINE_BYTES = 16_384
+MAX_ANSWER_BYTES = 1 << 20
 MAX_NOTE_CHARACTERS = 1_000
+
+Explain = Callable[[str, str], Explanation]
+"""For a digest and its schema, the server's plan; blocks. Raises :class:`NoExplanation`."""
 
 
 class Request(msgspec.Struct):
@@ -33,6 +42,8 @@ class Request(msgspec.Struct):
     op: str
     note: str = ""
     author: str = ""
+    digest: str = ""
+    schema: str = ""
 
 
 class ControlError(Exception):
@@ -40,15 +51,23 @@ class ControlError(Exception):
 
 
 class ControlServer:
-    """The runner's end. ``on_stop`` and ``on_mark`` are called in the event loop; the second returns the t_ns."""
+    """The runner's end. ``on_stop`` and ``on_mark`` are called in the event loop; the second returns the t_ns.
+    ``explain`` is called in a thread, one call at a time; None if no server is watched."""
 
     def __init__(
-        self, path: Path, info: dict[str, str], on_stop: Callable[[], None], on_mark: Callable[[str, str], int]
+        self,
+        path: Path,
+        info: dict[str, str],
+        on_stop: Callable[[], None],
+        on_mark: Callable[[str, str], int],
+        explain: Explain | None = None,
     ) -> None:
         self._path = path
         self._info = info
         self._on_stop = on_stop
         self._on_mark = on_mark
+        self._explain = explain
+        self._explaining = asyncio.Lock()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -68,14 +87,14 @@ class ControlServer:
                 return
             with contextlib.suppress(ConnectionError, ValueError):
                 while line := await reader.readline():
-                    writer.write(msgspec.json.encode(self._answer(line)) + b"\n")
+                    writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
                     await writer.drain()
         except asyncio.CancelledError:
             pass  # the run ends; Python 3.11 prints a traceback for a client's task that was cancelled
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = msgspec.json.decode(line, type=Request)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -89,8 +108,20 @@ class ControlServer:
             case "mark":
                 t_ns = self._on_mark(request.note[:MAX_NOTE_CHARACTERS], request.author[:100])
                 return {"ok": True, "t_ns": t_ns}
+            case "explain":
+                return await self._plan(request)
             case _:
                 return {"ok": False, "error": f"unknown operation {request.op!r}"}
+
+    async def _plan(self, request: Request) -> dict[str, Any]:
+        if self._explain is None:
+            return {"ok": False, "error": "this run watches no server"}
+        try:
+            async with self._explaining:
+                plan = await asyncio.to_thread(self._explain, request.digest, request.schema)
+        except NoExplanation as reason:
+            return {"ok": False, "error": str(reason)}
+        return {"ok": True, "columns": plan.columns, "rows": plan.rows}
 
 
 def _peer_uid(connection: socket.socket) -> int:
@@ -107,7 +138,7 @@ async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: str)
     """
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_ANSWER_BYTES)
             try:
                 writer.write(msgspec.json.encode({"op": op, **fields}) + b"\n")
                 await writer.drain()

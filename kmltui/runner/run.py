@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,8 +32,9 @@ from kmltui.recording import RecordingError, Writer
 from kmltui.runner import registry
 from kmltui.runner.activity import Activity
 from kmltui.runner.control import ControlServer
-from kmltui.runner.plan import Plan
+from kmltui.runner.plan import Monitor, Plan
 from kmltui.sessions import host
+from kmltui.sessions.explain import explain
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
 from kmltui.workloads import WorkloadError
@@ -154,6 +156,9 @@ class Run:
             {"run": self.name, "recording": str(self.path)},
             lambda: self.request_stop("by a viewer or 'kmltui stop'"),
             self._mark,
+            partial(explain, self.plan.how.login)
+            if isinstance(self.plan.how, Monitor) and self.plan.how.login
+            else None,
         )
         if self.plan.out is None:
             files.private_dir(self.path.parent)

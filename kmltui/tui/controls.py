@@ -27,11 +27,19 @@ class ViewerResult(Enum):
     """The terminal was closed or the connection lost; a live run goes on."""
 
 
+class Plan(Struct, frozen=True):
+    """A watched server's plan for a statement, as it prints it."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+
 class Controls(Protocol):
     """Controls of one live run."""
 
     can_stop: bool
     can_mark: bool
+    can_explain: bool
 
     async def stop(self) -> None:
         """Ask the runner to end the run. Raises an exception whose text says why that failed."""
@@ -39,6 +47,11 @@ class Controls(Protocol):
 
     async def mark(self, note: str) -> None:
         """Put a mark into the recording at this instant. Raises an exception whose text says why that failed."""
+        ...
+
+    async def explain(self, digest: str, schema: str) -> Plan:
+        """Ask the watched server for its plan of a kind of statement; it is not recorded. Raises an exception whose
+        text says why there is none."""
         ...
 
 

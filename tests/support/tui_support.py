@@ -11,6 +11,7 @@ from made_up_run import S, header
 from kmltui.model import End, Gap, Header, Record
 from kmltui.recording.landmarks import is_landmark
 from kmltui.tui.app import ViewerApp
+from kmltui.tui.controls import Plan
 from kmltui.tui.glyphs import UNICODE, Glyphs
 from kmltui.tui.player import Player
 
@@ -75,16 +76,25 @@ class MemorySource:
 class MockControls:
     can_stop = True
     can_mark = True
+    can_explain = True
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan | Exception | None = None) -> None:
         self.marks: list[str] = []
         self.stopped = False
+        self.explained: list[tuple[str, str]] = []
+        self._plan = plan or Plan(["id", "type"], [["1", "ALL"]])
 
     async def stop(self) -> None:
         self.stopped = True
 
     async def mark(self, note: str) -> None:
         self.marks.append(note)
+
+    async def explain(self, digest: str, schema: str) -> Plan:
+        self.explained.append((digest, schema))
+        if isinstance(self._plan, Exception):
+            raise self._plan
+        return self._plan
 
 
 def viewer(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kmltui.tui.glyphs import Glyphs
 
 ROWS = 5
@@ -32,18 +34,26 @@ _SCALES = ((4, 2), (2, 1), (1, 1))
 """Cells across and rows down of one square; a cell is about twice as high as it is wide."""
 
 
-def draw(text: str, cells: int, rows: int, glyphs: Glyphs) -> list[str]:
-    """``text``, a number as :mod:`kmltui.tui.text` writes it, as large as fits; otherwise as it is, in one row.
+def draw(texts: Sequence[str], cells: int, rows: int, glyphs: Glyphs) -> list[list[str]]:
+    """Numbers as :mod:`kmltui.tui.text` writes them, all of one size: the largest in which each fits into ``cells``
+    and ``rows``. If there is none, they stay as they are, in one row.
 
-    A damaged recording can make a number that is none, such as a negative count: it is not enlarged.
+    A damaged recording can make a number that is none, such as a negative count: then nothing is enlarged.
     """
-    if not _FONT.keys() >= set(text):
-        return [text]
-    characters = [_FONT[each].split() for each in text]
-    squares = sum(len(each[0]) + 1 for each in characters) - 1
+    if not _FONT.keys() >= set("".join(texts)):
+        return [[text] for text in texts]
     for across, down in _SCALES:
-        if squares * across <= cells and ROWS * down <= rows:
-            lines = ["0".join(each[row] for each in characters) for row in range(ROWS)]
-            drawn = ["".join((glyphs.full if bit == "1" else " ") * across for bit in line) for line in lines]
-            return [line for line in drawn for _ in range(down)]
-    return [text]
+        if ROWS * down <= rows and all(_squares(text) * across <= cells for text in texts):
+            return [_drawn(text, across, down, glyphs) for text in texts]
+    return [[text] for text in texts]
+
+
+def _squares(text: str) -> int:
+    return sum(len(_FONT[each].split()[0]) + 1 for each in text) - 1
+
+
+def _drawn(text: str, across: int, down: int, glyphs: Glyphs) -> list[str]:
+    characters = [_FONT[each].split() for each in text]
+    lines = ["0".join(each[row] for each in characters) for row in range(ROWS)]
+    drawn = ["".join((glyphs.full if bit == "1" else " ") * across for bit in line) for line in lines]
+    return [line for line in drawn for _ in range(down)]

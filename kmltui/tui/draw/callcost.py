@@ -7,11 +7,15 @@ import math
 from collections.abc import Callable, Sequence
 
 from kmltui.figures.servercost import ASSUMED, ServerCost, server_cost
+from kmltui.figures.statements import NO_CALLS, StatementCalls
 from kmltui.live.recent import RATE_WINDOW_NS
 from kmltui.live.views import MONO, QUERIES, SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw.panes import PaneState
+from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import ABSENT, Line, cropped, line, rate
+
+CallName = Callable[[int], str]
 
 _NAMES = 12
 _COUNTED_NS = 20_000_000_000
@@ -52,6 +56,29 @@ def cost(view: Snapshot, call_name: Callable[[int], str]) -> list[Line]:
             )
         )
     return lines
+
+
+def estimate(view: Snapshot, cells: int) -> str:
+    """The bound in one line, as far as it fits into ``cells``; empty if unknown."""
+    found = server_cost(view.sessions[0], view.header.host) if view.header.kind == "monitor" else None
+    if found is None or not found.per_s:
+        return ""
+    least, most = (
+        (f"{_two(100 * found.share.low)}", f"{_two(100 * found.share.high)} % of the server's CPU")
+        if found.share
+        else (_two(found.cores.low), f"{_two(found.cores.high)} cores")
+    )
+    parts = [
+        f"Estimate, not measured: ring 0 would save {least} to {most}",
+        f": {rate(found.per_s)} calls/s × {found.trap_ns.low:.0f}–{found.trap_ns.high:.0f} ns",
+        " (u says more)",
+    ]
+    text = ""
+    for part in parts:
+        if len(text) + len(part) >= cells:
+            break
+        text += part
+    return text
 
 
 def _trap(found: ServerCost) -> tuple[str, str]:
@@ -126,3 +153,58 @@ def at_work(
             row += ((f"{direct:>11,.2f}", "direct" if direct >= _LEAST else "faint"),)
         lines.append(row)
     return lines
+
+
+_CELL = 18
+"""Cells of one system call's figures."""
+
+
+def by_statement(
+    view: Snapshot, shown: Sequence[SessionView], calls: StatementCalls, size: tuple[int, Glyphs], call_name: CallName
+) -> list[Line]:
+    """Calls a query of each statement that lasted long enough, in the first session, and what traps in the last one.
+
+    ``size``: cells, and the glyphs to draw with. Empty if there is no such statement, or if the run still goes on.
+    """
+    cells, glyphs = size
+    sides = [calls.a_query(session.name) for session in shown]
+    statements = sorted(set(sides[0]) & set(sides[-1]))
+    if not view.status or not statements:
+        return []
+    sums: dict[int, float] = {}
+    for side in sides:
+        for statement in statements:
+            for nr, each in side[statement].items():
+                sums[nr] = sums.get(nr, 0.0) + each.trap + each.direct
+    titles = [printable(each) for each in view.workload.statements]
+    label = min(max(map(len, titles), default=0) + 6, cells // 3)
+    names = sorted(sums, key=lambda nr: (-sums[nr], nr))[: max((cells - label) // _CELL, 1)]
+    first, last = printable(shown[0].name), printable(shown[-1].name)
+    what = f"{first} {glyphs.arrow} traps in {last}" if len(shown) > 1 else "all of them, and those that trap"
+    head = "".join(f"{cropped(printable(call_name(nr)), _CELL - 2):>{_CELL}}" for nr in names)
+    lines: list[Line] = [
+        (),
+        line((" calls a query, by statement", "strong"), (f"   {what}", "muted")),
+        line((f"{'':<{label}}{head}", "muted")),
+    ]
+    for statement in statements:
+        title = titles[statement - 1] if statement <= len(titles) else ""
+        row: Line = ((f" {statement:>2}  {cropped(title, label - 6):<{label - 5}}", "text"),)
+        for nr in names:
+            before, after = (side[statement].get(nr, NO_CALLS) for side in (sides[0], sides[-1]))
+            figures = (_calls(before.trap + before.direct), f" {glyphs.arrow} ", _calls(after.trap))
+            row += (
+                (" " * max(_CELL - sum(map(len, figures)), 0), "text"),
+                (figures[0], "trap" if before.trap >= _LEAST else "direct" if before.direct >= _LEAST else "faint"),
+                (figures[1], "muted"),
+                (figures[2], "trap" if after.trap >= _LEAST else "faint"),
+            )
+        lines.append(row)
+    return lines
+
+
+def _calls(a_query: float) -> str:
+    """As many digits as the interpolation at the statement's ends leaves."""
+    if a_query < _LEAST:
+        return "0"
+    return f"{a_query:,.0f}" if a_query >= 10 else f"{a_query:.1f}" if a_query >= 1 else f"{a_query:.2f}"

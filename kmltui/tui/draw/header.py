@@ -13,6 +13,8 @@ from kmltui.tui.text import Line, clock, cropped, fit, line, plain, shorten, siz
 
 _SILENT_NS = 10_000_000_000
 """After this long without a new record, a live recording may have ended although the run goes on."""
+_STARTING_NS = 120_000_000_000
+"""The same while guests are started: one that boots on a busy machine says nothing for long."""
 
 
 def draw(frame: Frame, cells: int, glyphs: Glyphs) -> Line:
@@ -40,7 +42,7 @@ def _badge(frame: Frame, glyphs: Glyphs) -> Line:
     """Live or recorded, playing or not, and the time."""
     now, whole = clock(frame.view.t_ns), clock(frame.duration_ns)
     speed = f" ×{frame.speed:g}" if frame.speed != 1 else ""
-    if frame.live and frame.at_head and frame.silent_ns > _SILENT_NS:
+    if frame.live and frame.at_head and _is_silent(frame):
         return ((f"{glyphs.busy} WAITING ", "warn"), (now, "strong"))
     if frame.live and frame.at_head:
         return ((f"{glyphs.record} REC ", "live"), (now, "strong"))
@@ -151,10 +153,14 @@ def _warning(frame: Frame) -> str:
     return _silent(frame) if frame.live and frame.at_head else ""
 
 
+def _is_silent(frame: Frame) -> bool:
+    return frame.silent_ns > (_STARTING_NS if frame.view.starting and not frame.remote else _SILENT_NS)
+
+
 def _silent(frame: Frame) -> str:
     """Running sessions whose samples have stopped coming, or a run that sends nothing."""
     view = frame.view
-    if frame.silent_ns > _SILENT_NS:
+    if _is_silent(frame):
         why = "the connection stalls, or the run does" if frame.remote else "the run is still there"
         return f"nothing has come for {clock(frame.silent_ns)}: {why}"
     limit = max(view.header.sample_period_ns * 8, 5_000_000_000)

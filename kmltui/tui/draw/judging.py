@@ -56,6 +56,15 @@ def unequal_work(snapshot: Snapshot) -> bool:
     return own_ways(measured.values(), all(session.queries is not None for session in snapshot.sessions))
 
 
+def without_queries(snapshot: Snapshot) -> bool:
+    """Whether the workload is one whose client makes no queries: there is nothing to show about them."""
+    workload = snapshot.workload
+    if any(session.queries for session in snapshot.sessions) or snapshot.header.kind == "monitor":
+        return False
+    only_times = bool(workload.phases) and set(workload.phases) <= set(workload.timing_phases)
+    return bool(workload.unit or workload.keeps_output or only_times)
+
+
 def warming_up(snapshot: Snapshot) -> bool:
     """Whether a session has not reached the work that counts yet: it times single calls first, or warms up."""
     before = set(snapshot.workload.timing_phases)

@@ -20,7 +20,7 @@ from kmltui.live.views import (
     SessionView,
     Snapshot,
 )
-from kmltui.printable import printable
+from kmltui.printable import printable, time_left
 from kmltui.tui.draw import bars, bench, cards, judging, measures
 from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs
@@ -61,7 +61,12 @@ CHARTS = {
 }
 
 
-_SCALE: Line = (("bars: of the largest on both sides", "faint"),)
+_SCALE = "bars: of the largest"
+
+_LEAST_BAR = 6
+"""Cells of a progress bar that has something beside it."""
+_LEAST_DONE = 0.02
+"""A smaller fraction of the work says nothing about the rest."""
 
 Part = tuple[str, int] | None
 """A phase and a statement of it; None before the first."""
@@ -320,6 +325,8 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
     )
     elevated = session.elevations if totals else session.elevation_rate
     title = "syscalls" if wide else "calls"
+    if totals and drawing.snapshot.repeats and wide:
+        title = "syscalls, all turns"  # what else is shown of a bench is of a single turn
     if not session.arm:
         # This machine without KML: there is only one way into its kernel.
         total = short(session.trap) if totals else rate(session.trap_rate)
@@ -337,8 +344,9 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
             if width(head) + width(elevations) + 2 <= cells:
                 rows = [spread(tuple(head), elevations, cells)]
                 break
-    if index == 0 and width(rows[0]) + width(_SCALE) + 2 <= cells:
-        rows = [spread(rows[0], _SCALE, cells)]
+    scale = f"{_SCALE} on both sides" if layout.panes == 2 else _SCALE
+    if index == 0 and width(rows[0]) + len(scale) + 2 <= cells:
+        rows = [spread(rows[0], line((scale, "faint")), cells)]
 
     calls = drawing.state.calls
     by_number = {call.nr: call for call in calls[index]}
@@ -379,10 +387,12 @@ def _order(state: PaneState) -> list[int]:
 
 def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> list[Line]:
     """Queries, latency and progress; the right pane adds how much it differs from the left one."""
-    layout, glyphs, cells = drawing.layout, drawing.glyphs, drawing.layout.pane
+    layout, cells = drawing.layout, drawing.layout.pane
     progress = session.progress
     if drawing.snapshot.header.kind == "monitor" and not (session.server or session.state.detail):
         return [()] * layout.work  # no server is watched, so there is nothing to say about queries
+    if layout.work == 1:
+        return [_progress(drawing, session, other)]
     done = drawing.totals
     speed = _mean_rate(session) if done else session.query_rate
     before = None if other is None else _mean_rate(other) if done else other.query_rate
@@ -403,24 +413,42 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
         return rows + _server(session, layout)
     if layout.work >= 3:
         rows.append(_latency(drawing, session, other))
+    rows.append(_progress(drawing, session, other))
+    return rows
+
+
+def _progress(drawing: Drawing, session: SessionView, other: SessionView | None) -> Line:
+    """Where the workload is, and how much of it is done."""
+    progress, cells = session.progress, drawing.layout.pane
     label = f"{progress.phase}" if progress else "–"
     if progress and progress.statement:
         label += f" {progress.statement}"
     loops = f" {count(progress.loop)}/{count(progress.loops)}" if progress and progress.loops and progress.loop else ""
     fraction = progress.fraction if progress else None
     share = f" {fraction * 100:3.0f} %" if fraction is not None else ""
-    if 10 + len(loops) + len(share) > cells:
+    if (seconds_left := _left_s(drawing, session)) is not None:
+        left = f"  {time_left(seconds_left)}"
+        share += left if 10 + _LEAST_BAR + len(share) + len(left) <= cells else ""
+    if 10 + (_LEAST_BAR if fraction is not None else 0) + len(loops) + len(share) > cells:
         loops = ""  # the fraction says the same
-    room = cells - 10 - len(loops) - len(share)
-    rows.append(
-        (
-            (f"{cropped(printable(label), 10):<10}", "text"),
-            *bars.progress(fraction, max(room, 0), glyphs, "stock" if other is None else "kml"),
-            (loops, "muted"),
-            (share, "text"),
-        )
+    room = max(cells - 10 - len(loops) - len(share), 0)
+    return (
+        (f"{cropped(printable(label), 10):<10}", "text"),
+        *bars.progress(fraction, room, drawing.glyphs, "stock" if other is None else "kml"),
+        (loops, "muted"),
+        (share, "text"),
     )
-    return rows
+
+
+def _left_s(drawing: Drawing, session: SessionView) -> float | None:
+    """How long the rest will take if it goes on as so far; None where that would be a guess. A bench says it as a
+    whole."""
+    progress = session.progress
+    if progress is None or not progress.fraction or drawing.snapshot.repeats or drawing.snapshot.status:
+        return None
+    if session.state.state != "running" or not _LEAST_DONE <= progress.fraction < 1:
+        return None
+    return (progress.t_ns - session.since_ns) / 1e9 * (1 - progress.fraction) / progress.fraction
 
 
 def _server(session: SessionView, layout: Layout) -> list[Line]:

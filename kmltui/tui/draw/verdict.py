@@ -8,7 +8,7 @@ from kmltui.figures.verdict import INSTRUCTION_CLOCK
 from kmltui.live.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
 from kmltui.model import CLIENT, SERVER
 from kmltui.printable import printable
-from kmltui.tui.draw import bars, bench, judging
+from kmltui.tui.draw import bars, bench, callcost, judging
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
 from kmltui.tui.text import (
@@ -65,7 +65,7 @@ def _cost(view: Snapshot, viewer_share: float | None) -> str:
 def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     pair = snapshot.pair
     if pair is None:
-        return _alone(snapshot.sessions[0], layout, glyphs)
+        return _alone(snapshot, layout, glyphs)
     names = [f"{cropped(printable(session.name), 9):>10}" for session in pair]
     if snapshot.repeats:
         rows = [_rule(snapshot, bench.title(snapshot, *pair), layout, glyphs)]
@@ -138,8 +138,10 @@ def _padded(rows: list[Line], layout: Layout) -> list[Line]:
     return [fit(row, layout.width) for row in rows[: layout.table + 1]]
 
 
-def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
-    """For a session that is not compared with another: the CPU seconds of its processes since the beginning."""
+def _alone(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
+    """For a session that is not compared with another: the CPU seconds of its processes since the beginning, and what
+    system calls cost a watched server."""
+    session = snapshot.sessions[0]
     title = " CPU seconds since the beginning "
     rows: list[Line] = [
         ((glyphs.rule, "rule"), (title, "strong"), (glyphs.rule * (layout.width - len(title) - 1), "rule")),
@@ -150,6 +152,8 @@ def _alone(session: SessionView, layout: Layout, glyphs: Glyphs) -> list[Line]:
         rows.append(((f" {cropped(printable(group), 7):<7}", "text"), (figures, "text")))
     if not session.groups:
         rows.append(line((f" {ABSENT}  of no process in particular", "muted")))
+    if estimate := callcost.estimate(snapshot, layout.width):
+        rows.append(line((f" {estimate}", "text")))
     return _padded(rows, layout)
 
 

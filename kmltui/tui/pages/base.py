@@ -52,6 +52,7 @@ class ScrolledPage(Page):
     def __init__(self) -> None:
         self._offset: int | None = None
         self._most = 0
+        self._room = 0
 
     @abstractmethod
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]: ...
@@ -62,7 +63,7 @@ class ScrolledPage(Page):
     def draw(self, frame: Frame, canvas: Canvas) -> list[Line]:
         head = self.head(frame, canvas)
         body = self.body(frame, canvas)
-        room = max(canvas.height - len(head), 0)
+        self._room = room = max(canvas.height - len(head), 0)
         self._most = max(len(body) - room, 0)
         offset = self._most if self._offset is None and self.follows_end else min(self._offset or 0, self._most)
         shown = list(body[offset : offset + room])
@@ -107,6 +108,8 @@ class Row:
     """The sort key of each column."""
     tail: Line = ()
     """What is drawn in the column of width 0."""
+    choice: tuple[str, str] | None = None
+    """Identifies what can be chosen in this row; None: nothing."""
 
 
 class TablePage(ScrolledPage):
@@ -122,8 +125,29 @@ class TablePage(ScrolledPage):
     def __init__(self) -> None:
         super().__init__()
         self.filter = ""
+        self.listed: list[tuple[str, str]] = []
+        """What can be chosen, in the order in which it was last drawn."""
+        self._picked: tuple[str, str] | None = None
         self._width = 0
         self._spans: list[tuple[int, int, int]] = []
+
+    @property
+    def picked(self) -> tuple[str, str] | None:
+        """The :attr:`Row.choice` that is marked: the first one until the user moves the mark; None: there is none."""
+        return self._picked if self._picked in self.listed else self.listed[0] if self.listed else None
+
+    def scroll(self, lines: int) -> None:
+        """Move the mark; where there is none, or beyond the last one, scroll."""
+        if self.picked is None:
+            super().scroll(lines)
+            return
+        at = self.listed.index(self.picked)
+        to = min(max(at + lines, 0), len(self.listed) - 1)
+        self._picked = self.listed[to]
+        if beyond := lines - (to - at):
+            super().scroll(beyond)
+        else:
+            self._offset = min(max(self._offset or 0, to - self._room + 1), to)
 
     @property
     def sort(self) -> int:
@@ -175,9 +199,11 @@ class TablePage(ScrolledPage):
         if self.filter:
             rows = [row for row in rows if self.filter.lower() in row.cells[0][0].lower()]
         rows.sort(key=lambda row: row.keys[self.sort], reverse=self.descending)
+        self.listed = [row.choice for row in rows if row.choice is not None]
         shown = self._shown(canvas.width)
         result: list[Line] = []
         for row in rows:
+            marked = row.choice is not None and row.choice == self.picked
             spans: list[tuple[str, str]] = []
             for index, (column, width) in shown:
                 if index >= len(row.cells):
@@ -185,7 +211,11 @@ class TablePage(ScrolledPage):
                     continue
                 text, role = row.cells[index]
                 text = cropped(text, width - 1)
-                spans.append((f" {text:<{width - 1}}" if column.left else f"{text:>{width}}", role))
+                if column.left:
+                    spans.append((canvas.glyphs.play if marked else " ", "key"))
+                    spans.append((f"{text:<{width - 1}}", "strong" if marked else role))
+                else:
+                    spans.append((f"{text:>{width}}", role))
             result.append(tuple(spans))
         if not result:
             result.append(line((" nothing to show" if not self.filter else " nothing matches the filter", "muted")))

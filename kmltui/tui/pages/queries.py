@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from kmltui.figures.statements import StatementCalls
 from kmltui.live.views import DigestView, LatencyView, SessionView
 from kmltui.printable import printable
 from kmltui.tui.draw import callcost, judging, panes, server
@@ -37,6 +38,8 @@ class QueriesPage(TablePage):
     def __init__(self) -> None:
         super().__init__()
         self._state = panes.PaneState()
+        self.calls: StatementCalls | None = None
+        """Of each statement the calls a query, once the run is over and its recording has been read."""
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         watched = _watched(frame)
@@ -45,21 +48,38 @@ class QueriesPage(TablePage):
                 self.columns, self.usual = _DIGEST_COLUMNS, 1
             summary = server.summary(watched, canvas.width) if watched.server else []
             return [*summary, *super().head(frame, canvas)] if watched.digests else summary
+        if judging.without_queries(frame.view):
+            return []
         self.columns = _columns([cropped(printable(session.name), 6) for session in frame.view.pair or ()])
         return super().head(frame, canvas)
 
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
         watched = _watched(frame)
         if watched is None:
+            if judging.without_queries(frame.view):
+                return [
+                    (),
+                    line((" This workload makes no queries: its system calls by name are on the page t.", "text")),
+                ]
             shown = frame.view.pair or frame.view.sessions[:1]
             now = callcost.at_work(frame.view, shown, self._state, canvas.call_name)
-            return [*super().body(frame, canvas), *now]
+            every = self._by_statement(frame, shown, canvas)
+            return [*super().body(frame, canvas), *now, *every]
         if not watched.server:
+            self.listed = []
             lines = [line((f" {printable(watched.state.detail) or 'no server is watched'}", "muted"))]
         else:
             lines = list(super().body(frame, canvas)) if watched.digests else []
+            if watched.digests:
+                lines.append(line((" x: the server's plan (EXPLAIN) of the statement at the mark", "faint")))
         cost = callcost.cost(frame.view, canvas.call_name)
         return [*lines, *cost, *server.absent(watched), *server.threads(watched)]
+
+    def _by_statement(self, frame: Frame, shown: Sequence[SessionView], canvas: Canvas) -> list[Line]:
+        if self.calls is None:
+            return []
+        size = (canvas.width - 1, canvas.glyphs)
+        return callcost.by_statement(frame.view, shown, self.calls, size, canvas.call_name)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
         if _watched(frame) is not None:
@@ -134,7 +154,7 @@ def _digest(view: DigestView) -> Row:
         (count(view.errors) if view.errors else "", "warn"),
     )
     keys = (text, share or 0.0, view.call_rate or 0.0, view.us_per_call or 0.0, view.rows_per_call or 0.0)
-    return Row(cells, (*keys, view.calls, view.errors))
+    return Row(cells, (*keys, view.calls, view.errors), choice=(view.digest, view.schema))
 
 
 def _columns(names: list[str]) -> tuple[Column, ...]:

@@ -6,7 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from msgspec import Struct
+
 from kmltui.figures.card import CardLine, card
+from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.recording import with_progress
 from kmltui.report import render
@@ -37,12 +40,21 @@ def make_report(source: Source, width: int, progress: Callable[[float], object] 
         return f"there is no report of this recording: {error}"
 
 
-def make_card(source: Source) -> list[CardLine]:
-    """The end card; empty if there is nothing to say, or no recording to read. Call it in a thread, too."""
+class Outcome(Struct, frozen=True):
+    """What only the whole recording tells."""
+
+    card: Sequence[CardLine] = ()
+    """The end card; empty if there is nothing to say."""
+    calls: StatementCalls | None = None
+
+
+def make_outcome(source: Source) -> Outcome:
+    """An empty one if there is no recording to read. Call it in a thread, too."""
+    calls = StatementCalls()
     try:
-        return card(summarise(source.records()))
+        return Outcome(card(summarise(calls.listening(source.records()))), calls)
     except Exception:  # whatever is wrong with the recording, the report says so
-        return []
+        return Outcome()
 
 
 class ReportPage(ScrolledPage):

@@ -10,10 +10,11 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
+from kmltui.printable import printable
 from kmltui.tui.text import Line
 from kmltui.tui.widgets.lines import Lines
 
@@ -74,6 +75,44 @@ class Ask(ModalScreen[str | None]):
                 return
 
     def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+class Table(ModalScreen[None]):
+    """Shows a table of text, each of its rows as lines of a name and a value, until a key is pressed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll(-1)", show=False),
+        Binding("down,j", "scroll(1)", show=False),
+        Binding("escape,q,enter,x", "close", "close"),
+    ]
+
+    def __init__(self, title: str, text: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        super().__init__()
+        self._title, self._text = title, text
+        label = max((len(printable(name)) for name in columns), default=0) + 2
+        self._lines: list[Line] = []
+        for row in rows:
+            known = [(name, value) for name, value in zip(columns, row, strict=False) if value]
+            self._lines += [
+                ((f" {printable(name):<{label}}", "muted"), (printable(value), "text")) for name, value in known
+            ]
+            self._lines.append(())
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog wide"):
+            yield Label(self._title, classes="dialog-title", markup=False)
+            yield Label(self._text, classes="dialog-hint", markup=False)
+            with VerticalScroll(id="rows"):
+                lines = Lines()
+                lines.styles.height = max(len(self._lines), 1)
+                lines.show_lines(self._lines or [((" the server's plan is empty", "muted"),)])
+                yield lines
+
+    def action_scroll(self, step: int) -> None:
+        self.query_one("#rows", VerticalScroll).scroll_relative(y=step, animate=False)
+
+    def action_close(self) -> None:
         self.dismiss(None)
 
 

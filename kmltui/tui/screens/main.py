@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from textwrap import wrap
 from typing import ClassVar
@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from kmltui.figures.card import CardLine
 from kmltui.printable import printable
 from kmltui.tui.controls import Controls, ViewerResult
 from kmltui.tui.draw import header
@@ -29,9 +28,9 @@ from kmltui.tui.pages.live import LivePage
 from kmltui.tui.pages.log import LogPage
 from kmltui.tui.pages.projector import ProjectorPage
 from kmltui.tui.pages.queries import QueriesPage
-from kmltui.tui.pages.report import ReportPage, make_card, make_report
+from kmltui.tui.pages.report import Outcome, ReportPage, make_outcome, make_report
 from kmltui.tui.player import Frame, Player, Source
-from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
+from kmltui.tui.screens.dialogs import Ask, Prompt, Table, parse_time
 from kmltui.tui.screens.help import HelpScreen
 from kmltui.tui.text import Line, centre, clock
 from kmltui.tui.themes import Settings
@@ -98,6 +97,7 @@ class MainScreen(Screen[None]):
         Binding("slash", "filter", show=False, key_display="/", tooltip="filter the table or the log"),
         Binding("s", "sort(1)", show=False, tooltip="sort by the next column"),
         Binding("shift+s,S", "reverse", show=False, key_display="S", tooltip="turn the order round"),
+        Binding("x", "explain", show=False, tooltip="the watched server's plan (EXPLAIN) of the marked statement"),
         Binding("up,k", "scroll(-1)", show=False, key_display="↑", tooltip="scroll up"),
         Binding("down,j", "scroll(1)", show=False, key_display="↓", tooltip="scroll down"),
         Binding("pageup", "scroll(-20)", show=False, tooltip="a page up"),
@@ -132,7 +132,7 @@ class MainScreen(Screen[None]):
         self._do = do
         self._cpu_share = cpu_share
         self._frame: Frame | None = None
-        self._card_asked_for = False
+        self._outcome_asked_for = False
         self._remember = remember
         self.pages: dict[str, Page] = {page.name: page() for page in PAGES}
         settings = settings or Settings()
@@ -161,19 +161,20 @@ class MainScreen(Screen[None]):
         with self.app.batch_update():
             self._draw(frame)
 
-        if frame.view.status and not self._card_asked_for:
-            self._card_asked_for = True
-            self._make_card()
+        if frame.view.status and not self._outcome_asked_for:
+            self._outcome_asked_for = True
+            self._make_outcome()
 
-    @work(thread=True, exclusive=True, group="card")
-    def _make_card(self) -> None:
+    @work(thread=True, exclusive=True, group="outcome")
+    def _make_outcome(self) -> None:
         """The outcome of the run, read from the whole recording in the background."""
-        self.app.call_from_thread(self._show_card, make_card(self._source))
+        self.app.call_from_thread(self._show_outcome, make_outcome(self._source))
 
-    def _show_card(self, lines: Sequence[CardLine]) -> None:
-        projector = self.pages["projector"]
-        assert isinstance(projector, ProjectorPage)
-        self._live.card = projector.card = lines
+    def _show_outcome(self, outcome: Outcome) -> None:
+        projector, queries = self.pages["projector"], self.pages["queries"]
+        assert isinstance(projector, ProjectorPage) and isinstance(queries, QueriesPage)
+        self._live.card = projector.card = outcome.card
+        queries.calls = outcome.calls
         self._redraw()
 
     def _redraw(self) -> None:
@@ -344,6 +345,25 @@ class MainScreen(Screen[None]):
         if text is not None:
             page.filter = text.strip()
             self.query_one(Body).redraw()
+
+    @work(exclusive=True, group="explain")
+    async def action_explain(self) -> None:
+        page, frame = self.pages["queries"], self._frame
+        assert isinstance(page, QueriesPage)
+        if self.page is not page or frame is None or page.picked is None:
+            self.notify("a plan is shown of a watched server's statements, on the queries page (u)", severity="warning")
+            return
+        if not frame.live or self._controls is None or not self._controls.can_explain:
+            self.notify("a server is asked for a plan only while it is watched from here", severity="warning")
+            return
+        digest, schema = page.picked
+        try:
+            plan = await self._controls.explain(digest, schema)
+        except Exception as error:
+            self.notify(f"no plan: {printable(str(error))}", severity="warning", markup=False)
+            return
+        text = next((each.text for each in frame.view.sessions[0].digests if each.digest == digest), "")
+        self.app.push_screen(Table("The server's plan", printable(text), plan.columns, plan.rows))
 
     def action_help(self) -> None:
         bindings = [binding for binding in unique_bindings(self) if binding.tooltip]
