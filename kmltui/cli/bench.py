@@ -147,6 +147,7 @@ def _suite(
 ) -> int:
     """Run every workload of a suite as a bench of its own, without a screen. Raises Failure."""
     from kmltui import paths
+    from kmltui.runner import expectation
     from kmltui.runner.plan import Bench
 
     if command or options or workload != WORKLOAD:
@@ -158,11 +159,17 @@ def _suite(
     specs = planning.with_packages(chosen, specs, ask=starting.may_ask(watching))
     watching = dataclasses.replace(watching, headless=True)
 
-    def measure(part: Part, out: Path) -> int:
+    def planned(part: Part, out: Path) -> Plan:
         asked = WorkloadOptions(workload=part.workload, loops=part.loops)
         made = dataclasses.replace(recording, out=out, title=recording.title or part.title)
         plan = planning.make_plan((), asked, specs, made, part.options)
-        return starting.start(dataclasses.replace(plan, how=Bench(count)), watching, screen.watch_run)
+        return dataclasses.replace(plan, how=Bench(count))
+
+    def measure(part: Part, out: Path) -> int:
+        return starting.start(planned(part, out), watching, screen.watch_run)
+
+    def expected(part: Part, out: Path) -> float | None:
+        return expectation.expected_s(planned(part, out))
 
     directory = recording.out or paths.runs_dir() / f"suite-{name}"
-    return suites.run(chosen, directory, planning.chosen_format(form), measure)
+    return suites.run(chosen, directory, planning.chosen_format(form), measure, expected)

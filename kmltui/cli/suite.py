@@ -27,8 +27,16 @@ def chosen(name: str) -> Suite:
         fail(f"--suite: {error}")
 
 
-def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path], int]) -> int:
+def run(
+    suite: Suite,
+    directory: Path,
+    format: str,
+    bench: Callable[[Part, Path], int],
+    expected: Callable[[Part, Path], float | None],
+) -> int:
     """Let ``bench`` record what is missing, then print the table. The status is 0 if every row could be filled.
+
+    ``expected``: how many seconds a bench will take; None where that cannot be told.
 
     A complete recording in ``directory`` is not made again, so an interrupted suite continues where it was. An
     incomplete one is kept under another name. A bench that the user stops is the last one.
@@ -39,9 +47,9 @@ def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path]
     if directory.exists() and not directory.is_dir():
         fail(f"--out {directory}: a suite has a recording for each workload; name a directory")
     directory.mkdir(parents=True, exist_ok=True)
+    _say_how_long([expected(part, path) for part, path in _recordings(suite, directory) if _complete(path) is None])
     rows = []
-    for number, part in enumerate(suite.parts, 1):
-        path = directory / f"{suite.name}-{part.name.replace(' ', '')}.kmlrec"
+    for number, (part, path) in enumerate(_recordings(suite, directory), 1):
         found = _complete(path)
         if found is None:
             if path.exists():
@@ -58,6 +66,20 @@ def run(suite: Suite, directory: Path, format: str, bench: Callable[[Part, Path]
                 break  # by the user, who means all of it
     say(render_suite(suite.name, rows, format).rstrip("\n"))
     return DONE if len(rows) == len(suite.parts) and not any(row.problem for row in rows) else RUN_FAILED
+
+
+def _recordings(suite: Suite, directory: Path) -> list[tuple[Part, Path]]:
+    return [(part, directory / f"{suite.name}-{part.name.replace(' ', '')}.kmlrec") for part in suite.parts]
+
+
+def _say_how_long(seconds: list[float | None]) -> None:
+    """How long what is missing will take as a whole, as far as that can be told."""
+    from kmltui.runner import expectation
+
+    known = [each for each in seconds if each is not None]
+    if known and len(seconds) > 1:
+        more = f", and {len(seconds) - len(known)} of them longer" if len(known) < len(seconds) else ""
+        say(f"kmltui: all {len(seconds)} will take about {expectation.words(sum(known))} here{more}", file=sys.stderr)
 
 
 def _reported(part: Part) -> str:

@@ -53,19 +53,24 @@ def plan(
     charts: Sequence[str] = ("cpu", "calls", "queries"),
     chart: str = "cpu",
     panes: int = 2,
+    table: int = 4,
+    queries: bool = True,
 ) -> Layout:
-    """Distribute ``height`` rows. As many of ``charts`` are drawn as there is room for, ``chart`` before the others."""
+    """Distribute ``height`` rows. As many of ``charts`` are drawn as there is room for, ``chart`` before the others.
+
+    ``table``: the rows that the table of CPU seconds, or what stands in its place, asks for. ``queries``: the workload
+    makes queries, so that there is more to show of its work than its progress.
+    """
     order = [chart, *(name for name in charts if name != chart)]
     fixed = 1 + 1 + 1  # the panes' title, the rates of calls, the rule above the table
-    table = 4
     shown_cpus = min(max(cpus, 1), 2 if height < 30 else 4 if height < 42 else 8)
     if height < 19:
         # The 60×20 screen: the screen itself names what is left out.
-        work = 2
+        work = 2 if queries else 1
         calls = max(min(height - fixed - table - work - 1, 4), 0)
         dropped = ("chart", "single CPUs", "latency", "traps", "cost")
         return Layout(width, height, 1, (), 0, calls, work, table, panes=panes, dropped=dropped)
-    work = 3
+    work = 3 if queries else 1
     groups = height >= 34
     table += 2 if groups else 0
     rest = height - fixed - table - work - shown_cpus

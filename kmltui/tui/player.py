@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from kmltui.live.place import Recording
 from kmltui.live.store import Store
@@ -173,6 +173,10 @@ class Player:
 
     def frame(self) -> Frame:
         view = self._frozen if self._position is None and self._frozen is not None else self._view()
+        silent_ns = (self._last_tick or 0) - self._last_news
+        if not self.remote and self.source.live and self._position is None and not self.paused and view.starting:
+            # While guests boot, records come seldom; the time that passes is shown all the same.
+            view = structs.replace(view, t_ns=view.t_ns + silent_ns)
         return Frame(
             view=view,
             head=self._newest(),
@@ -183,7 +187,7 @@ class Player:
             paused=self.paused,
             speed=self.speed,
             reading=self.reading,
-            silent_ns=(self._last_tick or 0) - self._last_news,
+            silent_ns=silent_ns,
             remote=self.remote,
             lost=self._lost,
             subtitle=subtitle(self.position_ns, self._store.landmarks) if self._tour is not None else "",

@@ -32,6 +32,7 @@ from kmltui.tui.draw import bars
 from kmltui.tui.glyphs import ASCII, CONSOLE, UNICODE, Glyphs
 from kmltui.tui.names import call_name
 from kmltui.tui.pages.base import Canvas, Page
+from kmltui.tui.pages.calls import CallsPage
 from kmltui.tui.pages.cpus import CpusPage
 from kmltui.tui.pages.environment import EnvironmentPage
 from kmltui.tui.pages.live import LivePage
@@ -128,6 +129,21 @@ class TestWhatOneChose:
         async with again.run_test(size=(80, 24)):
             live = again.main.pages["live"]
             assert isinstance(live, LivePage) and (live.chart, live.window_s) == (kept.chart, kept.window_s)
+
+    async def test_a_table_is_sorted_as_it_was(self) -> None:
+        async with (app := viewer(run(95), live=True, theme=None)).run_test(size=(80, 24)) as pilot:
+            app.pump(0)
+            await pilot.press("t", "s", "S")
+            calls = app.main.pages["calls"]
+            assert isinstance(calls, CallsPage)
+            sorted_by = calls.chosen
+        again = viewer(run(95), live=True, theme=None)
+        async with again.run_test(size=(80, 24)) as pilot:
+            again.pump(0)
+            calls = again.main.pages["calls"]
+            await pilot.press("t")
+            assert isinstance(calls, CallsPage) and calls.chosen == sorted_by == ("second", False)
+            assert calls.columns[calls.sort].key == "second" and not calls.descending
 
     async def test_the_palette_holds_every_command(self) -> None:
         app = viewer(run(95), live=True)

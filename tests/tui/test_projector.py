@@ -73,6 +73,6 @@ class TestWhatItSays:
 def test_a_number_is_as_large_as_it_fits_and_never_cut(text: str) -> None:
     for cells in range(1, 120):
         for rows in (1, 5, 10):
-            drawn_rows = bigtext.draw(text, cells, rows, UNICODE)
+            drawn_rows = bigtext.draw([text], cells, rows, UNICODE)[0]
             assert len(drawn_rows) in (1, 5, 10) and len(drawn_rows) <= max(rows, 1)
             assert drawn_rows == [text] or max(map(len, drawn_rows)) <= cells

@@ -68,7 +68,19 @@ class TestRows:
         assert "not all measured in the same way" in " ".join(text.split())
 
 
+def unknown(_part: Part, _out: Path) -> None:
+    """How long a bench takes."""
+
+
 class TestRunning:
+    def test_it_says_first_how_long_what_is_missing_takes(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        suites.run(TWO, tmp_path, "text", lambda _, out: write(recorded(), out), lambda _part, _out: 300.0)
+        assert "all 2 will take about 10 min here" in capsys.readouterr().err
+        suites.run(TWO, tmp_path, "text", lambda _part, _out: 1, lambda _part, _out: 300.0)
+        assert "will take" not in capsys.readouterr().err
+
     def test_what_is_complete_is_not_measured_again(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         measured: list[str] = []
 
@@ -77,15 +89,15 @@ class TestRunning:
             print("the card of a bench")
             return write(recorded(), out)
 
-        assert suites.run(TWO, tmp_path, "text", measure) == 0
-        assert suites.run(TWO, tmp_path, "text", measure) == 0
+        assert suites.run(TWO, tmp_path, "text", measure, unknown) == 0
+        assert suites.run(TWO, tmp_path, "text", measure, unknown) == 0
         assert measured == ["dd", "dd-five bytes"]
         told = capsys.readouterr()
         assert told.out.count("Suite two") == 2 and "the card" not in told.out and "the card" in told.err
 
     def test_what_was_interrupted_is_measured_again_and_kept(self, tmp_path: Path) -> None:
         write(recorded(status="stopped"), tmp_path / "two-dd.kmlrec")
-        assert suites.run(TWO, tmp_path, "text", lambda _, out: write(recorded(), out)) == 0
+        assert suites.run(TWO, tmp_path, "text", lambda _, out: write(recorded(), out), unknown) == 0
         assert (tmp_path / "two-dd.unfinished").exists()
 
     def test_one_that_fails_does_not_keep_the_others_from_being_measured(
@@ -94,7 +106,7 @@ class TestRunning:
         def measure(part: Part, out: Path) -> int:
             return write(recorded(status="failed" if part.name == "dd" else "done"), out)
 
-        assert suites.run(TWO, tmp_path, "text", measure) == 1
+        assert suites.run(TWO, tmp_path, "text", measure, unknown) == 1
         told = capsys.readouterr().out
         assert "Not measured" in told and "five bytes" in told
 
@@ -105,13 +117,13 @@ class TestRunning:
             measured.append(part.name)
             return write(recorded(status="stopped"), out)
 
-        assert suites.run(TWO, tmp_path, "text", measure) == 1
+        assert suites.run(TWO, tmp_path, "text", measure, unknown) == 1
         assert measured == ["dd"]
 
     def test_a_file_is_no_place_for_it(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(Exception, match="name a directory"):
-            suites.run(TWO, tmp_path / "file", "text", lambda _part, _out: 0)
+            suites.run(TWO, tmp_path / "file", "text", lambda _part, _out: 0, unknown)
 
 
 def test_every_part_of_every_suite_can_be_run_as_it_is_declared() -> None:

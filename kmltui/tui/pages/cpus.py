@@ -36,8 +36,11 @@ class CpusPage(ScrolledPage):
         names = [printable(session.name).upper() for session in shown]
         glyphs = canvas.glyphs
         legend = f"{glyphs.full} user  {glyphs.second} system  {glyphs.track} idle"
-        note: Span = (f"  the last {_WINDOW_NS // 1_000_000_000} s, sampled at the tick", "faint")
-        key: Span = (f"  {legend}", "muted")
+        seconds = f"  the last {_WINDOW_NS // 1_000_000_000} s"
+        long = f"{seconds}, sampled at the tick"
+        note: Span = (long if len(names[0]) + len(long) <= pane else seconds, "faint")
+        fits = len(names) == 1 or len(names[-1]) + len(legend) + 2 <= pane
+        key: Span = (f"  {legend}" if fits else f"  {glyphs.full} us  {glyphs.second} sy", "muted")
         rule = line((glyphs.rule * canvas.width, "rule"))
         if len(names) == 1:
             return [(("       ", "text"), (names[0], "stock"), note, key), rule]

@@ -9,7 +9,7 @@ from typing import ClassVar
 from kmltui.figures.card import CardLine
 from kmltui.live.views import Snapshot
 from kmltui.printable import printable
-from kmltui.tui.draw import endcard, measures, panes, verdict
+from kmltui.tui.draw import endcard, judging, measures, panes, verdict
 from kmltui.tui.layout import Layout, plan
 from kmltui.tui.pages.base import Canvas, Page
 from kmltui.tui.player import Frame
@@ -43,14 +43,24 @@ class LivePage(Page):
         single_calls = self.chart == SINGLE_CALLS and self._has_single_calls
         self._charts = _charts(view, cpus)
         chart = self.chart if self.chart in self._charts else self._charts[0]
-        layout = plan(canvas.width, canvas.height, cpus, self._charts, chart, panes=min(len(view.sessions), 2))
+        over = bool(self.card and view.status)
+        layout = plan(
+            canvas.width,
+            canvas.height,
+            cpus,
+            self._charts,
+            chart,
+            panes=min(len(view.sessions), 2),
+            table=endcard.rows(self.card, canvas.width, canvas.height // 3) if over else 4,
+            queries=not (judging.without_queries(view) or _only_this_machine(view)),
+        )
         # A run's first minute fills the charts; after that they show as much as the width has cells for, since a
         # column that is complete every two seconds costs half of one that is complete every second.
         widest = 60 if layout.pane < 50 else 120 if layout.pane < 75 else 180
         self._shown_s = self.window_s or (60 if view.t_ns <= 60_000_000_000 else widest)
         window_ns = self._shown_s * 1_000_000_000
         lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, window_ns, single_calls)
-        if self.card and view.status:
+        if over:
             lines += endcard.draw(self.card, canvas.width, layout.table, canvas.glyphs)
         else:
             lines += verdict.draw(view, layout, canvas.glyphs, canvas.viewer_share)
@@ -71,12 +81,20 @@ class LivePage(Page):
         self.window_s = WINDOWS_S[min(max(at, 0), len(WINDOWS_S) - 1)]
 
 
+def _only_this_machine(view: Snapshot) -> bool:
+    """Nothing but this machine is watched: there is no server."""
+    return view.header.kind == "monitor" and not any(
+        session.server or session.state.detail for session in view.sessions
+    )
+
+
 def _charts(view: Snapshot, cpus: int) -> tuple[str, ...]:
     """The charts that can be drawn, the most informative first: with a single busy CPU, its chart is a solid block on
     both sides."""
     names = list(panes.CHARTS)
     watched = view.header.kind == "monitor"
-    if watched and not any(session.server or session.state.detail for session in view.sessions):
+    by_instructions = judging.clock(view) == "instructions"  # queries per second of the host would say nothing
+    if by_instructions or judging.without_queries(view) or _only_this_machine(view):
         names.remove("queries")
     if watched and not any(session.has_calls for session in view.sessions):
         names.remove("calls")

@@ -41,8 +41,8 @@ class ProjectorPage(Page):
         big = max(min((canvas.height - _SENTENCE_ROWS) * 2 // 5, 2 * bigtext.ROWS), 1)
         numbers = _numbers(view, shown, layout.pane)
         columns = []
-        for what, value, role in numbers:
-            rows = bigtext.draw(value, layout.pane - 2, big, canvas.glyphs)
+        drawn_values = bigtext.draw([value for _, value, _ in numbers], layout.pane - 2, big, canvas.glyphs)
+        for (what, _, role), rows in zip(numbers, drawn_values, strict=True):
             ink = max(map(len, rows))
             drawn = [centre(((f"{row:<{ink}}", role),), layout.pane) for row in rows]
             columns.append([centre((what,), layout.pane), (), *drawn])

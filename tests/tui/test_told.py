@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The screen says no more than the report would: when figures are compared, and what is left of them at the end."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from made_up_run import S, run
+from test_callcost import watched
+from test_never_a_void import text
+from test_one_session import drawn, monitor
+from test_pictures import timed_calls
+from tui_support import MemorySource
+
+from kmltui import paths
+from kmltui.figures.card import CardLine
+from kmltui.figures.statements import StatementCalls
+from kmltui.figures.summarise import summarise
+from kmltui.live.recent import RATE_WINDOW_NS
+from kmltui.model import END, Environment, KmlCounters, Progress, Record, Sample, State
+from kmltui.recording import Reader
+from kmltui.tui.draw import header
+from kmltui.tui.glyphs import UNICODE
+from kmltui.tui.names import call_name
+from kmltui.tui.pages.base import Canvas
+from kmltui.tui.pages.calls import CallsPage
+from kmltui.tui.pages.live import SINGLE_CALLS, LivePage
+from kmltui.tui.pages.projector import ProjectorPage
+from kmltui.tui.pages.queries import QueriesPage
+from kmltui.tui.player import Frame, Player
+from kmltui.tui.text import ABSENT
+
+CHANGE = re.compile(r"[\d.]+ % (more|less)")
+
+
+def frame(records: list[Record]) -> Frame:
+    return Player(MemorySource(records, live=True)).tick(0)
+
+
+def on_hardware(records: list[Record]) -> list[Record]:
+    """As under KVM, where a second is a second."""
+    return [
+        msgspec.structs.replace(each, facts={**each.facts, "accelerator": "KVM"})
+        if isinstance(each, Environment)
+        else each
+        for each in records
+    ]
+
+
+def shipped(name: str, at: float) -> Frame:
+    """A recording that comes with kmltui, at a part of its duration."""
+    with Reader.open(paths.data_dir("recordings") / f"{name}.kmlrec") as reader:
+        player = Player(reader, replay=True)
+        player.seek(int(player.duration_ns * at))
+        return player.tick(0)
+
+
+class TestWhileTheyWork:
+    def test_rates_are_compared_after_a_full_window_in_the_same_statement_on_both_sides(self) -> None:
+        source = MemorySource(on_hardware(list(run(60))), live=True)
+        player, page = Player(source), LivePage()
+        since: dict[str, tuple[tuple[str, int] | None, int]] = {}
+        compared = {True: 0, False: 0}
+        for step in range(30, 120):
+            source.write_until(step / 2)
+            shown = player.tick(step * S // 2)
+            text_now = text(page, shown, (120, 40))
+            for session in shown.view.sessions:
+                part = (session.progress.phase, session.progress.statement) if session.progress else None
+                if since.get(session.name, (None, 0))[0] != part or session.name not in since:
+                    since[session.name] = (part, shown.view.t_ns)
+            (a, a_ns), (b, b_ns) = since["stock"], since["kml"]
+            abreast = a == b and shown.view.t_ns - max(a_ns, b_ns) >= RATE_WINDOW_NS
+            compared[abreast] += 1
+            queries = next(line for line in text_now.splitlines() if line.startswith("queries/s"))
+            assert bool(CHANGE.search(queries)) == abreast, (step, a, b, queries)
+        assert compared[True] > 5 and compared[False] > 5
+
+    def test_nothing_is_compared_before_both_are_past_the_warm_up(self) -> None:
+        ahead = Progress(t_ns=9 * S, session="kml", phase="select", statement=1, queries=50, fraction=0.2)
+        shown = text(LivePage(), frame([*timed_calls(), ahead]))
+        assert "Warming up" in shown
+        assert "saved" not in shown[shown.index("CPU seconds") :]
+
+    @pytest.mark.parametrize("at", [0.3, 0.6, 1.0])
+    def test_an_exact_bench_has_no_queries_by_the_wall_clock(self, at: float) -> None:
+        shown = shipped("bench-exact-wisconsin", at)
+        for page in (LivePage(), QueriesPage(), ProjectorPage()):
+            assert "queries/s" not in text(page, shown, (160, 48))
+
+    def test_the_tail_of_latencies_is_judged_as_the_median_is(self) -> None:
+        page, shown = QueriesPage(), frame(on_hardware(list(run(95))))
+        text(page, shown, (160, 40))
+        titles = [column.title for column in page.columns]
+        rows = page.rows(shown, Canvas(160, 40, UNICODE, call_name))
+        judged = {row.cells[titles.index(f"saved {which}")][1] for row in rows for which in ("p50", "p99")}
+        assert judged <= {"muted", "faint"}, "what the report gives no verdict on has no colour"
+        for row in rows:
+            p50, p99 = (row.cells[titles.index(f"saved {which}")][0] for which in ("p50", "p99"))
+            assert (p50 == ABSENT) == (p99 == ABSENT)
+
+    def test_the_time_that_is_left_stands_beside_what_is_done(self) -> None:
+        shown = frame(list(run(60))[: len(list(run(60))) // 2])
+        assert re.search(r"%  about \d+ (s|min) left", text(LivePage(), shown, (120, 40)))
+
+
+class TestAtTheEnd:
+    @pytest.mark.parametrize("name", ["wisconsin", "point-select", "syscalls", "tour"])
+    def test_the_strip_compares_what_the_report_compares(self, name: str) -> None:
+        with Reader.open(paths.data_dir("recordings") / f"{name}.kmlrec") as reader:
+            saved = summarise(reader.records()).saved
+        strip = text(LivePage(), shipped(name, 1.0))
+        total = next((line for line in strip.splitlines() if line.startswith(" total")), None)
+        if saved is None or saved.total is None or "Not compared" in strip:
+            assert total is None
+        else:
+            assert total is not None and total.split()[3] == f"{100 * saved.total:.1f}".replace("-", "−")
+
+    def test_single_calls_stay_one_key_away_when_their_phase_is_over(self) -> None:
+        later = [
+            Progress(t_ns=20 * S, session=session, phase="select", statement=1, queries=90, fraction=0.3)
+            for session in ("stock", "kml")
+        ]
+        shown, page = frame([*timed_calls(), *later]), LivePage()
+        assert "getppid" not in text(page, shown)
+        for _ in range(6):
+            page.next_chart()
+            if page.chart == SINGLE_CALLS:
+                break
+        assert "getppid" in text(page, shown)
+
+    def test_calls_are_totals_and_sorted_by_them(self) -> None:
+        page = CallsPage()
+        shown = text(page, frame(list(run(60, finish=True))), (120, 30))
+        assert "/s" not in shown
+        assert page.columns[page.sort].key == "first" and page.descending
+        counts = [int(line.split()[1].replace(",", "")) for line in shown.splitlines()[3:] if line.strip()]
+        assert counts == sorted(counts, reverse=True) and len(counts) > 3
+
+    def test_the_card_is_shown_whole_on_80x24(self) -> None:
+        page = LivePage()
+        page.card = [
+            CardLine("calls", "Without a trap", "99.8 % of 45,491 system calls", "73 trapped; counted, each one"),
+            CardLine("call", "One call", "getppid, 339 instructions by trap, 99 directly: 3.4 times as many"),
+            CardLine("measured", "Measured", "KML saved 19.07 % of instructions, 95 % interval 18.99 to 19.15 %"),
+            CardLine("estimate", "Estimate", "19.5 to 44.1 % of CPU time (14.1 to 49.5), not measured", "x" * 200),
+        ]
+        shown = " ".join(text(page, frame(list(run(60, finish=True)))).split())
+        for line in page.card:
+            assert f"{line.label} {line.text}" in shown
+
+    def test_both_large_numbers_have_the_same_size(self) -> None:
+        shown = text(ProjectorPage(), shipped("wisconsin", 1.0)).splitlines()
+        left, right = ({len(run) for run in re.findall("█+", "".join(row[a:b] for row in shown[3:8]))}
+                       for a, b in ((0, 38), (41, 80)))  # fmt: skip
+        assert min(left) == min(right) == 1
+
+
+class TestWithoutQueries:
+    """Single calls are timed, or a program runs: nothing is asked of a server."""
+
+    @pytest.mark.parametrize("name", ["syscalls", "peers-dd"])
+    def test_there_are_no_empty_rows_and_no_empty_page(self, name: str) -> None:
+        shown = shipped(name, 1.0)
+        live = text(LivePage(), shown)
+        assert "queries" not in live and "latency" not in live
+        assert "makes no queries" in text(QueriesPage(), shown)
+
+    def test_only_this_machine_is_watched(self) -> None:
+        shown = drawn(LivePage(), [each for each in monitor() if not hasattr(each, "counters")], (80, 22))
+        assert "queries" not in shown
+
+
+class TestCallsByStatement:
+    """Two statements of 20 s and one of a second; a query a second; stock traps 10 times a query, KML once."""
+
+    @staticmethod
+    def records() -> list[Record]:
+        result: list[Record] = []
+        for session, trap, direct in (("stock", 10, 0), ("kml", 1, 9)):
+            for half in range(83):
+                t = half / 2
+                statement = 1 if t < 20 else 2 if t < 21 else 3
+                kml = KmlCounters(trap_nr={0: int(trap * t)}, direct_nr={0: int(direct * t)})
+                mark = END if half == 82 else ""
+                at = int(t * S)
+                result.append(Sample(t_ns=at + 2, session=session, mono_ns=at + 2, mark=mark, kml=kml))
+                result.append(
+                    Progress(t_ns=at + 1, session=session, phase="select", statement=statement, queries=int(t))
+                )
+        return sorted(result, key=lambda each: each.t_ns)  # type: ignore[union-attr]
+
+    def test_they_are_those_between_its_beginning_and_its_end(self) -> None:
+        calls = StatementCalls()
+        assert len(list(calls.listening(self.records()))) == len(self.records())
+        stock, kml = calls.a_query("stock"), calls.a_query("kml")
+        assert set(stock) == set(kml) == {1, 3}, "the second is too short"
+        assert stock[1][0].trap == pytest.approx(10, rel=0.05) and stock[1][0].direct == 0
+        assert kml[3][0].trap == pytest.approx(1, rel=0.1) and kml[3][0].direct == pytest.approx(9, rel=0.1)
+
+    def test_the_page_has_them_when_the_run_is_over(self) -> None:
+        page, shown = QueriesPage(), shipped("wisconsin", 1.0)
+        with Reader.open(paths.data_dir("recordings") / "wisconsin.kmlrec") as reader:
+            page.calls = calls = StatementCalls()
+            for record in reader.records():
+                calls.hear(record)
+        lines = text(page, shown, (120, 60)).splitlines()
+        at = next(index for index, line in enumerate(lines) if "calls a query, by statement" in line)
+        assert lines[at + 1].split()[0] == "read"
+        assert re.match(r"  2  1000 rows by unique1 +2,0\d\d → \d", lines[at + 2])
+
+
+class TestAWatchedServer:
+    def test_the_estimate_is_a_line_of_the_live_view(self) -> None:
+        shown = text(LivePage(), watched(monitor()), (110, 30))
+        assert re.search(r"Estimate, not measured: ring 0 would save 0\.0\d+ to 0\.0?\d+ % of the server's CPU", shown)
+
+
+class TestAGuestThatBoots:
+    def test_silence_is_no_alarm_and_time_goes_on(self) -> None:
+        records: list[Record] = [
+            State(t_ns=S, session=name, state="booting", detail="Debian") for name in ("stock", "kml")
+        ]
+        player = Player(MemorySource(records, live=True))
+        player.tick(0)
+        shown = player.tick(16 * S)
+        assert shown.view.t_ns == 17 * S
+        assert "00:16" in text(LivePage(), shown)
+        assert header.banner(shown, 80, UNICODE) is None
+        assert "WAITING" not in "".join(each for each, _ in header.draw(shown, 80, UNICODE))
+
+    def test_after_minutes_it_is(self) -> None:
+        player = Player(MemorySource([State(t_ns=S, session="kml", state="booting")], live=True))
+        player.tick(0)
+        assert header.banner(player.tick(200 * S), 80, UNICODE) is not None
