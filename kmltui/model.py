@@ -197,6 +197,13 @@ class HardwareCounts(Struct, frozen=True, array_like=True):
     """Loads whose address the data TLB did not hold."""
 
 
+class ProgramCalls(Struct, frozen=True, array_like=True):
+    """The system calls of one program, whatever processes ran it."""
+
+    direct: int
+    trap: int
+
+
 class KmlCounters(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The contents of /proc/kml/counters; exact. Keys of the ``_nr`` maps are system-call numbers."""
 
@@ -209,6 +216,8 @@ class KmlCounters(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rewinds: int = 0
     attached: int = 0
     """Address spaces that are attached now (a gauge, the one number here that can go down)."""
+    programs: dict[str, ProgramCalls] = field(default_factory=dict)
+    """By name of what was executed. Only arm ``kml`` counts by program."""
 
 
 class AgentCost(Struct, frozen=True, array_like=True):
@@ -373,7 +382,8 @@ class TrapSite(Struct, frozen=True, array_like=True):
     """A place in a file at which calls entered the kernel by a trap."""
 
     file: str
-    """The file's path in the session, or its build-id; empty if the process had ended before the list was read."""
+    """The file's path in the session, or its build-id; empty outside of any file. In older recordings it is
+    also empty if the process had ended before the list was read."""
     offset: int
     """Offset in the file of the ``syscall`` instruction, or just behind it, where a trapped instruction pointer is."""
     count: int

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The error that all parsers raise."""
+"""What all parsers share: numbers, escapes, and the error that they raise."""
 
 from __future__ import annotations
+
+import re
 
 
 class CounterError(ValueError):
@@ -21,6 +23,14 @@ def unsigned(word: str, source: str, line: str) -> int:
     if value > _LARGEST:
         raise malformed(source, line)
     return value
+
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+def unescaped(word: str) -> str:
+    """A name in which the kernel has written blanks, line breaks and backslashes as octal escapes."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), word)
 
 
 def malformed(source: str, line: str) -> CounterError:

@@ -11,18 +11,20 @@ The format: one counter per line, values in the order of the ``cpus`` line::
     demotion <vector> <…>
     rewind <…>
     attached <n>
+    program <name> <direct calls> <traps>
 
 ``trap`` and ``direct`` rows that are zero on every CPU may be left out; ``nr`` is ``other`` for numbers beyond the
-system-call table. Lines with other names come from a newer module and are ignored.
+system-call table. The program ``-`` stands for what was running before the module was loaded, such as kmltui's agent;
+blanks and backslashes in names are octal escapes. Lines with other names come from a newer module and are ignored.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
-from kmltui.counters.errors import CounterError, malformed, unsigned
+from kmltui.counters.errors import CounterError, malformed, unescaped, unsigned
 from kmltui.counters.syscalls import OTHER
-from kmltui.model import KmlCounters
+from kmltui.model import KmlCounters, ProgramCalls
 
 _SOURCE = "/proc/kml/counters"
 
@@ -44,12 +46,17 @@ def parse_kml_counters(text: str) -> KmlCounters:
         "rewind": Counter(),
     }
     attached = 0
+    programs: dict[str, ProgramCalls] = {}
     for line in lines[1:]:
         match line.split():
             case ["cpus", *ids]:
                 cpus = [unsigned(word, _SOURCE, line) for word in ids]
             case ["attached", value]:
                 attached = unsigned(value, _SOURCE, line)
+            case ["program", name, direct, trap]:
+                if name != "-":
+                    calls = (unsigned(word, _SOURCE, line) for word in (direct, trap))
+                    programs[unescaped(name)] = ProgramCalls(*calls)
             case [("trap" | "direct" | "demotion") as name, key, *words]:
                 values = _per_cpu(words, cpus, line)
                 by_key[name][OTHER if key == "other" else unsigned(key, _SOURCE, line)] = sum(values.values())
@@ -68,6 +75,7 @@ def parse_kml_counters(text: str) -> KmlCounters:
         demotions_vector=by_key["demotion"],
         rewinds=by_cpu["rewind"].total(),
         attached=attached,
+        programs=programs,
     )
 
 

@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
-import re
-
-from kmltui.counters.errors import CounterError
+from kmltui.counters.errors import CounterError, unescaped
 from kmltui.model import TrapSite
-
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def parse_trap_sites(text: str) -> list[TrapSite]:
-    """The places in the order of the text; those of processes that have ended have no file. Raises
-    :class:`CounterError`."""
+    """The places in the order of the text, those outside of any file without a name. Raises :class:`CounterError`."""
     sites = []
     for line in text.splitlines():
         if line.startswith("lost "):
             continue
         try:
             count, _process, _page, path, offset = line.split(" ")
-            name = "" if path == "-" else _ESCAPE.sub(lambda m: chr(int(m[1], 8)), path)
+            name = "" if path == "-" else unescaped(path)
             sites.append(TrapSite(name, int(offset, 16), int(count)))
         except ValueError:
             raise CounterError(f"/proc/kml/sites: cannot understand {line[:80]!r}") from None

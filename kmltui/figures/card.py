@@ -14,7 +14,7 @@ from kmltui.figures import article
 from kmltui.figures.compare import Comparison
 from kmltui.figures.estimate import short_sentence
 from kmltui.figures.judging import is_difference
-from kmltui.figures.summary import Summary
+from kmltui.figures.summary import SessionFigures, Summary
 from kmltui.figures.verdict import (
     bounds,
     clock_name,
@@ -25,6 +25,7 @@ from kmltui.figures.verdict import (
     percent,
     same_arm,
     share,
+    share_text,
     subject,
 )
 
@@ -71,7 +72,25 @@ def _calls(summary: Summary) -> CardLine | None:
     more = f"{calls.trap:,} trapped; counted, each one"
     if summary.timed_calls and session.direct_share < LEAST_WITHOUT_PURPOSE:
         more = f"{calls.trap:,} trapped, most of them on purpose, to be timed"
+    elif named := by_program(session):
+        more = f"{named}; {more}"
     return CardLine("calls", "Without a trap", text, more)
+
+
+_PROGRAMS = 3
+_LEAST_PART = 0.02
+"""Of a session's calls; programs that make fewer are in the report."""
+
+
+def by_program(session: SessionFigures) -> str:
+    """The shares of those programs that make most of the calls; empty where it is one, or none is known."""
+    every = sum(calls.trap + calls.direct for calls in (session.programs or {}).values())
+    shares = [
+        f"{name} {share_text(calls.direct_share or 0.0)}"
+        for name, calls in (session.programs or {}).items()
+        if calls.trap + calls.direct >= _LEAST_PART * every
+    ]
+    return ", ".join(shares[:_PROGRAMS]) if len(shares) > 1 else ""
 
 
 def _call(summary: Summary) -> CardLine | None:

@@ -26,6 +26,7 @@ from kmltui.model import (
     HardwareCounts,
     Measure,
     Phase,
+    ProgramCalls,
     Progress,
     Sample,
     Status,
@@ -70,6 +71,13 @@ class CallCount(Struct):
 
     trap: int
     direct: int
+
+
+class ProgramFigures(CallCount):
+    """The calls of one program."""
+
+    direct_share: float | None
+    """None: it made no call."""
 
 
 class CallCounts(Struct):
@@ -152,6 +160,9 @@ class Figures(Struct):
     """The share of the interval that ``per_cpu`` accounts for. Less than 1: ticks were lost, by an emulated or crowded
     CPU, and with them the time."""
     syscalls: CallCounts | None = None
+    programs: dict[str, ProgramFigures] | None = None
+    """The system calls by program, most first; the monitor's agent is not among them. None
+    where they are not counted, as in every arm but ``kml``."""
     io_calls: int | None = None
     """Read and write calls of server and client together (/proc/PID/io): where nothing better counts, a part of all."""
     elevations: int | None = None
@@ -236,6 +247,7 @@ def figures(
         client=groups[CLIENT],
         per_cpu=_per_cpu(interval),
         syscalls=_calls(interval, agent_counted, interval.samples if samples_asked_for else interval.marked),
+        programs=_programs(start, end),
         io_calls=_io_calls(start, end),
         interrupts=_difference(start.interrupts, end.interrupts),
         context_switches=_difference(start.context_switches, end.context_switches),
@@ -380,6 +392,23 @@ def _calls(interval: Interval, agent_counted: bool, on_demand: int) -> CallCount
     }
     ordered = sorted(by_name.items(), key=lambda item: (-item[1].trap - item[1].direct, item[0]))
     return CallCounts(sum(trap.values()), sum(direct.values()), dict(ordered), agent)
+
+
+def direct_share(trap: int, direct: int) -> float | None:
+    """Of some calls the share of direct ones; None of none."""
+    return direct / (trap + direct) if trap + direct else None
+
+
+def _programs(start: Sample, end: Sample) -> dict[str, ProgramFigures] | None:
+    if start.kml is None or end.kml is None or not end.kml.programs:
+        return None
+    found = {}
+    for name, after in end.kml.programs.items():
+        before = start.kml.programs.get(name, ProgramCalls(0, 0))
+        trap, direct = after.trap - before.trap, after.direct - before.direct
+        if trap or direct:
+            found[name] = ProgramFigures(trap, direct, direct_share(trap, direct))
+    return dict(sorted(found.items(), key=lambda item: (-item[1].trap - item[1].direct, item[0])))
 
 
 def _io_calls(start: Sample, end: Sample) -> int | None:

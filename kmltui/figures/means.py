@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kmltui.figures.figures import Figures
+from kmltui.figures.figures import Figures, direct_share
 
 
 def mean(runs: Sequence[Figures]) -> Figures:
@@ -24,7 +24,10 @@ def mean(runs: Sequence[Figures]) -> Figures:
     plain = [msgspec.to_builtins(figures) for figures in runs]
     for figures in plain:
         figures["latency"] = figures["statements"] = None
-    return msgspec.convert(_mean(plain), Figures)
+    result = msgspec.convert(_mean(plain), Figures)
+    for program in (result.programs or {}).values():
+        program.direct_share = direct_share(program.trap, program.direct)
+    return result
 
 
 def _mean(values: list[Any]) -> Any:

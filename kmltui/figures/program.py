@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kmltui.figures.card import CardLine, card
+from kmltui.figures.card import CardLine, by_program, card
 from kmltui.figures.compare import Comparison
 from kmltui.figures.summary import SessionFigures, Summary
 from kmltui.figures.verdict import bounds, clock_name, no_verdict_on_time, percent, share
@@ -61,6 +61,7 @@ def _rows(summary: Summary, base: SessionFigures, kml: SessionFigures) -> list[R
     return [
         _proof(summary, base, kml),
         _calls(kml),
+        Row("By program", shares) if (shares := by_program(kml)) else None,
         _trapped(kml),
         _density(instructions, base),
         _amount("Instructions", instructions, "{:,.0f}", "counted one by one, user and kernel"),

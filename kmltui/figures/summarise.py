@@ -15,7 +15,7 @@ from kmltui.figures.charts import charts
 from kmltui.figures.compare import compare, decide, primary_figure
 from kmltui.figures.environment import environment, tick_hz
 from kmltui.figures.estimate import estimate
-from kmltui.figures.figures import CpuSeconds, Figures, figures, merged_latency
+from kmltui.figures.figures import CpuSeconds, Figures, direct_share, figures, merged_latency
 from kmltui.figures.intervals import Intervals, Repetition
 from kmltui.figures.judging import any_emulated, common_clock, own_ways
 from kmltui.figures.means import mean
@@ -212,7 +212,7 @@ class _Fold:
             proofs=kinds,
             failed_proofs=[f"{proof.name} {proof.subject}: {proof.value}" for proof in proofs if not proof.ok],
             server_restarts=[t_ns / 1e9 for t_ns in self._intervals.restarts(name)],
-            direct_share=_direct_share(found),
+            direct_share=direct_share(found.syscalls.trap, found.syscalls.direct) if found.syscalls else None,
             calls_source=facts.get("calls")
             or ("exact, of the whole guest, by the KML module" if found.syscalls else ""),
             io_calls_source=facts.get("io_calls", ""),
@@ -326,12 +326,6 @@ def _paired(a: Sequence[Repetition], b: Sequence[Repetition]) -> list[tuple[Repe
     left, right = _measured(a), _measured(b)
     by_pair = {run.pair: run for run in right if run.interval.complete}
     return [(run, by_pair[run.pair]) for run in left if run.interval.complete and run.pair in by_pair]
-
-
-def _direct_share(found: Figures) -> float | None:
-    if found.syscalls is None or not (calls := found.syscalls.trap + found.syscalls.direct):
-        return None
-    return found.syscalls.direct / calls
 
 
 def _rings(proofs: Sequence[Proof]) -> dict[str, int]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from kmltui.figures.compare import Comparison
-from kmltui.figures.judging import INSTRUCTION_CLOCK_ERROR, LEAST_RUN_SHARE, is_difference, is_kml
+from kmltui.figures.judging import INSTRUCTION_CLOCK_ERROR, LEAST_DIRECT_SHARE, LEAST_RUN_SHARE, is_difference, is_kml
 from kmltui.figures.summary import SessionFigures, Summary
 
 INSTRUCTION_CLOCK = "1 s = 10⁹ instructions"
@@ -73,9 +73,15 @@ def not_direct(summary: Summary) -> str | None:
         if session.arm != "kml" or session.direct_share is None or session.syscalls is None:
             continue
         times_both = any("direct" in found for found in session.measures.values())
-        if is_kml(session.arm, session.syscalls.trap, session.syscalls.direct, times_both=times_both):
-            continue
         calls = session.syscalls.trap + session.syscalls.direct
+        if is_kml(session.arm, session.syscalls.trap, session.syscalls.direct, times_both=times_both):
+            if times_both or (left := _left_in_ring_3(session, calls)) is None:
+                continue
+            program, direct = left
+            return (
+                f"{program} ran mostly in ring 3 in {name}: only {share_text(direct)} of its system calls were direct."
+                " Its figures are not KML's, and nothing is concluded about KML."
+            )
         if session.syscalls.direct == 0:
             return (
                 f"{name} ran in ring 3: none of its {calls:,} system calls was direct. Its figures are not KML's, and"
@@ -85,6 +91,19 @@ def not_direct(summary: Summary) -> str | None:
             f"{name} ran mostly in ring 3: only {share(session)} of its {calls:,} system calls were direct. Its figures"
             " are not KML's, and nothing is concluded about KML."
         )
+    return None
+
+
+_LEAST_PART = 0.1
+"""Of a session's calls, what a program makes whose ring matters to the result."""
+
+
+def _left_in_ring_3(session: SessionFigures, calls: int) -> tuple[str, float] | None:
+    """A program that made a good part of the session's calls, most of them by trap, and its share of direct ones."""
+    for name, program in (session.programs or {}).items():
+        share = program.direct_share
+        if share is not None and share < LEAST_DIRECT_SHARE and program.trap + program.direct >= _LEAST_PART * calls:
+            return name, share
     return None
 
 

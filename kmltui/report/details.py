@@ -124,6 +124,25 @@ def system_calls(summary: Summary) -> Iterator[Block]:
         ["session", "trap", "direct", "direct share", "elevations", "demotions", "calls/CPU s"], rows, notes=notes
     )
     yield _by_name(sessions)
+    yield from _by_program(sessions)
+
+
+def _by_program(sessions: dict[str, SessionFigures]) -> Iterator[Table]:
+    rows = [
+        [
+            printable(program),
+            printable(name),
+            numbers.count(calls.trap),
+            numbers.count(calls.direct),
+            numbers.percent(calls.direct_share) if calls.direct_share is not None else ABSENT,
+        ]
+        for name, session in sessions.items()
+        for program, calls in (session.programs or {}).items()
+    ]
+    if rows:
+        hidden = len(rows) - TOP_CALLS
+        notes = [f"{hidden} others are not shown; the JSON report has them all."] if hidden > 0 else []
+        yield Table(["by program", "session", "trap", "direct", "direct share"], rows[:TOP_CALLS], notes=notes)
 
 
 def _by_name(sessions: dict[str, SessionFigures]) -> Table:

@@ -17,10 +17,9 @@ _MOST = 200
 
 
 async def record_traps(session: Session, journal: Journal) -> None:
-    """Record the places where the session's attached programs have trapped so far.
+    """Record the places where the session's attached programs have trapped so far, those that have ended included.
 
-    To be called while they still run: of programs that have ended the module knows no files. Does nothing where there
-    is no such list, as in every arm but ``kml``, or where nothing has trapped.
+    Does nothing where there is no such list, as in every arm but ``kml``, or where nothing has trapped.
     """
     try:
         sites = parse_trap_sites((await session.get(_FILE)).decode(errors="replace"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kmltui.counters.kml import parse_kml_counters
+from kmltui.counters import parse_kml_counters, parse_trap_sites
 from kmltui.images.image import Image
 from kmltui.kml.rewrite import rewrite_elf
 
@@ -75,6 +75,15 @@ class TestRun:
         calls = report["sessions"]["kml"]["syscalls"]
         assert calls["direct"] / (calls["direct"] + calls["trap"]) > 0.9
 
+    def test_they_are_counted_by_program(self, done: Done) -> None:
+        _, report = done
+        sessions = report["sessions"]
+        programs = sessions["kml"]["programs"]
+        assert sum(program["direct"] for program in programs.values()) == sessions["kml"]["syscalls"]["direct"]
+        assert 0 < sum(program["trap"] for program in programs.values()) <= sessions["kml"]["syscalls"]["trap"]
+        assert max(program["direct_share"] for program in programs.values()) > 0.9
+        assert not sessions["stock"].get("programs")
+
 
 class TestInRing0:
     async def test_children_by_absolute_path_and_interpreters_of_scripts(self, kml: Guest) -> None:
@@ -83,6 +92,17 @@ class TestInRing0:
         out = await kml.check(["/bin/sh", "-c", "/opt/bin/script"])
         names = [line.split()[1] for line in out.splitlines()]
         assert names == ["script", "script", "cat"]
+
+    async def test_where_it_trapped_is_known_when_it_has_ended(self, kml: Guest) -> None:
+        async def by_place() -> dict[tuple[str, int], int]:
+            text = (await kml.session.get("/proc/kml/sites")).decode()
+            return {(site.file, site.offset): site.count for site in parse_trap_sites(text)}
+
+        before = await by_place()
+        # Returning from a handler of a signal traps.
+        await kml.check(["/usr/bin/perl", "-e", "$SIG{USR1} = sub {}; kill USR1 => $$ for 1..50"])
+        new = {place: count - before.get(place, 0) for place, count in (await by_place()).items()}
+        assert any(count >= 50 and file.endswith("libc.so.6") for (file, _), count in new.items()), new
 
     async def test_a_static_program_without_unwinding_information(self, kml: Guest, tmp_path: Path) -> None:
         program = await asyncio.to_thread(build, tmp_path / "program")

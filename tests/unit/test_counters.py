@@ -15,7 +15,7 @@ from kmltui.counters import (
     select_status,
     syscalls,
 )
-from kmltui.model import CpuTicks, GroupCpu, KmlCounters
+from kmltui.model import CpuTicks, GroupCpu, KmlCounters, ProgramCalls
 
 count = st.integers(0, (1 << 63) - 1)
 cpu_ids = st.lists(st.integers(0, 4095), min_size=1, max_size=8, unique=True)
@@ -65,7 +65,8 @@ class TestKmlCounters:
     def test_sums_by_number_and_by_cpu(self) -> None:
         text = (
             "kml 1 kml\ncpus 0 2\ntrap 0 1 2\ntrap other 3 4\ndirect 44 10 20\n"
-            "elevation 5 6\ndemotion 14 1 1\ndemotion 236 2 0\nrewind 1 1\nattached 3\nnovelty 9 9 9\n"
+            "elevation 5 6\ndemotion 14 1 1\ndemotion 236 2 0\nrewind 1 1\nattached 3\n"
+            "program - 0 9\nprogram a\\040b 8 1\nnovelty 9 9 9\n"
         )
         assert parse_kml_counters(text) == KmlCounters(
             trap_nr={0: 3, syscalls.OTHER: 7},
@@ -76,6 +77,7 @@ class TestKmlCounters:
             demotions_vector={14: 2, 236: 2},
             rewinds=2,
             attached=3,
+            programs={"a b": ProgramCalls(direct=8, trap=1)},
         )
 
     @given(cpu_ids, st.dictionaries(st.integers(0, 600), st.integers(0, 1 << 50), max_size=9), st.data())

@@ -15,6 +15,7 @@ from run_samples import bench, sample, two_sessions
 from kmltui.counters.syscalls import NUMBERS
 from kmltui.figures import article
 from kmltui.figures.agent import without_agent
+from kmltui.figures.card import card
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.model import (
@@ -31,6 +32,7 @@ from kmltui.model import (
     Latency,
     Measure,
     Phase,
+    ProgramCalls,
     Progress,
     Proof,
     Record,
@@ -576,6 +578,34 @@ class TestRingThree:
         assert summary.verdict.startswith("kml ran in ring 3: none of its 100,000 system calls was direct.")
         assert "less CPU time" not in summary.verdict and summary.sessions["kml"].direct_share == 0
         assert summarise(self.trapped(40_000)).verdict.startswith("kml ran mostly in ring 3: only 40.0 % of")
+
+    def by_program(self, **programs: ProgramCalls) -> list[Record]:
+        """As above with 90,000 direct calls, and the calls of both ends by program."""
+        return [
+            msgspec.structs.replace(r, kml=msgspec.structs.replace(r.kml, programs=programs))
+            if isinstance(r, Sample) and r.session == "kml" and r.mark == "end" and r.kml
+            else r
+            for r in self.trapped(90_000)
+        ]
+
+    def test_each_program_has_its_share(self) -> None:
+        summary = summarise(self.by_program(server=ProgramCalls(60_000, 0), client=ProgramCalls(30_000, 10_000)))
+        programs = summary.sessions["kml"].programs
+        assert programs is not None and list(programs) == ["server", "client"]
+        assert [program.direct_share for program in programs.values()] == [1, 0.75]
+        assert summary.sessions["stock"].programs is None
+        line = next(line for line in card(summary) if line.kind == "calls")
+        assert line.more.startswith("server 100.0 %, client 75.0 %; 10,000 trapped")
+
+    def test_a_program_left_in_ring_3_is_the_first_thing_said(self) -> None:
+        run = self.by_program(server=ProgramCalls(90_000, 0), client=ProgramCalls(0, 10_000))
+        verdict = summarise(run).verdict
+        assert verdict.startswith("client ran mostly in ring 3 in kml: only 0.0 % of its system calls were direct.")
+        assert "less CPU time" not in verdict
+
+    def test_a_program_of_few_calls_does_not_decide(self) -> None:
+        run = self.by_program(server=ProgramCalls(90_000, 9_000), shell=ProgramCalls(10, 990))
+        assert "KML used" in summarise(run).verdict
 
     def test_most_direct_is_kml(self) -> None:
         summary = summarise(self.trapped(60_000))

@@ -108,6 +108,9 @@ static void on_exec(void *unused, struct task_struct *task, pid_t old_pid, struc
 {
 	struct exec_work *work;
 
+	kml_programs_exec(bprm);
+	kml_sites_exec();
+
 	/* A setuid program could be abused by the unprivileged user who starts it. 32-bit code always traps. */
 	if (bprm->secureexec || test_tsk_thread_flag(task, TIF_ADDR32) || !kml_trust_possible(bprm->file))
 		return;
@@ -129,10 +132,16 @@ static void on_exec(void *unused, struct task_struct *task, pid_t old_pid, struc
 /* The child has a copy of the page already, and has not run yet. */
 static void on_fork(void *unused, struct task_struct *parent, struct task_struct *child)
 {
+	kml_programs_fork(parent, child);
 	if (!parent->mm || !child->mm || child->mm == parent->mm || !kml_is_attached(parent->mm))
 		return;
 	__module_get(THIS_MODULE);	/* the parent has one */
 	attach(child->mm);
+}
+
+static void on_exit(void *unused, struct task_struct *task)
+{
+	kml_programs_exit();
 }
 
 /* The last user of the address space is gone: no process can be in ring 0 in it any more. */
@@ -141,6 +150,7 @@ static int on_exit_mmap(struct kprobe *probe, struct pt_regs *regs)
 	struct mm_struct *mm = (struct mm_struct *)regs_get_kernel_argument(regs, 0);
 
 	if (mm_flags_test_and_clear(KML_MMF_ATTACHED, mm)) {
+		kml_sites_exit(mm);
 		atomic_long_dec(&attached);
 		module_put(THIS_MODULE);
 	}
@@ -158,6 +168,7 @@ static struct {
 	 * The order matters: once a program can be attached, its children must be attached too, and nothing may fail
 	 * any more.
 	 */
+	{ "sched_process_exit", on_exit },
 	{ "sched_process_fork", on_fork },
 	{ "sched_process_exec", on_exec },
 };
@@ -212,7 +223,7 @@ int kml_attach_init(void)
 	mm_exe_file = (void *)kml_symbol("get_mm_exe_file");
 	if (!mm_exe_file)
 		return -ENOENT;
-	ret = make_page();
+	ret = kml_programs_init() ?: make_page();
 	if (ret)
 		return ret;
 	ret = register_kprobe(&exit_probe);

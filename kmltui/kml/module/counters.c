@@ -130,5 +130,7 @@ int kml_counters_show(struct seq_file *m, void *v)
 		show_row(m, "demotion", i, demotion_count);
 	show_row(m, "rewind", -1, rewind_count);
 	seq_printf(m, "attached %ld\n", kml_attached());
+	if (kml_arm == KML_KML)
+		kml_programs_show(m);
 	return 0;
 }

@@ -86,6 +86,7 @@ SYM_CODE_START(kml_direct_entry)
 	ANNOTATE_NOENDBR
 	KML_UNWIND_HINT_EMPTY
 	ENTER %rax
+	incq	PTREGS_SIZE - KML_TASK_BELOW_TOP + KML_TASK_direct(%rsp)
 
 	/*
 	 * A number beyond the table: do_syscall_64() knows what to do; it looks only at the lower half of the number.

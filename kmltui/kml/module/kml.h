@@ -116,7 +116,9 @@
 #include <asm/unistd.h>
 
 struct file;
+struct linux_binprm;
 struct mm_struct;
+struct task_struct;
 
 /* Lowest addresses first: the header, then the stack that grows down from KML_IST_TOP. */
 struct kml_ist {
@@ -139,7 +141,15 @@ struct kml_site {
 struct kml_sites {
 	u64 rax, rdx;		/* the user's, while the table is in use */
 	u64 lost;		/* traps at places that did not fit into the table */
+	u64 used[(KML_SITES + KML_SITE_PROBES + 63) / 64];	/* entries that may have a place: a bitmap */
 	struct kml_site table[KML_SITES + KML_SITE_PROBES];
+};
+
+/* At the far end of every task's kernel stack (programs.c). */
+struct kml_task {
+	u64 direct;
+	u64 traps;
+	u64 program;		/* a row of programs[] */
 };
 
 struct kml_late {
@@ -194,7 +204,16 @@ int kml_counters_show(struct seq_file *m, void *v);
 DECLARE_PER_CPU(struct kml_sites *, kml_sites);
 int kml_sites_prepare(void);
 void kml_sites_free(void);
+void kml_sites_exit(struct mm_struct *mm);
+void kml_sites_exec(void);
 int kml_sites_show(struct seq_file *m, void *v);
+
+/* programs.c */
+int kml_programs_init(void);
+void kml_programs_fork(struct task_struct *parent, struct task_struct *child);
+void kml_programs_exec(const struct linux_binprm *bprm);
+void kml_programs_exit(void);
+void kml_programs_show(struct seq_file *m);
 
 /* calls.c */
 extern unsigned long kml_calls[];

@@ -53,7 +53,7 @@ SYM_CODE_START(kml_lstar)
 SYM_CODE_END(kml_lstar)
 
 /*
- * The same for arm kml, which also records where attached processes still trap: each such trap costs an elevation. A
+ * The same for arm kml, which also counts the call for its program (programs.c), and records where attached processes still trap: each such trap costs an elevation. A
  * place is a pair of return address and thread group; it is looked up in up to KML_SITE_PROBES entries of the CPU's
  * table, starting at its hash. The registers that this needs are saved in the table's header.
  */
@@ -62,6 +62,8 @@ SYM_CODE_START(kml_lstar_sites)
 	ANNOTATE_NOENDBR
 	KML_UNWIND_HINT_EMPTY
 	COUNT_TRAP
+	KML_LOAD_TOP_OF_STACK
+	incq	KML_TASK_traps - KML_TASK_BELOW_TOP(%rsp)
 	KML_LOAD_CURRENT %rsp
 	movq	TASK_mm(%rsp), %rsp
 	btq	$KML_MMF_ATTACHED, MM_flags(%rsp)
@@ -101,6 +103,9 @@ SYM_CODE_START(kml_lstar_sites)
 .Lnew_site:
 	movl	%edx, SITES_table + SITE_tgid(%rsp, %rax)
 	movq	%rcx, SITES_table + SITE_ip(%rsp, %rax)	/* last: from now on a reader considers the entry valid */
+	movl	%eax, %edx
+	shrl	$SITE_SHIFT, %edx
+	btsq	%rdx, SITES_used(%rsp)
 	jmp	.Lknown_site
 SYM_CODE_END(kml_lstar_sites)
 

@@ -8,6 +8,7 @@
  * trust.c        who may
  * attach.c       which address spaces do
  * sites.c        where those trap all the same
+ * programs.c     whose calls they are
  * software.c     what those execute that only looks like an exception
  * idt.c cpus.c   how the CPUs get there and back
  */

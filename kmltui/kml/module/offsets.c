@@ -36,6 +36,10 @@ int main(void)
 	DEFINE(KML_APIC_ISR, APIC_BASE + APIC_ISR);
 	DEFINE(KML_X2APIC_ISR, APIC_BASE_MSR + (APIC_ISR >> 4));
 	DEFINE(KML_MCG_STATUS_MCIP, MCG_STATUS_MCIP);
+	/* From the top of a task's kernel stack down to its counters, which lie above STACK_END_MAGIC. */
+	DEFINE(KML_TASK_BELOW_TOP, THREAD_SIZE - TOP_OF_KERNEL_STACK_PADDING - sizeof(unsigned long));
+	OFFSET(KML_TASK_direct, kml_task, direct);
+	OFFSET(KML_TASK_traps, kml_task, traps);
 	OFFSET(TI_flags, task_struct, thread_info.flags);
 	OFFSET(TI_syscall_work, task_struct, thread_info.syscall_work);
 	OFFSET(TASK_tgid, task_struct, tgid);
@@ -50,6 +54,7 @@ int main(void)
 	OFFSET(SITES_rax, kml_sites, rax);
 	OFFSET(SITES_rdx, kml_sites, rdx);
 	OFFSET(SITES_lost, kml_sites, lost);
+	OFFSET(SITES_used, kml_sites, used);
 	OFFSET(SITES_table, kml_sites, table);
 	OFFSET(SITE_ip, kml_site, ip);
 	OFFSET(SITE_tgid, kml_site, tgid);
