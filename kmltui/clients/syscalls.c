@@ -5,7 +5,9 @@
  * are direct calls, in any other both are traps, so the same column of two sessions differs in nothing else. (In a KML
  * session the library is rewritten. This program never is: it chooses the way itself.)
  *
- *     kml-syscalls --rounds N | --seconds T
+ *     kml-syscalls --rounds N | --seconds T [--lebench]
+ *
+ * With --lebench it times the calls of the LEBench suite instead, through the C library only: what UKL's table has.
  *
  * In each round every test makes a batch of calls in either way; reported is the median over the rounds so far, in
  * nanoseconds of CLOCK_MONOTONIC per call (or pair, or round trip). Before each batch the CPU idles, so that work that
@@ -26,7 +28,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -228,15 +234,171 @@ static long do_pipe_processes(long n, enum way way)
 	return round_trips(n, &processes[way]);
 }
 
+/* LEBench's calls ---------------------------------------------------------------------------------------------- */
+
+enum { PAGE = 4096, WATCHED = 10, FAULTS = 64 };
+
+static char page[PAGE];
+static int file, sockets[2], epoll, watched[WATCHED];
+
+static long do_getpid(long n, enum way way)
+{
+	long own = getpid();
+
+	return REPEAT(n, way, own, getpid(), SYS_getpid, 0, 0, 0, 0);
+}
+
+static long do_read_page(long n, enum way way)
+{
+	return REPEAT(n, way, PAGE, pread(file, page, PAGE, 0), SYS_pread64, file, (long)page, PAGE, 0);
+}
+
+static long do_write_page(long n, enum way way)
+{
+	return REPEAT(n, way, PAGE, pwrite(file, page, PAGE, 0), SYS_pwrite64, file, (long)page, PAGE, 0);
+}
+
+static long exchange(long n, size_t size)
+{
+	long wrong = 0;
+
+	for (; n > 0; n--)
+		wrong += send(sockets[0], page, size, 0) != (ssize_t)size ||
+			 recv(sockets[1], page, size, MSG_WAITALL) != (ssize_t)size;
+	return wrong;
+}
+
+static long do_send_byte(long n, enum way way)
+{
+	(void)way;
+	return exchange(n, 1);
+}
+
+static long do_send_page(long n, enum way way)
+{
+	(void)way;
+	return exchange(n, PAGE);
+}
+
+static long do_select(long n, enum way way)
+{
+	long wrong = 0;
+
+	(void)way;
+	for (; n > 0; n--) {
+		struct timeval now = {0};
+		fd_set wanted;
+
+		FD_ZERO(&wanted);
+		for (int i = 0; i < WATCHED; i++)
+			FD_SET(watched[i], &wanted);
+		wrong += select(watched[WATCHED - 1] + 1, &wanted, NULL, NULL, &now) != WATCHED;
+	}
+	return wrong;
+}
+
+static long do_poll_many(long n, enum way way)
+{
+	struct pollfd wanted[WATCHED];
+
+	for (int i = 0; i < WATCHED; i++)
+		wanted[i] = (struct pollfd){.fd = watched[i], .events = POLLIN};
+	return REPEAT(n, way, WATCHED, poll(wanted, WATCHED, 0), SYS_poll, (long)wanted, WATCHED, 0, 0);
+}
+
+static long do_epoll(long n, enum way way)
+{
+	struct epoll_event found[WATCHED];
+
+	return REPEAT(n, way, WATCHED, epoll_wait(epoll, found, WATCHED, 0), SYS_epoll_wait, epoll, (long)found, WATCHED,
+		      0);
+}
+
+static long do_fork(long n, enum way way)
+{
+	long wrong = 0;
+
+	(void)way;
+	for (; n > 0; n--) {
+		pid_t child = fork();
+		int status;
+
+		if (child == 0)
+			_exit(7);
+		wrong += child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) ||
+			 WEXITSTATUS(status) != 7;
+	}
+	return wrong;
+}
+
+static void *same(void *value)
+{
+	return value;
+}
+
+static long do_thread(long n, enum way way)
+{
+	long wrong = 0;
+
+	(void)way;
+	for (; n > 0; n--) {
+		pthread_t thread;
+		void *value = NULL;
+
+		wrong += pthread_create(&thread, NULL, same, &file) || pthread_join(thread, &value) || value != &file;
+	}
+	return wrong;
+}
+
+static char *pages(size_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static long do_mmap(long n, enum way way)
+{
+	long wrong = 0;
+
+	(void)way;
+	for (; n > 0; n--) {
+		char *mapped = pages(PAGE);
+
+		wrong += mapped == MAP_FAILED || munmap(mapped, PAGE);
+	}
+	return wrong;
+}
+
+/* n faults; the mapping of every FAULTS of them is made and removed as well. */
+static long do_page_fault(long n, enum way way)
+{
+	long wrong = 0;
+
+	(void)way;
+	for (; n > 0; n -= FAULTS) {
+		char *mapped = pages((size_t)FAULTS * PAGE);
+
+		if (mapped == MAP_FAILED)
+			return n;
+		for (long i = 0; i < FAULTS; i++) {
+			wrong += *(volatile char *)(mapped + i * PAGE) != 0;
+			mapped[i * PAGE] = 'k';
+		}
+		wrong += munmap(mapped, (size_t)FAULTS * PAGE) != 0;
+	}
+	return wrong;
+}
+
 /* The tests ---------------------------------------------------------------------------------------------------- */
 
 /* With batches of a few hundred thousand instructions, many fit between two ticks of the kernel. */
-static struct test {
+struct test {
 	const char *name;
 	long (*run)(long n, enum way way);
 	long batch;
 	float ns[WAYS][MAX_ROUNDS];
-} tests[] = {
+};
+
+static struct test single[] = {
 	{"getppid", do_getppid, 1000, {{0}}},
 	{"read 1 byte", do_read, 600, {{0}}},
 	{"write 1 byte", do_write, 600, {{0}}},
@@ -249,7 +411,27 @@ static struct test {
 	{"pipe, two processes", do_pipe_processes, 40, {{0}}},
 };
 
-enum { TESTS = sizeof(tests) / sizeof(*tests) };
+static struct test lebench[] = {
+	{"getpid", do_getpid, 1000, {{0}}},
+	{"read 1 byte", do_read, 600, {{0}}},
+	{"read 4 KiB", do_read_page, 400, {{0}}},
+	{"write 1 byte", do_write, 600, {{0}}},
+	{"write 4 KiB", do_write_page, 200, {{0}}},
+	{"send and receive 1 byte", do_send_byte, 100, {{0}}},
+	{"send and receive 4 KiB", do_send_page, 100, {{0}}},
+	{"select, 10 files", do_select, 100, {{0}}},
+	{"poll, 10 files", do_poll_many, 100, {{0}}},
+	{"epoll, 10 files", do_epoll, 100, {{0}}},
+	{"context switch, there and back", do_pipe_processes, 40, {{0}}},
+	{"fork, exit and wait", do_fork, 10, {{0}}},
+	{"thread, made and joined", do_thread, 20, {{0}}},
+	{"mmap and munmap 4 KiB", do_mmap, 100, {{0}}},
+	{"page fault", do_page_fault, 10L * FAULTS, {{0}}},
+};
+
+/* What this run times, in the first `ways` of the ways. */
+static struct test *tests = single;
+static int count = sizeof(single) / sizeof(*single), ways = WAYS;
 
 static int64_t now_ns(void)
 {
@@ -266,13 +448,13 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(const float *values, int count)
+static double median(const float *values, int number)
 {
 	static float sorted[MAX_ROUNDS];
 
-	memcpy(sorted, values, count * sizeof(*values));
-	qsort(sorted, count, sizeof(*sorted), ascending);
-	return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
+	memcpy(sorted, values, number * sizeof(*values));
+	qsort(sorted, number, sizeof(*sorted), ascending);
+	return number % 2 ? sorted[number / 2] : (sorted[number / 2 - 1] + sorted[number / 2]) / 2.0;
 }
 
 static void measure(struct test *test, enum way way, int round)
@@ -295,10 +477,13 @@ static void report(int rounds, int of, double fraction)
 {
 	const char *way = direct ? "direct" : "trap";
 
-	for (int i = 0; i < TESTS; i++)
-		printf("kmltui {\"type\":\"measure\",\"name\":\"%s\",\"unit\":\"ns\",\"values\":{\"%s\":%.1f,\"inline %s\":%.1f}}\n",
-		       tests[i].name, way, median(tests[i].ns[LIBRARY], rounds), way,
-		       median(tests[i].ns[INLINE], rounds));
+	for (int i = 0; i < count; i++) {
+		printf("kmltui {\"type\":\"measure\",\"name\":\"%s\",\"unit\":\"ns\",\"values\":{\"%s\":%.1f", tests[i].name,
+		       way, median(tests[i].ns[LIBRARY], rounds));
+		if (ways > INLINE)
+			printf(",\"inline %s\":%.1f", way, median(tests[i].ns[INLINE], rounds));
+		printf("}}\n");
+	}
 	printf("kmltui {\"type\":\"progress\",\"phase\":\"calls\",\"queries\":0,\"loop\":%d,\"loops\":%d,\"fraction\":%.3f}\n",
 	       rounds, of, fraction < 1 ? fraction : 1.0);
 	fflush(stdout);
@@ -336,6 +521,7 @@ static void mark(void)
 static void prepare(void)
 {
 	static int pipe_with_data[2];
+	struct epoll_event event = {.events = EPOLLIN};
 	cpu_set_t one;
 
 	CPU_ZERO(&one);
@@ -346,6 +532,15 @@ static void prepare(void)
 	if (zero < 0 || null < 0 || pipe2(pipe_with_data, O_CLOEXEC) || write(pipe_with_data[1], "x", 1) != 1)
 		fail("the files of the tests cannot be opened: %s", strerror(errno));
 	readable = pipe_with_data[0];
+	file = memfd_create("kml-syscalls", MFD_CLOEXEC);
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (file < 0 || write(file, page, PAGE) != PAGE || epoll < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		fail("the files of the tests cannot be made: %s", strerror(errno));
+	for (int i = 0; i < WATCHED; i++) {
+		watched[i] = dup(readable);
+		if (watched[i] < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, watched[i], &event))
+			fail("the files of the tests cannot be watched: %s", strerror(errno));
+	}
 	for (int way = 0; way < WAYS; way++)
 		start_partner(&processes[way], way, true);
 	for (int way = 0; way < WAYS; way++)
@@ -359,12 +554,18 @@ int main(int argc, char **argv)
 	int64_t ends, next_report = 0;
 	char go[8];
 
+	if (argc == 4 && strcmp(argv[3], "--lebench") == 0) {
+		tests = lebench;
+		count = sizeof(lebench) / sizeof(*lebench);
+		ways = 1;
+		argc = 3;
+	}
 	if (argc == 3 && strcmp(argv[1], "--rounds") == 0)
 		rounds = atoi(argv[2]);
 	else if (argc == 3 && strcmp(argv[1], "--seconds") == 0)
 		seconds = atof(argv[2]);
 	if (rounds > MAX_ROUNDS || (rounds <= 0 && seconds <= 0)) {
-		fprintf(stderr, "usage: kml-syscalls --rounds N (up to %d) | --seconds T\n", MAX_ROUNDS);
+		fprintf(stderr, "usage: kml-syscalls --rounds N (up to %d) | --seconds T [--lebench]\n", MAX_ROUNDS);
 		return 2;
 	}
 	direct = ring0_reads() > RING_READS / 2; /* before partners are started, which need it, too */
@@ -376,8 +577,8 @@ int main(int argc, char **argv)
 	mark();
 	ends = now_ns() + (int64_t)(seconds * 1e9);
 	while (done < (rounds ? rounds : MAX_ROUNDS) && (rounds || !done || now_ns() < ends)) {
-		for (int i = 0; i < TESTS; i++)
-			for (int way = 0; way < WAYS; way++)
+		for (int i = 0; i < count; i++)
+			for (int way = 0; way < ways; way++)
 				measure(&tests[i], way, done);
 		done++;
 		if (now_ns() >= next_report) {

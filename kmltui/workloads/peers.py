@@ -69,6 +69,41 @@ class Files(ScriptWorkload):
         return 1000
 
 
+class GitStatus(ScriptWorkload):
+    name = "git"
+    title = "git status"
+    description = (
+        "Asks git for the state of a repository of 1,000 files, one of them changed, one new: it looks at every file. "
+        "A loop is one git status."
+    )
+    packages = ("git",)
+    default_loops = 5
+    unit = "file"
+    script = Script(
+        setup="""
+            rm -rf /run/repository && mkdir -p /run/repository && cd /run/repository
+            export HOME=/run GIT_CONFIG_NOSYSTEM=1
+            for d in $(seq 50); do
+                mkdir $d
+                for f in $(seq 20); do echo "$d $f" >$d/$f; done
+            done
+            # Otherwise git would read those as old as its index, to be sure of them.
+            find . -type f -exec touch -d '2020-01-02 00:00' {} +
+            git init -q -b main . && git add . && git -c user.name=k -c user.email=k@localhost commit -q -m all
+            echo changed >1/1 && echo new >new
+        """,
+        command="cd /run/repository && HOME=/run git status --porcelain >/run/status.txt",
+        check="""
+            cat /run/status.txt
+            [ "$(cat /run/status.txt)" = " M 1/1
+?? new" ] || { echo 'git status is wrong'; exit 1; }
+        """,
+    )
+
+    def units_per_loop(self, options: Mapping[str, str]) -> int:
+        return 1000
+
+
 class Processes(ScriptWorkload):
     name = "processes"
     title = "Making processes and threads, and switching between them"
@@ -285,4 +320,4 @@ class Postgres(ScriptWorkload):
         return int(options["queries"])
 
 
-WORKLOADS = (Dd(), Files(), Processes(), Sqlite(), Redis(), Nginx(), Memcached(), Postgres())
+WORKLOADS = (Dd(), Files(), GitStatus(), Processes(), Sqlite(), Redis(), Nginx(), Memcached(), Postgres())

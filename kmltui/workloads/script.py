@@ -81,7 +81,7 @@ class ScriptWorkload(Workload):
             await self._must(ctx, self.script.command, "has failed", before=before)
             return time.monotonic()
 
-        await repeat(ctx, PHASE, once)
+        await repeat(ctx, self.phases[0], once)
 
     async def check(self, ctx: Context) -> None:
         if self.script.check:

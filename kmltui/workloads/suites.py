@@ -60,6 +60,7 @@ _SUITES = (
             Part("postgres", 1),
             Part("sqlite", 1),
             Part("files", 1),
+            Part("git", 1),
             Part("processes", 1),
         ),
     ),

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from kmltui.model import WorkloadSpec
 from kmltui.sessions.protocol import Command
 from kmltui.workloads.client import ClientOutput
 from kmltui.workloads.declaration import Context, Workload
 
 PROGRAM = "/usr/bin/kml-syscalls"
-ROUND_S = 0.12
-"""Mostly the pauses between batches."""
+_BATCH_S = 0.006
+"""Mostly the pause before it."""
 
 
 class Syscalls(Workload):
@@ -26,14 +28,31 @@ class Syscalls(Workload):
     phases = ("calls",)
     timing_phases = phases
 
+    batches: ClassVar[int] = 20
+    """Of each round."""
+    program_options: ClassVar[tuple[str, ...]] = ()
+
     def cost_s(self, spec: WorkloadSpec) -> float | None:
-        return ROUND_S * (spec.loops or 0)
+        return _BATCH_S * self.batches * (spec.loops or 0)
 
     async def run(self, ctx: Context) -> None:
         spec = ctx.spec
         bound = ["--rounds", str(spec.loops)] if spec.loops else ["--seconds", f"{spec.duration_s}"]
         output = ClientOutput(ctx, "kml-syscalls")
-        await output.follow(await ctx.session.spawn(Command([PROGRAM, *bound], stdin=True)))
+        await output.follow(await ctx.session.spawn(Command([PROGRAM, *bound, *self.program_options], stdin=True)))
 
 
-WORKLOADS = (Syscalls(),)
+class Lebench(Syscalls):
+    name = "lebench"
+    title = "LEBench's calls"
+    description = (
+        "Times the calls of the LEBench suite through the C library: getpid, reading, writing, sending and receiving a "
+        "byte and a page, select, poll and epoll, mmap, page faults, context switches, new processes and threads. A "
+        "loop is one round of them all."
+    )
+    reported = "UKL (EuroSys 2023) reports the calls of LEBench (SOSP 2019) one by one, with and without its shortcuts"
+    batches = 15
+    program_options = ("--lebench",)
+
+
+WORKLOADS = (Syscalls(), Lebench())

@@ -16,10 +16,12 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from kmltui import workloads
+from kmltui.build.builder import ensure_image
 from kmltui.counters.kml import parse_kml_counters
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.images.image import Image
+from kmltui.images.spec import make_spec
 from kmltui.machine import plugin
 from kmltui.model import Arm, ClockKind, Latency, Log, Measure, Phase, Proof, Record, Sample, SessionSpec
 from kmltui.runner.activity import activity_for
@@ -72,13 +74,14 @@ def do(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         pairs: int = 0,
         exact: bool = False,
         clock: ClockKind = "wall",
+        on: Image = image,
         **spec: Any,
     ) -> Done:
         accel = "tcg" if exact or clock == "instructions" else "auto"
         plan = Plan(
             workload=workloads.get(name).spec(**spec),
             sessions=[
-                SessionSpec(name=arm, arm=arm, image=image.name, exact=exact, clock=clock, accel=accel) for arm in arms
+                SessionSpec(name=arm, arm=arm, image=on.name, exact=exact, clock=clock, accel=accel) for arm in arms
             ],
             out=tmp_path / f"{name}.kmlrec",
             how=Bench(pairs) if pairs else Once(),
@@ -113,10 +116,11 @@ async def test_wisconsin_gives_the_same_right_results_in_both_rings(do: Any) -> 
 
 
 async def test_the_demonstration_measures_wisconsin_when_it_is_warm(do: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "DD_COPIES", 1)
     monkeypatch.setattr(demo, "CALL_ROUNDS", 2)
     done = await do("demo", loops=2, clock="instructions")
     for name in ("stock", "kml"):
-        assert [p.name for p in done.of(Phase, name) if p.event == "end"] == ["calls", "select", "change"]
+        assert [p.name for p in done.of(Phase, name) if p.event == "end"] == ["dd", "calls", "select", "change"]
         assert latencies(done.of(Latency, name)) == dict.fromkeys(range(1, 11), 2) | dict.fromkeys(range(11, 25), 1)
         assert done.of(Measure, name)
         marks = [sample.mark for sample in done.of(Sample, name) if sample.mark in ("start", "phase:select", "end")]
@@ -148,14 +152,22 @@ async def test_sysbench_does_the_queries_it_was_asked_for(do: Any, name: str, th
         assert session.latency is not None and session.latency.count >= 200
 
 
-async def test_single_calls_are_timed_like_against_like(do: Any) -> None:
-    done = await do("syscalls", loops=2, clock="instructions")
-    for name, ways in (("stock", {"trap", "inline trap"}), ("kml", {"direct", "inline direct"})):
+@pytest.mark.parametrize(
+    ("workload", "kinds", "count", "shortest"),
+    [("syscalls", ("", "inline "), 10, "getppid"), ("lebench", ("",), 15, "getpid")],
+)
+async def test_single_calls_are_timed_like_against_like(
+    do: Any, workload: str, kinds: tuple[str, ...], count: int, shortest: str
+) -> None:
+    done = await do(workload, loops=2, clock="instructions")
+    for name, way in (("stock", "trap"), ("kml", "direct")):
+        ways = {f"{kind}{way}" for kind in kinds}
         measures = {m.name: m.values for m in done.of(Measure, name)}
-        assert len(measures) == 10
+        assert len(measures) == count
         assert all(set(values) == ways and min(values.values()) > 0 for values in measures.values())
-    getppid = next(call for call in done.summary.timed_calls if call.name == "getppid")
-    assert getppid.inline is not None and getppid.ratio > 1.2 and getppid.inline.ratio > 1.2
+    call = next(call for call in done.summary.timed_calls if call.name == shortest)
+    assert call.ratio > 1.2
+    assert (call.inline.ratio > 1.2) if call.inline is not None else len(kinds) == 1
     kml = done.summary.sessions["kml"].syscalls
     assert kml is not None and kml.direct > 10 * kml.trap
 
@@ -176,6 +188,32 @@ async def test_programs_that_make_many_calls_are_right_in_both_rings(
     stock, kml = (done.summary.sessions[session].syscalls for session in ("stock", "kml"))
     assert stock is not None and stock.direct == 0
     assert kml is not None and kml.direct > 4 * kml.trap
+
+
+@pytest.fixture(scope="module")
+def with_servers(kernel: str) -> Image:
+    """An image with packages of the user's: a server, its client, and a program that works alone."""
+    label = f"tests-{kernel.replace('.', '-').replace('/', '-')}"
+    return ensure_image(
+        make_spec(kernel=kernel.partition("/")[0], label=label, tools=True, extra=("redis-server", "sqlite3"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "programs"),
+    [
+        ("redis", {"requests": "300", "clients": "10"}, {"redis-server", "redis-benchmark"}),
+        ("sqlite", {}, {"sqlite3"}),
+    ],
+)
+async def test_programs_of_added_packages_are_right_and_direct_in_ring_0(
+    do: Any, with_servers: Image, name: str, options: dict[str, str], programs: set[str]
+) -> None:
+    done = await do(name, loops=1, options=options, on=with_servers)
+    assert done.summary.checksums is not None and done.summary.checksums.equal
+    found = done.summary.sessions["kml"].programs or {}
+    assert programs <= found.keys(), found
+    assert all((found[program].direct_share or 0.0) > 0.95 for program in programs), found
 
 
 async def test_a_program_of_the_image_runs_in_both_sessions(do: Any) -> None:
