@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -118,7 +119,7 @@ def build(
 def _place(hits: SiteHits) -> str:
     """Describe a place where programs trapped, in one line."""
     if hits.site is None:
-        where = f"{hits.path} {hits.offset:#x}" if hits.path else "in a program that had ended"
+        where = f"{hits.path} {hits.offset:#x}" if hits.path else "in no file"
         return f"{hits.count:>8}  {where}"
     why = hits.site.reason or "redirected; interrupted calls, and calls that were restarted"
     return f"{hits.count:>8}  {hits.path} {hits.site.address:#x} {hits.site.symbol or '?'}: {why}"
@@ -160,7 +161,7 @@ def info(
     run: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Show what the guest images contain: kernel, versions, sizes, build dates.
+    """Show what the guest images contain: kernel, versions, sizes, build dates; of a single one also its programs.
 
     Parameters
     ----------
@@ -182,12 +183,16 @@ def info(
             fail(f"there is no guest image {image or ''}".rstrip() + "; 'kmltui guest build' builds one", MISSING)
         if sites:
             return _print_sites(manifests, run, as_json)
-        infos = [describe(manifest) for manifest in manifests]
+        infos = [describe(manifest, with_programs=image is not None) for manifest in manifests]
     if as_json:
         common.print_json(infos)
     else:
         say("\n\n".join(_described(info) for info in infos))
     return RUN_FAILED if any(info.damage for info in infos) else DONE
+
+
+_WIDTH = 100
+"""Columns of a list of programs."""
 
 
 def _described(info: ImageInfo) -> str:
@@ -205,7 +210,18 @@ def _described(info: ImageInfo) -> str:
     }
     if info.damage:
         rows["DAMAGED"] = f"{info.damage}; rebuild it with 'kmltui guest build'"
-    return "\n".join([info.name, *(f"  {key:<9} {value}" for key, value in rows.items() if value)])
+    lines = [info.name, *(f"  {key:<9} {value}" for key, value in rows.items() if value)]
+    if info.programs:
+        lines.append("  programs, by package:")
+        for package, names in info.programs.items():
+            lines += textwrap.wrap(
+                f"{package}: {' '.join(names)}",
+                _WIDTH,
+                initial_indent="    ",
+                subsequent_indent="      ",
+                break_on_hyphens=False,
+            )
+    return "\n".join(lines)
 
 
 def _session_spec(session: str, cpus: int, image: str, accel: str, memory: str | None) -> SessionSpec:

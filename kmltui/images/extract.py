@@ -112,6 +112,21 @@ def has_program(image: Image, program: str) -> bool:
     return name in _applets(shell) and ("/" not in program or program.startswith(("/bin/", "/sbin/", "/usr/")))
 
 
+def programs(image: Image) -> set[str]:
+    """All files in the directories for programs, by name, without busybox's applets. Raises :class:`ImageError`."""
+    names = set()
+    try:
+        with image.initrd.open("rb") as archive:
+            for entry in _entries(archive):
+                directory, _, name = entry.path.rpartition("/")
+                if directory in SEARCHED:
+                    names.add(name)
+                _skip(archive, entry.size)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{image.initrd} cannot be read: {error}") from error
+    return names
+
+
 def _applets(busybox: bytes) -> list[str]:
     """The applets of a busybox; none if it is empty or cannot be run here."""
     with tempfile.TemporaryDirectory() as directory:

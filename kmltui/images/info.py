@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 import msgspec
 from msgspec import Struct
 
 from kmltui.images import store
 from kmltui.images.errors import ImageError
+from kmltui.images.extract import programs
+from kmltui.images.image import Image
 from kmltui.images.store import Manifest
 from kmltui.kml.rewrite.report import SiteReport
 
@@ -35,6 +40,8 @@ class ImageInfo(Struct, frozen=True, kw_only=True):
     sites_left_alone: int
     damage: str
     """What is wrong with it, in words; empty if nothing is."""
+    programs: dict[str, list[str]] | None = None
+    """By package; None where that was not asked for."""
 
 
 def site_report(manifest: Manifest) -> SiteReport:
@@ -51,8 +58,9 @@ def site_report(manifest: Manifest) -> SiteReport:
     return SiteReport(files=files)
 
 
-def describe(manifest: Manifest) -> ImageInfo:
+def describe(manifest: Manifest, *, with_programs: bool = False) -> ImageInfo:
     """Describe the image of ``manifest``, after reading and checking all its files. Raises :class:`ImageError`."""
+    damage = store.damage(manifest, thorough=True)
     report = site_report(manifest)
     sizes = {kind: layer.size for kind, layer in manifest.layers.items()}
     return ImageInfo(
@@ -72,8 +80,28 @@ def describe(manifest: Manifest) -> ImageInfo:
         extra=list(manifest.spec.extra),
         sites=report.sites,
         sites_left_alone=len(report.left_alone()),
-        damage=store.damage(manifest, thorough=True),
+        damage=damage,
+        programs=programs_by_package(manifest) if with_programs and not damage else None,
     )
+
+
+_PROGRAM = re.compile(r"^[-l]\S+ .* \./(?:usr/)?s?bin/([^/ ]+)(?: -> .*| link to .*)?$", re.MULTILINE)
+
+
+def programs_by_package(manifest: Manifest) -> dict[str, list[str]]:
+    """The programs of the image, by the package that brings them, those that the user has added first.
+
+    Read from the packages' own files, so a package whose file is no longer in the cache, or was never there because the
+    image was imported, is absent. Raises :class:`ImageError` for a damaged image.
+    """
+    there = programs(Image(manifest))
+    found = {}
+    for package in (*manifest.extra_packages, *manifest.packages):
+        file = store.root() / "debs" / package.file_name
+        listed = subprocess.run(["dpkg-deb", "--contents", file], capture_output=True, text=True, check=False)
+        if names := sorted(there.intersection(_PROGRAM.findall(listed.stdout))):
+            found[package.name] = names
+    return found
 
 
 def all_manifests() -> list[Manifest]:

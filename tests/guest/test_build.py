@@ -20,7 +20,7 @@ from kmltui.build.builder import ensure_image
 from kmltui.images import store
 from kmltui.images.errors import ImageError
 from kmltui.images.image import Image, find_image
-from kmltui.images.info import describe, site_report
+from kmltui.images.info import describe, programs_by_package, site_report
 from kmltui.images.progress import Progress
 
 pytestmark = pytest.mark.by_hand
@@ -154,6 +154,10 @@ class TestContents:
         assert info.kernel.startswith(kernel + ".") and info.mariadb and info.sysbench and not info.damage
         assert info.sites_left_alone < info.sites / 50
         assert info.initrd_bytes >= info.layer_bytes["base"] + info.layer_bytes["data"]
+
+    def test_its_programs_are_listed_by_package(self, image: Image) -> None:
+        programs = programs_by_package(image.manifest)
+        assert programs["sysbench"] == ["sysbench"] and "perl" in programs["perl-base"]
 
     def test_the_c_library_and_its_loader_are_rewritten(self, image: Image) -> None:
         rewritten = {file.path.rpartition("/")[2] for file in site_report(image.manifest).files if file.rewritten}
