@@ -427,8 +427,9 @@ def _progress(drawing: Drawing, session: SessionView, other: SessionView | None)
     fraction = progress.fraction if progress else None
     share = f" {fraction * 100:3.0f} %" if fraction is not None else ""
     if (seconds_left := _left_s(drawing, session)) is not None:
-        left = f"  {time_left(seconds_left)}"
-        share += left if 10 + _LEAST_BAR + len(share) + len(left) <= cells else ""
+        words = time_left(seconds_left)
+        room = cells - 10 - _LEAST_BAR - len(share)
+        share += next((f"  {each}" for each in (words, words.removeprefix("about ")) if len(each) + 2 <= room), "")
     if 10 + (_LEAST_BAR if fraction is not None else 0) + len(loops) + len(share) > cells:
         loops = ""  # the fraction says the same
     room = max(cells - 10 - len(loops) - len(share), 0)

@@ -20,6 +20,8 @@ from kmltui.tui.text import Line, Span, centre, fit, rate, short
 
 _WINDOW_NS = 60_000_000_000
 _SENTENCE_ROWS = 4
+_MARGIN = 4
+"""Cells of a pane that its number leaves free, so that two of them do not look like one."""
 _TONES = {"good": "good", "bad": "bad", "warning": "warn", "plain": "strong"}
 _ORDER = ("warning", "calls", "call", "measured")
 """The outcome of the run in one sentence: a warning takes precedence over everything else, and a count over a time."""
@@ -41,7 +43,7 @@ class ProjectorPage(Page):
         big = max(min((canvas.height - _SENTENCE_ROWS) * 2 // 5, 2 * bigtext.ROWS), 1)
         numbers = _numbers(view, shown, layout.pane)
         columns = []
-        drawn_values = bigtext.draw([value for _, value, _ in numbers], layout.pane - 2, big, canvas.glyphs)
+        drawn_values = bigtext.draw([value for _, value, _ in numbers], layout.pane - _MARGIN, big, canvas.glyphs)
         for (what, _, role), rows in zip(numbers, drawn_values, strict=True):
             ink = max(map(len, rows))
             drawn = [centre(((f"{row:<{ink}}", role),), layout.pane) for row in rows]
@@ -78,13 +80,14 @@ def _numbers(view: Snapshot, shown: Sequence[SessionView], cells: int) -> list[N
             (("system calls a second", "muted"), rate(calls), "trap"),
         ]
     # In exact mode samples come too seldom for rates.
+    whole = "all turns" if view.repeats else "in all"  # of a bench the outcome is told of one turn
     totals = bool(view.status) or any(spec.exact for spec in view.header.sessions)
     found: list[Number] = []
     for index, session in enumerate(shown):
         value = short(session.trap) if totals else rate(session.trap_rate)
         name = printable(session.name).upper()
         words = (
-            ("traps into the kernel in all", "traps in all")
+            (f"traps into the kernel, {whole}", f"traps, {whole}")
             if totals
             else ("traps into the kernel, a second", "traps/s")
         )
