@@ -117,7 +117,7 @@ def compare_two(first: str | None, second: str, format: str, out: Path | None) -
 def export(
     file: Recording | None = None,
     *,
-    format: Literal["csv", "jsonl", "asciicast", "html"],
+    format: Literal["csv", "jsonl", "asciicast", "asciicast-v3", "html"],
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     size: str = "120x40",
     speed: float = 1.0,
@@ -130,8 +130,8 @@ def export(
     file:
         A recording or a run's name (default: the newest run).
     format:
-        csv (the samples, one per line), jsonl (every record), html (one page that plays, for any browser) or
-        asciicast (the screen as a film, for asciinema).
+        csv (the samples, one per line), jsonl (every record), html (one page that plays, for any browser),
+        asciicast (the screen as a film, for asciinema), or asciicast-v3 (the same for its version 3 and later).
     out:
         Write to this file instead of standard output.
     size:
@@ -145,11 +145,13 @@ def export(
         fail(f"--pairs: goes with --format csv, not {format}")
     _check_speed(speed)
     with screen.opened(common.find_recording(file)) as reader, common.output(out) as write:
-        if format == "asciicast":
-            from kmltui.tui.asciicast import asciicast
+        if format in ("asciicast", "asciicast-v3"):
+            from kmltui.tui.asciicast import Version, asciicast
 
             with waiting.bar("exporting") as shown:
-                asciicast(reader, write, size=common.columns_rows(size), speed=speed, progress=shown)
+                dimensions = common.columns_rows(size)
+                version: Version = 3 if format == "asciicast-v3" else 2
+                asciicast(reader, write, size=dimensions, speed=speed, progress=shown, version=version)
             return DONE
         if format == "html":
             from kmltui.figures.summarise import summarise

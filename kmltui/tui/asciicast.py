@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A recording as a screencast in asciicast v2, which every player reads.
+"""A recording as a screencast in asciicast v2, which every player reads, or v3, which is asciinema's own by now.
 
-See https://docs.asciinema.org/manual/asciicast/v2/. After the header, one JSON array per line: ``[seconds since the
-beginning, "o", output to the terminal]``. The frames are the viewer's, the output is its driver's: only differences, so
-a minute takes a few dozen kilobytes.
+See https://docs.asciinema.org/manual/asciicast/v2/ and v3/. After the header, one JSON array per line: ``[seconds, "o",
+output to the terminal]``. The frames are the viewer's, the output is its driver's: only differences, so that a minute
+takes a few dozen kilobytes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from io import StringIO
+from typing import Literal
 
 from rich.console import Console
 
@@ -22,6 +23,7 @@ from kmltui.tui.player import Source
 from kmltui.tui.terminal import Screen
 
 Progress = Callable[[float], None]
+Version = Literal[2, 3]
 
 
 def asciicast(
@@ -35,6 +37,7 @@ def asciicast(
     start_ns: int = 0,
     end_ns: int | None = None,
     progress: Progress = lambda _: None,
+    version: Version = 2,
 ) -> None:
     """Pass the file's lines, with newlines, to ``write``.
 
@@ -46,35 +49,42 @@ def asciicast(
     screen = offscreen(source, size, theme)
 
     async def record() -> OSError | None:
-        async with aclosing(_frames(screen, speed, fps, start_ns, end_ns, progress)) as lines:
-            async for line in lines:
+        before_s = 0.0
+        async with aclosing(_frames(screen, speed, fps, start_ns, end_ns, progress)) as events:
+            async for at_s, data in events:
+                # Version 2 counts time from the beginning, version 3 from the event before.
+                time_s = at_s if version == 2 else at_s - before_s
+                before_s = at_s
                 try:
-                    write(line)
+                    write(json.dumps([round(time_s, 3), "o", data], ensure_ascii=False) + "\n")
                 except OSError as error:  # nobody reads it any more: let the app exit cleanly first
                     return error
         return None
 
-    write(_header(source, size))
+    write(_header(source, size, version))
     if error := asyncio.run(record()):
         raise error
 
 
-def _header(source: Source, size: tuple[int, int]) -> str:
+def _header(source: Source, size: tuple[int, int], version: Version) -> str:
     header = source.header
-    fields = {
-        "version": 2,
-        "width": size[0],
-        "height": size[1],
-        "env": {"TERM": "xterm-256color"},
+    width, height = size
+    terminal: dict[str, object] = (
+        {"width": width, "height": height, "env": {"TERM": "xterm-256color"}}
+        if version == 2
+        else {"term": {"cols": width, "rows": height, "type": "xterm-256color"}}
+    )
+    about = {
         "timestamp": header.created_unix_ns // 1_000_000_000,
         "title": printable(header.title or f"kmltui: {header.workload.name}"),
     }
-    return json.dumps(fields, ensure_ascii=False) + "\n"
+    return json.dumps({"version": version, **terminal, **about}, ensure_ascii=False) + "\n"
 
 
 async def _frames(
     screen: Offscreen, speed: float, fps: float, start_ns: int, end_ns: int | None, progress: Progress
-) -> AsyncGenerator[str, None]:
+) -> AsyncGenerator[tuple[float, str], None]:
+    """What is sent to the terminal, and when, in seconds from the beginning."""
     console = Console(file=StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
     terminal = Screen(*screen.size)
     terminal.write("\x1b[?1049h\x1b[?25l")
@@ -86,11 +96,11 @@ async def _frames(
             await screen.show(min(t_ns, end))
             terminal.write(screen.ansi(console))
             if data := terminal.take():
-                yield json.dumps([round(shown_s, 3), "o", data], ensure_ascii=False) + "\n"
+                yield shown_s, data
             progress(min((t_ns - start_ns) / max(end - start_ns, 1), 1.0))
             if t_ns >= end:
                 break
             t_ns += step
             shown_s += 1 / fps
     terminal.write("\x1b[?1049l\x1b[?25h")
-    yield json.dumps([round(shown_s + 1, 3), "o", terminal.take()]) + "\n"
+    yield shown_s + 1, terminal.take()

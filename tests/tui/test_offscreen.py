@@ -40,6 +40,14 @@ def test_a_screencast_is_asciicast_v2_and_shows_the_end() -> None:
     assert 4 <= elapsed <= 7  # 46 seconds at ten times their speed, and a second for the end to be seen
 
 
+def test_asciicast_v3_is_the_same_film_with_the_time_since_the_event_before() -> None:
+    second, third = ([json.loads(line) for line in cast(size=(80, 24), speed=10.0, version=each)] for each in (2, 3))
+    assert third[0]["version"] == 3 and third[0]["term"] == {"cols": 80, "rows": 24, "type": "xterm-256color"}
+    assert "width" not in third[0]
+    assert [each[2] for each in third[1:]] == [each[2] for each in second[1:]]
+    assert sum(each[0] for each in third[1:]) == pytest.approx(second[-1][0], abs=0.01)
+
+
 def test_later_frames_are_differences() -> None:
     lines = cast(size=(80, 24), speed=1.0, fps=1.0)
     frames = [len(json.loads(line)[2]) for line in lines[20:-3]]
