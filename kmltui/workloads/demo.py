@@ -20,9 +20,9 @@ from kmltui.workloads.wisconsin import Wisconsin
 CALL_ROUNDS = 25
 """How often single calls are timed: about ten seconds, long enough to read the bars."""
 
-DD_COPIES = 6
-"""Of 100,000 bytes each: under emulation about ten seconds."""
-_COPY_S = 1.5
+DD_COPIES = 10
+"""Of 100,000 bytes each: under emulation ten seconds at most, unless the machine is busy with something else."""
+_COPY_S = 1.0
 
 DD_SHARE, CALLS_SHARE = 0.15, 0.15
 """About these fractions of the total time."""
