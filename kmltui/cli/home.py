@@ -215,7 +215,7 @@ class _Outcomes(msgspec.Struct):
 
 def _outcome(summary: Summary) -> str:
     """Say in a few words how many calls became direct, and what that saved if a verdict allows it."""
-    from kmltui.figures.verdict import no_verdict_on_time, nothing_concluded, share_text
+    from kmltui.figures.verdict import no_verdict_on_time, nothing_concluded, percent, share_text
 
     parts: list[str] = []
     compared = summary.sessions.get(summary.compared or "")
@@ -224,7 +224,7 @@ def _outcome(summary: Summary) -> str:
     judged = nothing_concluded(summary) is None and (summary.exact or no_verdict_on_time(summary) is None)
     if judged and summary.saved is not None and summary.saved.total is not None:
         what = "instructions" if summary.exact else "CPU"
-        parts.append(f"{100 * summary.saved.total:.1f} % {what} saved")
+        parts.append(f"{percent(summary.saved.total, 1)} {what} saved".replace("-", "−"))
     return ", ".join(parts)
 
 

@@ -25,9 +25,19 @@ _TICKS = (
 
 def document(summary: Summary) -> Iterator[Block]:
     """The whole report, from the verdict to the proofs."""
+    yield from head(summary)
+    yield from details_of(summary)
+
+
+def head(summary: Summary) -> Iterator[Block]:
+    """What everybody should read: what was measured, the verdict, and the end card."""
     yield Heading(_title(summary), 1)
     yield Paragraph(printable(summary.verdict), important=True)
     yield from facts(summary)
+
+
+def details_of(summary: Summary) -> Iterator[Block]:
+    """All that follows the head."""
     warnings = list(_warnings(summary))
     if warnings:
         yield Bullets(warnings)

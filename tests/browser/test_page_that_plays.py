@@ -102,7 +102,7 @@ def test_it_opens_at_the_end_with_the_verdict_of_the_report(browser: Chrome, tmp
     _open(browser, _shipped("wisconsin.kmlrec"), tmp_path)
     with Reader.open(paths.data_dir("recordings") / "wisconsin.kmlrec") as reader:
         summary = summarise(reader.records())
-    assert _text(browser, "#verdict") == summary.verdict
+    assert _text(browser, "#head .verdict") == summary.verdict
     assert [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".pane h2")] == list(summary.sessions)
     queries = summary.sessions["kml"].queries
     assert f"{queries:,}" in _figures(browser)

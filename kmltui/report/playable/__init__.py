@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A recording as one HTML file that plays it: the course of the run to scrub through, and the report below.
+"""A recording as one HTML file that plays it: the report's head, the course of the run to scrub through, the report.
 
 The page is self-contained: no network, no framework, no font. Its data is what the screen would show at several hundred
 instants (:mod:`kmltui.report.playable.frames`); its script only draws that, so that the page and the screen cannot
@@ -23,7 +23,7 @@ from kmltui.figures.summary import Summary
 from kmltui.model import Record
 from kmltui.printable import printable
 from kmltui.report import html
-from kmltui.report.document import document
+from kmltui.report.document import details_of, head
 from kmltui.report.playable.frames import course
 
 
@@ -32,19 +32,17 @@ def render(records: Iterable[Record], duration_ns: int, summary: Summary) -> str
     length."""
     title = printable(summary.run.name or summary.run.workload)
     # "</script>" and "<!--" inside a script element would end it or open a comment: no "<" is left in the data.
-    shown = course(records, duration_ns) | {"verdict": printable(summary.verdict)}
-    data = json.dumps(shown, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
+    data = json.dumps(course(records, duration_ns), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
     script = _part("player.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    report = html.body(block for block in document(summary))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{_mark(summary)}\n'
         f"<title>{escape(title)} – kmltui</title>\n<style>{html.STYLE}{_part('player.css')}</style>\n</head>\n<body>\n"
-        f"{_part('page.html')}\n"
-        f'<section id="report" aria-label="Report">\n{report}\n</section>\n'
+        f'<header id="head">\n{html.body(head(summary))}\n</header>\n{_part("page.html")}\n'
+        f'<section id="report" aria-label="Report">\n{html.body(details_of(summary))}\n</section>\n'
         f'<script type="application/json" id="course">{data}</script>\n<script>{script}</script>\n</body>\n</html>\n'
     )
 

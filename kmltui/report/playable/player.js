@@ -285,8 +285,6 @@
     speed.selectedIndex = Math.min(Math.max(speed.selectedIndex + direction, 0), speed.options.length - 1);
   };
 
-  byId("title").textContent = data.run || data.workload;
-  byId("verdict").textContent = data.verdict;
   byId("time").max = String(last);
   byId("time").addEventListener("input", (event) => seek(data.t[Number(event.target.value)]));
   byId("play").addEventListener("click", () => setPlaying(!playing));
@@ -298,7 +296,7 @@
     ".": () => seek(data.t[Math.min(at + 1, last)]), "[": () => jump(-1), "]": () => jump(1),
     "-": () => faster(-1), "−": () => faster(-1), "+": () => faster(1), "=": () => faster(1),
     Home: () => seek(data.t[0]), End: () => seek(data.t[last]),
-    t: go("calls-title"), o: go("log-title"), r: go("report"), l: go("title"),
+    t: go("calls-title"), o: go("log-title"), r: go("report"), l: go("head"),
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select")) return;
