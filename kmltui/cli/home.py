@@ -150,8 +150,13 @@ class RunLibrary:
             plan = self._plan(arguments)
         except Failure:
             return ""
-        seconds = expectation.expected_s(plan) if plan is not None else None
-        return f"this will take about {expectation.words(seconds)} here" if seconds is not None else ""
+        if plan is None:
+            return ""
+        seconds = expectation.expected_s(plan)
+        said = [f"this will take about {expectation.words(seconds)} here"] if seconds is not None else []
+        if expectation.builds_an_image(plan):
+            said.append("the guest image is built first, in some minutes")
+        return "; ".join(said)
 
     def _plan(self, arguments: Sequence[str]) -> Plan | None:
         """What a command would start; None if it starts nothing. Raises :class:`Failure` if it is wrong."""

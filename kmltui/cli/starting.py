@@ -96,6 +96,8 @@ def say_how_long(plan: Plan) -> None:
     from kmltui.runner import expectation
 
     seconds = expectation.expected_s(plan)
+    if expectation.builds_an_image(plan):
+        say("kmltui: the guest image is built first, which takes some minutes, once", file=sys.stderr)
     if seconds is not None and seconds > expectation.WORTH_SAYING_S:
         say(f"kmltui: this will take about {expectation.words(seconds)} here", file=sys.stderr)
 

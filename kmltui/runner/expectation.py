@@ -14,6 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from kmltui import paths, workloads
+from kmltui.images.errors import GuestError
+from kmltui.images.image import chosen_spec
+from kmltui.images.store import read_manifest
 from kmltui.machine.accel import surely_emulated
 from kmltui.model import END, START, End, Environment, Header, Record, Sample, SessionSpec, session_clock
 from kmltui.runner.plan import Bench, Monitor, Plan
@@ -53,6 +56,16 @@ def expected_s(plan: Plan) -> float | None:
     # Side by side as far as there are CPUs; a bench lets one session work at a time.
     at_once = max(1.0, len(plan.sessions) / (os.cpu_count() or 1))
     return START_S[emulated] * at_once + each * (turns(plan) if isinstance(plan.how, Bench) else at_once)
+
+
+def builds_an_image(plan: Plan) -> bool:
+    """Whether a guest image has to be built first, which takes minutes."""
+    if isinstance(plan.how, Monitor):
+        return False
+    names = {spec.image for spec in plan.sessions if spec.kind != "local-kml"}  # this machine runs an image's programs
+    with contextlib.suppress(GuestError):
+        return any(read_manifest(chosen_spec(name)) is None for name in names)
+    return False
 
 
 def turns(plan: Plan) -> int:

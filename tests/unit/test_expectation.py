@@ -13,7 +13,7 @@ from kmltui import workloads
 from kmltui.model import END, START, End, Environment, Progress, Record, Repeat, Sample, SessionSpec, State
 from kmltui.runner import expectation
 from kmltui.runner.narrator import Narrator
-from kmltui.runner.plan import Bench, Once, Plan
+from kmltui.runner.plan import Bench, Monitor, Once, Plan
 
 GUESTS = [SessionSpec(name=arm, arm=arm, accel="tcg", clock="instructions") for arm in ("stock", "kml")]
 
@@ -69,6 +69,16 @@ def test_the_pace_is_that_of_the_last_run_here() -> None:
     assert expected("wisconsin") > 5 * before
     learn(1.0, clock="wall")
     assert expected("wisconsin") > 5 * before, "under KVM the clock is no measure of an emulator"
+
+
+def test_an_image_that_is_missing_is_built_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def builds(how: Once | Monitor) -> bool:
+        plan = Plan(workload=workloads.get("wisconsin").spec(), sessions=GUESTS, how=how)
+        return expectation.builds_an_image(plan)
+
+    assert builds(Once()) and not builds(Monitor())
+    monkeypatch.setattr(expectation, "read_manifest", lambda _spec: object())
+    assert not builds(Once())
 
 
 def test_of_a_program_that_nobody_knows_nothing_is_said() -> None:
