@@ -154,7 +154,10 @@ async def test_sysbench_does_the_queries_it_was_asked_for(do: Any, name: str, th
 
 @pytest.mark.parametrize(
     ("workload", "kinds", "count", "shortest"),
-    [("syscalls", ("", "inline "), 10, "getppid"), ("lebench", ("",), 15, "getpid")],
+    [
+        ("syscalls", ("", "inline "), 10, "getppid"),
+        pytest.param("lebench", ("",), 15, "getpid", marks=pytest.mark.by_hand),
+    ],
 )
 async def test_single_calls_are_timed_like_against_like(
     do: Any, workload: str, kinds: tuple[str, ...], count: int, shortest: str
@@ -203,7 +206,7 @@ def with_servers(kernel: str) -> Image:
     ("name", "options", "programs"),
     [
         ("redis", {"requests": "300", "clients": "10"}, {"redis-server", "redis-benchmark"}),
-        ("sqlite", {}, {"sqlite3"}),
+        pytest.param("sqlite", {}, {"sqlite3"}, marks=pytest.mark.by_hand),
     ],
 )
 async def test_programs_of_added_packages_are_right_and_direct_in_ring_0(
