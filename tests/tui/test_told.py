@@ -19,7 +19,7 @@ from kmltui.figures.card import CardLine
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.live.recent import RATE_WINDOW_NS
-from kmltui.model import END, Environment, KmlCounters, Progress, Record, Sample, State
+from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State
 from kmltui.recording import Reader
 from kmltui.tui.draw import header
 from kmltui.tui.glyphs import UNICODE
@@ -89,6 +89,19 @@ class TestWhileTheyWork:
         shown = shipped("bench-exact-wisconsin", at)
         for page in (LivePage(), QueriesPage(), ProjectorPage()):
             assert "queries/s" not in text(page, shown, (160, 48))
+
+    def test_latencies_are_compared_once_both_have_some_of_the_same_statement(self) -> None:
+        records = [each for each in on_hardware(list(run(60))) if getattr(each, "t_ns", 0) <= 19.5 * S]
+        shown = frame(records)
+        (at,) = {session.progress.statement for session in shown.view.sessions if session.progress}
+        assert at and "p50 saved" in text(LivePage(), shown, (120, 40))
+        late = [
+            each
+            for each in records
+            if not (isinstance(each, Latency) and each.session == "stock" and each.statement == at)
+        ]
+        shown_late = text(LivePage(), frame(late), (120, 40))
+        assert "saved" not in next(line for line in shown_late.splitlines() if line.startswith("latency"))
 
     def test_the_tail_of_latencies_is_judged_as_the_median_is(self) -> None:
         page, shown = QueriesPage(), frame(on_hardware(list(run(95))))

@@ -488,9 +488,10 @@ def _abreast(drawing: Drawing, session: SessionView, other: SessionView) -> bool
 
 
 def _current_latency(session: SessionView, *, whole: bool) -> LatencyView | None:
-    """For the statement that is being run; for all statements if the ``whole`` workload is shown."""
+    """For the statement that is being run, None until its first latencies have been reported; for all statements if
+    the ``whole`` workload is shown, or if it has none."""
     current = session.progress.statement if session.progress else 0
-    return session.latency if whole else dict(session.statements).get(current, session.latency)
+    return session.latency if whole or not current else dict(session.statements).get(current)
 
 
 def _latency(drawing: Drawing, session: SessionView, other: SessionView | None) -> Line:
