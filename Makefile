@@ -56,7 +56,7 @@ guest: setup-dev
 guest-by-hand: setup-dev
 	$(VENV)/pytest -q -m "guest and by_hand"
 
-# The engine on the other kernels, which takes as long again.
+# All of the engine's tests on the kernels of which `guest` runs the short ones.
 guest-kernels: setup-dev
 	KMLTUI_TEST_KERNELS="6.12 7.3" $(VENV)/pytest -q -m guest tests/guest/test_kml_engine.py tests/guest/test_kml_cost.py
 	KMLTUI_TEST_KERNELS=7.3 $(VENV)/pytest -q -m guest tests/guest/test_kml_programs.py

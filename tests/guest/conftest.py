@@ -4,8 +4,10 @@
 ``stock`` and ``kml`` are shared by all tests that ask for them and must be left as they were found. ``boot`` starts
 guests for one test. After each test the kernel's messages are read: a warning, bug, oops or lockup fails the test.
 
-``KMLTUI_TEST_KERNELS`` (default ``6.1``) names the kernels to run the tests on, separated by spaces, each with
-``/generic`` behind it for the flavour that is not the cloud's.
+Tests run on 6.1. Those marked ``every_kernel`` run on every kernel that the module supports; except that of these the
+ones that boot a guest of their own take turns: the first runs on the first kernel, the second on the next, unless the
+marker names one (``turn="7.3"``). ``KMLTUI_TEST_KERNELS`` names the kernels to run all tests on instead, separated by
+spaces, each with ``/generic`` behind it for the flavour that is not the cloud's.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
@@ -26,13 +28,14 @@ from kmltui import paths
 from kmltui.build.builder import ensure_image
 from kmltui.images.image import Image
 from kmltui.images.progress import Progress
-from kmltui.images.spec import make_spec
+from kmltui.images.spec import Kernel, make_spec
 from kmltui.model import Environment, Log, Record, Sample, SessionSpec
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, SessionError
 
-KERNELS = os.environ.get("KMLTUI_TEST_KERNELS", "6.1").split()
+CHOSEN = os.environ.get("KMLTUI_TEST_KERNELS", "").split()
+SUPPORTED: tuple[str, ...] = get_args(Kernel)
 COMMAND_LIMIT_S = 300.0
 RING3 = "/tmp/ring3"
 """Where programs of busybox's lie that are not trusted, since others than root may write to /tmp."""
@@ -45,7 +48,10 @@ _ALARM = re.compile(
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not CHOSEN:
+        _take_turns(config, items)
+    items.sort(key=_kernel_index)  # so that the shared guests of one kernel are booted once
     for item in items:
         if item.path.parent == _HERE:
             item.add_marker(pytest.mark.guest)
@@ -57,9 +63,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 _HERE = Path(__file__).parent
 
 
+def _kernel_index(item: pytest.Item) -> int:
+    kernel = item.callspec.params.get("kernel") if hasattr(item, "callspec") else None
+    return -1 if kernel is None else list(CHOSEN or SUPPORTED).index(kernel)
+
+
+def _takes_turns(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and _on_every_kernel(item) and "boot" in item.fixturenames
+
+
+def _take_turns(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave of each test that takes turns the one on the kernel whose turn it is."""
+    kernels: dict[tuple[Any, ...], str] = {}
+    left_out = []
+    for item in sorted(filter(_takes_turns, items), key=lambda item: (item.path, item.location[1] or 0)):
+        assert isinstance(item, pytest.Function)
+        parameters = dict(item.callspec.params)
+        kernel = parameters.pop("kernel")
+        test = (item.path, item.originalname, repr(sorted(parameters.items())))
+        marker = item.get_closest_marker("every_kernel")
+        turn = marker.kwargs.get("turn") if marker else None
+        if kernels.setdefault(test, turn or SUPPORTED[len(kernels) % len(SUPPORTED)]) != kernel:
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _on_every_kernel(test: Any) -> bool:
+    return bool(test.get_closest_marker("every_kernel")) and not test.get_closest_marker("by_hand")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kernel" in metafunc.fixturenames:
-        metafunc.parametrize("kernel", KERNELS, scope="session")
+        kernels = SUPPORTED if _on_every_kernel(metafunc.definition) else SUPPORTED[:1]
+        metafunc.parametrize("kernel", CHOSEN or kernels, scope="session")
 
 
 @dataclass

@@ -15,6 +15,8 @@ import pytest
 
 from kmltui.images.image import Image
 
+pytestmark = pytest.mark.every_kernel
+
 ROOT = Path(__file__).parent.parent.parent
 WORSE = 1.05
 ROUNDED = 0.5

@@ -33,6 +33,8 @@ from kmltui.sessions.protocol import SessionError
 
 from .conftest import Boot, Guest, start_guest
 
+pytestmark = pytest.mark.every_kernel
+
 SOURCES = Path(__file__).parent / "programs"
 LIBRARY = Path(str(resources.files("kmltui.kml"))) / "libkmlkernel"
 WHERE = "/trusted/test"
@@ -451,6 +453,7 @@ class TestWildPrograms:
         finally:
             task.cancel()
 
+    @pytest.mark.every_kernel(turn="6.12")  # 6.1's cloud flavour has none
     async def test_machine_checks(self, boot: Boot, programs: dict[str, bytes]) -> None:
         """Such as an operating system survives: the CPU reports an error that nobody has used yet."""
         guest = await boot("kml")

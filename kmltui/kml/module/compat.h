@@ -30,6 +30,27 @@
 # define KML_EXIT_INLINE
 #endif
 
+/* Since 6.13 a reschedule may be requested lazily, which on the way to user mode is the same. */
+#ifdef CONFIG_ARCH_HAS_PREEMPT_LAZY
+# define KML_RESCHED_WORK (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)
+#else
+# define KML_RESCHED_WORK _TIF_NEED_RESCHED
+#endif
+
+/*
+ * rseq's events have a flag of their own since 6.19, where they do not also have to extend time slices; node and
+ * concurrency ID are since 6.3 among what the kernel writes to a process's struct rseq.
+ */
+#if defined(KML_EXIT_INLINE) && !defined(CONFIG_RSEQ_SLICE_EXTENSION)
+# define KML_TIF_RSEQ
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+# define KML_RSEQ_IDS
+# define KML_MM_CID(task) task_mm_cid(task)
+#else
+# define KML_MM_CID(task) 0
+#endif
+
 /*
  * Functions of the kernel that exit.c calls although they are not exported: as KML_SYM_EXIT(index), under their names
  * with the prefix kml_.

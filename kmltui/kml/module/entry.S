@@ -141,21 +141,27 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	/*
 	 * Interrupts off, the result in rax. A call that has slept comes back with its FPU registers still in memory,
 	 * and with the flags of whatever ran before (an interrupt from user mode clears neither AC nor ID for the
-	 * kernel). Work that a call has deferred (close() defers the final release of a file), and what rseq needs
-	 * after a sleep, are _TIF_NOTIFY_RESUME. If that is all, do it here and continue.
+	 * kernel). One that has woken somebody may have to let him run. Work that a call has deferred (6.1's close()
+	 * defers the final release of a file) is _TIF_NOTIFY_RESUME. What rseq needs after a sleep is the same or, on
+	 * some kernels, _TIF_RSEQ, which must come last, because the other work may sleep. If that is all, do it here
+	 * and continue.
 	 */
 .Lexit_work:
 	UNWIND_HINT_REGS
 	movq	%rax, RAX(%rsp)
 .Lmore_work:
-	movl	TI_flags(%rcx), %edx
-	testl	$(KML_EXIT_WORK & ~KML_DIRECT_WORK), %edx
+	movl	TI_flags(%rcx), %esi
+	testl	$(KML_EXIT_WORK & ~KML_DIRECT_WORK), %esi
 	jnz	.Lexit_slowly
 	cmpq	$0, TI_syscall_work(%rcx)
 	jne	.Lexit_slowly
-	testl	$_TIF_NOTIFY_RESUME, %edx
-	jnz	.Lresume_work
-	testl	$_TIF_NEED_FPU_LOAD, %edx
+	testl	$KML_SLEEPING_WORK, %esi
+	jnz	.Lsleeping_work
+#ifdef KML_TIF_RSEQ
+	testl	$_TIF_RSEQ, %esi
+	jnz	.Lrseq_work
+#endif
+	testl	$_TIF_NEED_FPU_LOAD, %esi
 	jz	.Lwork_done
 	KML_LATE_CALL KML_SYM_FPU_RETURN
 .Lwork_done:
@@ -164,12 +170,19 @@ SYM_INNER_LABEL(kml_direct_exit, SYM_L_GLOBAL)
 	movq	RAX(%rsp), %rax
 	jmp	.Lreturn_direct
 
-.Lresume_work:
+.Lsleeping_work:
 	movq	%rsp, %rdi
-	call	kml_resume_work
+	call	kml_sleeping_work
 	KML_LOAD_CURRENT %rcx
 	jmp	.Lmore_work
 
+#ifdef KML_TIF_RSEQ
+.Lrseq_work:
+	call	kml_rseq_work
+	KML_LOAD_CURRENT %rcx
+	testb	%al, %al
+	jnz	.Lmore_work
+#endif
 	/* All other work may change the frame, or let a tracer change it. */
 .Lexit_slowly:
 	movq	%rsp, %rdi

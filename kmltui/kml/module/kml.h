@@ -224,7 +224,9 @@ int kml_identity_init(unsigned long *calls);
 
 /* exit.c */
 struct pt_regs;
-void kml_resume_work(struct pt_regs *regs);
+int kml_exit_init(void);
+bool kml_rseq_work(void);
+void kml_sleeping_work(struct pt_regs *regs, u32 work);
 void kml_syscall_exit(struct pt_regs *regs);
 
 /* cpus.c */

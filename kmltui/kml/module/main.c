@@ -55,6 +55,7 @@ static int __init kml_init(void)
 	      kml_symbols_link(kml_entry_late, kml_entry_late_end) ?:
 	      kml_symbols_link(kml_trampolines_late, kml_trampolines_late_end) ?:
 	      kml_calls_init() ?:
+	      kml_exit_init() ?:
 	      kml_counters_prepare();
 	if (ret)
 		return ret;

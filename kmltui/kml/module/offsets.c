@@ -18,8 +18,13 @@
 /* The work flags that the kernel checks before it returns to user mode: linux/entry-common.h and asm/entry-common.h. */
 #define KML_EXIT_WORK (EXIT_TO_USER_MODE_WORK | _TIF_NEED_FPU_LOAD | _TIF_IO_BITMAP | _TIF_USER_RETURN_NOTIFY)
 
-/* Those of them that the direct path handles itself. */
-#define KML_DIRECT_WORK (_TIF_NOTIFY_RESUME | _TIF_NEED_FPU_LOAD)
+/* Those of them that the direct path handles itself: in C, with interrupts on; and without them. */
+#define KML_SLEEPING_WORK (KML_RESCHED_WORK | _TIF_NOTIFY_RESUME)
+#ifdef KML_TIF_RSEQ
+#define KML_DIRECT_WORK (KML_SLEEPING_WORK | _TIF_RSEQ | _TIF_NEED_FPU_LOAD)
+#else
+#define KML_DIRECT_WORK (KML_SLEEPING_WORK | _TIF_NEED_FPU_LOAD)
+#endif
 
 /* Work before a call that can turn it into another call. */
 #define KML_WORK_CHANGES_CALL (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE | SYSCALL_WORK_SYSCALL_EMU | \
@@ -30,6 +35,7 @@ int main(void)
 	DEFINE(KML_WORK_CHANGES_CALL, KML_WORK_CHANGES_CALL);
 	DEFINE(KML_EXIT_WORK, KML_EXIT_WORK);
 	DEFINE(KML_DIRECT_WORK, KML_DIRECT_WORK);
+	DEFINE(KML_SLEEPING_WORK, KML_SLEEPING_WORK);
 	DEFINE(KML_NR_SYSCALLS, NR_syscalls);
 	DEFINE(KML_NR_EXECVE, __NR_execve);
 	DEFINE(KML_NR_EXECVEAT, __NR_execveat);

@@ -82,10 +82,11 @@ int main(void)
 	direct(SYS_nanosleep, &nap, NULL, 0);
 	CHECK(direct(SYS_write, fds[1], "x", 1) == 1, "write");
 	pthread_join(thread, NULL);
-	timer.it_interval.tv_usec = 0;
+	timer.it_interval.tv_usec = 100000;	/* should the first one come before it sleeps */
 	setitimer(ITIMER_REAL, &timer, NULL);
 	nap.tv_sec = 100;
 	CHECK(direct(SYS_nanosleep, &nap, NULL, 0) == -EINTR, "nanosleep is not restarted");
+	setitimer(ITIMER_REAL, &none, NULL);
 
 	/* Children by all means; each calls directly, from its very first call on. */
 	for (i = 0; i < 200; i++) {

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/rseq.h>
 
 #include "ring0.h"
@@ -38,6 +39,15 @@ static struct rseq *rseq;
 
 #define SLEEP(enter) "mov %2, %%eax\n\t" enter "nop\n\t"
 
+/* A sleep that is over before it begins, because the machine was slow, is none. */
+static long switches(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_nvcsw;
+}
+
 static volatile int stop;
 
 static void *compete(void *unused)
@@ -52,7 +62,7 @@ int main(void)
 	struct timespec { long s, ns; } shortly = { 0, 2000000 };
 	cpu_set_t one;
 	pthread_t thread;
-	int i, aborts = 0;
+	int i, sleeps = 0, aborts = 0;
 
 	rseq = (void *)((char *)__builtin_thread_pointer() + __rseq_offset);
 	CHECK(__rseq_size > 0, "no rseq");
@@ -61,12 +71,19 @@ int main(void)
 	sched_setaffinity(0, sizeof(one), &one);
 
 	for (i = 0; i < 50; i++) {
+		long before = switches();
 		int by_trap = ABORTED(SLEEP("syscall\n\t"), "i"(SYS_nanosleep), "D"(&shortly), "S"(0)), directly;
+		long between = switches();
 
 		elevate();
 		directly = ABORTED(SLEEP(DIRECT), "i"(SYS_nanosleep), "D"(&shortly), "S"(0));
+		if (between == before || switches() == between)
+			continue;
+		sleeps++;
 		CHECK(directly == by_trap, "a sleep, round %d: aborted %d, by trap %d", i, directly, by_trap);
 	}
+
+	CHECK(sleeps > 0, "no sleeps");
 
 	pthread_create(&thread, NULL, compete, NULL);
 	for (i = 0; i < 2000 && aborts < 20; i++) {
