@@ -16,7 +16,7 @@ from itertools import pairwise
 Point = tuple[float, ...]
 """``t_ns`` on the run's clock first, then counters that never fall."""
 
-POINTS = 40 << 10
+POINTS = 36 << 10
 """How many points a history holds, 8 bytes per number: of a day at 1 Hz, the oldest part has one every four seconds."""
 
 _LONGEST_SPAN_NS = 60_000_000_000

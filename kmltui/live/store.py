@@ -46,7 +46,7 @@ from kmltui.model import (
 )
 
 _LANDMARKS = 5000
-_STRETCH_SAMPLES = 180
+_STRETCH_SAMPLES = 120
 """Samples per session to read before a time that was not reached yet: rates need two seconds, charts more."""
 _LEAST_STRETCH_NS = 5_000_000_000
 

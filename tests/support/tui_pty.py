@@ -12,7 +12,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fcntl import ioctl
 from pathlib import Path
 
@@ -44,7 +44,13 @@ class Terminal:
         at_s: float | None = None,
         fps: float = 4.0,
         environ: dict[str, str] | None = None,
+        told_size: bool = True,
+        command: Sequence[str] = (),
     ) -> None:
+        """Without ``told_size`` the terminal says that it has no rows and no columns, as those of cron do.
+
+        ``command`` is run in the viewer's place.
+        """
         self.output = b""
         self._result = result
         self.screen = pyte.Screen(*size)
@@ -55,9 +61,11 @@ class Terminal:
         if self.pid == 0:
             time.sleep(0.1)  # until the size is set
             with contextlib.suppress(BaseException):
-                os.execve(sys.executable, [sys.executable, "-c", VIEWER, *arguments], child)
+                words = list(command) or [sys.executable, "-c", VIEWER, *arguments]
+                os.execvpe(words[0], words, child)
             os._exit(127)
-        self.resize(*size)
+        if told_size:
+            self.resize(*size)
 
     def resize(self, width: int, height: int) -> None:
         ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))

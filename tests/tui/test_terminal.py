@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +115,15 @@ def live(tmp_path: Path) -> Iterator[Live]:
     found.writer.close()
 
 
+ASKING = """
+from kmltui.sessions.mysql import Address, ask_password
+try:
+    ask_password(Address("app", "h"))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
 class TestATerminal:
     def test_shows_the_run_and_quits(self, recording: Path, tmp_path: Path) -> None:
         with opened(Terminal(recording, tmp_path / "result")) as terminal:
@@ -182,6 +193,39 @@ class TestATerminal:
             os.kill(terminal.pid, number)
             assert terminal.wait(limit=8) == "terminal-gone"
             assert b"\x1b[?1049l" in terminal.output and b"\x1b[?25h" in terminal.output
+
+    def test_of_no_size_it_is_taken_for_80x24_and_sigterm_ends_the_viewer(self, live: Live, tmp_path: Path) -> None:
+        with opened(Terminal(live.path, tmp_path / "result", size=(80, 24), told_size=False)) as terminal:
+            terminal.wait_for("REC 00:30")
+            terminal.read(until=lambda t: "quit" in t.screen.display[23])
+            process = psutil.Process(terminal.pid)
+            begin = sum(process.cpu_times()[:2])
+            terminal.read(3.0)
+            assert sum(process.cpu_times()[:2]) - begin < 2.5, "the viewer is busy though nothing happens"
+            os.kill(terminal.pid, signal.SIGTERM)
+            assert terminal.wait() == "terminal-gone"
+
+    def test_ctrl_z_suspends_the_viewer_and_fg_shows_it_again(self, recording: Path, tmp_path: Path) -> None:
+        command = shlex.join([sys.executable, "-m", "kmltui", "watch", str(recording)])
+        environ = {"PS1": "prompt> ", "KMLTUI_HOME": str(tmp_path / "home")}
+        shell = Terminal(recording, tmp_path / "result", command=["bash", "--norc", "-i"], environ=environ)
+        with opened(shell) as terminal:
+            terminal.wait_for("prompt>")
+            terminal.send(command + "\n")
+            terminal.wait_for("REPLAY")
+            terminal.send("\x1a")
+            terminal.wait_for("Stopped")
+            assert terminal.output.count(b"\x1b[?1049l") == 1
+            terminal.send("fg\n")
+            terminal.read(until=lambda t: t.output.count(b"\x1b[?1049h") == 2)
+            terminal.send("q")
+            terminal.read(until=lambda t: t.output.count(b"\x1b[?1049l") == 2)
+
+    def test_ctrl_d_at_the_password_prompt_is_ctrl_c(self, tmp_path: Path) -> None:
+        with opened(Terminal(tmp_path, tmp_path / "result", command=[sys.executable, "-c", ASKING])) as terminal:
+            terminal.wait_for("Password for")
+            terminal.send("\x04")
+            terminal.wait_for("interrupted")
 
     def test_sends_little(self, live: Live, tmp_path: Path) -> None:
         """A wide bound; benchmarks/viewer.py has the tight one."""
