@@ -22,7 +22,7 @@ Flavour = Literal["cloud", "generic"]
 _OWN_KERNEL: dict[Suite, Kernel] = {"bookworm": "6.1", "trixie": "6.12"}
 
 PACKAGES = ("mariadb-server-core", "mariadb-client-core", "sysbench")
-TOOLS = ("stress-ng", "strace", "gdb", "python3-minimal", "perl-base", "busybox", "procps", "util-linux")
+TOOLS = ("stress-ng", "strace", "gdb", "python3-minimal", "perl-base", "busybox", "procps", "util-linux", "linux-perf")
 """What KML's tests run besides the server and its client."""
 
 

@@ -215,6 +215,10 @@ SYM_INNER_LABEL(kml_full_entry, SYM_L_GLOBAL)
 	KML_LOAD_CURRENT %rax
 	testl	$KML_WORK_CHANGES_CALL, TI_syscall_work(%rax)
 	jnz	.Lto_ring3
+	/* Of several threads, any may set a filter for all of them after this check. */
+	movq	TASK_signal(%rax), %rax
+	cmpl	$1, SIGNAL_nr_threads(%rax)
+	jne	.Lto_ring3
 	cmpl	$KML_NR_SYSCALLS, %esi
 	jae	.Lto_ring3
 	cmpl	$KML_NR_EXECVE, %esi

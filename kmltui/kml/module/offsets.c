@@ -5,6 +5,7 @@
 #include <linux/kbuild.h>
 #include <linux/log2.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/mm_types.h>
 #include <linux/entry-common.h>
 #include <linux/thread_info.h>
@@ -50,6 +51,8 @@ int main(void)
 	OFFSET(TI_syscall_work, task_struct, thread_info.syscall_work);
 	OFFSET(TASK_tgid, task_struct, tgid);
 	OFFSET(TASK_mm, task_struct, mm);
+	OFFSET(TASK_signal, task_struct, signal);
+	OFFSET(SIGNAL_nr_threads, signal_struct, nr_threads);
 	OFFSET(MM_flags, mm_struct, flags);
 	OFFSET(IST_slot, kml_ist, slot);
 	OFFSET(IST_sp0, kml_ist, sp0);

@@ -39,6 +39,7 @@
 #include <asm/cpufeatures.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
+#include <asm/page_types.h>
 #include <asm/processor-flags.h>
 #include <asm/segment.h>
 #include <asm/trapnr.h>
@@ -68,9 +69,7 @@
 #define X86_TRAP_SX	30	/* security exception; asm/trapnr.h has no name for it */
 #define NR_EXCEPTIONS	32	/* vectors from here on are interrupts */
 
-/* Offsets in a slot of a trampoline's last instructions; see TRAMPOLINE. */
-#define TAIL_RBX	3
-#define TAIL_RSP	8
+/* Offset in a slot of a trampoline's very last instruction; see TRAMPOLINE. */
 #define TAIL_JMP	13
 
 	.section .noinstr.text, "ax"
@@ -95,8 +94,8 @@ KML_LATE_TABLE kml_trampolines_late
 /*
  * One trampoline. On entry: interrupts off, RSP on the IST stack, GS unknown, all other registers as interrupted.
  *
- * The slot begins with the trampoline's last instructions, so that an NMI can tell from the low bits of RIP what is
- * left to do (IST_WRAPPER). Once the first of them has been executed, the next exception may overwrite this frame.
+ * The slot begins with the trampoline's last instructions, so that an NMI can tell from the low bits of RIP that
+ * it is at them (IST_WRAPPER). Once the first of them has been executed, the next exception may overwrite this frame.
  */
 .macro TRAMPOLINE vec:req error_code:req
 	.noaltmacro
@@ -106,7 +105,7 @@ KML_LATE_TABLE kml_trampolines_late
 	KML_UNWIND_HINT_EMPTY
 	movq	%rsp, (%rbx)				/* tss.ist = what it was at entry */
 	movq	F_RBX-F_SIZE(%rsp), %rbx		/* TAIL_RBX */
-	movq	F_ERROR-F_SIZE(%rsp), %rsp		/* TAIL_RSP: to the copy of the frame */
+	movq	F_ERROR-F_SIZE(%rsp), %rsp		/* to the copy of the frame */
 	KML_LATE_JMP KML_SYM_VECTOR(\vec)			/* TAIL_JMP: the kernel's handler */
 
 .Lgate_\vec:
@@ -225,6 +224,8 @@ kml_trampolines:
 	.endif
 	.set vector, vector + 1
 	.endr
+kml_slots_end:
+	ANNOTATE_NOENDBR
 
 /*
  * A frame from CPL 0 that is clearly neither the kernel's nor user code's.
@@ -427,13 +428,15 @@ kml_elevate:
 	movl	$__KERNEL_DS, F_SS(%rsp)
 
 	/*
-	 * It was ring 3 that was interrupted. As in TRAMPOLINE, IST_WRAPPER knows what is left to do from here.
+	 * It was ring 3 that was interrupted. As in TRAMPOLINE, IST_WRAPPER knows the last instructions.
 	 */
 .Lleave:
 	movq	IST_slot(%rbx), %rbx
 	movq	F_RCX(%rsp), %rcx
 	movq	F_RAX(%rsp), %rax
 	leaq	F_SIZE(%rsp), %rsp
+kml_leave_reset:
+	ANNOTATE_NOENDBR
 	movq	%rsp, (%rbx)
 kml_leave_rbx:
 	ANNOTATE_NOENDBR
@@ -492,6 +495,7 @@ kml_copy_fault:
 
 	.globl kml_trampolines_end
 kml_trampolines_end:
+	ANNOTATE_NOENDBR
 
 /*
  * A kernel stack has overflowed (or is espfix's, which cannot be written to; then the GS base is the user's already).
@@ -529,6 +533,11 @@ kml_stack_overflow:
  *   the direct entry's first instruction
  *                            likewise, and rewind (see kml_odd_frame)
  *   a trampoline             keep its frame from being overwritten by an exception inside the handler
+ *   another of these wrappers
+ *                            likewise, for the trampoline that it may have interrupted
+ *
+ * Each can be interrupted by the other two between any two instructions, so whatever is changed here must be in order
+ * at every moment.
  *
  * Below an NMI's frame there is one free word, where asm_exc_nmi saves rdx; the word below that is its "NMI executing"
  * flag. An event that interrupts user code does not interrupt an NMI, and may use the stack.
@@ -539,12 +548,16 @@ kml_stack_overflow:
 #define W_RSP		4*8
 #define W_SS		5*8
 
+/* The frame at the top of such a stack, from its last byte. */
+#define T_RIP		1-5*8
+#define T_CS		1-4*8
+#define T_RSP		1-2*8
+
 .macro IST_WRAPPER name:req vec:req index:req
 SYM_CODE_START(\name)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_IRET_REGS
 	pushq	%rdx
-.Lagain_\name:
 	testb	$3, W_CS(%rsp)
 	.if \vec == X86_TRAP_DB
 	jnz	.Lring3_\name
@@ -559,6 +572,9 @@ SYM_CODE_START(\name)
 	subq	$kml_trampolines, %rdx
 	cmpq	$(kml_trampolines_end - kml_trampolines), %rdx
 	jb	.Ltrampoline_\name
+	subq	$(kml_db - kml_trampolines), %rdx
+	cmpq	$(kml_df - kml_db), %rdx
+	jb	.Lwrapper_\name
 
 .Lout_\name:
 	popq	%rdx
@@ -629,50 +645,71 @@ SYM_CODE_START(\name)
 	cmpl	$TAIL_JMP, %edx
 	je	.Lout_\name				/* it has left the IST stack */
 	ja	.Llower_\name
-	testl	%edx, %edx
-	jz	.Llower_\name
-
-	/* It has already reset tss.ist: do what is left of its work and needs its frame. */
-	movq	W_RSP(%rsp), %rdx
-	movq	F_RBX-F_SIZE(%rdx), %rbx
-	movq	F_ERROR-F_SIZE(%rdx), %rdx
-	movq	%rdx, W_RSP(%rsp)
 	andq	$-KML_SLOT_SIZE, W_RIP(%rsp)
-	addq	$TAIL_JMP, W_RIP(%rsp)
-	jmp	.Lout_\name
+
+	/*
+	 * At its last instructions, after which nobody would undo what is done below: it executes them again, from the
+	 * one that resets tss.ist. That expects the entry's address in rbx, which it has restored, or is about to.
+	 */
+.Lrepeat_\name:
+	movq	W_RSP(%rsp), %rbx
+	andq	$-KML_IST_SIZE, %rbx
+	movq	IST_slot(%rbx), %rbx
+	jmp	.Llower_\name
 
 .Lshared_\name:
 	movq	W_RIP(%rsp), %rdx
-	cmpq	$kml_leave_iret, %rdx
-	movq	W_RSP(%rsp), %rdx
-	je	.Lleave_\name
-	cmpq	$kml_leave_rbx, W_RIP(%rsp)
+	cmpq	$kml_leave_rbx, %rdx
 	jb	.Llower_\name
-	cmpq	$kml_leave_iret, W_RIP(%rsp)
+	cmpq	$kml_leave_iret, %rdx
 	ja	.Llower_\name
-	leaq	F_RIP-F_SIZE(%rdx), %rdx
+	jb	1f
+	addq	$(F_SIZE - F_RIP), W_RSP(%rsp)
+1:	movq	$kml_leave_reset, W_RIP(%rsp)
+	jmp	.Lrepeat_\name
 
-	/* It has already reset tss.ist and is about to return with the frame at rdx: treat it as having returned. */
-.Lleave_\name:
-	movq	F_RBX-F_RIP(%rdx), %rbx
-	pushq	0*8(%rdx)
-	popq	W_RIP(%rsp)
-	pushq	1*8(%rdx)
-	popq	W_CS(%rsp)
-	pushq	2*8(%rdx)
-	popq	W_EFLAGS(%rsp)
-	pushq	4*8(%rdx)
-	popq	W_SS(%rsp)
-	pushq	3*8(%rdx)
-	popq	W_RSP(%rsp)
-	jmp	.Lagain_\name
-
+	/* Not if that has been done: any number may come while one trampoline runs, and its stack is small. */
 .Llower_\name:
 	movq	W_RSP(%rsp), %rdx
 	andq	$-KML_IST_SIZE, %rdx
 	movq	IST_slot(%rdx), %rdx
+	movq	(%rdx), %rdx
+	addq	$(2 * F_SIZE), %rdx			/* more than is in use below RSP */
+	cmpq	W_RSP(%rsp), %rdx
+	jb	.Lout_\name
+	movq	W_RSP(%rsp), %rdx
+.Llower_of_\name:
+	andq	$-KML_IST_SIZE, %rdx
+	movq	IST_slot(%rdx), %rdx
 	subq	$KML_IST_STEP, (%rdx)
 	jmp	.Lout_\name
+
+	/*
+	 * Another wrapper, which may not have got to lowering the entry itself. What it interrupted is in the frame at
+	 * the top of its stack, the last 40 bytes of a page. To lower the entry once too often does no harm: the
+	 * trampoline resets it.
+	 */
+.Lwrapper_\name:
+	movq	W_RSP(%rsp), %rdx
+1:	orq	$(PAGE_SIZE - 1), %rdx
+	testb	$3, T_CS(%rdx)
+	jnz	.Lout_\name
+	cmpq	$kml_trampolines, T_RIP(%rdx)
+	jb	.Lout_\name
+	cmpq	$kml_df, T_RIP(%rdx)
+	jae	.Lout_\name
+	cmpq	$kml_trampolines_end, T_RIP(%rdx)
+	jb	2f
+	cmpq	$kml_db, T_RIP(%rdx)
+	jb	.Lout_\name
+	movq	T_RSP(%rdx), %rdx			/* a wrapper again */
+	jmp	1b
+2:	cmpq	$kml_slots_end, T_RIP(%rdx)
+	jae	3f
+	cmpb	$TAIL_JMP, T_RIP(%rdx)			/* slots are aligned */
+	je	.Lout_\name
+3:	movq	T_RSP(%rdx), %rdx
+	jmp	.Llower_of_\name
 SYM_CODE_END(\name)
 .endm
 

@@ -38,7 +38,7 @@ static const int *loading_off;
 /* Only root can have put the file there or changed it since. With an ACL, the group bits are the ACL's mask. */
 static bool roots_own(const struct inode *inode)
 {
-	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & (S_IWGRP | S_IWOTH));
+	return uid_eq(inode->i_uid, GLOBAL_ROOT_UID) && !(inode->i_mode & 0022);
 }
 
 /* Walks from the file up to /trusted: everything on the way must be root's own. */

@@ -1,57 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Sends NMIs to CPU 0 from another, at odd times, one after the other, until it is unloaded. */
-#include <linux/atomic.h>
-#include <linux/delay.h>
-#include <linux/kthread.h>
+/* Takes every NMI for its own, and raises a page fault in its handler each time. */
 #include <linux/module.h>
-#include <linux/random.h>
-#include <linux/sched.h>
-#include <asm/apic.h>
+#include <linux/uaccess.h>
 #include <asm/nmi.h>
 
-static atomic_t under_way = ATOMIC_INIT(0);
-static struct task_struct *sender;
+/* A kernel address behind which there is nothing, on any machine: below all that the kernel maps. */
+#define NOWHERE ((void *)0xffff800000001000)
 
 static int on_nmi(unsigned int cmd, struct pt_regs *regs)
 {
-	return atomic_xchg(&under_way, 0) ? NMI_HANDLED : NMI_DONE;
-}
+	long value;
 
-static int send(void *unused)
-{
-	while (!kthread_should_stop()) {
-		if (!atomic_xchg(&under_way, 1))
-			apic->send_IPI(0, NMI_VECTOR);
-		ndelay(get_random_u32() % 30000);
-		cond_resched();
-	}
-	return 0;
+	WARN_ON(!copy_from_kernel_nofault(&value, NOWHERE, sizeof(value)));
+	return NMI_HANDLED;
 }
 
 static int __init nmis_init(void)
 {
-	int ret = register_nmi_handler(NMI_LOCAL, on_nmi, 0, "nmis");
-
-	if (ret)
-		return ret;
-	sender = kthread_create(send, NULL, "nmis");
-	if (IS_ERR(sender)) {
-		unregister_nmi_handler(NMI_LOCAL, "nmis");
-		return PTR_ERR(sender);
-	}
-	kthread_bind(sender, 1);
-	wake_up_process(sender);
-	return 0;
+	return register_nmi_handler(NMI_LOCAL, on_nmi, 0, "nmis");
 }
 
 static void __exit nmis_exit(void)
 {
-	kthread_stop(sender);
-	msleep(100);	/* the last one arrives */
 	unregister_nmi_handler(NMI_LOCAL, "nmis");
 }
 
 module_init(nmis_init);
 module_exit(nmis_exit);
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("For tests of kml: NMIs");
+MODULE_DESCRIPTION("For tests of kml: faults in NMIs");
