@@ -45,7 +45,11 @@ NMI_LIMIT_S = 120
 NMI_ATTEMPTS = 8
 NMI_WORK = ("count 1 300 100", "state 60", "faults 1", "step", "vectors ring0", "wild")
 NMI_VECTORS = (0, 3, 6, 13, 14, TIMER)
-NMI_ELSEWHERE = re.compile("TODO")
+NMI_ELSEWHERE = re.compile(
+    r"kml_(full_entry|kernel_call|unlinked|trampolines_end|db|user_in_ring0|elevate|(direct_exit|leave_iret)\+0x(?!0$))"
+)
+"""Where the work may not lead: exit work and the full path, calls of kernel functions, an overflow of the stack, a #DB
+in a trampoline, x2APIC, a process that is stepped."""
 SLOT = 256
 """Of trampolines.S: the distance between two trampolines."""
 ARMS = ("stock", "stock+libc", "stock+idt", "kml")
