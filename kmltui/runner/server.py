@@ -13,20 +13,22 @@ import contextlib
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
-
-import pymysql
 
 from kmltui.counters import select_status
 from kmltui.model import SERVER, LogLevel, Status
 from kmltui.sessions.journal import Journal
+from kmltui.sessions.link import Link
+from kmltui.sessions.mysql import Address, Login, MysqlError
 from kmltui.sessions.protocol import Command, Process, Session, SessionError
+from kmltui.sessions.tls import Tls
 
 USER = "kmltui"
 PROGRAM = "/usr/sbin/mariadbd"
 INIT_FILE = "/run/kmltui-init.sql"
 START_LIMIT_S = 300.0
 """Enough for a guest under emulation on a machine that is busy with two of them."""
+ANSWER_LIMIT_S = 30.0
+"""In all, for the login and for each question: what runs in a guest may have taken the server's place."""
 
 _SETTINGS = (
     "--no-defaults",
@@ -54,7 +56,7 @@ class Server:
         self._password = secrets.token_urlsafe(24)
         self._process: Process | None = None
         self._tail: list[str] = []
-        self._connection: pymysql.Connection[Any] | None = None
+        self._link: Link | None = None
         self._own_queries = 0
         # One connection, so one query at a time: the periodic poll and the boundaries' polls take turns.
         self._polling = asyncio.Lock()
@@ -84,10 +86,10 @@ class Server:
         deadline = time.monotonic() + START_LIMIT_S
         while not self._died.done():
             try:
-                self._connection = await asyncio.to_thread(self._connect)
+                self._link = await asyncio.to_thread(self._login().connect, ANSWER_LIMIT_S)
                 await self._session.put(INIT_FILE, b"", 0o600)
                 return
-            except (pymysql.MySQLError, OSError) as error:
+            except MysqlError as error:
                 if time.monotonic() > deadline:
                     raise SessionError(self._story(f"did not answer within {START_LIMIT_S:.0f} s ({error})")) from None
                 await asyncio.sleep(0.1)
@@ -109,18 +111,19 @@ class Server:
         async with self._polling:
             try:
                 rows = await asyncio.to_thread(self._query_status)
-            except (pymysql.MySQLError, OSError) as error:
+            except MysqlError as error:
                 raise SessionError(self._story(f"no longer answers ({error})")) from error
         own = dict.fromkeys(("Questions", "Queries", "Com_show_status"), self._own_queries)
         name = self._session.spec.name
-        self._journal.emit(Status(t_ns=self._journal.now(), session=name, counters=select_status(rows), own=own))
+        counters = select_status((variable, value) for variable, value in rows)
+        self._journal.emit(Status(t_ns=self._journal.now(), session=name, counters=counters, own=own))
 
     async def stop(self) -> None:
         """Stop it cleanly, or kill it after a few seconds; the guest is thrown away anyway."""
         self._stopping = True
-        if self._connection is not None:
-            with contextlib.suppress(pymysql.MySQLError, OSError):
-                self._connection.close()
+        if self._link is not None:
+            # A poll may still be waiting for its answer, in a thread of its own.
+            self._link.abort()
         if self._process is not None:
             with contextlib.suppress(SessionError, ConnectionError, TimeoutError):
                 async with asyncio.timeout(10):
@@ -130,22 +133,23 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _connect(self) -> pymysql.Connection[Any]:
-        address = self._session.mysql_address()
-        where: dict[str, Any] = (
-            {"unix_socket": address} if isinstance(address, str) else {"host": address[0], "port": address[1]}
-        )
-        return pymysql.connect(
-            user=USER, password=self._password, connect_timeout=5, read_timeout=10, autocommit=True, **where
-        )
+    def _login(self) -> Login:
+        where = self._session.mysql_address()
+        if isinstance(where, str):
+            address = Address(user=USER, socket=where)
+        else:
+            address = Address(user=USER, host=where[0], port=where[1])
+        return Login(address, self._password.encode(), Tls("disabled"))
 
-    def _query_status(self) -> list[tuple[str, str]]:
-        if self._connection is None or not self._connection.open:
-            self._connection = self._connect()
-        with self._connection.cursor() as cursor:
-            self._own_queries += 1
-            cursor.execute("SHOW GLOBAL STATUS")
-            return list(cursor.fetchall())
+    def _query_status(self) -> list[tuple[str, ...]]:
+        """Raises :class:`MysqlError`."""
+        if self._link is None or not self._link.open:
+            self._link = self._login().connect(ANSWER_LIMIT_S)
+        self._own_queries += 1
+        try:
+            return self._link.ask("SHOW GLOBAL STATUS", 2, ANSWER_LIMIT_S)
+        except Exception as error:
+            raise self._login().explain(error) from None
 
     async def _follow_log(self) -> None:
         assert self._process is not None

@@ -231,9 +231,7 @@ def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else "" if value is None else str(value)
 
 
-def open_link(
-    *, user: str, password: bytes, host: str, port: int, unix_socket: str, tls: Tls, limit_s: float = LOGIN_LIMIT_S
-) -> Link:
+def open_link(*, user: str, password: bytes, host: str, port: int, unix_socket: str, tls: Tls, limit_s: float) -> Link:
     """Log in. Blocks for ``limit_s`` at most, not counting the name lookup.
 
     Raises :class:`LinkError`, OSError, ssl.SSLError, and whatever PyMySQL makes of a malformed reply.

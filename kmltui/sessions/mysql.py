@@ -27,7 +27,7 @@ import pymysql
 from pymysql.constants import CR
 
 from kmltui.printable import printable
-from kmltui.sessions.link import Link, LinkError, open_link
+from kmltui.sessions.link import LOGIN_LIMIT_S, Link, LinkError, open_link
 from kmltui.sessions.optionfile import OptionFileError, read_settings
 from kmltui.sessions.tls import Tls, TlsError, tls_of
 
@@ -136,8 +136,8 @@ class Login:
         somewhere = self.address.host or self.address.socket
         return str(self.address if somewhere else replace(self.address, host="localhost", port=DEFAULT_PORT))
 
-    def connect(self) -> Link:
-        """Log in. Blocks for a few seconds at most. Raises :class:`MysqlError`."""
+    def connect(self, limit_s: float | None = None) -> Link:
+        """Log in. Blocks for ``limit_s`` at most (default: a few seconds). Raises :class:`MysqlError`."""
         address = self.address
         try:
             return open_link(
@@ -147,6 +147,7 @@ class Login:
                 port=address.port or DEFAULT_PORT,
                 unix_socket=address.socket,
                 tls=self.tls,
+                limit_s=LOGIN_LIMIT_S if limit_s is None else limit_s,
             )
         except Exception as error:
             # 'from None': the frames below hold the password in local variables.

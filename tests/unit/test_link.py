@@ -15,9 +15,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pymysql import _auth
 
-from kmltui.sessions import link
+from kmltui.model import Record, SessionSpec, Status
+from kmltui.runner import server as runner_server
+from kmltui.sessions import mysql
+from kmltui.sessions.journal import Journal
 from kmltui.sessions.link import Link, LinkError
 from kmltui.sessions.mysql import Address, Login, MysqlError
+from kmltui.sessions.protocol import SessionError
 from kmltui.sessions.tls import Tls
 
 CAPABILITIES = 0x81FFF7DF & ~0x800  # as MariaDB's, without TLS
@@ -102,7 +106,8 @@ def server(behave: Callable[[Wire], None]) -> Iterator[tuple[Login, list[Wire]]]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(link.open_link.__kwdefaults__, "limit_s", 0.5)
+    monkeypatch.setattr(mysql, "LOGIN_LIMIT_S", 0.5)
+    monkeypatch.setattr(runner_server, "ANSWER_LIMIT_S", 0.5)
 
 
 def test_an_honest_server_is_asked() -> None:
@@ -275,3 +280,63 @@ def test_trouble_with_tls_has_sentences_of_its_own() -> None:
     explained = str(Login(Address("app", "h")).explain(error))
     assert "certificate is not accepted: self-signed certificate" in explained and "running" not in explained
     assert "agreement" in str(Login(Address("app", "h")).explain(ssl.SSLError(1, "[SSL: NO_PROTOCOLS] none")))
+
+
+class Guest:
+    """As much of a session as the runner needs to ask its server."""
+
+    spec = SessionSpec(name="stock")
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def mysql_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self._port
+
+
+class TestWhatAnswersInAGuest:
+    """It is no more trusted than any other server: a program in the guest may have taken the port."""
+
+    def asked(self, login: Login, found: list[Record]) -> runner_server.Server:
+        return runner_server.Server(Guest(login.address.port), Journal(lambda: 7, found.append))  # type: ignore[arg-type]
+
+    async def test_its_counters_are_recorded(self) -> None:
+        def behave(wire: Wire) -> None:
+            wire.log_in()
+            wire.hear()
+            wire.send(rows(2, b"\x09Questions\x0242", b"\6Uptime\3abc"))
+
+        found: list[Record] = []
+        with server(behave) as (login, _):
+            asked = self.asked(login, found)
+            await asked.poll_status()
+            await asked.stop()
+        (status,) = found
+        assert isinstance(status, Status) and status.counters == {"Questions": 42} and status.own["Questions"] == 1
+
+    @pytest.mark.parametrize(
+        "behave",
+        [
+            lambda wire: wire.drip(greeting()),
+            lambda wire: (wire.log_in(), wire.hear(), wire.drip(rows(2, b"\1a\x011"))),
+            lambda wire: (wire.log_in(), wire.hear(), wire.send(rows(1, b"\1a"))),
+            lambda wire: (wire.log_in(), wire.hear(), wire.send(packet(1, OK))),
+        ],
+        ids=["greeting", "answer", "one column", "no rows"],
+    )
+    async def test_one_that_stalls_or_lies_costs_a_sentence(self, behave: Callable[[Wire], None]) -> None:
+        with server(behave) as (login, _):
+            asked = self.asked(login, [])
+            begun = time.monotonic()
+            with pytest.raises(SessionError, match="no longer answers"):
+                await asked.poll_status()
+            assert time.monotonic() - begun < 5
+            await asked.stop()
+
+    async def test_it_does_not_get_the_password_in_clear_text(self) -> None:
+        with server(switch(b"mysql_clear_password")) as (login, wires):
+            asked = self.asked(login, [])
+            with pytest.raises(SessionError, match="clear text"):
+                await asked.poll_status()
+            await asked.stop()
+        assert asked._password.encode() not in wires[0].heard

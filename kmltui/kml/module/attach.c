@@ -216,7 +216,7 @@ static void remove_hooks(void)
 	tracepoint_synchronize_unregister();
 }
 
-int kml_attach_init(void)
+int __init kml_attach_init(void)
 {
 	int i, ret;
 
