@@ -85,13 +85,17 @@ class QueriesPage(TablePage):
         if _watched(frame) is not None:
             return ()
         pair = frame.view.pair
+        # A rate per second of the host says nothing of sessions whose clock counts instructions.
+        by_wall = judging.clock(frame.view) != "instructions"
         if pair is None:
             alone = frame.view.sessions[0]
+            if not by_wall:
+                return ((" queries in all  ", "muted"), (count(alone.queries), "text"))
             rows: Line = (("    rows/s  ", "muted"), (rate(alone.row_rate), "text"))
             return ((" queries/s  ", "muted"), (rate(alone.query_rate), "text"), *rows)
-        comparable = judging.times(frame.view) and judging.clock(frame.view) == "wall"
+        comparable = judging.times(frame.view) and by_wall
         change: Span = (more_or_less(pair[0].query_rate, pair[1].query_rate) if comparable else "", "muted")
-        known = any(session.query_rate is not None for session in pair)
+        known = by_wall and any(session.query_rate is not None for session in pair)
         rates: Line = (
             (" queries/s  ", "muted"),
             (rate(pair[0].query_rate), "stock"),
