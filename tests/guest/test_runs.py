@@ -76,10 +76,11 @@ def report(path):
 # Of the session, not of the module: pytest mixes tests of several modules, and each return would be a run of its own.
 @pytest.fixture(scope="session")
 def finished(image, tmp_path_factory):
-    """One complete run of both sessions, used by several tests."""
+    """One complete run of both sessions, used by several tests; without the inserts, which take minutes in emulation
+    (test_workloads.py has them, by hand)."""
     path = tmp_path_factory.mktemp("run") / "full.kmlrec"
     begun = time.time()
-    done = kmltui("run", "--headless", "--image", image.name, "--loops", "2", "--out", path)
+    done = kmltui("run", "--headless", "--image", image.name, "--loops", "2", "--tables", "ready", "--out", path)
     assert done.returncode == 0, done.stderr
     return path, done.stderr, begun
 
@@ -95,9 +96,9 @@ def test_a_complete_run_keeps_the_contract_of_the_report(finished):
         cpu = session["cpu_s"]
         for part in ("total", "user", "system"):
             assert cpu[part] == pytest.approx(session["server"][part] + session["client"][part], abs=1e-5)
-        assert cpu["total"] > 1
+        assert cpu["total"] > 0.1
         assert len(session["per_cpu"]) >= 1
-        assert session["queries"] >= 31_000 + 10 * 2 + 14
+        assert session["queries"] >= 10 * 2 + 14
         assert session["queries_per_s"] > 0
         assert session["duration_s"] > 0
         by_name = session["syscalls"]["by_name"]
@@ -129,7 +130,7 @@ def test_both_sessions_did_the_same_work(finished):
 
 def test_a_headless_run_tells_its_phases_and_proofs(finished):
     _, lines, _ = finished
-    for text in ("booting", "insert: ", "select: ", "ring of mariadbd, read inside it: 0", "done: "):
+    for text in ("booting", "select: ", "change: ", "ring of mariadbd, read inside it: 0", "done: "):
         assert text in lines
 
 

@@ -206,9 +206,10 @@ def with_servers(kernel: str) -> Image:
     ("name", "options", "programs"),
     [
         ("redis", {"requests": "300", "clients": "10"}, {"redis-server", "redis-benchmark"}),
-        pytest.param("sqlite", {}, {"sqlite3"}, marks=pytest.mark.by_hand),
+        ("sqlite", {}, {"sqlite3"}),
     ],
 )
+@pytest.mark.by_hand
 async def test_programs_of_added_packages_are_right_and_direct_in_ring_0(
     do: Any, with_servers: Image, name: str, options: dict[str, str], programs: set[str]
 ) -> None:
