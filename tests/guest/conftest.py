@@ -51,7 +51,6 @@ _ALARM = re.compile(
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not CHOSEN:
         _take_turns(config, items)
-    items.sort(key=_kernel_index)  # so that the shared guests of one kernel are booted once
     for item in items:
         if item.path.parent == _HERE:
             item.add_marker(pytest.mark.guest)
@@ -60,12 +59,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Kernel by kernel and in the files' order, whatever order pytest has made of the parameters: what tests share is
+    made once."""
+    session.items.sort(key=_place)
+
+
 _HERE = Path(__file__).parent
 
 
-def _kernel_index(item: pytest.Item) -> int:
+def _place(item: pytest.Item) -> tuple[int, Path, int]:
     kernel = item.callspec.params.get("kernel") if hasattr(item, "callspec") else None
-    return -1 if kernel is None else list(CHOSEN or SUPPORTED).index(kernel)
+    index = -1 if kernel is None else list(CHOSEN or SUPPORTED).index(kernel)
+    return index, item.path, item.location[1] or 0
 
 
 def _takes_turns(item: pytest.Item) -> bool:

@@ -132,7 +132,7 @@ class TestTools:
         """Its samples of user mode are the program's own code, although interrupts found that in ring 0."""
         before = await counted(kml, "demotion")
         output = await kml.check(
-            "cd /tmp; perf record -q -F 500 -e cpu-clock:u -o data perl -e 'getppid() for 1 .. 400000' >&2;"
+            "cd /tmp; perf record -q -F 500 -e cpu-clock:u -o data perl -e 'getppid() for 1 .. 2000000' >&2;"
             "perf script -i data -F comm,ip,dso; rm data"
         )
         samples = [line.split() for line in output.splitlines() if line.strip().startswith("perl ")]
