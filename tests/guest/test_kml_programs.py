@@ -138,7 +138,9 @@ class TestTools:
         samples = [line.split() for line in output.splitlines() if line.strip().startswith("perl ")]
         assert len(samples) > 50
         assert not [ip for _comm, ip, *_ in samples if ip.startswith("ffff")]
-        assert sum("/perl" in line for line in output.splitlines()) > len(samples) / 2
+        files = [" ".join(rest) for _comm, _ip, *rest in samples]
+        assert sum("/usr/" in file for file in files) > 0.9 * len(files), "in the program's own files"
+        assert any("/perl" in file for file in files) and any("/libc.so" in file for file in files)
         assert await counted(kml, "demotion") > before + 50
 
 
