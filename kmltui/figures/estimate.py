@@ -116,8 +116,7 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
     native = native_s or _native(summary, session, cost, calls / units)
     likely_ns, bounds_ns = saved_by_a_call(cost)
     counted = _counted_ns(summary, session, calls)
-    if counted is not None:
-        likely_ns = Range(counted, counted)
+    if counted is not None:  # one difference, without an interval: it moves the bounds, not what is likely
         bounds_ns = Range(min(bounds_ns.low, counted), max(bounds_ns.high, counted))
     a_unit = calls / units
     return Estimate(
@@ -127,7 +126,7 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
         likely=_fraction(a_unit, likely_ns, native) if native else None,
         saved_us=Range(a_unit * bounds_ns.low / 1e3, a_unit * bounds_ns.high / 1e3),
         native_us=Range(native.low * 1e6, native.high * 1e6) if native else None,
-        assumed=_assumed(summary, native_s, counted),
+        assumed=_assumed(summary, native_s),
         counted_ns=counted,
         processor=cost.processor,
         mitigations=cost.mitigations,
@@ -268,10 +267,9 @@ def _from_instructions(instructions: float, calls: float, cost: TrapCost) -> Ran
     )
 
 
-def _assumed(summary: Summary, native_s: Range | None, counted_ns: float | None) -> str:
-    bounds = f"{DIRECT_CALL_NS.low:.0f} to {DIRECT_CALL_NS.high:.0f}"
-    likely = f"about {LIKELY_DIRECT_CALL_NS:.0f} ns ({bounds})" if counted_ns is None else f"{bounds} ns"
-    direct = f"a direct call takes {likely}"
+def _assumed(summary: Summary, native_s: Range | None) -> str:
+    low, high = DIRECT_CALL_NS.low, DIRECT_CALL_NS.high
+    direct = f"a direct call takes about {LIKELY_DIRECT_CALL_NS:.0f} ns ({low:.0f} to {high:.0f})"
     if native_s is None and (summary.exact or summary.clock == "instructions"):
         ipc = INSTRUCTIONS_PER_CYCLE
         return f"{direct}; the work beside the traps runs at {ipc.low} to {ipc.high} instructions a cycle"

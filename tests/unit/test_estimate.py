@@ -83,12 +83,12 @@ CALLS = 99_000
 """The direct calls of the run."""
 
 
-def test_cycles_that_the_processor_counted_take_the_place_of_what_is_assumed() -> None:
+def test_cycles_that_the_processor_counted_are_told_and_do_not_pass_for_certain() -> None:
+    plain = summarise(recorded()).estimate
     found = summarise(counted(recorded(), CALLS * 160)).estimate
-    assert found is not None and found.counted_ns == pytest.approx(80)
-    assert found.likely is not None and found.likely.low == found.likely.high
-    assert found.likely.low == pytest.approx(CALLS * 80e-9 / 150)
-    assert "about 30 ns" not in found.assumed and any("saved 80 ns" in note for note in notes(found))
+    assert found is not None and plain is not None and found.counted_ns == pytest.approx(80)
+    assert found.likely == plain.likely, "one difference of two runs has no interval"
+    assert any("saved 80 ns" in note for note in notes(found))
 
 
 @pytest.mark.parametrize(("cycles_a_call", "low", "high"), [(400, 40, 200), (20, 10, 105), (-50, 0, 105)])
