@@ -19,9 +19,10 @@ from kmltui.figures.card import CardLine
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.live.recent import RATE_WINDOW_NS
-from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State
+from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State, WorkloadSpec
 from kmltui.recording import Reader
 from kmltui.tui.draw import header
+from kmltui.tui.draw.judging import counted_phases
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
 from kmltui.tui.pages.base import Canvas
@@ -77,6 +78,11 @@ class TestWhileTheyWork:
             queries = next(line for line in text_now.splitlines() if line.startswith("queries/s"))
             assert bool(CHANGE.search(queries)) == abreast, (step, a, b, queries)
         assert compared[True] > 5 and compared[False] > 5
+
+    def test_what_comes_before_the_last_timed_calls_does_not_count(self) -> None:
+        demo = WorkloadSpec(name="demo", phases=["dd", "calls", "select", "change"], timing_phases=["calls"])
+        assert counted_phases(demo) == ["select", "change"]
+        assert counted_phases(WorkloadSpec(name="wisconsin", phases=["create", "select"])) == ["create", "select"]
 
     def test_nothing_is_compared_before_both_are_past_the_warm_up(self) -> None:
         ahead = Progress(t_ns=9 * S, session="kml", phase="select", statement=1, queries=50, fraction=0.2)

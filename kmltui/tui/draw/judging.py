@@ -13,7 +13,7 @@ from kmltui.figures.judging import (
     own_ways,
 )
 from kmltui.live.views import EqualWork, SessionView, Snapshot
-from kmltui.model import ClockKind
+from kmltui.model import ClockKind, WorkloadSpec
 
 
 def _facts(snapshot: Snapshot) -> dict[str, dict[str, str]]:
@@ -63,6 +63,14 @@ def without_queries(snapshot: Snapshot) -> bool:
         return False
     only_times = bool(workload.phases) and set(workload.phases) <= set(workload.timing_phases)
     return bool(workload.unit or workload.keeps_output or only_times)
+
+
+def counted_phases(workload: WorkloadSpec) -> list[str]:
+    """The phases that a run's figures are of: those after the last in which calls are only timed, or, if that comes at
+    the end, all others."""
+    phases = workload.phases
+    last = max((at for at, phase in enumerate(phases) if phase in workload.timing_phases), default=-1)
+    return phases[last + 1 :] or [phase for phase in phases if phase not in workload.timing_phases]
 
 
 def warming_up(snapshot: Snapshot) -> bool:

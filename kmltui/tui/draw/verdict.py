@@ -125,7 +125,7 @@ def _not_compared(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Li
     rows = [_rule(snapshot, "CPU seconds", layout, glyphs)]
     if judging.warming_up(snapshot):
         rows.append(line((" Warming up: nothing is compared yet.", "text")))
-        what = " ".join(phase for phase in snapshot.workload.phases if phase not in snapshot.workload.timing_phases)
+        what = " ".join(judging.counted_phases(snapshot.workload))
         rows.append(line((f" What counts comes next: {printable(what)}.", "muted")))
     else:
         rows.append(line((" Not compared: each session times its calls in its own way.", "text")))
