@@ -108,9 +108,16 @@ def _ready(spec: ImageSpec) -> Image | None:
         return None  # the label used to belong to another image
     if manifest.imported:
         return Image(manifest)
+    if _lacks(manifest, spec):
+        return None
     keys = _keys(_Parts.of(manifest))
     current = all(manifest.layers[kind].key == key for kind, key in keys.items() if kind in manifest.layers)
     return Image(manifest) if current else None
+
+
+def _lacks(manifest: Manifest, spec: ImageSpec) -> bool:
+    """Whether the image was made when fewer packages belonged to every image of its kind than do today."""
+    return not {package.name for package in manifest.packages}.issuperset(spec.packages)
 
 
 def _made_of(spec: ImageSpec) -> ImageSpec:
@@ -199,7 +206,7 @@ class _Build:
             old = None  # somebody else's choices
         if old is not None and not self.spec.mirror:
             self.spec = replace(self.spec, mirror=old.spec.mirror)  # the one that the user named the first time
-        if old is not None and (self.refresh or old.spec != self.spec):
+        if old is not None and (self.refresh or old.spec != self.spec or _lacks(old, self.spec)):
             old = None
         if old:
             self.steps.without("asking the mirror for packages")

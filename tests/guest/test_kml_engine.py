@@ -296,7 +296,7 @@ class TestCounters:
 
     async def test_attached_processes_are_listed(self, kml: Guest, programs: dict[str, bytes]) -> None:
         await install(kml, programs, "attached")
-        listed = await sh(kml, f"{WHERE}/attached wait & sleep 1; cat /proc/kml/attached; kill $!")
+        listed = await sh(kml, f"{WHERE}/attached wait & sleep 1; cat /proc/kml/attached; kill $!; wait")
         assert re.search(rf"^\d+ attached {WHERE}/attached$", listed, re.MULTILINE)
 
     async def test_they_are_listed_while_they_come_and_go(self, kml: Guest, programs: dict[str, bytes]) -> None:
@@ -405,7 +405,7 @@ class TestTrust:
         await install(kml, programs, "attached")
         result = await kml.run(
             f"{WHERE}/attached wait & sleep 1; cd /proc/$!/map_files || exit 9; "
-            "echo xxxxxxxx | dd of=10000-11000 bs=8 count=1 conv=notrunc; status=$?; kill $!; exit $status",
+            "echo xxxxxxxx | dd of=10000-11000 bs=8 count=1 conv=notrunc; status=$?; kill $!; wait; exit $status",
             elevated=False,
         )
         assert result.status == 1 and "Operation not permitted" in result.stderr, result
@@ -654,7 +654,8 @@ class TestLoading:
         guest = await boot("kml", vcpus=2, period_ns=10**12)
         await install(guest, programs, "attached")
         held = await guest.run(
-            ["/bin/sh", "-c", f"{WHERE}/attached wait & sleep 1; rmmod kml && echo unloaded; kill $!"], elevated=False
+            ["/bin/sh", "-c", f"{WHERE}/attached wait & sleep 1; rmmod kml && echo unloaded; kill $!; wait"],
+            elevated=False,
         )
         assert "unloaded" not in held.stdout
         output = await guest.check(

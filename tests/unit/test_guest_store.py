@@ -52,8 +52,8 @@ def parts_of(image: Image) -> dict[str, bytes]:
     return {kind: store.layer_path(image.manifest.layers[kind]).read_bytes() for kind in store.NEEDED}
 
 
-def raising(error: Exception) -> Callable[[], None]:
-    def function() -> None:
+def raising(error: Exception) -> Callable[..., None]:
+    def function(*_: object) -> None:
         raise error
 
     return function
@@ -181,6 +181,21 @@ def test_a_second_builder_waits_for_the_first() -> None:
     thread.join(10)
     assert order == ["first", "second"]
     assert told[0].step == "waiting for another build of an image" and told[-1].ended
+
+
+def test_an_image_from_before_a_package_was_added_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_image()
+    all_of_them = [Package(name, "1", "amd64") for name in SPEC.packages]
+    build = _Build(SPEC, silent, tmp_path, refresh=False)
+    monkeypatch.setattr(build, "_resolve", raising(RuntimeError("the mirror is asked")))
+    monkeypatch.setattr(build, "_at_hand", lambda parts: True)
+    monkeypatch.setattr(build, "_layers", raising(RuntimeError("the mirror is not asked")))
+    for packages, outcome in ((all_of_them[:-1], "is asked"), (all_of_them, "is not asked")):
+        store.write_manifest(replace(image.manifest, packages=packages))
+        with pytest.raises(RuntimeError, match=outcome):
+            build.run()
 
 
 def test_what_an_interrupted_build_has_left_is_removed(home: Path) -> None:
