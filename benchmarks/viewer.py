@@ -39,7 +39,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples")]
 import psutil  # noqa: E402
 from made_up_run import S, header, run  # noqa: E402
 
-from kmltui.model import Progress  # noqa: E402
+from kmltui.model import Header, Progress  # noqa: E402
 from kmltui.recording import Reader, Writer  # noqa: E402
 
 SETTLE_S = 6.0
@@ -110,7 +110,7 @@ def live_recording(seconds: float) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "live.kmlrec"
         writer = Writer.create(path, header())
-        records = iter(run(90 + seconds * 2))
+        records = (record for record in run(90 + seconds * 2) if not isinstance(record, Header))
         pending = next(records)
         while pending.t_ns < 66 * S:
             writer.append(pending)

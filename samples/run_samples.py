@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from recording_samples import HEADER, SECOND
 
 from kmltui.counters.syscalls import NUMBERS
@@ -26,7 +28,9 @@ from kmltui.model import (
 )
 
 
-def sample(session: str, t: float, mark: str = "", cpu: float = 0, calls: int = 0, boot_ns: int = 0, **more) -> Sample:
+def sample(
+    session: str, t: float, mark: str = "", cpu: float = 0, calls: int = 0, boot_ns: int = 0, **more: Any
+) -> Sample:
     """A sample with round numbers: ``cpu`` server seconds (a quarter of it system), half as much for the client."""
     us = round(cpu * 1e6)
     trap, direct = (calls, 0) if session == "stock" else (calls // 100, calls - calls // 100)

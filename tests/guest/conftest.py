@@ -205,7 +205,7 @@ async def start_guest(image: Image, arm: str = "stock", *, period_ns: int = 500_
     """Boot a guest. ``vcpus`` and ``memory_bytes`` are the session's, other options :class:`GuestSession`'s."""
     of_spec = {key: options.pop(key) for key in ("vcpus", "memory_bytes", "name") if key in options}
     spec = SessionSpec(
-        **{
+        **{  # type: ignore[arg-type]  # of values of several types
             "name": arm.replace("+", "-"),
             "arm": arm,
             "memory_bytes": MEMORY_BYTES,

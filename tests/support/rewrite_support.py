@@ -54,7 +54,7 @@ class Rewritten:
             compiler = "g++" if source.suffix == ".cc" else "gcc"
             where = [] if plain else [f"-Wl,--dynamic-linker={self.lib / LOADER}", f"-Wl,-rpath,{self.lib}"]
             quiet = ["-Wno-infinite-recursion", "-Wno-array-bounds", "-Wno-unused-result"]
-            command = [compiler, "-O2", "-pthread", *quiet, *flags, "-o", out, source, *where, "-ldl"]
+            command = [compiler, "-O2", "-pthread", *quiet, *flags, "-o", str(out), str(source), *where, "-ldl"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             self._built[key] = out
@@ -80,7 +80,7 @@ def make_rewritten(root: Path) -> Rewritten:
 def _page_can_be_mapped() -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     fixed = 0x100000  # MAP_FIXED_NOREPLACE
     got = libc.mmap(0x10000, 4096, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | fixed, -1, 0)
     if got == 0x10000:
@@ -92,7 +92,7 @@ def assemble(text: str, out: Path, *flags: str) -> bytes:
     """A shared object from assembly text; it is kept at `out`."""
     source = out.with_suffix(".s")
     source.write_text(text)
-    command = ["gcc", "-shared", "-nostdlib", "-fno-lto", *flags, "-o", out, source]
+    command = ["gcc", "-shared", "-nostdlib", "-fno-lto", *flags, "-o", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out.read_bytes()

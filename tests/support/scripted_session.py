@@ -78,7 +78,7 @@ class ScriptedSession:
     def mysql_address(self) -> tuple[str, int]:
         return ("127.0.0.1", 1)
 
-    async def failed(self) -> Exception:  # type: ignore[override]
+    async def failed(self) -> Exception:
         raise NotImplementedError
 
     async def stop(self) -> None: ...
