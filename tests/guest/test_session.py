@@ -134,6 +134,13 @@ class TestFiles:
     async def test_files_of_the_kernel_are_read_whole(self, stock: Guest) -> None:
         assert b"processor\t: 1" in await stock.session.get("/proc/cpuinfo")
 
+    async def test_an_emulated_processor_copies_words_and_not_bytes(self, stock: Guest) -> None:
+        """The emulator counts an instruction, and takes the time of one, for every byte of a `rep movsb`."""
+        flags = set((await stock.session.get("/proc/cpuinfo")).decode().split())
+        if stock.facts["accelerator"] == "KVM":
+            pytest.skip("KVM's processor is the host's")
+        assert "rep_good" in flags and not flags & {"erms", "fsrm", "fzrm", "fsrs", "fsrc"}
+
 
 class TestSamples:
     async def test_a_marked_sample_comes_at_once_and_holds_everything(self, stock: Guest) -> None:
