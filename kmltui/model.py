@@ -150,6 +150,8 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="header"
     host: dict[str, str] = field(default_factory=dict)
     """The machine that the run was done on: cpu, cores, memory_bytes, kernel, os, python, qemu."""
     title: str = ""
+    different_work: str = ""
+    """Of two recordings shown as one run whose sessions did different work: how it differs. Never recorded."""
     kind: RunKind | None = None
     """None only in recordings of older versions; a reader fills it in. (Some old recordings of benches say ``run``;
     their Repeat records show that they are benches.)"""

@@ -132,8 +132,9 @@ class _Fold:
         if is_bench:
             summary.pairs = self._pairs(runs)
             summary.run.pairs = len(summary.pairs)
-        summary.run.command = repeat_command(self._header, summary.run.pairs)
-        summary.estimate = estimate(summary)
+        if not self._header.different_work:
+            summary.run.command = repeat_command(self._header, summary.run.pairs)
+            summary.estimate = estimate(summary)
         summary.verdict = verdict(summary)
         return summary
 
@@ -152,6 +153,7 @@ class _Fold:
             options=header.workload.options,
             name=header.run,
             title=header.title,
+            different_work=header.different_work,
             status=end.status if end else None,
             reason=end.reason if end else "",
             complete=bool(sessions) and all(session.complete for session in sessions.values()),
@@ -245,6 +247,8 @@ class _Fold:
         others = [name for name in names if name != baseline]
         summary.baseline = baseline
         summary.compared = "kml" if "kml" in others else others[-1]
+        if self._header.different_work:
+            return
         for other in others:
             pairs = _paired(runs[baseline], runs[other])
             if pairs:

@@ -31,6 +31,8 @@ class RunFacts(Struct, kw_only=True):
     options: dict[str, str] = field(default_factory=dict)
     name: str = ""
     title: str = ""
+    different_work: str = ""
+    """Of the sessions of two recordings: how their work differs, so that nothing they took is compared."""
     status: RunStatus | None = None
     """None: the recording has no end. The run is still going on, or it was lost."""
     reason: str = ""

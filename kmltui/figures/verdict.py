@@ -27,7 +27,9 @@ def verdict(summary: Summary) -> str:
 
 
 def nothing_concluded(summary: Summary) -> str | None:
-    """Why the sessions' figures must not be compared: the run did not come to its end, or a check failed."""
+    """Why the sessions' figures must not be compared: different work, no regular end, or a check that failed."""
+    if summary.run.different_work:
+        return f"The sessions did different work ({summary.run.different_work}): what it took is not compared."
     return _unfinished(summary) or _unsound(summary)
 
 

@@ -203,8 +203,21 @@ def _session(reader: Reader, name: str | None, default: int) -> SessionSpec:
     return found
 
 
+def _difference(left: Header, right: Header) -> str:
+    """How the work of two runs differs; empty if it is the same."""
+    if "monitor" in (left.kind, right.kind):
+        return "what was only watched did work of its own"
+    ours, theirs = left.workload, right.workload
+    if ours.name != theirs.name:
+        return f"{ours.name} and {theirs.name}"
+    settings = [{"loops": w.loops, "duration": w.duration_s, **w.options, **w.script} for w in (ours, theirs)]
+    differing = [key for key in settings[0] | settings[1] if settings[0].get(key) != settings[1].get(key)]
+    return f"{ours.name} with different {', '.join(differing)}" if differing else ""
+
+
 def _header(left: Header, right: Header, sessions: list[SessionSpec]) -> Header:
-    same = left.workload == right.workload
+    difference = _difference(left, right)
+    same = left.workload.name == right.workload.name and not difference
     workload = left.workload if same else WorkloadSpec(name=f"{left.workload.name} | {right.workload.name}")
     return replace(
         left,
@@ -212,6 +225,7 @@ def _header(left: Header, right: Header, sessions: list[SessionSpec]) -> Header:
         workload=workload,
         sessions=sessions,
         sample_period_ns=max(left.sample_period_ns, right.sample_period_ns),
-        title="" if same else "different workloads",
+        title="different workloads" if difference else "",
+        different_work=difference,
         kind=left.kind if left.kind == right.kind else "run",
     )

@@ -12,10 +12,13 @@ from made_up_run import S, header, run
 from msgspec.structs import replace
 from recording_samples import write
 
+from kmltui.figures.card import card
+from kmltui.figures.summarise import summarise
 from kmltui.live.store import Store
 from kmltui.model import START, End, Header, Record, Sample
 from kmltui.recording import Reader, RecordingError, Writer
 from kmltui.recording.beside import Beside
+from kmltui.tui.draw import judging
 
 
 def recorded(path: Path, start: float, seconds: float = 20, name: str = "a", workload: str = "wisconsin") -> Path:
@@ -100,6 +103,47 @@ def test_different_workloads_are_said_to_be(tmp_path: Path) -> None:
     left, right = (recorded(tmp_path / f"{name}.kmlrec", 6, workload=name) for name in ("oltp", "wisconsin"))
     source = Beside(Reader.open(left), Reader.open(right))
     assert source.header.workload.name == "oltp | wisconsin" and source.header.title == "different workloads"
+    assert "oltp and wisconsin" in said(source)
+
+
+def said(source: Beside) -> str:
+    """The verdict on sessions that did different work: nothing about them is compared."""
+    summary = summarise(source.records())
+    assert summary.comparisons == {} and "not compared" in summary.verdict
+    assert summary.estimate is None and not summary.run.command
+    assert [line.kind for line in card(summary) if line.kind in ("measured", "article")] == []
+    store = Store(source.header)
+    store.extend(drained(source))
+    assert judging.unequal_work(store.at()) and not judging.times(store.at())
+    return summary.verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"loops": 7}, "loops"),
+        ({"options": {"engine": "innodb"}}, "engine"),
+        ({"loops": None, "duration_s": 9}, "duration"),
+    ],
+)
+def test_a_workload_with_other_settings_is_different_work(
+    pair: tuple[Reader, Reader], tmp_path: Path, changes: dict[str, object], difference: str
+) -> None:
+    left, _ = pair
+    own = left.header
+    write(tmp_path / "c.kmlrec", list(left.records())[1:], replace(own, workload=replace(own.workload, **changes)))
+    assert difference in said(Beside(left, Reader.open(tmp_path / "c.kmlrec")))
+
+
+def test_two_servers_that_were_only_watched_did_different_work(pair: tuple[Reader, Reader], tmp_path: Path) -> None:
+    left, _ = pair
+    write(tmp_path / "c.kmlrec", list(left.records())[1:], replace(left.header, kind="monitor"))
+    assert "watched" in said(Beside(*(Reader.open(tmp_path / "c.kmlrec") for _ in range(2))))
+
+
+def test_the_same_work_is_compared(pair: tuple[Reader, Reader]) -> None:
+    left, right = pair
+    assert summarise(Beside(left, right).records()).comparisons["kml"]["cpu_s.total"].saved is not None
 
 
 class TestLive:

@@ -44,7 +44,7 @@ def polled(reader: Reader, limit: int = 50) -> list[Record]:
 
 
 class TestRoundTrip:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(run=st.lists(records, max_size=30))
     def test_any_records_come_back_the_same_live_and_closed(self, run: list[Record], tmp_path_factory) -> None:
         path = tmp_path_factory.mktemp("r") / "a.kmlrec"
@@ -118,7 +118,7 @@ class TestReading:
         yield path, run
         writer.close()
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(begin=st.integers(-1, 1000), length=st.integers(0, 300))
     def test_a_stretch_holds_what_lies_in_it(
         self, recording: tuple[Path, list[Record]], begin: int, length: int

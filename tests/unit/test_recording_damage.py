@@ -91,7 +91,7 @@ def test_killed_at_any_byte_loses_only_the_last_record(tmp_path: Path) -> None:
         assert [r for r in found if not isinstance(r, Gap)] == WHOLE[: appended + 1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_costs_its_own_part_alone(data: bytes, place: float, bit: int, tmp_path_factory) -> None:
     damaged = bytearray(data)
@@ -107,7 +107,7 @@ def test_a_flipped_bit_costs_its_own_part_alone(data: bytes, place: float, bit: 
     assert len(WHOLE) - len(good) <= minute
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(begin=st.floats(0, 1), length=st.integers(1, 3000), filling=st.sampled_from([None, 0, 255]))
 def test_a_hole_is_shown_as_a_gap(
     data: bytes, begin: float, length: int, filling: int | None, tmp_path_factory
@@ -125,7 +125,7 @@ def test_a_hole_is_shown_as_a_gap(
     assert good[-1] == WHOLE[-1], "what comes after the damage is found again"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(content=st.binary(max_size=400), head=st.sampled_from(["", "magic", "header"]))
 def test_any_bytes_give_a_result_or_a_recording_error(content: bytes, head: str, tmp_path_factory) -> None:
     beginning = {"": b"", "magic": frames.preamble(), "header": _beginning()}[head]
@@ -136,7 +136,7 @@ def test_any_bytes_give_a_result_or_a_recording_error(content: bytes, head: str,
     assert isinstance(found[0], Header)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     payloads=st.lists(
         st.tuples(st.sampled_from(b"HSRCX"), st.binary(max_size=80), st.binary(max_size=120)), min_size=1, max_size=6

@@ -295,7 +295,7 @@ def test_nothing_a_guest_says_reaches_the_terminal_or_the_page(form: str) -> Non
     assert "owned" in report, "it is shown, not dropped"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(run=st.lists(records, max_size=25), form=st.sampled_from(FORMATS))
 def test_any_records_make_a_report(run: list[Record], form: str) -> None:
     assert render(summarise([HEADER, *run]), form).endswith("\n")

@@ -211,7 +211,7 @@ def test_the_modules_list_of_traps_is_read(rewritten: Rewritten) -> None:
     assert (libc.path, libc.sites[0], 3) in [(t.path, t.site, t.count) for t in rewritten.report.with_hits(hits)]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=8), st.booleans())
 def test_damaged_files_never_raise(tmp_path: Path, changes: list[tuple[int, int]], cut: bool) -> None:
     path = tmp_path / "small.so"

@@ -87,7 +87,7 @@ class TestCompare:
         with pytest.raises(ValueError, match="pairs"):
             compare([], [])
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(pairs)
     def test_the_interval_holds_the_estimate(self, runs: list[tuple[float, float]]) -> None:
         result = compare([left for left, _ in runs], [right for _, right in runs])
@@ -97,7 +97,7 @@ class TestCompare:
         assert interval.low - slack <= result.saved <= interval.high + slack
         assert result.shown == (0.0 not in interval)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(pairs, st.floats(min_value=0.001, max_value=1000))
     def test_the_unit_does_not_matter(self, runs: list[tuple[float, float]], factor: float) -> None:
         a, b = [left for left, _ in runs], [right for _, right in runs]

@@ -467,7 +467,7 @@ class TestRobustness:
         with pytest.raises(ValueError, match="header"):
             summarise(a_run(3))
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(run=st.lists(records, max_size=40))
     def test_any_records_make_a_summary(self, run: list[Record]) -> None:
         summary = summarise([HEADER, *run])

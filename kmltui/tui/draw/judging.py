@@ -22,7 +22,7 @@ def _facts(snapshot: Snapshot) -> dict[str, dict[str, str]]:
 
 def times(snapshot: Snapshot) -> bool:
     """Whether the sessions' times may be compared."""
-    return judges_times(snapshot.header.sessions, _facts(snapshot))
+    return not snapshot.header.different_work and judges_times(snapshot.header.sessions, _facts(snapshot))
 
 
 def by_cpu_time(snapshot: Snapshot) -> bool:
@@ -49,7 +49,10 @@ def disturbed(snapshot: Snapshot) -> bool:
 
 
 def unequal_work(snapshot: Snapshot) -> bool:
-    """Whether each session times calls in its own ways, so that nothing that they used can be compared."""
+    """Whether nothing that the sessions used can be compared: they are two recordings' and did different work, or each
+    times calls in its own ways."""
+    if snapshot.header.different_work:
+        return True
     measured: dict[str, dict[str, dict[str, float]]] = {}
     for measure in snapshot.measures:
         measured.setdefault(measure.session, {})[measure.name] = measure.values

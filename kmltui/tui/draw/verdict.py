@@ -123,7 +123,10 @@ def _not_kml(snapshot: Snapshot, session: SessionView, layout: Layout, glyphs: G
 def _not_compared(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     """Shown in place of a comparison of unequal work, or of work that does not count."""
     rows = [_rule(snapshot, "CPU seconds", layout, glyphs)]
-    if judging.warming_up(snapshot):
+    if snapshot.header.different_work:
+        rows.append(line((" Not compared: the sessions did different work.", "text")))
+        rows.append(line((f" {printable(snapshot.header.different_work)}", "muted")))
+    elif judging.warming_up(snapshot):
         rows.append(line((" Warming up: nothing is compared yet.", "text")))
         what = " ".join(judging.counted_phases(snapshot.workload))
         rows.append(line((f" What counts comes next: {printable(what)}.", "muted")))
