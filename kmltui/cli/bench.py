@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kmltui.model import SessionSpec
+    from kmltui.runner.expectation import Expected
     from kmltui.runner.plan import Plan
     from kmltui.workloads.suites import Part
 
@@ -168,8 +169,8 @@ def _suite(
     def measure(part: Part, out: Path) -> int:
         return starting.start(planned(part, out), watching, screen.watch_run)
 
-    def expected(part: Part, out: Path) -> float | None:
-        return expectation.expected_s(planned(part, out))
+    def expected(part: Part, out: Path) -> Expected | None:
+        return expectation.expected(planned(part, out))
 
     directory = recording.out or paths.runs_dir() / f"suite-{name}"
     return suites.run(chosen, directory, planning.chosen_format(form), measure, expected)

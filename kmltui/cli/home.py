@@ -152,8 +152,8 @@ class RunLibrary:
             return ""
         if plan is None:
             return ""
-        seconds = expectation.expected_s(plan)
-        said = [f"this will take about {expectation.words(seconds)} here"] if seconds is not None else []
+        expected = expectation.expected(plan)
+        said = [f"this will take {expected}"] if expected is not None else [expectation.unknown(plan)]
         if expectation.builds_an_image(plan):
             said.append("the guest image is built first, in some minutes")
         return "; ".join(said)

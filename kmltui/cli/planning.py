@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -238,6 +239,8 @@ def guest_defaults(guest: GuestOptions) -> SessionSpec:
         fail(f"--accel {guest.accel!r}: must be auto, kvm or tcg")
     if guest.image:
         sessions.check_image(guest.image, "--image")
+    if guest.accel == "auto":
+        _settle_accelerator(guest.image)
     vcpus = _default_vcpus(guest) if guest.cpus is None else guest.cpus
     if not 1 <= vcpus <= 64:
         fail(f"--cpus {vcpus}: must be between 1 and 64")
@@ -251,11 +254,23 @@ def _default_vcpus(guest: GuestOptions) -> int:
     """Emulated guests get one each: only then can their clock count instructions."""
     import psutil
 
-    from kmltui.machine.accel import surely_emulated
+    from kmltui.machine import accel
 
     if guest.clock == "instructions" or (psutil.cpu_count() or 1) < 4:
         return 1
-    return 1 if surely_emulated(guest.accel) else 2  # type: ignore[arg-type]
+    return 2 if accel.emulated(guest.accel) is False else 1  # type: ignore[arg-type]
+
+
+def _settle_accelerator(image: str) -> None:
+    """Find out whether KVM works here, which decides how many CPUs a guest gets and how long it all takes. Without an
+    image nothing can be tried yet."""
+    from kmltui.images.errors import GuestError
+    from kmltui.images.image import chosen_spec, find_image
+    from kmltui.machine import accel
+
+    if accel.emulated("auto") is None:
+        with contextlib.suppress(GuestError):
+            accel.settle(find_image(chosen_spec(image)))
 
 
 def chosen_arms(arms: str | None, old: str | None, left: str | None, right: str | None) -> tuple[str, str | None]:

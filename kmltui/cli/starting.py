@@ -92,14 +92,17 @@ def _check_exporter(address: str) -> None:
 
 
 def say_how_long(plan: Plan) -> None:
-    """Announce a run of more than a minute."""
+    """Announce a run of more than a minute, or of a length that nobody can know."""
     from kmltui.runner import expectation
 
-    seconds = expectation.expected_s(plan)
+    expected = expectation.expected(plan)
     if expectation.builds_an_image(plan):
         say("kmltui: the guest image is built first, which takes some minutes, once", file=sys.stderr)
-    if seconds is not None and seconds > expectation.WORTH_SAYING_S:
-        say(f"kmltui: this will take about {expectation.words(seconds)} here", file=sys.stderr)
+    if expected is None:
+        if unknown := expectation.unknown(plan):
+            say(f"kmltui: {unknown}", file=sys.stderr)
+    elif expected.without_kvm > expectation.WORTH_SAYING_S:
+        say(f"kmltui: this will take {expected}", file=sys.stderr)
 
 
 def execute(plan: Plan) -> Outcome:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from kmltui.cli.common import DONE, RUN_FAILED, fail, say
 
 if TYPE_CHECKING:
     from kmltui.figures.summary import Summary
+    from kmltui.runner.expectation import Expected
     from kmltui.workloads.suites import Part, Suite
 
 
@@ -32,11 +35,11 @@ def run(
     directory: Path,
     format: str,
     bench: Callable[[Part, Path], int],
-    expected: Callable[[Part, Path], float | None],
+    expected: Callable[[Part, Path], Expected | None],
 ) -> int:
     """Let ``bench`` record what is missing, then print the table. The status is 0 if every row could be filled.
 
-    ``expected``: how many seconds a bench will take; None where that cannot be told.
+    ``expected``: how long a bench will take; None where that cannot be told.
 
     A complete recording in ``directory`` is not made again, so an interrupted suite continues where it was. An
     incomplete one is kept under another name. A bench that the user stops is the last one.
@@ -72,14 +75,16 @@ def _recordings(suite: Suite, directory: Path) -> list[tuple[Part, Path]]:
     return [(part, directory / f"{suite.name}-{part.name.replace(' ', '')}.kmlrec") for part in suite.parts]
 
 
-def _say_how_long(seconds: list[float | None]) -> None:
+def _say_how_long(missing: list[Expected | None]) -> None:
     """How long what is missing will take as a whole, as far as that can be told."""
-    from kmltui.runner import expectation
-
-    known = [each for each in seconds if each is not None]
-    if known and len(seconds) > 1:
-        more = f", and {len(seconds) - len(known)} of them longer" if len(known) < len(seconds) else ""
-        say(f"kmltui: all {len(seconds)} will take about {expectation.words(sum(known))} here{more}", file=sys.stderr)
+    known = [each for each in missing if each is not None]
+    if len(missing) < 2:
+        return
+    if not known:
+        say(f"kmltui: how long all {len(missing)} take depends on the programs", file=sys.stderr)
+    else:
+        more = f", and {len(missing) - len(known)} of them longer" if len(known) < len(missing) else ""
+        say(f"kmltui: all {len(missing)} will take {reduce(add, known)}{more}", file=sys.stderr)
 
 
 def _reported(part: Part) -> str:

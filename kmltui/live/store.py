@@ -149,6 +149,7 @@ class Store:
             for name, session in self._sessions.items()
         )
         forgotten = ahead or t_ns <= self._logs.forgotten_ns
+        status, reason = self._ending(t_ns)
         return Snapshot(
             header=self.header,
             t_ns=t_ns,
@@ -158,11 +159,13 @@ class Store:
             logs=tuple(place.logs) if forgotten else self._logs.until(t_ns, 2000),
             measures=tuple(place.measures.values()) if ahead else self._measures.until(t_ns),
             repeats=self._repeats.until(t_ns, 2000),
-            **self._ending(t_ns),
+            status=status,
+            reason=reason,
         )
 
     def _newest(self, t_ns: int) -> Snapshot:
         tables = self._checkpoints.tables
+        status, reason = self._ending(t_ns)
         return Snapshot(
             header=self.header,
             t_ns=t_ns,
@@ -174,12 +177,14 @@ class Store:
             logs=self._logs.until(t_ns, 2000),
             measures=self._measures.until(t_ns),
             repeats=self._repeats.until(t_ns, 2000),
-            **self._ending(t_ns),
+            status=status,
+            reason=reason,
         )
 
-    def _ending(self, t_ns: int) -> dict[str, str]:
+    def _ending(self, t_ns: int) -> tuple[str, str]:
+        """The run's status and its reason; empty while it goes on."""
         end = self._end
-        return {"status": end.status, "reason": end.reason} if end and end.t_ns <= t_ns else {}
+        return (end.status, end.reason) if end is not None and end.t_ns <= t_ns else ("", "")
 
     def is_ahead(self, t_ns: int) -> bool:
         """Whether records up to ``t_ns`` exist that were not added yet."""

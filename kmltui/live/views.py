@@ -196,6 +196,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     status: str = ""
     """Empty while the run goes on; then ``done``, ``failed`` or ``stopped``."""
     reason: str = ""
+    abandoned: bool = False
+    """Nothing more will come although the run had not ended, so what is left of its work will never be done."""
 
     @property
     def workload(self) -> WorkloadSpec:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from msgspec import Struct
 from kmltui import files
 from kmltui.images import store
 from kmltui.images.errors import GuestError
+from kmltui.images.image import Image
 from kmltui.machine.channel import Channel
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig, qemu_version
 
@@ -56,12 +58,25 @@ def _remember(answer: _Answer) -> None:
         stream.write(msgspec.json.encode({_key(): answer}))
 
 
-def surely_emulated(wanted: Literal["auto", "kvm", "tcg"]) -> bool:
-    """Return whether :func:`choose` will return ``tcg``, as far as is known without starting a guest."""
+def emulated(wanted: Literal["auto", "kvm", "tcg"]) -> bool | None:
+    """Return whether :func:`choose` will return ``tcg``; None where KVM has to be tried first."""
     if wanted != "auto":
         return wanted == "tcg"
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return True
     known = remembered()
-    return not os.access("/dev/kvm", os.R_OK | os.W_OK) or (known is not None and not known[0])
+    return None if known is None else not known[0]
+
+
+_TRYING = threading.Lock()
+
+
+def settle(image: Image) -> None:
+    """Make sure that :func:`emulated` has an answer: KVM is tried with a guest of ``image`` if that has not been done
+    since this machine booted. Takes some seconds then; not to be called in an event loop's thread."""
+    with _TRYING, store.in_use():
+        if emulated("auto") is None:
+            asyncio.run(choose("auto", image.kernel, image.initrd))
 
 
 async def choose(wanted: Literal["auto", "kvm", "tcg"], kernel: Path, initrd: Path) -> Accelerator:

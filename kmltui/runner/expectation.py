@@ -17,7 +17,7 @@ from kmltui import paths, workloads
 from kmltui.images.errors import GuestError
 from kmltui.images.image import chosen_spec
 from kmltui.images.store import read_manifest
-from kmltui.machine.accel import surely_emulated
+from kmltui.machine.accel import emulated
 from kmltui.model import END, START, End, Environment, Header, Record, Sample, SessionSpec, session_clock
 from kmltui.runner.plan import Bench, Monitor, Plan
 
@@ -38,11 +38,45 @@ class _Known(Struct, frozen=True):
     pace: float
 
 
-def expected_s(plan: Plan) -> float | None:
-    """Seconds until the run has come to its end, once the image is there; None where it cannot be told."""
+class Expected(Struct, frozen=True):
+    """Seconds until a run has come to its end, once the image is there."""
+
+    seconds: float
+    without_kvm: float
+    """The same if KVM turns out not to work; differs only where it has not been tried yet."""
+
+    def __add__(self, other: Expected) -> Expected:
+        return Expected(self.seconds + other.seconds, self.without_kvm + other.without_kvm)
+
+    def __str__(self) -> str:
+        if self.seconds == self.without_kvm:
+            return f"about {words(self.seconds)} here"
+        return f"about {words(self.seconds)} if KVM works here, else about {words(self.without_kvm)}"
+
+
+def expected(plan: Plan) -> Expected | None:
+    """How long a run will take; None where it cannot be told."""
     if isinstance(plan.how, Monitor):
         return None
-    emulated = any(spec.kind == "guest" and surely_emulated(spec.accel) for spec in plan.sessions)
+    known = [emulated(spec.accel) for spec in plan.sessions if spec.kind == "guest"]
+    seconds = _expected_s(plan, emulated=True in known)
+    slow = _expected_s(plan, emulated=True in known or None in known)
+    return None if seconds is None or slow is None else Expected(seconds, slow)
+
+
+def unknown(plan: Plan) -> str:
+    """What to say of a run of which :func:`expected` knows nothing; empty for a monitor, which its user ends."""
+    if isinstance(plan.how, Monitor):
+        return ""
+    text = "how long this takes depends on the program"
+    if not isinstance(plan.how, Bench):
+        return f"{text}, which runs in all sessions at once"
+    return (
+        f"{text}: it runs {plan.how.pairs + 1} times in each session, and after the first turn the time left is shown"
+    )
+
+
+def _expected_s(plan: Plan, *, emulated: bool) -> float | None:
     pace = _pace() if emulated else NATIVE_PACE
     workload = plan.workload
     if workload.duration_s is not None:

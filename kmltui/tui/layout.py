@@ -10,6 +10,8 @@ SMALLEST = (60, 20)
 """Below this size nothing can be compared side by side."""
 COMFORTABLE = (80, 24)
 """From this size on nothing is left out."""
+_FEW_CALLS = 3
+"""Names of calls that come before latencies on the smallest screen."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,11 @@ def plan(
     shown_cpus = min(max(cpus, 1), 2 if height < 30 else 4 if height < 42 else 8)
     if height < 19:
         # The 60×20 screen: the screen itself names what is left out.
-        work = 2 if queries else 1
-        calls = max(min(height - fixed - table - work - 1, 4), 0)
-        dropped = ("chart", "single CPUs", "latency", "traps", "cost")
-        return Layout(width, height, 1, (), 0, calls, work, table, panes=panes, dropped=dropped)
+        room = height - fixed - table - 1 - 1  # one row for the CPUs, one for what is left out
+        work = (3 if room >= _FEW_CALLS + 3 else 2) if queries else 1
+        calls = max(room - work, 0)
+        missing = ("chart", "single CPUs", *(("latency",) if work == 2 else ()), "traps", "cost")
+        return Layout(width, height, 1, (), 0, calls, work, table, panes=panes, dropped=missing)
     work = 3 if queries else 1
     groups = height >= 34
     table += 2 if groups else 0

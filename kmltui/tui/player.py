@@ -177,6 +177,8 @@ class Player:
         if not self.remote and self.source.live and self._position is None and not self.paused and view.starting:
             # While guests boot, records come seldom; the time that passes is shown all the same.
             view = structs.replace(view, t_ns=view.t_ns + silent_ns)
+        if self._lost or not (self.source.live or self.reading or self._newest().status):
+            view = structs.replace(view, abandoned=True)
         return Frame(
             view=view,
             head=self._newest(),

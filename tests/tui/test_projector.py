@@ -28,6 +28,13 @@ class TestOnTheScreen:
     def test_in_a_hall(self, picture: Picture) -> None:
         assert picture(viewer(run(95), live=True), "b", size=(160, 48))
 
+    @pytest.mark.parametrize("width", range(60, 130, 3))
+    def test_both_numbers_are_told_in_the_same_words(self, width: int) -> None:
+        canvas = Canvas(width, 24, UNICODE, call_name)
+        shown = ProjectorPage().draw(Player(MemorySource(run(60, finish=True))).tick(0), canvas)
+        left, right = plain(shown[1]).split("STOCK")[1].split("KML")
+        assert left.strip() == right.strip() != ""
+
     async def test_the_same_key_leads_back(self) -> None:
         app = viewer(run(95), live=True)
         async with app.run_test(size=(80, 24)) as pilot:

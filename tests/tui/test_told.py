@@ -11,17 +11,18 @@ from made_up_run import S, run
 from test_callcost import watched
 from test_never_a_void import text
 from test_one_session import drawn, monitor
-from test_pictures import timed_calls
+from test_pictures import benched, timed_calls
 from tui_support import MemorySource
 
 from kmltui import paths
+from kmltui.figures import card
 from kmltui.figures.card import CardLine
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.live.recent import RATE_WINDOW_NS
 from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State, WorkloadSpec
 from kmltui.recording import Reader
-from kmltui.tui.draw import header
+from kmltui.tui.draw import endcard, header
 from kmltui.tui.draw.judging import counted_phases
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
@@ -31,7 +32,7 @@ from kmltui.tui.pages.live import SINGLE_CALLS, LivePage
 from kmltui.tui.pages.projector import ProjectorPage
 from kmltui.tui.pages.queries import QueriesPage
 from kmltui.tui.player import Frame, Player
-from kmltui.tui.text import ABSENT
+from kmltui.tui.text import ABSENT, plain
 
 CHANGE = re.compile(r"[\d.]+ % (more|less)")
 
@@ -125,6 +126,17 @@ class TestWhileTheyWork:
         shown = frame(list(run(60))[: len(list(run(60))) // 2])
         assert re.search(r"%  about \d+ (s|min) left", text(LivePage(), shown, (120, 40)))
 
+    @pytest.mark.parametrize("at_s", [None, 20])
+    def test_nothing_is_left_of_a_run_whose_runner_was_killed(self, at_s: int | None) -> None:
+        building = State(t_ns=S, session="stock", state="image", detail="unpacking", fraction=0.3, left_s=90.0)
+        for records in (list(run(40)), benched(6, planned=10)[:-1], [building]):
+            player = Player(MemorySource(records), replay=at_s is not None)
+            if at_s is not None:
+                player.seek(at_s * S)
+            shown = text(LivePage(), player.tick(0), (120, 40))
+            assert " left" not in shown
+            assert " left" in text(LivePage(), Player(MemorySource(records, live=True)).tick(0), (120, 40))
+
 
 class TestAtTheEnd:
     @pytest.mark.parametrize("name", ["wisconsin", "point-select", "syscalls", "tour"])
@@ -159,6 +171,14 @@ class TestAtTheEnd:
         counts = [int(line.split()[1].replace(",", "")) for line in shown.splitlines()[3:] if line.strip()]
         assert counts == sorted(counts, reverse=True) and len(counts) > 3
 
+    @pytest.mark.parametrize("width", [60, 80, 96, 120, 160])
+    def test_while_it_runs_rates_and_totals_are_told_apart_and_nothing_is_compared(self, width: int) -> None:
+        page = CallsPage()
+        head = text(page, frame(list(run(60))), (width, 30)).splitlines()[1]
+        assert "stock/s" in head and "stock in all" in head and "kml in all" in head
+        assert "fewer" not in head, "only totals of the same work are compared"
+        assert "fewer" in text(page, frame(list(run(60, finish=True))), (width, 30)).splitlines()[1]
+
     def test_the_card_is_shown_whole_on_80x24(self) -> None:
         page = LivePage()
         page.card = [
@@ -170,6 +190,24 @@ class TestAtTheEnd:
         shown = " ".join(text(page, frame(list(run(60, finish=True)))).split())
         for line in page.card:
             assert f"{line.label} {line.text}" in shown
+
+    @pytest.mark.parametrize("rows", range(4, 9))
+    def test_a_line_of_the_card_that_is_cut_says_so(self, rows: int) -> None:
+        card = [
+            CardLine("calls", "Without a trap", "one " * 20),
+            CardLine("call", "One call", "two " * 20),
+            CardLine("estimate", "Estimate", "21.1 to 53.3 % of CPU time (16.0 to 58.4), " + "not measured " * 4),
+        ]
+        last = [plain(line).rstrip() for line in endcard.draw(card, 60, rows, UNICODE)][rows]
+        assert last.endswith("…") == (rows in (5, 6)), "the lines take two, two and three rows"
+
+    @pytest.mark.parametrize("name", ["wisconsin", "syscalls", "bench-exact-wisconsin"])
+    def test_on_60x20_an_estimate_is_not_shown_without_saying_that_it_is_one(self, name: str) -> None:
+        page = LivePage()
+        with Reader.open(paths.data_dir("recordings") / f"{name}.kmlrec") as reader:
+            page.card = card.card(summarise(reader.records()))
+        shown = " ".join(text(page, shipped(name, 1.0), (60, 17)).split())
+        assert "Estimate" in shown and "not measured" in shown
 
     def test_both_large_numbers_have_the_same_size(self) -> None:
         shown = text(ProjectorPage(), shipped("wisconsin", 1.0)).splitlines()

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import re
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 from recording_samples import HEADER, SECOND
 
 from kmltui import workloads
+from kmltui.machine import accel
 from kmltui.model import END, START, End, Environment, Progress, Record, Repeat, Sample, SessionSpec, State
 from kmltui.runner import expectation
 from kmltui.runner.narrator import Narrator
@@ -27,9 +31,10 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 
 def expected(name: str, how: Once | Bench | None = None, sessions: Sequence[SessionSpec] = GUESTS, **spec) -> float:
     plan = Plan(workload=workloads.get(name).spec(**spec), sessions=sessions, how=how or Once())
-    found = expectation.expected_s(plan)
+    found = expectation.expected(plan)
     assert found is not None
-    return found
+    assert found.seconds == found.without_kvm, "it is known that these guests are emulated"
+    return found.seconds
 
 
 def learn(pace: float, clock: str = "instructions") -> None:
@@ -83,7 +88,31 @@ def test_an_image_that_is_missing_is_built_first(monkeypatch: pytest.MonkeyPatch
 
 def test_of_a_program_that_nobody_knows_nothing_is_said() -> None:
     plan = Plan(workload=workloads.get("command").spec(command=["true"]), sessions=GUESTS)
-    assert expectation.expected_s(plan) is None
+    assert expectation.expected(plan) is None
+    assert "depends on the program" in expectation.unknown(plan)
+    assert "6 times in each session" in expectation.unknown(dataclasses.replace(plan, how=Bench(5)))
+    assert expectation.unknown(dataclasses.replace(plan, how=Monitor())) == ""
+
+
+@pytest.mark.parametrize(
+    ("there", "tried", "said"),
+    [
+        (False, None, r"about \d+ min here"),
+        (True, False, r"about \d+ min here"),
+        (True, True, r"about \d+ s here"),
+        (True, None, r"about \d+ s if KVM works here, else about \d+ min"),
+    ],
+)
+def test_what_is_said_does_not_rest_on_a_kvm_that_was_never_tried(
+    monkeypatch: pytest.MonkeyPatch, there: bool, tried: bool | None, said: str
+) -> None:
+    monkeypatch.setattr(accel.os, "access", lambda *_: there)  # type: ignore[attr-defined]
+    monkeypatch.setattr(accel, "remembered", lambda: None if tried is None else (tried, ""))
+    plan = Plan(
+        workload=workloads.get("wisconsin").spec(loops=500),
+        sessions=[structs.replace(spec, accel="auto") for spec in GUESTS],
+    )
+    assert re.fullmatch(said, str(expectation.expected(plan)))
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(3, "5 s"), (72, "70 s"), (200, "3 min"), (9000, "2.5 h")])

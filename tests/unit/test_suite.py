@@ -17,6 +17,7 @@ from kmltui.figures.summarise import summarise
 from kmltui.model import End, Header, Record
 from kmltui.recording import Writer
 from kmltui.report.suite import render_suite
+from kmltui.runner.expectation import Expected
 from kmltui.workloads import UsageError
 from kmltui.workloads.suites import Part, Suite, suite
 
@@ -76,10 +77,17 @@ class TestRunning:
     def test_it_says_first_how_long_what_is_missing_takes(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        suites.run(TWO, tmp_path, "text", lambda _, out: write(recorded(), out), lambda _part, _out: 300.0)
+        suites.run(
+            TWO, tmp_path, "text", lambda _, out: write(recorded(), out), lambda _part, _out: Expected(300.0, 300.0)
+        )
         assert "all 2 will take about 10 min here" in capsys.readouterr().err
-        suites.run(TWO, tmp_path, "text", lambda _part, _out: 1, lambda _part, _out: 300.0)
+        suites.run(TWO, tmp_path, "text", lambda _part, _out: 1, lambda _part, _out: Expected(300.0, 300.0))
         assert "will take" not in capsys.readouterr().err
+
+    def test_or_that_nobody_can_know_it(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        suites.run(TWO, tmp_path, "text", lambda _, out: write(recorded(), out), unknown)
+        said = capsys.readouterr().err
+        assert "how long all 2 take depends on the programs" in said and "will take" not in said
 
     def test_what_is_complete_is_not_measured_again(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         measured: list[str] = []

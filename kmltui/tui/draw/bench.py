@@ -37,7 +37,7 @@ def _left_s(snapshot: Snapshot) -> float | None:
     """How long the remaining turns will take if they take as long as those before; None if unknown."""
     ends = [repeat for repeat in snapshot.repeats if repeat.event == "end"]
     planned = snapshot.repeats[-1].pairs
-    if not planned or not ends:
+    if not planned or not ends or snapshot.abandoned:
         return None
     first, turns = snapshot.repeats[0].t_ns, (planned + 1) * len(snapshot.sessions)
     # The first of those that were kept need not be the first of all.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import wrap
 
-from kmltui.live.views import SessionView
+from kmltui.live.views import SessionView, Snapshot
 from kmltui.model import FINAL_STATES
 from kmltui.printable import printable, time_left
 from kmltui.tui.draw import bars
@@ -49,11 +49,11 @@ def wants_card(session: SessionView) -> bool:
     )
 
 
-def card(session: SessionView, phases: Sequence[str], cells: int, rows: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
+def card(snapshot: Snapshot, session: SessionView, cells: int, rows: int, glyphs: Glyphs) -> list[Line]:
     """Exactly ``rows`` lines: the state, its progress, what is about to be shown, and the last lines of the console."""
     broken = is_broken(session)
-    lines = _broken(session, cells, glyphs) if broken else _under_way(session, cells, now_ns, glyphs)
-    if not broken and len(soon := _soon(session, phases, cells)) + 3 <= rows - len(lines):
+    lines = _broken(session, cells, glyphs) if broken else _under_way(snapshot, session, cells, glyphs)
+    if not broken and len(soon := _soon(session, snapshot.workload.phases, cells)) + 3 <= rows - len(lines):
         lines += soon
     room = rows - len(lines) - 1
     if session.console and room >= 1:
@@ -64,9 +64,9 @@ def card(session: SessionView, phases: Sequence[str], cells: int, rows: int, now
     return [fit(each, cells) for each in lines[:rows]]
 
 
-def _under_way(session: SessionView, cells: int, now_ns: int, glyphs: Glyphs) -> list[Line]:
+def _under_way(snapshot: Snapshot, session: SessionView, cells: int, glyphs: Glyphs) -> list[Line]:
     state = session.state
-    elapsed = clock(max(now_ns - session.since_ns, 0))
+    elapsed = clock(max(snapshot.t_ns - session.since_ns, 0))
     lines = [
         (),
         line((f" {glyphs.busy} ", "title"), (state_word(state.state), "strong"), (f"  {elapsed}", "muted")),
@@ -74,7 +74,7 @@ def _under_way(session: SessionView, cells: int, now_ns: int, glyphs: Glyphs) ->
     ]
     if state.fraction is not None:
         figures: Line = ((f" {state.fraction * 100:3.0f} %", "text"),)
-        if state.left_s is not None and cells >= 45:
+        if state.left_s is not None and cells >= 45 and not snapshot.abandoned:
             figures += ((f"  {time_left(state.left_s)}", "muted"),)
         room = max(cells - 8 - width(figures), 4)
         lines.append(line("   ", *bars.progress(state.fraction, room, glyphs), *figures))

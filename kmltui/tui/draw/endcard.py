@@ -47,7 +47,11 @@ def draw(lines: Sequence[CardLine], cells: int, rows: int, glyphs: Glyphs) -> li
             result += [((" " * label, "muted"), (row, "faint")) for row in below]
         else:
             result[-1] = (*result[-1], (f"   {printable(line.more)}", "faint"))
-    result = result[: rows + 1]
+    if len(result) > rows + 1:
+        (blank, _), *rest = result[rows + 1]
+        result = result[: rows + 1]
+        if not blank.strip():  # what goes on in the first row that is left out ends in dots
+            result[-1] = (*result[-1], (" ", "text"), *rest)
     result += [()] * (rows + 1 - len(result))
     return [fit(line, cells) for line in result]
 

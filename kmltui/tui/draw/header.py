@@ -42,6 +42,8 @@ def _badge(frame: Frame, glyphs: Glyphs) -> Line:
     """Live or recorded, playing or not, and the time."""
     now, whole = clock(frame.view.t_ns), clock(frame.duration_ns)
     speed = f" ×{frame.speed:g}" if frame.speed != 1 else ""
+    if frame.lost and frame.at_head:
+        return ((f"{glyphs.failed} LOST ", "bad"), (now, "strong"))
     if frame.live and frame.at_head and _is_silent(frame):
         return ((f"{glyphs.busy} WAITING ", "warn"), (now, "strong"))
     if frame.live and frame.at_head:

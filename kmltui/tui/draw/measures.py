@@ -42,9 +42,14 @@ def draw(
     both = any("direct" in found for found in values.values())
     has_direct = any("direct" in found for found in own.values())
     label = min(max(len(name) for name in shown), 22 if cells >= 50 else min(12, cells - 19))
-    head: list[Line] = [((f"{printable(unit)} a call", "text"),), (("  trap ", "muted"), (glyphs.full, "trap"))]
-    if has_direct:
-        head += [(("  direct ", "muted"), (glyphs.second, "direct")), (("  ratio", "muted"),)]
+    head: list[Line] = [((f"{printable(unit)} a call", "text"),)]
+    if _bar_cells(cells - label - 1, both) == 0:  # nothing that a sign would explain
+        ways: Line = (("  ", "text"), ("trap", "trap"))
+        head.append((*ways, (f" {glyphs.arrow} ", "faint"), ("direct", "direct")) if has_direct else ways)
+    else:
+        head.append((("  trap ", "muted"), (glyphs.full, "trap")))
+        if has_direct:
+            head += [(("  direct ", "muted"), (glyphs.second, "direct")), (("  ratio", "muted"),)]
     result: list[Line] = [shorten(head, cells)]
     for name in shown[: rows - 1]:
         most = max((v for (_, other), found in values.items() if other == name for v in _library(found)), default=0.0)
@@ -84,14 +89,20 @@ def _row(values: dict[str, float], most: float, room: tuple[int, bool], glyphs: 
             numbers.append((f"{ratio:<6} ", "text"))
     else:
         numbers.append((" " * (16 if both else 1), "text"))
-    length = cells - (24 if both else 9)
-    if length < 3 or most <= 0:
+    length = _bar_cells(cells, both)
+    if not length or most <= 0:
         return tuple(numbers)
     longest = round((trap or direct or 0.0) / most * length)
     if direct is None:
         return (*numbers, (glyphs.full * longest, "trap"))
     taken = round(direct / most * length)
     return (*numbers, (glyphs.second * taken, "direct"), (glyphs.track * max(longest - taken, 0), "idle"))
+
+
+def _bar_cells(cells: int, both: bool) -> int:
+    """The longest bar, in a row that has so many cells for figures and bar; 0 if it would be too short to say much."""
+    length = cells - (24 if both else 9)
+    return length if length >= 3 else 0
 
 
 def _number(value: float | None) -> str:

@@ -210,8 +210,7 @@ def _pane(
 ) -> list[Line]:
     layout, session = drawing.layout, shown[index]
     if cards.wants_card(session):
-        phases = drawing.snapshot.workload.phases
-        return cards.card(session, phases, layout.pane, layout.pane_rows, drawing.snapshot.t_ns, drawing.glyphs)
+        return cards.card(drawing.snapshot, session, layout.pane, layout.pane_rows, drawing.glyphs)
     if bench.waits(drawing.snapshot, session):
         return bench.waiting(drawing.snapshot, session, (layout.pane, layout.pane_rows), drawing.glyphs)
     rows = _cpus(drawing, session)
@@ -445,7 +444,8 @@ def _left_s(drawing: Drawing, session: SessionView) -> float | None:
     """How long the rest will take if it goes on as so far; None where that would be a guess. A bench says it as a
     whole."""
     progress = session.progress
-    if progress is None or not progress.fraction or drawing.snapshot.repeats or drawing.snapshot.status:
+    snapshot = drawing.snapshot
+    if progress is None or not progress.fraction or snapshot.repeats or snapshot.status or snapshot.abandoned:
         return None
     if session.state.state != "running" or not _LEAST_DONE <= progress.fraction < 1:
         return None

@@ -99,11 +99,14 @@ class CallsPage(TablePage):
                 (name, "text"),
                 (speed(a.rate), "stock" if a.rate else "faint"),
                 (speed(b.rate), "kml" if b.rate else "faint"),
-                (percent(change).lstrip("+") if change is not None else "", "text"),
-                (speed(b.trap_rate), "trap" if b.trap_rate else "faint"),
-                (speed(b.direct_rate), "direct" if b.direct_rate else "faint"),
             ]
-            keys: list[float | str] = [name, a.rate, b.rate, change or 0.0, b.trap_rate, b.direct_rate]
+            keys: list[float | str] = [name, a.rate, b.rate]
+            if over:
+                cells.append((percent(change).lstrip("+") if change is not None else "", "text"))
+                keys.append(change or 0.0)
+            cells.append((speed(b.trap_rate), "trap" if b.trap_rate else "faint"))
+            cells.append((speed(b.direct_rate), "direct" if b.direct_rate else "faint"))
+            keys += [b.trap_rate, b.direct_rate]
             if not over:
                 cells += [(number(a.total), "muted"), (number(b.total), "muted")]
                 keys += [a.total, b.total]
@@ -135,22 +138,32 @@ def _columns_alone(*, over: bool, kml: bool) -> tuple[Column, ...]:
 def _columns(left: str, right: str, *, narrow: bool, over: bool) -> tuple[Column, ...]:
     """For two sessions side by side: rates while they work, and totals; once the run is ``over``, totals alone."""
     unit = "" if over else "/s"
+    if narrow and over:
+        return (
+            Column("call", 15, left=True),
+            Column(left, 10, name="first"),
+            Column(right, 10, name="second"),
+            Column("fewer", 8),
+            Column("trap", 9, least=80),
+            Column("direct", 10, least=80),
+            Column("direct", 9, least=80, name="direct share"),
+        )
     if narrow:
         return (
             Column("call", 15, left=True),
-            Column(f"{left}{unit}"[-9:], 10, name="first"),
-            Column(f"{right}{unit}"[-9:], 10, name="second"),
-            Column("fewer", 8),
-            Column(f"trap{unit}", 9, least=80, name="trap"),
-            Column(f"direct{unit}", 10, least=80, name="direct"),
-            *(() if over else (Column(left[-7:], 8, name="first in all"), Column(right[-7:], 8, name="second in all"))),
-            Column("direct", 9, least=80 if over else 96, name="direct share"),
+            Column(f"{cropped(left, 6)}/s", 9, name="first"),
+            Column(f"{cropped(right, 6)}/s", 9, name="second"),
+            Column("trap/s", 9, least=80, name="trap"),
+            Column("direct/s", 10, least=80, name="direct"),
+            Column(f"{cropped(left, 5)} in all", 13, name="first in all"),
+            Column(f"{cropped(right, 5)} in all", 13, name="second in all"),
+            Column("direct", 9, least=96, name="direct share"),
         )
     return (
         Column("call", 18, left=True),
         Column(f"{left}{unit}", 12, name="first"),
         Column(f"{right}{unit}", 12, name="second"),
-        Column("fewer", 10),
+        *((Column("fewer", 10),) if over else ()),
         Column(f"trap{unit}", 11, name="trap"),
         Column(f"direct{unit}", 12, name="direct"),
         *(

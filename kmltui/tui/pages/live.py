@@ -51,7 +51,7 @@ class LivePage(Page):
             self._charts,
             chart,
             panes=min(len(view.sessions), 2),
-            table=endcard.rows(self.card, canvas.width, canvas.height // 3) if over else 4,
+            table=endcard.rows(self.card, canvas.width, canvas.height * 2 // 5) if over else 4,
             queries=not (judging.without_queries(view) or _only_this_machine(view)),
         )
         # A run's first minute fills the charts; after that they show as much as the width has cells for, since a

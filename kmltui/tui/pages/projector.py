@@ -82,18 +82,22 @@ def _numbers(view: Snapshot, shown: Sequence[SessionView], cells: int) -> list[N
     # In exact mode samples come too seldom for rates.
     whole = "all turns" if view.repeats else "in all"  # of a bench the outcome is told of one turn
     totals = bool(view.status) or any(spec.exact for spec in view.header.sessions)
-    found: list[Number] = []
-    for index, session in enumerate(shown):
-        value = short(session.trap) if totals else rate(session.trap_rate)
-        name = printable(session.name).upper()
-        words = (
-            (f"traps into the kernel, {whole}", f"traps, {whole}")
-            if totals
-            else ("traps into the kernel, a second", "traps/s")
+    words = (
+        (f"traps into the kernel, {whole}", f"traps, {whole}")
+        if totals
+        else ("traps into the kernel, a second", "traps/s")
+    )
+    names = [printable(session.name).upper() for session in shown]
+    longest = max(map(len, names))  # both sides say the same of their numbers
+    said = next((f": {each}" for each in words if longest + 2 + len(each) <= cells), "")
+    return [
+        (
+            (f"{name}{said}", "kml" if index else "stock"),
+            short(session.trap) if totals else rate(session.trap_rate),
+            "direct" if index else "trap",
         )
-        what = next((text for each in words if len(text := f"{name}: {each}") <= cells), name)
-        found.append(((what, "kml" if index else "stock"), value, "direct" if index else "trap"))
-    return found
+        for index, (name, session) in enumerate(zip(names, shown, strict=True))
+    ]
 
 
 def _sentence(view: Snapshot, shown: Sequence[SessionView], card: Sequence[CardLine]) -> list[Span]:
