@@ -51,7 +51,8 @@ class LatencyTable:
     def view(self, statement: int) -> LatencyView | None:
         """Percentiles of one statement, or of :data:`ALL`; recomputed only when latencies were added."""
         if statement not in self._views:
-            self._views[statement] = _view(self._merged.values() if statement == ALL else (self._merged[statement],))
+            parts = list(self._merged.values()) if statement == ALL else [self._merged[statement]]
+            self._views[statement] = _view(parts[0] if len(parts) == 1 else _sum(parts))
         return self._views[statement]
 
     def statements(self) -> tuple[tuple[int, LatencyView], ...]:
@@ -60,10 +61,14 @@ class LatencyTable:
         return tuple((statement, view) for statement, view in views if view is not None)
 
 
-def _view(parts: Iterable[Latencies]) -> LatencyView | None:
-    merged = Latencies()
+def _sum(parts: Iterable[Latencies]) -> Latencies:
+    total = Latencies()
     for part in parts:
-        merged.merge(part)
+        total.merge(part)
+    return total
+
+
+def _view(merged: Latencies) -> LatencyView | None:
     found = merged.percentiles(_PERCENTILES)
     if found is None:
         return None

@@ -13,6 +13,7 @@ import binascii
 import struct
 import zlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import sub
@@ -64,16 +65,10 @@ class Latencies:
         if not self.count:
             return None
         counts = self._unpacked()
-        result: list[int] = []
-        seen, rest = 0, [max(1, round(self.count * percent / 100 + 0.49)) for percent in wanted]
-        for value in sorted(counts):
-            seen += counts[value]
-            while rest and seen >= min(rest[0], self.count):
-                result.append(value)
-                rest.pop(0)
-            if not rest:
-                break
-        return tuple(result)
+        values = sorted(counts)
+        seen = list(accumulate(map(counts.__getitem__, values)))
+        ranks = (min(max(1, round(self.count * percent / 100 + 0.49)), self.count) for percent in wanted)
+        return tuple(values[bisect_left(seen, rank)] for rank in ranks)
 
     @property
     def largest(self) -> int | None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import Any
 
-from msgspec.structs import replace as with_changes
-
 from kmltui.counters.lives import Lives, query_count
 from kmltui.live.checkpoints import ALL, LatencyTable
 from kmltui.live.events import Events, Latest
@@ -25,7 +23,7 @@ from kmltui.live.usage import (
     run_share,
     seconds,
     seconds_of_all,
-    shares,
+    shares_by_cpu,
 )
 from kmltui.live.views import MONO, DigestView, PhaseView, Seconds, SessionView
 from kmltui.model import (
@@ -94,12 +92,14 @@ class Columns:
         elif self._last is not None and self._last.cpus.keys() != sample.cpus.keys():
             self.offsets.add(sample.t_ns, self._after_hotplug(self._last, sample))
         self._last = sample
-        self.samples.append(_shifted(counters(sample), self.offset(sample.t_ns)))
+        by_cpu = shares_by_cpu(sample)
+        self.samples.append(_shifted(counters(sample, by_cpu), self.offset(sample.t_ns)))
         if booted:
             self._cpu_offsets = {cpu: history.last or () for cpu, history in self.cpus.items()}
-        for cpu, ticks in sample.cpus.items():
-            history = self.cpus.setdefault(cpu, History(self._points))
-            history.append(_shifted((sample.t_ns, *shares(ticks)), self._cpu_offsets.get(cpu, ())))
+        for cpu, ticks in by_cpu.items():
+            if (history := self.cpus.get(cpu)) is None:
+                history = self.cpus[cpu] = History(self._points)
+            history.append(_shifted((sample.t_ns, *ticks), self._cpu_offsets.get(cpu, ())))
         first, self._mono_ns = self._mono_ns is None, sample.mono_ns
         return first or booted
 
@@ -107,8 +107,8 @@ class Columns:
         """The offset of the counters after CPUs have come or gone: what a new one had used before is not counted as use
         just now, and what one that has gone had used is not taken back."""
         both = before.cpus.keys() & after.cpus.keys()
-        old, new = (counters(with_changes(s, cpus={cpu: s.cpus[cpu] for cpu in both})) for s in (before, after))
-        reached, raw = self.samples.last or old, counters(after)
+        old, new = (counters(sample, shares_by_cpu(sample, both)) for sample in (before, after))
+        reached, raw = self.samples.last or old, counters(after, shares_by_cpu(after))
         return tuple(r + n - o - a for r, n, o, a in zip(reached, new, old, raw, strict=True))
 
     def _count_queries(self, status: Status) -> None:
@@ -201,7 +201,9 @@ class Session:
     def _bound(self, sample: Sample) -> None:
         """Take a sample at which counting begins or ends."""
         usage, counts = Usage(sample), sample.kml is not None
-        self._insert(sample.t_ns, _Boundary(sample.mark, sample.mono_ns, counts, usage, counters(sample)))
+        self._insert(
+            sample.t_ns, _Boundary(sample.mark, sample.mono_ns, counts, usage, counters(sample, shares_by_cpu(sample)))
+        )
 
     def _insert(self, t_ns: int, boundary: _Boundary | Repeat) -> None:
         place = self._boundaries.add(t_ns, boundary)

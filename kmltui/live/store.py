@@ -47,8 +47,11 @@ from kmltui.model import (
 
 _LANDMARKS = 5000
 _STRETCH_SAMPLES = 120
-"""Samples per session to read before a time that was not reached yet: rates need two seconds, charts more."""
+_STRETCH_NS = 60_000_000_000
+"""How much is read before a time that was not reached yet: the last minute of the charts, but no more samples than that
+of each session. Rates need a few of them."""
 _LEAST_STRETCH_NS = 5_000_000_000
+_LEAST_STRETCH_SAMPLES = 4
 
 
 class Store:
@@ -200,7 +203,9 @@ class Store:
         if self._foreseen_ns is None:
             self._look_ahead(recording)
         columns = {name: Columns(watched=self.watched, points=self._points) for name in self._sessions}
-        stretch_ns = max(_STRETCH_SAMPLES * self.header.sample_period_ns, _LEAST_STRETCH_NS)
+        period_ns = self.header.sample_period_ns
+        least_ns = max(_LEAST_STRETCH_NS, _LEAST_STRETCH_SAMPLES * period_ns)
+        stretch_ns = max(min(_STRETCH_SAMPLES * period_ns, _STRETCH_NS), least_ns)
         return Place(recording, self._sessions, t_ns, stretch_ns, columns=columns, seen=self._notice)
 
     def _look_ahead(self, recording: Recording) -> None:

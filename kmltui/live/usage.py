@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from kmltui.live.views import CallView, CpuView, Seconds
 from kmltui.model import CpuTicks, KmlCounters, Sample
@@ -64,14 +64,12 @@ def seconds(us: tuple[int, ...]) -> Seconds:
     return Seconds(us[0] / 1e6, us[1] / 1e6, us[2] / 1e6)
 
 
-def counters(sample: Sample) -> tuple[float, ...]:
-    """A sample as the columns that histories keep; :mod:`kmltui.live.views` names them."""
-    user = system = everything = 0
-    for ticks in sample.cpus.values():
-        u, s, all_of_it = shares(ticks)
-        user += u
-        system += s
-        everything += all_of_it
+def counters(sample: Sample, by_cpu: Mapping[int, tuple[int, int, int]]) -> tuple[float, ...]:
+    """A sample as the columns that histories keep; :mod:`kmltui.live.views` names them.
+
+    ``by_cpu``: the :func:`shares` of those CPUs that count.
+    """
+    user, system, everything = map(sum, zip(*by_cpu.values(), strict=True)) if by_cpu else (0, 0, 0)
     kml = sample.kml or _NO_COUNTERS
     usage = [0, 0, 0]
     for group in sample.groups.values():
@@ -89,6 +87,11 @@ def counters(sample: Sample) -> tuple[float, ...]:
         sum(kml.elevations_cpu.values()),
         *usage,
     )
+
+
+def shares_by_cpu(sample: Sample, cpus: Set[int] | None = None) -> dict[int, tuple[int, int, int]]:
+    """The :func:`shares` of all CPUs, or of some."""
+    return {cpu: shares(ticks) for cpu, ticks in sample.cpus.items() if cpus is None or cpu in cpus}
 
 
 def shares(ticks: CpuTicks) -> tuple[int, int, int]:

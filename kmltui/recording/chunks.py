@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import zstandard
@@ -125,9 +125,11 @@ class _Cursor:
             return list(small)
         return [self.varint() for _ in range(count)]
 
-    def skip_varints(self, count: int) -> None:
-        for _ in range(count):
-            self.varint()
+    def byte(self) -> int:
+        if self.position >= len(self.data):
+            raise Damage("a chunk is shorter than it says")
+        self.position += 1
+        return self.data[self.position - 1]
 
     def skip(self, size: int) -> None:
         self.position += size
@@ -267,35 +269,6 @@ def _put_planes(raw: bytearray, values: list[int]) -> None:
         raw += bytes([value >> shift & 0xFF for value in values])
 
 
-def _planes(cursor: _Cursor, count: int, width: int) -> Sequence[int]:
-    """A column that was written by :func:`_put_planes` as signed numbers: the inverse of zigzag is part of it."""
-    planes = [cursor.take(count) for _ in range(width)]
-    size = next((size for size in _PLANE_CODES if size >= width), 8)
-    joined = bytearray(count * size)
-    for index, plane in enumerate(planes[:size]):
-        joined[index::size] = plane
-    if width > size:
-        unsigned = memoryview(joined).cast("B")
-        lows = (int.from_bytes(unsigned[at : at + 8], "little") for at in range(0, len(joined), 8))
-        return [_unzigzag(low | high << 64) for low, high in zip(lows, planes[8], strict=True)]
-    # All numbers at once, as one long integer with a lane for each: a loop over them takes ten times as long.
-    ones = _lanes(size, count)
-    lanes = int.from_bytes(joined, "little")
-    signs = lanes & ones
-    decoded = ((lanes ^ signs) >> 1) ^ (signs * ((1 << 8 * size) - 1))
-    numbers = array(_PLANE_CODES[size])
-    numbers.frombytes(decoded.to_bytes(len(joined), "little"))
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
-
-
-@lru_cache(maxsize=64)
-def _lanes(size: int, count: int) -> int:
-    """``count`` lanes of ``size`` bytes each, all of them 1."""
-    return int.from_bytes((b"\x01" + bytes(size - 1)) * count, "little")
-
-
 class RowReader:
     """Reads the ROW frames of one live chunk, in order."""
 
@@ -351,14 +324,42 @@ def chunk_payload(link: Link, last_ns: int, compacted: bytes) -> bytes:
 
 
 def read_chunk(
-    payload: bytes, since_ns: int | None = None, wanted: Callable[[Shape], bool] | None = None
+    payload: bytes,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    wanted: Callable[[Shape], bool] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The records of a CHUNK frame from ``since_ns`` on, as builtins, in the order in which they were written.
+    """The records of a CHUNK frame with ``since_ns <= t_ns < until_ns``, as builtins, in the order in which they were
+    written; one without a time is never left out.
 
-    With ``wanted``, only those of wanted shapes; the others' columns are skipped.
+    With ``wanted``, only those of wanted shapes; the others' columns are not decoded.
 
     Raises Damage immediately, not while iterating. Records are built on demand, so that looking for one in the middle
     costs little more than decoding the columns.
+    """
+    chunk = _chunk(payload)
+    series = [rows if wanted is None or wanted(rows.shape) else None for rows in chunk.series]
+    for rows in series:
+        if rows is not None:
+            rows.decode()
+    since = shapes.INT_MIN if since_ns is None else since_ns
+    until = shapes.INT_MAX + 1 if until_ns is None else until_ns
+    return _in_order(chunk.order, series, since, until)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A chunk, decompressed: its shapes' rows, and for each record, in order, which of the shapes it has."""
+
+    series: list[_Rows]
+    order: list[int]
+
+
+@lru_cache(maxsize=2)
+def _chunk(payload: bytes) -> _Chunk:
+    """Take a CHUNK frame apart. The last ones are kept: a jump reads the same chunk for several purposes.
+
+    Raises Damage.
     """
     head = ChunkHead.unpack(payload)
     cursor = _Cursor(decompress(payload[CHUNK_HEAD_BYTES:], head.raw_bytes))
@@ -373,60 +374,55 @@ def read_chunk(
     order = cursor.varints(head.records)
     if Counter(order) != {number: rows for number, (_, rows) in enumerate(claims)}:
         raise Damage("a chunk's order does not fit its rows")
-    columns: list[_Columns | None] = []
-    last = max((number for number, (shape, _) in enumerate(claims) if wanted is None or wanted(shape)), default=-1)
-    for shape, rows in claims[: last + 1]:
-        if wanted is None or wanted(shape):
-            columns.append(_Columns(cursor, shape, rows))
-        else:
-            _pass_over(cursor, shape, rows)
-            columns.append(None)
-    return _in_order([number for number in order if number <= last and columns[number]], columns, since_ns)
+    return _Chunk([_Rows(cursor, shape, rows) for shape, rows in claims], order)
 
 
-def _in_order(order: list[int], columns: list[_Columns | None], since_ns: int | None) -> Iterator[dict[str, Any]]:
-    rows = [iter(range(series.rows if series else 0)) for series in columns]
-    for number in order:
-        series = columns[number]
-        assert series is not None
-        row = next(rows[number])
-        if since_ns is None or series.time(row) >= since_ns:
-            yield series.record(row)
+def _in_order(order: list[int], series: list[_Rows | None], since_ns: int, until_ns: int) -> Iterator[dict[str, Any]]:
+    numbers = [0] * len(series)
+    for which in order:
+        rows = series[which]
+        if rows is not None:
+            number = numbers[which]
+            numbers[which] = number + 1
+            time = rows.time(number)
+            if time is None or since_ns <= time < until_ns:
+                yield rows.record(number)
 
 
-def _pass_over(cursor: _Cursor, shape: Shape, rows: int) -> None:
-    """Skip the columns of one shape without decoding them."""
-    cursor.skip_varints(shape.ints)
-    if rows > 1:
-        for _ in range(shape.ints):
-            cursor.skip(cursor.take(1)[0] * (rows - 1))
-    cursor.skip(_FLOAT.size * rows * shape.floats)
-    for _ in range(shape.blobs):
-        cursor.skip(sum(cursor.varints(rows)))
+class _Rows:
+    """The rows of one shape in a chunk. They are stored by columns, which are decoded when they are wanted."""
 
+    __slots__ = ("_bases", "_blobs", "_data", "_floats", "_places", "_rows", "count", "shape")
 
-class _Columns:
-    """The rows of one shape in a chunk, by columns."""
-
-    __slots__ = ("_blobs", "_floats", "_ints", "_rows", "rows", "shape")
-
-    def __init__(self, cursor: _Cursor, shape: Shape, rows: int) -> None:
+    def __init__(self, cursor: _Cursor, shape: Shape, count: int) -> None:
+        """Pass over them in the decompressed chunk. Raises Damage."""
         self.shape = shape
-        self.rows = rows
-        bases = [_unzigzag(cursor.varint()) for _ in range(shape.ints)]
-        _check_range(bases)
-        self._ints = [_int_column(cursor, base, rows) for base in bases]
-        self._floats = [cursor.floats(rows) for _ in range(shape.floats)]
+        self.count = count
+        self._data = cursor.data
+        self._bases = [_unzigzag(number) for number in cursor.varints(shape.ints)]
+        self._places: list[tuple[int, int]] = []
+        """Of each column of integers, where it begins, and how many bytes each of its numbers takes."""
+        for _ in range(shape.ints if count > 1 else 0):
+            width = cursor.byte()
+            self._places.append((cursor.position, width))
+            cursor.skip(width * (count - 1))
+        self._floats = [cursor.floats(count) for _ in range(shape.floats)]
         self._blobs: list[list[bytes]] = []
         for _ in range(shape.blobs):
-            sizes = [cursor.varint() for _ in range(rows)]
+            sizes = cursor.varints(count)
             self._blobs.append([cursor.take(size) for size in sizes])
         self._rows: list[tuple[int, ...]] | None = None
+        """The integers of each row, once they are decoded."""
+
+    def decode(self) -> None:
+        """Decode the integers. Raises Damage."""
+        if self._rows is None:
+            _check_range(self._bases)
+            self._rows = list(zip(*self._columns(), strict=True)) or [()] * self.count
 
     def record(self, row: int) -> dict[str, Any]:
         """One row as a record, in builtins."""
-        if self._rows is None:
-            self._rows = list(zip(*self._ints, strict=True)) or [()] * self.rows
+        assert self._rows is not None
         record: dict[str, Any] = self.shape.build(
             iter(self._rows[row]),
             iter([column[row] for column in self._floats]),
@@ -434,23 +430,62 @@ class _Columns:
         )
         return record
 
-    def time(self, row: int) -> int:
-        """The row's ``t_ns``; a record without one is never left out."""
-        return shapes.INT_MAX if self.shape.time is None else self._ints[self.shape.time][row]
+    def time(self, row: int) -> int | None:
+        """The row's ``t_ns``, if it has one."""
+        assert self._rows is not None
+        return None if self.shape.time is None else self._rows[row][self.shape.time]
+
+    def _columns(self) -> list[list[int]]:
+        if self.count == 1:
+            return [[base] for base in self._bases]
+        misses = self.count - 1
+        by_width: dict[int, list[int]] = {}
+        for index, (_, width) in enumerate(self._places):
+            by_width.setdefault(width, []).append(index)
+        columns: list[list[int]] = [[]] * len(self._places)
+        for width, indices in by_width.items():
+            begins = [self._places[index][0] for index in indices]
+            errors = _signed(self._data, begins, misses, width)
+            for nth, index in enumerate(indices):
+                base = self._bases[index]
+                if width == 0:
+                    columns[index] = [base] * self.count
+                    continue
+                steps = accumulate(errors[nth * misses : (nth + 1) * misses])
+                column = list(accumulate(steps, initial=base))
+                if abs(base) + (self.count**2 << 8 * width) > shapes.INT_MAX:
+                    _check_range(column)
+                columns[index] = column
+        return columns
 
 
-def _int_column(cursor: _Cursor, base: int, rows: int) -> list[int]:
-    if rows == 1:
-        return [base]
-    width = cursor.take(1)[0]
+def _signed(data: bytes, begins: list[int], count: int, width: int) -> Sequence[int]:
+    """The numbers of columns that were written by :func:`_put_planes` with the same ``width``, ``count`` of each, one
+    column after the other. The inverse of zigzag is part of it. Raises Damage.
+    """
     if width == 0:
-        return [base] * rows
+        return ()
     if width > 9:
         raise Damage("a column is too wide")
-    column = list(accumulate(chain((base,), accumulate(_planes(cursor, rows - 1, width)))))
-    if abs(base) + (rows * rows << 8 * width) > shapes.INT_MAX:
-        _check_range(column)
-    return column
+    size = next((size for size in _PLANE_CODES if size >= width), 8)
+    joined = bytearray(len(begins) * count * size)
+    for plane in range(min(width, size)):
+        offset = plane * count
+        joined[plane::size] = b"".join([data[begin + offset : begin + offset + count] for begin in begins])
+    if width > size:
+        lows = (int.from_bytes(joined[at : at + 8], "little") for at in range(0, len(joined), 8))
+        highs = b"".join([data[begin + 8 * count : begin + 9 * count] for begin in begins])
+        return [_unzigzag(low | high << 64) for low, high in zip(lows, highs, strict=True)]
+    # All numbers at once, as one long integer with a lane for each: a loop over them takes ten times as long.
+    ones = int.from_bytes((b"\x01" + bytes(size - 1)) * (len(joined) // size), "little")
+    lanes = int.from_bytes(joined, "little")
+    signs = lanes & ones
+    decoded = ((lanes ^ signs) >> 1) ^ (signs * ((1 << 8 * size) - 1))
+    numbers = array(_PLANE_CODES[size])
+    numbers.frombytes(decoded.to_bytes(len(joined), "little"))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _check_range(values: list[int]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from kmltui.model import End, Gap
 from kmltui.recording import frames, schema
-from kmltui.recording.chunks import RowReader, read_chunk
+from kmltui.recording.chunks import ChunkHead, RowReader, read_chunk
 from kmltui.recording.errors import Damage
 from kmltui.recording.frames import Broken, Frame
 from kmltui.recording.schema import Timed
@@ -17,12 +17,20 @@ from kmltui.recording.shapes import Shape
 class Decoder:
     """Decodes frames in the order of the file. Unreadable stretches become one Gap before the next good record.
 
-    In compacted chunks, records before ``since_ns`` and those whose shape is not ``wanted`` are left out.
+    In compacted chunks, records before ``since_ns``, those from ``until_ns`` on, and those whose shape is not
+    ``wanted`` are left out.
     """
 
-    def __init__(self, since_ns: int | None = None, wanted: Callable[[Shape], bool] | None = None) -> None:
+    def __init__(
+        self,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        wanted: Callable[[Shape], bool] | None = None,
+    ) -> None:
         self._since_ns = since_ns
+        self._until_ns = until_ns
         self._wanted = wanted
+        self._bounded = since_ns is not None or until_ns is not None or wanted is not None
         self.last_ns = 0
         """Latest time of a record so far."""
         self.end: End | None = None
@@ -34,6 +42,7 @@ class Decoder:
         """The payloads of LANDMARKS frames so far."""
         self._rows: RowReader | None = None
         self._lost_bytes = 0
+        self._lost_ns = 0
         self._reason = ""
 
     def feed(self, item: Frame | Broken) -> Iterator[Timed]:
@@ -56,11 +65,13 @@ class Decoder:
             if isinstance(record, End):
                 self.end = record
             yield record
+        if self._bounded and item.kind == frames.CHUNK:  # those left out count, too
+            self.last_ns = max(self.last_ns, ChunkHead.unpack(item.payload).last_ns)
 
     def finish(self) -> Iterator[Timed]:
         """The pending gap, if any."""
         if self._lost_bytes:
-            yield Gap(t_ns=self.last_ns, lost_bytes=self._lost_bytes, reason=self._reason)
+            yield Gap(t_ns=self._lost_ns, lost_bytes=self._lost_bytes, reason=self._reason)
             self._lost_bytes = 0
 
     def _values(self, frame: Frame) -> Iterable[dict[str, object]]:
@@ -79,11 +90,11 @@ class Decoder:
                 self.digest.append(frame.payload)
             case frames.CHUNK:
                 self._rows = None
-                return read_chunk(frame.payload, self._since_ns, self._wanted)
+                return read_chunk(frame.payload, self._since_ns, self._until_ns, self._wanted)
         return []
 
     def _lose(self, length: int, reason: str) -> None:
         self.damaged = True
         if not self._lost_bytes:
-            self._reason = reason
+            self._lost_ns, self._reason = self.last_ns, reason
         self._lost_bytes += length

@@ -122,10 +122,11 @@ class Reader:
             self._table.refresh(self.size_bytes)
             offset = self._table.offset_before(start_ns - DISORDER_NS)
         until = None if end_ns is None else end_ns + DISORDER_NS
-        decoder = Decoder(start_ns if start_ns > 0 else None, None if only is None else of_type(only))
+        wanted = None if only is None else of_type(only)
+        decoder = Decoder(start_ns if start_ns > 0 else None, end_ns, wanted)
         for record in self._decode(offset, decoder, until):
-            wanted = only is None or isinstance(record, only | Gap)
-            if wanted and record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
+            asked_for = only is None or isinstance(record, only | Gap)
+            if asked_for and record.t_ns >= start_ns and (end_ns is None or record.t_ns < end_ns):
                 yield record
 
     def landmarks(self, before_offset: int | None = None) -> list[Timed]:

@@ -144,7 +144,9 @@ class Player:
         """Read what has come, advance if playing, and freeze what is to be shown at ``now_ns`` (of any monotonic
         clock)."""
         before = self._store.version
-        self.read()
+        # The first picture comes before a slice of reading, if that slice would not change what it shows.
+        if self._clock is None or self._last_tick is not None or not self.incomplete:
+            self.read()
         if self._store.version != before or self._last_tick is None:
             self._last_news = now_ns
         elapsed = now_ns - self._last_tick if self._last_tick is not None else 0

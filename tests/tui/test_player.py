@@ -207,6 +207,7 @@ class TestLongRecordings:
 
     def test_a_source_that_fails_on_the_way_is_lost_and_what_is_known_stays(self) -> None:
         player = replayed(list(run(900, period=2.0)), 500 * S)
+        player.tick(0)
         source = player.source
         assert isinstance(source, Long)
         source.fail = OSError("gone")

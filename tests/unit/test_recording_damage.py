@@ -125,6 +125,30 @@ def test_a_hole_is_shown_as_a_gap(
     assert good[-1] == WHOLE[-1], "what comes after the damage is found again"
 
 
+@pytest.mark.parametrize("closed", [False, True], ids=["live", "closed"])
+def test_a_gap_has_the_same_time_in_every_stretch_that_is_read(closed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.kmlrec"
+    run = a_run(300)
+    writer = write(path, run, close=closed)
+    content = bytearray(path.read_bytes())
+    writer.close()
+    chunks = [
+        item
+        for item in FrameParser(frames.PREAMBLE_BYTES).feed(bytes(content[frames.PREAMBLE_BYTES :]))
+        if isinstance(item, Frame) and item.kind in (frames.CHUNK, frames.START)
+    ]
+    third = chunks[2]
+    content[third.offset + frames.HEAD_BYTES + 4] ^= 1
+    path.write_bytes(content)
+    with Reader.open(path) as reader:
+        whole = list(reader.records())
+        (gap,) = (record for record in whole if isinstance(record, Gap))
+        for begin_ns in range(gap.t_ns - 5 * 10**9, gap.t_ns + 5 * 10**9, 10**9 // 4):
+            for end_ns in (begin_ns + 10**9 // 4, begin_ns + 2 * 10**9):
+                expected = [r for r in whole if not isinstance(r, Header) and begin_ns <= r.t_ns < end_ns]
+                assert list(reader.records(begin_ns, end_ns)) == expected
+
+
 @settings(max_examples=100)
 @given(content=st.binary(max_size=400), head=st.sampled_from(["", "magic", "header"]))
 def test_any_bytes_give_a_result_or_a_recording_error(content: bytes, head: str, tmp_path_factory) -> None:
