@@ -17,7 +17,8 @@ install: setup
 	@$(VENV)/python tools/man.py ~/.local/share/man/man1
 	@echo "installed: $$HOME/.local/bin/kmltui, and its manual pages"
 
-# The manual pages, from the same source as --help, into build/man.
+# The manual pages, from the same source as --help, into build/man. They are not in the wheel: its bytes would depend on the
+# versions of the libraries where it is built.
 man: setup
 	@$(VENV)/python tools/man.py build/man
 

@@ -37,6 +37,14 @@ def _sign(char: str) -> str:
     return f"‹U+{code:04X}›"
 
 
+MINUS = "−"
+
+
+def signed(number: str) -> str:
+    """A formatted number as people are shown it everywhere, with a real minus: ``−1.2`` for ``-1.2``."""
+    return number.replace("-", MINUS)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about ``word``, which is not ``known``: ``; did you mean 'x'?``, or nothing."""
     near = difflib.get_close_matches(word, list(known), 1)

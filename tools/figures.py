@@ -18,6 +18,7 @@ from kmltui.figures.suite import suite_row
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.figures.verdict import same_arm
+from kmltui.printable import signed
 from kmltui.recording import Reader
 from kmltui.workloads.suites import suite
 
@@ -38,7 +39,7 @@ def names(beginning: str) -> list[str]:
 
 def percent(value: float, digits: int = 2) -> str:
     text = f"{100 * value:.{digits}f}"
-    return f"{text if float(text) else text.lstrip('-')} %".replace("-", "−")
+    return f"{signed(text if float(text) else text.lstrip('-'))} %"
 
 
 def with_interval(found: Comparison, digits: int = 2) -> str:
@@ -47,7 +48,7 @@ def with_interval(found: Comparison, digits: int = 2) -> str:
     text = percent(found.saved, digits)
     if found.interval is None:
         return text
-    low, high = (f"{100 * bound:.{digits}f}".replace("-", "−") for bound in found.interval)
+    low, high = (signed(f"{100 * bound:.{digits}f}") for bound in found.interval)
     return f"{text} ({low} to {high})"
 
 
@@ -119,7 +120,7 @@ def peers() -> Iterator[str]:
         row = suite_row(summary(name), part.title)
         saved = {key: f"{percent(found.fraction or 0.0)}" for key, found in row.saved.items()}
         low, high = row.saved["total"].interval or (0.0, 0.0)
-        bounds = f" ({100 * low:.2f} to {100 * high:.2f})".replace("-", "−")
+        bounds = signed(f" ({100 * low:.2f} to {100 * high:.2f})")
         likely = row.estimate.likely if row.estimate else None
         estimated = f"{100 * likely.low:.1f} to {100 * likely.high:.1f} %" if likely else "–"
         yield (

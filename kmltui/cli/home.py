@@ -229,7 +229,7 @@ def _outcome(summary: Summary) -> str:
     judged = nothing_concluded(summary) is None and (summary.exact or no_verdict_on_time(summary) is None)
     if judged and summary.saved is not None and summary.saved.total is not None:
         what = "instructions" if summary.exact else "CPU"
-        parts.append(f"{percent(summary.saved.total, 1)} {what} saved".replace("-", "−"))
+        parts.append(f"{percent(summary.saved.total, 1)} {what} saved")
     return ", ".join(parts)
 
 

@@ -172,7 +172,7 @@ def _where(estimate: Estimate) -> str:
 def _saved(estimate: Estimate) -> str:
     if estimate.saved is None or estimate.likely is None:
         unit = "" if estimate.calls_per_query is None else " a query"
-        return f"{_round(estimate.saved_us.low)} to {_round(estimate.saved_us.high)} us of CPU time{unit}"
+        return f"{_round(estimate.saved_us.low)} to {_round(estimate.saved_us.high)} µs of CPU time{unit}"
     likely = f"{100 * estimate.likely.low:.1f} to {100 * estimate.likely.high:.1f} %"
     return f"{likely} of CPU time ({100 * estimate.saved.low:.1f} to {100 * estimate.saved.high:.1f})"
 
@@ -193,7 +193,7 @@ def notes(estimate: Estimate) -> list[str]:
     if estimate.native_us is not None:
         unit = "of all the work" if estimate.calls_per_query is None else "a query"
         low, high = estimate.native_us.low, estimate.native_us.high
-        amount = f"{_round(low)} us" if low == high else f"{_round(low)} to {_round(high)} us"
+        amount = f"{_round(low)} µs" if low == high else f"{_round(low)} to {_round(high)} µs"
         found.append(f"CPU time {unit} there: {amount}.")
     active = [
         line for line in estimate.mitigations.splitlines() if line.partition(":")[2].strip() not in ("Not affected", "")

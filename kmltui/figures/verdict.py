@@ -6,6 +6,7 @@ from __future__ import annotations
 from kmltui.figures.compare import Comparison
 from kmltui.figures.judging import INSTRUCTION_CLOCK_ERROR, LEAST_DIRECT_SHARE, LEAST_RUN_SHARE, is_difference, is_kml
 from kmltui.figures.summary import SessionFigures, Summary
+from kmltui.printable import signed
 
 INSTRUCTION_CLOCK = "1 s = 10⁹ instructions"
 
@@ -125,7 +126,7 @@ def share_text(fraction: float) -> str:
 
 def percent(fraction: float, digits: int) -> str:
     """With a minus where more was used; never a negative zero."""
-    return f"{round(100 * fraction, digits) + 0.0:.{digits}f} %"
+    return f"{signed(f'{round(100 * fraction, digits) + 0.0:.{digits}f}')} %"
 
 
 def bounds(interval: tuple[float, float], digits: int) -> str:
@@ -268,7 +269,7 @@ def _cpu_time(summary: Summary, total: Comparison, saved: float, amounts: str) -
     if total.interval is None:
         return f"{used} ({amounts}); {_few(summary, saved)}."
     low, high = sorted(bound if saved > 0 else -bound for bound in total.interval)
-    return f"{used} ({amounts}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %, {_pairs(summary)})."
+    return f"{used} ({amounts}; 95 % interval {bounds((low, high), 1)}, {_pairs(summary)})."
 
 
 def _few(summary: Summary, saved: float) -> str:
@@ -328,7 +329,7 @@ def _exact(summary: Summary, total: Comparison, found: dict[str, Comparison]) ->
     runs = summary.run.pairs or 1
     if total.interval is not None:
         low, high = sorted(bound if saved >= 0 else -bound for bound in total.interval)
-        spread = f" (95 % interval {100 * low:.2f} to {100 * high:.2f} %, {_pairs(summary)})"
+        spread = f" (95 % interval {bounds((low, high), 2)}, {_pairs(summary)})"
     else:
         how = "one run each" if runs == 1 else f"{runs} pairs of runs"
         spread = f" ({how}: no interval can be given)"
@@ -375,5 +376,5 @@ def _pairs(summary: Summary) -> str:
 
 def _amounts(total: Comparison, unit: str) -> str:
     if total.unit != "s":
-        return f"{1e6 * total.baseline:.1f} to {1e6 * total.compared:.1f} us a query, server and client together"
+        return f"{1e6 * total.baseline:.1f} to {1e6 * total.compared:.1f} µs a query, server and client together"
     return f"{total.baseline:.2f} to {total.compared:.2f} {unit}, server and client together"

@@ -59,7 +59,11 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
     rows = []
     for key, comparison in found.items():
         shown = ABSENT if comparison.shown is None else "yes" if comparison.shown else "no"
-        unit = "" if comparison.unit in ("1/s", "calls", "instructions", "cycles", "misses") else f", {comparison.unit}"
+        unit = (
+            ""
+            if comparison.unit in ("1/s", "calls", "instructions", "cycles", "misses")
+            else f", {numbers.unit(comparison.unit)}"
+        )
         rows.append(
             [
                 f"{_LABELS.get(key, key)}{unit}",

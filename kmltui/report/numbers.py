@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from kmltui import printable
 from kmltui.report.blocks import ABSENT
 
 RATES = frozenset({"queries_per_s"})
@@ -33,7 +34,7 @@ def percent(fraction: float | None, signed: bool = False) -> str:
     if fraction is None:
         return ABSENT
     value = _tenths(fraction)
-    return f"{value:+.1f} %" if signed and value else f"{value:.1f} %"
+    return f"{printable.signed(f'{value:+.1f}' if signed and value else f'{value:.1f}')} %"
 
 
 def saved(key: str, fraction: float | None) -> str:
@@ -48,12 +49,16 @@ def saved_interval(key: str, bounds: tuple[float, float] | None) -> str:
     if key not in RATES or bounds is None:
         return interval(bounds)
     more = sorted((-bounds[0], -bounds[1]))
-    return f"{_tenths(more[0]):.1f} to {_tenths(more[1]):.1f} % more"
+    return f"{_range(more[0], more[1])} % more"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
     """2.5 to 3.7 %"""
-    return ABSENT if bounds is None else f"{_tenths(bounds[0]):.1f} to {_tenths(bounds[1]):.1f} %"
+    return ABSENT if bounds is None else f"{_range(*bounds)} %"
+
+
+def _range(low: float, high: float) -> str:
+    return printable.signed(f"{_tenths(low):.1f} to {_tenths(high):.1f}")
 
 
 def _tenths(fraction: float) -> float:
@@ -62,12 +67,17 @@ def _tenths(fraction: float) -> float:
 
 
 def microseconds(value: float | None) -> str:
-    """In a suitable unit: 812 us, 1.9 ms, 2.1 s"""
+    """In a suitable unit: 812 µs, 1.9 ms, 2.1 s"""
     if value is None:
         return ABSENT
     if value < 1000:
-        return f"{value:.0f} us"
+        return f"{value:.0f} µs"
     return f"{value / 1000:.1f} ms" if value < 1_000_000 else f"{value / 1_000_000:.2f} s"
+
+
+def unit(name: str) -> str:
+    """The unit's sign, for a unit as it is named in JSON."""
+    return "µs" if name == "us" else name
 
 
 def memory(text: str) -> str:

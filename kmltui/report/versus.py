@@ -55,7 +55,7 @@ def _row(change: Change) -> list[str]:
     mark = " *" if change.tick_sampled else ""
     shown = ABSENT if change.shown is None else "yes" if change.shown else "no"
     return [
-        f"{change.figure}{mark}, {change.unit}",
+        f"{change.figure}{mark}, {numbers.unit(change.unit)}",
         numbers.rate(change.left),
         numbers.rate(change.right),
         numbers.percent(change.change, signed=True),

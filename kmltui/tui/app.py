@@ -25,10 +25,10 @@ from kmltui.tui.controls import Choice, Controls, Library, ViewerResult
 from kmltui.tui.driver import DiffDriver, require_terminal
 from kmltui.tui.feed import Command, Feed
 from kmltui.tui.player import Frame, Player, Source
-from kmltui.tui.screens.home import HomeScreen
 from kmltui.tui.screens.main import MainScreen
 from kmltui.tui.textual_private import PrivateApp
 from kmltui.tui.widgets.keybar import key_sign, unique_bindings
+from kmltui.tui.widgets.lines import ROLE_CLASSES
 
 
 class FrameReady(Message):
@@ -44,6 +44,7 @@ class KmltuiApp(PrivateApp[ReturnType]):
 
     CSS_PATH = paths.data_dir("styles") / "kmltui.tcss"
     TITLE = "kmltui"
+    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "leave", show=False, system=True),
         Binding("ctrl+q", "leave", show=False, system=True),
@@ -114,6 +115,8 @@ class HomeApp(KmltuiApp[Choice]):
         self._library = library
 
     def get_default_screen(self) -> Screen[Any]:
+        from kmltui.tui.screens.home import HomeScreen  # noqa: PLC0415  (its tables and fields take time to import)
+
         return HomeScreen(self._library)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
+from kmltui.printable import MINUS
+
 Span = tuple[str, str]
 """Text and its role."""
 Line = tuple[Span, ...]
@@ -42,7 +44,6 @@ ROLES = (
 )
 
 ABSENT = "–"
-MINUS = "−"
 
 
 def line(*spans: Span | str) -> Line:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from made_up_run import S, header
+from textual.pilot import Pilot
 
 from kmltui.model import End, Gap, Header, Record
 from kmltui.recording.landmarks import is_landmark
@@ -17,6 +18,18 @@ from kmltui.tui.player import Player
 
 Picture = Callable[..., bool]
 """Compares the screen with its picture; see the fixture of that name."""
+
+
+async def settled(pilot: Pilot[Any]) -> None:
+    """The screen no longer changes: what comes may need a second layout, and on a busy machine that comes late."""
+    before, same = "", 0
+    for _ in range(100):
+        await pilot.pause(0.04)
+        shown = pilot.app.export_screenshot()
+        same = same + 1 if shown == before else 0
+        if same == 3:
+            return
+        before = shown
 
 
 class MemorySource:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from tui_support import Picture
+from tui_support import Picture, settled
 
 from kmltui.tui.app import ViewerApp
 
@@ -47,8 +47,7 @@ def picture(snap_compare: Any) -> Picture:
                 await pilot.pause()
             if then is not None:
                 await then(pilot)
-            for _ in range(3):  # a line that appears above the others moves them: that takes a second layout
-                await pilot.pause(0.02)
+            await settled(pilot)
 
         return bool(snap_compare(app, terminal_size=size, run_before=before))
 

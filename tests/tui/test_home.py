@@ -10,6 +10,7 @@ from typing import Any
 from made_up_run import S
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Label, OptionList, Static
+from tui_support import settled
 
 from kmltui.tui.app import HomeApp
 from kmltui.tui.controls import Choice, RunRow
@@ -128,10 +129,9 @@ async def ready(pilot: Pilot[Any]) -> None:
     """What reads has read, and what it brought is shown. (Workers that wait for an answer in a dialog go on.)"""
     for _ in range(500):
         await pilot.pause(0.02)
-        if not any(w.is_running and w.group in ("list", "check", "report") for w in pilot.app.workers):
+        if not any(w.is_running and w.group in ("list", "check", "start", "report") for w in pilot.app.workers):
             break
-    for _ in range(3):  # rows give the columns their widths, which takes a second layout
-        await pilot.pause(0.02)
+    await settled(pilot)
 
 
 def app_with(library: Shelf) -> HomeApp:

@@ -20,9 +20,10 @@ from kmltui.figures.card import CardLine
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.live.recent import RATE_WINDOW_NS
+from kmltui.live.views import Seconds
 from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State, WorkloadSpec
 from kmltui.recording import Reader
-from kmltui.tui.draw import endcard, header
+from kmltui.tui.draw import endcard, header, judging
 from kmltui.tui.draw.judging import counted_phases
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
@@ -136,6 +137,23 @@ class TestWhileTheyWork:
             shown = text(LivePage(), player.tick(0), (120, 40))
             assert " left" not in shown
             assert " left" in text(LivePage(), Player(MemorySource(records, live=True)).tick(0), (120, 40))
+
+    def test_of_a_bench_the_calls_page_has_totals_because_only_one_session_works(self) -> None:
+        records = benched(6, planned=10)[:-1]
+        shown = text(CallsPage(), frame(records), (120, 30)).splitlines()
+        assert "/s" not in " ".join(shown[:2]) and "fewer" not in shown[1]
+
+    def test_a_split_of_few_ticks_is_not_compared(self) -> None:
+        def saved(user: tuple[float, float]) -> str:
+            seconds = [Seconds(1.0, each, 1.0 - each) for each in user]
+            view = frame(list(run(60))).view
+            return "yes" if judging.splits_differ(view, seconds[:1], seconds[1:]) else "no"
+
+        assert saved((0.80, 0.82)) == "no", "200 ticks tell a share to some points"
+        assert saved((0.60, 0.90)) == "yes"
+        early = text(LivePage(), shipped("tour", 0.565))
+        rows = {line.split()[0]: line.split() for line in early.splitlines() if line[:7].strip() in ("total", "user")}
+        assert rows["total"][3] != ABSENT and rows["user"][3] == ABSENT
 
 
 class TestAtTheEnd:

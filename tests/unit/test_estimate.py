@@ -121,7 +121,7 @@ def test_by_the_wall_clock_of_an_emulator_no_share_is_known_until_it_is_measured
     native = estimate(summary, Range(0.001, 0.001))
     assert native is not None and native.saved is not None
     assert native.saved.high == pytest.approx(native.saved_us.high / 1000)
-    assert "us of CPU time a query" in sentence(summary.estimate)
+    assert "µs of CPU time a query" in sentence(summary.estimate)
 
 
 @pytest.mark.parametrize(

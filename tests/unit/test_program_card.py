@@ -63,7 +63,7 @@ def test_a_program_that_says_nothing_of_its_ring_is_proved_by_its_direct_calls(c
 
 def test_more_instructions_are_called_more() -> None:
     text = program.as_text(program_card(summarise(bench(5, kml=1.03))))
-    assert "saved -3.0" in text
+    assert "saved −3.0" in text
 
 
 class TestThePicture:

@@ -68,10 +68,13 @@ def waiting(snapshot: Snapshot, session: SessionView, size: tuple[int, int], gly
     """
     cells, rows = size
     last = snapshot.repeats[-1]
-    at_work = f"; {printable(last.session)} is at work" if last.event == "begin" else ""
+    at_work = f"{printable(last.session)} is at work" if last.event == "begin" else ""
     done = session.state.state == "done"
     own = f" {glyphs.done} its turns are over" if done else f" {glyphs.busy} waits for its turn"
-    lines: list[Line] = [(), ((f"{own}{at_work}", "muted"),), ()]
+    words = [f"{own}; {at_work}" if at_work else own]
+    if len(words[0]) > cells:
+        words = [own, f"   {at_work}"]
+    lines: list[Line] = [(), *(((text, "muted"),) for text in words), ()]
     most = max((used.total for each in snapshot.pair or () for _, used in each.runs), default=0.0)
     for number, used in session.runs[-max(rows - len(lines), 0) :]:
         text = f"   pair {number:>3} {seconds(used.total):>9} s "
@@ -93,12 +96,16 @@ def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView, c
     by_pair = [dict(session.runs) for session in (left, right)]
     a, b = (tuple(float(getattr(runs[number], field)) for number in numbers) for runs in by_pair)
     found = _compared(a, b)
+    means: Line = ((f"{seconds(found.mean_a):>10}", "stock"), (f"{seconds(found.mean_b):>10}", "kml"))
     judged = field == "total" and found.p is not None and judging.by_cpu_time(snapshot)
+    if field != "total" and not judging.splits_differ(
+        snapshot, [by_pair[0][number] for number in numbers], [by_pair[1][number] for number in numbers]
+    ):
+        return shorten([(head, *means, (f"{ABSENT:>10}", "muted")), (("  within the ticks' error", "muted"),)], cells)
     role = "muted" if not (judged and found.shown) else "good" if (found.saved or 0) > 0 else "bad"
     figures: Line = (
         head,
-        (f"{seconds(found.mean_a):>10}", "stock"),
-        (f"{seconds(found.mean_b):>10}", "kml"),
+        *means,
         (f"{percent(found.saved).lstrip('+') if found.saved is not None else ABSENT:>10}", role),
     )
     parts: list[Line] = [figures, ((f"  {_interval(found)}", "muted"),)]

@@ -90,7 +90,7 @@ def _vcpus(view: Snapshot) -> str:
 
 
 def _short_accelerator(text: str) -> str:
-    return text.partition(" ")[0].upper()
+    return "this machine" if text.startswith("this host") else text.partition(" ")[0].upper()
 
 
 def _short_clock(kind: str) -> str:

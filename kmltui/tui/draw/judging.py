@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from kmltui.figures.environment import tick_hz
 from kmltui.figures.judging import (
     LEAST_RUN_SHARE,
     any_emulated,
@@ -12,7 +15,8 @@ from kmltui.figures.judging import (
     judges_times,
     own_ways,
 )
-from kmltui.live.views import EqualWork, SessionView, Snapshot
+from kmltui.figures.stats import tick_difference_shown
+from kmltui.live.views import EqualWork, Seconds, SessionView, Snapshot
 from kmltui.model import ClockKind, WorkloadSpec
 
 
@@ -98,6 +102,16 @@ def not_kml(snapshot: Snapshot) -> SessionView | None:
 
 _TELLING_CALLS = 1000
 """For a session that is running: what its programs do before the actual work does not make a share yet."""
+
+
+def splits_differ(snapshot: Snapshot, left: Sequence[Seconds], right: Sequence[Seconds]) -> bool:
+    """Whether user and system time of two sessions, over all these runs, differ by more than the error of the kernel's
+    ticks, from which they are estimated. A share of a few ticks is a matter of chance."""
+    splits = [
+        (max(0.0, sum(each.user for each in side)), max(0.0, sum(each.system for each in side)))
+        for side in (left, right)
+    ]
+    return tick_difference_shown(splits[0], splits[1], tick_hz(_facts(snapshot)))
 
 
 def work_role(snapshot: Snapshot, work: EqualWork | None) -> str:

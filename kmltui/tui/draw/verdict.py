@@ -84,7 +84,8 @@ def _rows(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
     rows = [_rule(snapshot, _title(snapshot, work), layout, glyphs)]
     comparable = snapshot.workload.article and layout.groups
     rows.append(((f" {'':<7}{names[0]}{names[1]}{'saved':>10}{'in article' if comparable else '':>12}", "muted"),))
-    rows += [_row(field, work, judging.work_role(snapshot, work)) for field in ("total", "user", "system")]
+    split = work is not None and judging.splits_differ(snapshot, [work.left], [work.right])
+    rows += [_row(field, work, judging.work_role(snapshot, work), split) for field in ("total", "user", "system")]
     if layout.groups:
         rows += [_group(group, pair, work, snapshot.workload.article) for group in (SERVER, CLIENT)]
     room = layout.width - _TABLE - 2
@@ -188,18 +189,31 @@ def _rule(snapshot: Snapshot, title: str, layout: Layout, glyphs: Glyphs) -> Lin
     return (*left, *tail)
 
 
-def _row(field: str, work: EqualWork | None, role: str) -> Line:
-    """``role``: the colour of the total's saving; the split has no colour, because it is only sampled."""
+def _row(field: str, work: EqualWork | None, role: str, split: bool) -> Line:
+    """``role``: the colour of the total's saving; the split has no colour, because it is only sampled. ``split``: it
+    differs by more than the sampling error."""
     a, b = (getattr(work.left, field), getattr(work.right, field)) if work else (None, None)
-    return _figures(field, a, b, 2 if work and work.final else 1, role if field == "total" else "muted")
+    digits = 2 if work and work.final else 1
+    if field == "total":
+        return _figures(field, a, b, digits, role)
+    return _figures(field, a, b, digits, "muted", compared=split)
 
 
-def _figures(label: str, a: float | None, b: float | None, digits: int, role: str, theirs: Span = ("", "text")) -> Line:
+def _figures(
+    label: str,
+    a: float | None,
+    b: float | None,
+    digits: int,
+    role: str,
+    theirs: Span = ("", "text"),
+    *,
+    compared: bool = True,
+) -> Line:
     return (
         (f" {label:<7}", "strong" if label == "total" else "text"),
         (f"{seconds(a, digits):>10}", "stock"),
         (f"{seconds(b, digits):>10}", "kml"),
-        (f"{saved(a, b):>10}", role),
+        (f"{saved(a, b) if compared else ABSENT:>10}", role),
         theirs,
     )
 

@@ -24,15 +24,16 @@ class CallsPage(TablePage):
     title: ClassVar[str] = "System calls"
     columns: tuple[Column, ...] = (Column("call", 18, left=True), Column("calls/s", 12))
     usual = 1
-    """All calls of the first session: a second while it works, in all once the run is over."""
+    """All calls of the first session: a second while it works, in all once the run is over, and in a bench."""
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         names = [cropped(printable(session.name), 9) for session in frame.view.pair or frame.view.sessions[:1]]
-        kml, over = bool(frame.view.sessions[0].arm), bool(frame.view.status)
+        kml, totals = bool(frame.view.sessions[0].arm), _totals(frame)
         if len(names) == 1:
-            self.columns = _columns_alone(over=over, kml=kml)
+            self.columns = _columns_alone(over=totals, kml=kml)
         else:
-            self.columns = _columns(names[0], names[-1], narrow=canvas.width < _ROOMY, over=over)
+            narrow, ended = canvas.width < _ROOMY, bool(frame.view.status)
+            self.columns = _columns(names[0], names[-1], narrow=narrow, totals=totals, ended=ended)
         return super().head(frame, canvas)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
@@ -47,7 +48,7 @@ class CallsPage(TablePage):
                 ("    in all  ", "muted"),
                 (count((a.trap or 0) + (a.direct or 0)), "text"),
             )
-        if frame.view.status:
+        if _totals(frame):
             unit, number = "", short
             figures: tuple[float | None, ...] = (a.trap, a.direct, b.trap, b.direct, b.elevations)
         else:
@@ -68,10 +69,9 @@ class CallsPage(TablePage):
         return shorten(parts, canvas.width - width(self.filter_sign()))
 
     def rows(self, frame: Frame, canvas: Canvas) -> list[Row]:
-        pair, over = frame.view.pair, bool(frame.view.status)
+        pair, over = frame.view.pair, _totals(frame)
         if pair is None:
             return _alone(frame.view.sessions[0], canvas, over=over)
-        # Of a run that is over, rates would be those of idle sessions.
         left, right = ({call.nr: call for call in _calls(session, over=over)} for session in pair)
         most = max((call.rate for side in (left, right) for call in side.values()), default=0.0)
         number = count if canvas.width >= _ROOMY else short
@@ -101,7 +101,7 @@ class CallsPage(TablePage):
                 (speed(b.rate), "kml" if b.rate else "faint"),
             ]
             keys: list[float | str] = [name, a.rate, b.rate]
-            if over:
+            if frame.view.status:
                 cells.append((percent(change).lstrip("+") if change is not None else "", "text"))
                 keys.append(change or 0.0)
             cells.append((speed(b.trap_rate), "trap" if b.trap_rate else "faint"))
@@ -113,6 +113,12 @@ class CallsPage(TablePage):
             cells.append((share_text(share) if b.total else "", "muted"))
             result.append(Row(tuple(cells), (*keys, share, 0.0), tail))
         return result
+
+
+def _totals(frame: Frame) -> bool:
+    """Whether counts are shown in place of rates: those of a run that is over would be of idle sessions, and in a bench
+    all but one wait for their turn."""
+    return bool(frame.view.status or frame.view.repeats)
 
 
 def _calls(session: SessionView, *, over: bool) -> Sequence[CallView]:
@@ -135,15 +141,16 @@ def _columns_alone(*, over: bool, kml: bool) -> tuple[Column, ...]:
     )
 
 
-def _columns(left: str, right: str, *, narrow: bool, over: bool) -> tuple[Column, ...]:
-    """For two sessions side by side: rates while they work, and totals; once the run is ``over``, totals alone."""
-    unit = "" if over else "/s"
-    if narrow and over:
+def _columns(left: str, right: str, *, narrow: bool, totals: bool, ended: bool) -> tuple[Column, ...]:
+    """For two sessions side by side: rates while they work, and totals; ``totals``: these alone. ``ended``: they are
+    compared, as far as that can be done."""
+    unit = "" if totals else "/s"
+    if narrow and totals:
         return (
             Column("call", 15, left=True),
             Column(left, 10, name="first"),
             Column(right, 10, name="second"),
-            Column("fewer", 8),
+            *((Column("fewer", 8),) if ended else ()),
             Column("trap", 9, least=80),
             Column("direct", 10, least=80),
             Column("direct", 9, least=80, name="direct share"),
@@ -163,18 +170,18 @@ def _columns(left: str, right: str, *, narrow: bool, over: bool) -> tuple[Column
         Column("call", 18, left=True),
         Column(f"{left}{unit}", 12, name="first"),
         Column(f"{right}{unit}", 12, name="second"),
-        *((Column("fewer", 10),) if over else ()),
+        *((Column("fewer", 10),) if ended else ()),
         Column(f"trap{unit}", 11, name="trap"),
         Column(f"direct{unit}", 12, name="direct"),
         *(
             ()
-            if over
+            if totals
             else (
                 Column(f"{left} in all", max(15, len(left) + 9), name="first in all"),
                 Column(f"{right} in all", max(15, len(right) + 9), name="second in all"),
             )
         ),
-        Column("direct", 10, least=110 if over else 125, name="direct share"),
+        Column("direct", 10, least=110 if totals else 125, name="direct share"),
         Column(" of the largest", 0, left=True, least=126, sortable=False),
     )
 

@@ -12,10 +12,8 @@ from kmltui.tui.draw import bars
 from kmltui.tui.draw.chart import Columns, Rates, chart, columns_for, window
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
-from kmltui.tui.text import ABSENT, Line, Span, fit, line
+from kmltui.tui.text import ABSENT, Line, Span, clock, fit, line
 
-_MOST_ROWS = 16
-"""Cells of one CPU's history."""
 _WINDOW_NS = 60_000_000_000
 _FIGURES = 14
 """Cells of the figures beside a bar."""
@@ -36,9 +34,10 @@ class CpusPage(ScrolledPage):
         names = [printable(session.name).upper() for session in shown]
         glyphs = canvas.glyphs
         legend = f"{glyphs.full} user  {glyphs.second} system  {glyphs.track} idle"
-        seconds = f"  the last {_WINDOW_NS // 1_000_000_000} s"
-        long = f"{seconds}, sampled at the tick"
-        note: Span = (long if len(names[0]) + len(long) <= pane else seconds, "faint")
+        time = window(frame.view.t_ns, _WINDOW_NS)
+        span = f"  {clock(time.start_ns)}–{clock(time.end_ns)}"
+        long = f"{span}, sampled at the tick"
+        note: Span = (long if len(names[0]) + len(long) <= pane else span, "faint")
         fits = len(names) == 1 or len(names[-1]) + len(legend) + 2 <= pane
         key: Span = (f"  {legend}" if fits else f"  {glyphs.full} us  {glyphs.second} sy", "muted")
         rule = line((glyphs.rule * canvas.width, "rule"))
@@ -58,7 +57,8 @@ class CpusPage(ScrolledPage):
         pane = (canvas.width - 9) // len(shown)
         cpus = sorted(set().union(*sides))
         # A bar and the mean for each CPU; the rest of the width is for its history.
-        rows = min((canvas.height - 4) // max(len(cpus), 1) - 1, _MOST_ROWS)
+        mean = 2 if len(cpus) > 1 else 0
+        rows = (canvas.height - 2 - mean) // max(len(cpus), 1) - 1
         charts = [self._charts(frame, index, (pane, rows), canvas) for index in range(len(shown))] if rows >= 1 else []
         lines: list[Line] = []
         for cpu in cpus:
@@ -78,13 +78,13 @@ class CpusPage(ScrolledPage):
             spans = [(" mean  ", "strong")]
             for side in sides:
                 number = max(len(side), 1)
-                mean = CpuView(
+                average = CpuView(
                     -1,
                     sum(cpu.user for cpu in side.values()) / number,
                     sum(cpu.system for cpu in side.values()) / number,
                     0.0,
                 )
-                spans += _bar(mean if side else None, pane, canvas)
+                spans += _bar(average if side else None, pane, canvas)
                 spans.append(("  ", "text"))
             lines.append(tuple(spans))
         return lines or [line((" no sample of the CPUs yet", "muted"))]

@@ -12,8 +12,6 @@ from kmltui.figures.card import CardLine, card
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.recording import with_progress
-from kmltui.report import render
-from kmltui.report.text import WIDTH
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame, Source
@@ -30,6 +28,9 @@ def make_report(source: Source, width: int, progress: Callable[[float], object] 
     """
     if not callable(getattr(source, "records", None)):
         return "a stream cannot be read twice: there is no report of it here"
+    from kmltui.report import render  # noqa: PLC0415  (most viewers never ask for it)
+    from kmltui.report.text import WIDTH  # noqa: PLC0415
+
     try:
         return render(
             summarise(with_progress(source.records(), source.duration_ns, progress)),

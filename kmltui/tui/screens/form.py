@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
 from textual.suggester import SuggestFromList
 from textual.timer import Timer
@@ -65,10 +65,9 @@ class FormScreen(Screen[Choice | None]):
     def compose(self) -> ComposeResult:
         yield Static("kmltui · start a run", id="form-title", markup=False)
         with Horizontal(id="form"):
-            with Vertical(id="form-left"):
-                yield OptionList(*(Option(name, id=name) for name in self._offers), id="offers", markup=False)
-                yield Static("", id="description", markup=False)
+            yield OptionList(*(Option(name, id=name) for name in self._offers), id="offers", markup=False)
             yield VerticalScroll(id="fields", can_focus=False)
+        yield Static("", id="description", markup=False)
         yield Static("", id="told", markup=False)
         yield Static("", id="problem", markup=False)
         yield Static("", id="command", markup=False)
@@ -80,9 +79,11 @@ class FormScreen(Screen[Choice | None]):
         offers.highlighted = list(self._offers).index(self._values.workload)
         await self._show_fields()
         offers.focus()
+        self.call_after_refresh(offers.scroll_to_highlight)
         self.call_after_refresh(self._show_keys)
 
     def on_resize(self, _: events.Resize) -> None:
+        self.call_after_refresh(self.query_one("#offers", OptionList).scroll_to_highlight)
         self.call_after_refresh(self._show_keys)
 
     def _show_keys(self) -> None:
@@ -212,9 +213,11 @@ class FormScreen(Screen[Choice | None]):
     # What can be done
 
     def action_start(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()  # what it would check is checked now
         self._start()
 
-    @work(thread=True, exclusive=True, group="check")
+    @work(thread=True, exclusive=True, group="start")
     def _start(self) -> None:
         problem, expected = self._checked()
         if problem is not None:

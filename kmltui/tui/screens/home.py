@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -161,7 +162,8 @@ class HomeScreen(Screen[None]):
 
         def name(row: RunRow) -> str:
             sign = "*" if row.path in self._selected else " "
-            return sign + printable(row.name)[: 36 if width >= 120 else 26]
+            text, cells = printable(row.name), 36 if width >= 120 else 24
+            return sign + (text if cell_len(text) <= cells else set_cell_size(text, cells - 1) + "…")
 
         def result(row: RunRow) -> str:
             return "sample" if row.shipped and row.result == "done" else row.result

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -14,11 +13,13 @@ from textual.widget import Widget
 
 from kmltui.tui.text import ROLES, Line, fit
 
+ROLE_CLASSES = {f"role--{role}" for role in ROLES}
+"""Component classes of an app that shows :class:`Lines`. They are the app's because Textual makes a node for each of
+them in each widget that has them, and matches all style rules with it: a third of the time until the first frame."""
+
 
 class Lines(Widget):
     """Shows :data:`~kmltui.tui.text.Line` values as they are: no wrapping, no markup, one style per role."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -65,5 +66,6 @@ class Lines(Widget):
     def _style(self, role: str) -> Style:
         style = self._styles.get(role)
         if style is None:
-            style = self._styles[role] = self.get_component_rich_style(f"role--{role}")
+            component = self.app.get_component_styles(f"role--{role}")
+            style = self._styles[role] = self.rich_style + component.partial_rich_style
         return style
