@@ -27,8 +27,7 @@ def suits(directory: Path) -> bool:
 def workplace(tree: Path, work: Path) -> Iterator[tuple[Path, Path]]:
     """``tree`` and the empty directory ``work`` themselves where they suit, else a copy and another directory.
 
-    Raises:
-        ImageError: there is no place that suits.
+    Raises ImageError: there is no place that suits.
     """
     if suits(tree) and suits(work):
         yield tree, work

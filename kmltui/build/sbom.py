@@ -30,8 +30,7 @@ _HOME = "https://spdx.org/spdxdocs/kmltui-image"
 def bill_of_materials(manifest: Manifest, created_unix: int) -> bytes:
     """The SPDX document of an image that was built here, as JSON.
 
-    Raises:
-        ImageError: the packages that it was made of are not in the cache; what is written of them is read from them.
+    Raises ImageError: the packages that it was made of are not in the cache; what is written of them is read from them.
     """
     if manifest.imported:
         raise ImageError(f"{manifest.name} was imported: its bill of materials comes from where it was made")

@@ -21,9 +21,8 @@ def compile_c(sources: Sequence[Path], output: Path, flags: Sequence[str]) -> No
 
     ``flags`` come after the sources, so libraries may be among them.
 
-    Raises:
-        MissingError: there is no gcc on this machine, or it finds no C library to link with.
-        ImageError: it rejects the sources; the text contains the command and the compiler's messages.
+    Raises MissingError: there is no gcc on this machine, or it finds no C library to link with.
+    Raises ImageError: it rejects the sources; the text contains the command and the compiler's messages.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     name = sources[0].name

@@ -24,8 +24,7 @@ _TIMEOUT_S = 30.0
 def fetch(address: str, target: Path, report: Report = silent, *, max_bytes: int = _MAX_BYTES) -> None:
     """Write what is at ``address`` (http, https, file, or a path) to ``target``.
 
-    Raises:
-        ImageError: it cannot be downloaded, or is larger than ``max_bytes``.
+    Raises ImageError: it cannot be downloaded, or is larger than ``max_bytes``.
     """
     url = address if re.match(r"(https?|file)://", address) else Path(address).absolute().as_uri()
     shown = printable(re.sub(r"//[^/@]*@", "//", address))

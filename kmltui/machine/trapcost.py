@@ -29,8 +29,7 @@ class TimingError(Exception):
 def measure(processor: str, mitigations: str, virtual: bool) -> TrapCost:
     """Time a trap on one CPU. What the machine is, is told by the caller.
 
-    Raises:
-        TimingError: it cannot be compiled or run here, or system calls are being traced.
+    Raises TimingError: it cannot be compiled or run here, or system calls are being traced.
     """
     if _is_traced():
         raise TimingError("system calls are being traced here, which makes each of them dearer")

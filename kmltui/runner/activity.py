@@ -20,8 +20,7 @@ class Activity(Protocol):
     async def perform(self, journal: Journal) -> None:
         """Start the sessions, work in them, stop them; on return, or when cancelled, nothing of them is left.
 
-        Raises:
-            SessionError, WorkloadError: a session or the work in it failed; the message says which and why.
+        Raises SessionError or WorkloadError: a session or the work in it failed; the message says which and why.
         """
         ...
 

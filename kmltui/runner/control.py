@@ -133,8 +133,7 @@ def _peer_uid(connection: socket.socket) -> int:
 async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: str) -> dict[str, Any]:
     """Send one request to the run behind ``path`` and return its answer.
 
-    Raises:
-        ControlError: nobody answers there, or the run refused; the message says what to do.
+    Raises ControlError: nobody answers there, or the run refused; the message says what to do.
     """
     try:
         async with asyncio.timeout(timeout_s):

@@ -24,8 +24,7 @@ async def prepare(sessions: Sequence[SessionSpec], journal: Journal) -> None:
     """Make sure that the image of every session is there: guests boot it, the host takes its programs from it.
     Emits State records for the sessions that wait for it.
 
-    Raises:
-        SessionError: an image cannot be made; the message says why and what to do.
+    Raises SessionError: an image cannot be made; the message says why and what to do.
     """
     wanted: dict[str, list[str]] = {}
     for spec in sessions:

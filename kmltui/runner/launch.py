@@ -32,8 +32,7 @@ START_LIMIT_S = 20.0
 def make_run(plan: Plan, out: TextIO) -> Run:
     """The run itself, not yet begun, telling about itself on ``out``.
 
-    Raises:
-        OSError: its counters cannot be served where the plan says.
+    Raises OSError: its counters cannot be served where the plan says.
     """
     listeners = [Narrator(out, turns(plan)).hear, PaceMeter().hear]
     if plan.prometheus:
@@ -72,8 +71,7 @@ def decode(data: bytes) -> Plan:
 async def launch(plan: Plan) -> registry.RunEntry:
     """Start the run detached; return once its recording has begun.
 
-    Raises:
-        LaunchError: it did not come that far.
+    Raises LaunchError: it did not come that far.
     """
     name = plan.name
     path = registry.log_path(name)

@@ -20,8 +20,7 @@ S = TypeVar("S", bound=Session)
 async def live(session: S, journal: Journal, work: Callable[[S], Awaitable[None]]) -> None:
     """Start ``session``, await ``work`` in it, stop it; its states are recorded.
 
-    Raises:
-        SessionError, WorkloadError: what ended it early. It is stopped then, too.
+    Raises SessionError or WorkloadError: what ended it early. It is stopped then, too.
     """
     name = session.spec.name
     try:

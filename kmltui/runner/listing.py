@@ -33,8 +33,7 @@ def name_of(entry: library.Entry) -> str:
 def find(name: str) -> Path:
     """The recording of the run called ``name``, or of the only one whose name begins or ends with it.
 
-    Raises:
-        LookupError: no such run, or several; the message says which there are.
+    Raises LookupError: no such run, or several; the message says which there are.
     """
     own = paths.runs_dir() / f"{name}{library.SUFFIX}"
     if own.is_file():

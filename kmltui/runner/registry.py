@@ -95,8 +95,7 @@ def reserve(name: str) -> None:
 def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
     """Register this process as the runner of ``name``, which it, or the process that started it, may have reserved.
 
-    Raises:
-        FileExistsError: a live run has that name; entering over it would make it one that nobody can stop.
+    Raises FileExistsError: a live run has that name; entering over it would make it one that nobody can stop.
     """
     entry = RunEntry(
         name=name,
@@ -179,8 +178,7 @@ def entries() -> list[RunEntry]:
 def find(name: str) -> RunEntry:
     """The run called ``name``, or the only one whose name begins or ends with it.
 
-    Raises:
-        LookupError: no such run, or several; the message says which there are.
+    Raises LookupError: no such run, or several; the message says which there are.
     """
     known = {entry.name: entry for entry in entries()}
     return known[choose(name, known)]

@@ -135,8 +135,7 @@ class Run:
     async def execute(self) -> Outcome:
         """Do the run. Never raises for failures of the run itself: the outcome and the recording report them.
 
-        Raises:
-            OSError, RecordingError: the recording cannot be created.
+        Raises OSError or RecordingError: the recording cannot be created.
         """
         created = time.time_ns()
         header = Header(

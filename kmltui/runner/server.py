@@ -73,8 +73,7 @@ class Server:
     async def start(self, settings: Sequence[str] = ()) -> None:
         """Start it with ``settings`` beyond the common ones; return when it answers.
 
-        Raises:
-            SessionError: it ended or did not answer in time; its last messages are in the text.
+        Raises SessionError: it ended or did not answer in time; its last messages are in the text.
         """
         statement = f"CREATE OR REPLACE USER '{USER}'@'%' IDENTIFIED BY '{self._password}';\n"
         await self._session.put(INIT_FILE, statement.encode(), 0o600)

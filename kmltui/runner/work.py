@@ -97,8 +97,7 @@ class Work:
     async def everywhere(self, journal: Journal, drive: Callable[[Workplace], Awaitable[None]]) -> None:
         """Start all sessions and await ``drive`` in each; the first failure ends them all.
 
-        Raises:
-            SessionError, WorkloadError: that failure, or that the sessions' results differ.
+        Raises SessionError or WorkloadError: that failure, or that the sessions' results differ.
         """
         proofs: list[Proof] = []
 

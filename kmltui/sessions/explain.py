@@ -52,8 +52,7 @@ def explain(login: Login, digest: str, schema: str) -> Explanation:
 
     ``digest`` and ``schema`` are those of a :class:`~kmltui.model.Digest`.
 
-    Raises:
-        NoExplanation: there is none.
+    Raises NoExplanation: there is none.
     """
     if not _DIGEST.match(digest):
         raise NoExplanation("this is not a digest of a statement")

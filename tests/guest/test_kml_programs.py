@@ -146,8 +146,8 @@ class TestTools:
 
 class TestServer:
     async def test_the_servers_and_the_clients_calls_are_direct(self, boot: Boot, image: Image) -> None:
-        """99.9 % of them. A call that an interrupt sends back to its `syscall` counts as a trap as well, but how often
-        that happens is a matter of how slow the machine is: these are not meant."""
+        """99.9 % of them. A call that an interrupt sends back to its ``syscall`` counts as a trap as well, but how
+        often that happens is a matter of how slow the machine is: these are not meant."""
         guest = await boot("kml", vcpus=2)
         server = Server(guest.session, Journal.begin(guest.records.append))
         await server.start()

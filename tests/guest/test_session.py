@@ -135,7 +135,7 @@ class TestFiles:
         assert b"processor\t: 1" in await stock.session.get("/proc/cpuinfo")
 
     async def test_an_emulated_processor_copies_words_and_not_bytes(self, stock: Guest) -> None:
-        """The emulator counts an instruction, and takes the time of one, for every byte of a `rep movsb`."""
+        """The emulator counts an instruction, and takes the time of one, for every byte of a ``rep movsb``."""
         flags = set((await stock.session.get("/proc/cpuinfo")).decode().split())
         if stock.facts["accelerator"] == "KVM":
             pytest.skip("KVM's processor is the host's")

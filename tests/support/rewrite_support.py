@@ -31,7 +31,7 @@ def host_file(name: str) -> Path:
 
 @dataclass
 class Rewritten:
-    """Directories: `original` and `lib` hold the same libraries before and after rewriting."""
+    """Directories: ``original`` and ``lib`` hold the same libraries before and after rewriting."""
 
     root: Path
     original: Path
@@ -43,7 +43,7 @@ class Rewritten:
         return next(f for f in self.report.files if f.path == name)
 
     def compile(self, source: Path | str, *flags: str, plain: bool = False) -> Path:
-        """A program from a C or C++ file, or from C text, that runs with the rewritten libraries (or, `plain`,
+        """A program from a C or C++ file, or from C text, that runs with the rewritten libraries (or, ``plain``,
         with this machine's own)."""
         key = (source, flags, plain)
         if key not in self._built:
@@ -89,7 +89,7 @@ def _page_can_be_mapped() -> bool:
 
 
 def assemble(text: str, out: Path, *flags: str) -> bytes:
-    """A shared object from assembly text; it is kept at `out`."""
+    """A shared object from assembly text; it is kept at ``out``."""
     source = out.with_suffix(".s")
     source.write_text(text)
     command = ["gcc", "-shared", "-nostdlib", "-fno-lto", *flags, "-o", str(out), str(source)]

@@ -23,7 +23,7 @@ FUNCTIONS = 60
 
 
 def instruction(rng: Random, *, keep: tuple[str, ...] = ()) -> str:
-    """One random instruction that does not change the registers `keep`."""
+    """One random instruction that does not change the registers ``keep``."""
 
     def target() -> str:
         return rng.choice([r for r in REGISTERS if r not in keep])

@@ -129,7 +129,7 @@ def _row_at(functions: list[Rows], address: int) -> dict[object, str] | None:
 
 
 def _thunk(elf: Elf, site: int) -> int | None:
-    """The address of the `lea` of the thunk that the 5-byte jump before a site leads to."""
+    """The address of the ``lea`` of the thunk that the 5-byte jump before a site leads to."""
     text = next(s for s in elf.sections if s.name == ".kml.text")
     code = elf.data[text.offset : text.offset + text.size]
     position = 0

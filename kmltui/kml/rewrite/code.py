@@ -92,10 +92,10 @@ class Instruction(NamedTuple):
 
 @dataclass(frozen=True)
 class Function:
-    """A function, [start, end), and the loose bytes behind it, up to `limit`, where the next one starts.
+    """A function, [start, end), and the loose bytes behind it, up to ``limit``, where the next one starts.
 
-    `instructions` covers [start, limit) as far as it could be decoded; `whole`: it covers [start, end). `fde` is its
-    entry in the unwinding table; None if only a symbol describes it.
+    ``instructions`` covers [start, limit) as far as it could be decoded; ``whole``: it covers [start, end). ``fde`` is
+    its entry in the unwinding table; None if only a symbol describes it.
     """
 
     start: int
@@ -106,11 +106,11 @@ class Function:
 
     @cached_property
     def index(self) -> dict[int, int]:
-        """The position in `instructions` of the one that starts at an address."""
+        """The position in ``instructions`` of the one that starts at an address."""
         return {instruction.address: i for i, instruction in enumerate(self.instructions)}
 
     def position(self, address: int) -> int:
-        """The position in `instructions` of the last one that starts at or below an address of the function."""
+        """The position in ``instructions`` of the last one that starts at or below an address of the function."""
         return bisect_right(self.instructions, address, key=attrgetter("address")) - 1
 
     @cached_property
@@ -138,7 +138,7 @@ class Code:
         self._functions: dict[int, Function] = {}
 
     def candidates(self) -> Iterator[int]:
-        """Every address of an executable section where the bytes of `syscall` are, instruction or not."""
+        """Every address of an executable section where the bytes of ``syscall`` are, instruction or not."""
         for section in self.elf.sections:
             if not section.flags & SHF_EXECINSTR or section.type == SectionType.NOBITS:
                 continue
@@ -148,7 +148,7 @@ class Code:
                 position += 1
 
     def function(self, address: int) -> Function | None:
-        """The function whose code, or the loose bytes behind it, contains `address`."""
+        """The function whose code, or the loose bytes behind it, contains ``address``."""
         fde = self.frames.before(address)
         start, end = self._symbol_before(address)
         if fde is not None and (address < fde.end or fde.start >= start):
@@ -172,13 +172,13 @@ class Code:
         return function if address < function.limit else None
 
     def next_start(self, address: int) -> int | None:
-        """The first function start above `address`."""
+        """The first function start above ``address``."""
         index = bisect_right(self._symbols, (address, self.elf.end))
         starts = [self.frames.next_start(address), self._symbols[index][0] if index < len(self._symbols) else None]
         return min((start for start in starts if start is not None), default=None)
 
     def _symbol_before(self, address: int) -> tuple[int, int]:
-        """[start, end) of the last function at or below `address` that its symbol alone describes; (-1, -1) if none."""
+        """[start, end) of the last function at or below ``address`` that only its symbol describes; else (-1, -1)."""
         index = bisect_right(self._symbols, (address, self.elf.end)) - 1
         return self._symbols[index] if index >= 0 else (-1, -1)
 
@@ -215,7 +215,7 @@ class Code:
             at = self.next_start(at)
 
     def straight(self, address: int) -> Iterator[Instruction]:
-        """The instructions from `address` on, decoded without regard to functions."""
+        """The instructions from ``address`` on, decoded without regard to functions."""
         for segment in self.elf.executable:
             if segment.vaddr <= address < segment.vaddr + segment.filesz:
                 size = min(64, segment.vaddr + segment.filesz - address)
@@ -235,7 +235,7 @@ class Code:
         return tuple(instruction.address + at for at in fields if at)
 
     def copied(self, instruction: Instruction, address: int) -> bytes | None:
-        """The instruction's bytes for execution at `address` with the same effect; None if that is impossible."""
+        """The instruction's bytes for execution at ``address`` with the same effect; None if that is impossible."""
         detail = self.detail(instruction)
         if instruction.mnemonic in _NOT_COPIED or _FLOW & set(detail.groups):
             return None
@@ -251,7 +251,7 @@ class Code:
         return bytes(code)
 
     def flags_dead(self, address: int) -> bool:
-        """Whether the arithmetic flags are written before they are read from `address` on, whatever the path.
+        """Whether the arithmetic flags are written before they are read from ``address`` on, whatever the path.
 
         A call, a return or an indirect jump ends the search: by the ABI, none of them passes flags on.
         """

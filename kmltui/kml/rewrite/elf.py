@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An x86-64 ELF file as the rewriter reads it: headers, what is loaded where, symbols, relocations.
 
-Addresses are the file's own virtual addresses (what `objdump` shows), offsets are positions in the file.
+Addresses are the file's own virtual addresses (what ``objdump`` shows), offsets are positions in the file.
 Source: the System V ABI, its AMD64 supplement, and the generic-ABI text of SHT_RELR.
 """
 
@@ -117,7 +117,7 @@ class Segment:
 
 @dataclass(slots=True)
 class Section:
-    """A section header; `name` is resolved, `name_offset` is its position in the section-name table."""
+    """A section header; ``name`` is resolved, ``name_offset`` is its position in the section-name table."""
 
     name_offset: int
     type: int
@@ -157,7 +157,7 @@ class Symbol:
 
 @dataclass
 class Elf:
-    """A parsed file. `data` is the file as it was read and is never changed."""
+    """A parsed file. ``data`` is the file as it was read and is never changed."""
 
     data: bytes
     type: FileType
@@ -174,7 +174,7 @@ class Elf:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Parse `data`; ElfError if it is not a 64-bit x86 program or shared object with section headers."""
+        """Parse ``data``; ElfError if it is not a 64-bit x86 program or shared object with section headers."""
         if data[:6] != b"\x7fELF\x02\x01":
             raise ElfError("not a little-endian 64-bit ELF file")
         try:
@@ -224,7 +224,7 @@ class Elf:
         return max(s.vaddr + s.memsz for s in self.loads)
 
     def offset(self, address: int) -> int | None:
-        """Where the byte at `address` is in the file; None if it is not loaded from it."""
+        """Where the byte at ``address`` is in the file; None if it is not loaded from it."""
         for s in self.loads:
             if s.vaddr <= address < s.vaddr + s.filesz:
                 return address - s.vaddr + s.offset
@@ -234,7 +234,7 @@ class Elf:
         return any(s.vaddr <= address < s.vaddr + s.filesz for s in self.executable)
 
     def read(self, address: int, size: int) -> bytes:
-        """`size` bytes at `address`; ElfError if they are not all in the file."""
+        """``size`` bytes at ``address``; ElfError if they are not all in the file."""
         offset, last = self.offset(address), self.offset(address + size - 1)
         if offset is None or last is None or last - offset != size - 1:
             raise ElfError(f"malformed: {size} bytes at {address:#x} are not in the file")
@@ -287,7 +287,7 @@ class Elf:
         return None
 
     def notes(self, segment: Segment, align: int) -> Iterator[tuple[int, bytes, bytes]]:
-        """(type, name, description) of every note of a segment. Descriptions and notes begin at multiples of `align`,
+        """(type, name, description) of every note of a segment. Descriptions and notes begin at multiples of ``align``,
         at least 4, from the segment's beginning."""
         data, align, position = self.data[segment.offset : segment.offset + segment.filesz], max(align, 4), 0
         while position + _NOTE.size <= len(data):
@@ -312,7 +312,8 @@ class Elf:
     def relocated_words(self) -> Iterator[tuple[int, int]]:
         """(place, value) of every 8-byte word that the loader turns into an address within this very file.
 
-        `place` is the value's offset in the file: of the relocated word itself or within the relocation's entry.
+        ``place`` is the virtual address at which the file holds the value: that of the relocated word itself, or one
+        within the relocation's entry.
         Symbolic relocations are left out: they resolve to the start of a symbol.
         """
         for tag, size in ((Tag.RELA, Tag.RELASZ), (Tag.JMPREL, Tag.PLTRELSZ)):

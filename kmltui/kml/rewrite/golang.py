@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The functions of a Go program, from the table that every Go program has, stripped or not.
 
-Go's unwinder relies on that table alone. Source: Go's `internal/abi` and `debug/gosym`, for the table's format since Go
-1.18.
+Go's unwinder relies on that table alone. Source: Go's ``internal/abi`` and ``debug/gosym``, for the table's format
+since Go 1.18.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ place of a PT_NOTE that is merged with the next.
 Kernels before 6.6 clear the .bss of a program's interpreter only up to the end of its last segment, whichever that is.
 So a loader gets its .bss as zeros in the file, up to the end of the page (ld.so hands out the rest of the page as
 zeroed memory), and what followed in the file moves behind the new segment, which fills its last page for the same
-reason. A loader's added code goes into the last page of its own code if there is room: ld.so takes the symbol `_end`
-for its own end, so `_dl_find_object`, and hence the unwinder, would not find code behind it.
+reason. A loader's added code goes into the last page of its own code if there is room: ld.so takes the symbol ``_end``
+for its own end, so ``_dl_find_object``, and hence the unwinder, would not find code behind it.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Tables:
 
 
 class Appended:
-    """A copy of `elf` that gets one more segment: patch it, then close it with the code and tables to add."""
+    """A copy of ``elf`` that gets one more segment: patch it, then close it with the code and tables to add."""
 
     def __init__(self, elf: Elf, *, unwinding: bool) -> None:
-        """`unwinding`: there will be tables."""
+        """``unwinding``: there will be tables."""
         self._elf = elf
         self._out = bytearray(elf.data)
         self._segments = [replace(s) for s in elf.segments]
@@ -74,7 +74,7 @@ class Appended:
         self._free = self._address + _up(sum(_up(s.size, 8) for s in self._moved), 64)
 
     def patch(self, address: int, code: bytes) -> None:
-        """Overwrite what the file holds at `address`."""
+        """Overwrite what the file holds at ``address``."""
         offset = self._elf.offset(address)
         if offset is None or self._elf.offset(address + len(code) - 1) != offset + len(code) - 1:
             raise ElfError(f"a patch at {address:#x} is outside the file")
@@ -95,11 +95,11 @@ class Appended:
         return places
 
     def tables(self, text: int, size: int) -> int:
-        """The address of the tables if `size` bytes of code are at `text`."""
+        """The address of the tables if ``size`` bytes of code are at ``text``."""
         return _up(text + size if text == self._free else self._free, 8)
 
     def close(self, text: int, code: bytes, tables: Tables) -> bytes:
-        """The new file: `code` at the address `text`, one of `places`, and the tables, if any, each aligned to 8
+        """The new file: ``code`` at the address ``text``, one of ``places``, and the tables, if any, each aligned to 8
         bytes."""
         tail = self._fill_bss() if self._elf.is_loader else bytearray()
         self._out += bytes(-len(self._out) % PAGE)
@@ -159,7 +159,7 @@ class Appended:
         raise ElfError("there is no room for a program header of its unwinding table")
 
     def _shift_notes(self, start: int) -> list[Section]:
-        """Move the notes at `start` up by the size of a program header, over the tables behind them."""
+        """Move the notes at ``start`` up by the size of a program header, over the tables behind them."""
         allocated = sorted((s for s in self._sections if s.flags & SHF_ALLOC), key=lambda s: s.offset)
         notes = list(takewhile(lambda s: s.type == SectionType.NOTE or s.name == ".interp", allocated))
         end = max([start, *(s.offset + s.size for s in notes)])
@@ -191,7 +191,7 @@ class Appended:
         struct.pack_into("<Q", self._out, self._elf.dynamic_places[_TABLE_TAGS[table.type]], table.addr)
 
     def _add(self, name: str, flags: int, content: bytes, delta: int) -> int:
-        """Append a section, which is `delta` further in memory than in the file if it is loaded; returns its offset."""
+        """Append a section, if loaded ``delta`` further in memory than in the file; returns its offset."""
         self._out += bytes(-len(self._out) % 8)
         at = len(self._out)
         align = 16 if flags & SHF_EXECINSTR else 8
@@ -201,7 +201,7 @@ class Appended:
         return at
 
     def _fill_code(self, text: int, code: bytes) -> None:
-        """Put `code` behind the last code segment, in the same page."""
+        """Put ``code`` behind the last code segment, in the same page."""
         segment = next(s for s in reversed(self._segments) if s.type == SegmentType.LOAD and s.flags & Flag.X)
         at = text - segment.vaddr + segment.offset
         self._out[at : at + len(code)] = code

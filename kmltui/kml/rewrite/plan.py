@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Decides for every `syscall` of a file whether and how it can be redirected, and proves that this is safe.
+"""Decides for every ``syscall`` of a file whether and how it can be redirected, and proves that this is safe.
 
 The two bytes of the instruction always stay: a restarted system call, a jump straight to it and the thunk's own slow
 path all execute it. Only a run of whole instructions right before it is replaced; they move into the thunk. That is
@@ -7,14 +7,15 @@ sound if
 
 * the run lies in straight-line code of a function that decodes completely and is described by unwinding information or,
   where there is none, by a symbol with a size;
-* nothing arrives in the middle of the run (see `targets`); control may arrive at its first byte and at the `syscall`;
+* nothing arrives in the middle of the run (see ``targets``); control may arrive at its first byte and at the
+  ``syscall``;
 * each instruction has the same effect elsewhere: no branch, and RIP-relative operands can be moved;
-* the flags are dead after the `syscall`, since a direct call does not preserve them;
+* the flags are dead after the ``syscall``, since a direct call does not preserve them;
 * nothing recognises the place by its bytes (signal return) or by its address. glibc 2.41's thread cancellation, for
   example, checks whether a thread is between two labels; that keeps working only if the thunk is between the labels
   too, so the whole function is moved.
 
-rcx and r11 need no proof: the thunk sets them last, and the `syscall` that it replaces destroys both.
+rcx and r11 need no proof: the thunk sets them last, and the ``syscall`` that it replaces destroys both.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _LONGEST_RUN = 16
 
 @dataclass
 class Plan:
-    """What to do about the site at `address`. `run` is what its thunk executes in place of the replaced bytes."""
+    """What to do about the site at ``address``. ``run`` is what its thunk executes in place of the replaced bytes."""
 
     address: int
     function: Function | None
@@ -70,7 +71,7 @@ class Planner:
 
     @cached_property
     def sites(self) -> list[tuple[int, Function | None]]:
-        """Every genuine `syscall` instruction, with its function if one is described."""
+        """Every genuine ``syscall`` instruction, with its function if one is described."""
         found: list[tuple[int, Function | None]] = []
         for address in self.code.candidates():
             function = self.code.function(address)
@@ -85,7 +86,7 @@ class Planner:
 
     @staticmethod
     def _described(function: Function, address: int) -> bool:
-        """Whether `address` is in the function proper, or in the bytes behind it into which control runs on."""
+        """Whether ``address`` is in the function proper, or in the bytes behind it into which control runs on."""
         if address < function.end:
             return function.whole
         behind = function.instructions[: function.index[address]]
@@ -241,7 +242,7 @@ class _Holes:
                 self._free[plan.start + JUMP_SIZE] = plan.address
 
     def take(self, plan: Plan) -> int | None:
-        """5 bytes within reach of an 8-bit jump at the beginning of `plan`; they are not given out again."""
+        """5 bytes within reach of an 8-bit jump at the beginning of ``plan``; they are not given out again."""
         origin = plan.start + SHORT_JUMP_SIZE
         low, high = origin - 128, origin + 127
         for function in self._planner.code.functions_in(low, high):
@@ -260,7 +261,7 @@ class _Holes:
         return None
 
     def _unwinds(self, plan: Plan, at: int) -> bool:
-        """Whether a jump at `at` can be unwound as `plan` can: nothing describes it yet, or the same rules do."""
+        """Whether a jump at ``at`` can be unwound as ``plan`` can: nothing describes it yet, or the same rules do."""
         there = self._planner.code.frames.at(at)
         here = plan.function.fde if plan.function is not None else None
         return there is None or (here is not None and rules_at(there, at) == rules_at(here, plan.start))

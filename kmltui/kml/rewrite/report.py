@@ -17,14 +17,14 @@ was moved into the appended segment; not at all."""
 
 
 class Site(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One `syscall` instruction. `address` is its virtual address as the file gives it, `offset` its position in the
-    file."""
+    """One ``syscall`` instruction. ``address`` is its virtual address as the file gives it, ``offset`` its position in
+    the file."""
 
     address: int
     offset: int
     method: Method
     symbol: str = ""
-    """The nearest symbol at or below it, with the distance: `read+0x10`; empty if there is none."""
+    """The nearest symbol at or below it, with the distance: ``read+0x10``; empty if there is none."""
     number: int | None = None
     """The system call's number, where the code before it shows it."""
     reason: str = ""
@@ -34,7 +34,7 @@ class Site(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One ELF file that has sites, or starts programs. `path` is relative to the image's root."""
+    """One ELF file that has sites, or starts programs. ``path`` is relative to the image's root."""
 
     path: str
     build_id: str | None
@@ -54,7 +54,7 @@ class FileReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SiteHits(Struct, frozen=True):
-    """A site and how often it trapped. `site` is None where the report has no site at that place."""
+    """A site and how often it trapped. ``site`` is None where the report has no site at that place."""
 
     path: str
     site: Site | None

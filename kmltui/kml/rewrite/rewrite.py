@@ -22,7 +22,7 @@ from kmltui.kml.rewrite.unwind import Frames, UnwindError, header_size, write_de
 
 @dataclass(frozen=True)
 class Rewritten:
-    """The outcome of rewriting a file. `data` is None if the file stays as it is."""
+    """The outcome of rewriting a file. ``data`` is None if the file stays as it is."""
 
     data: bytes | None
     report: FileReport
@@ -31,7 +31,7 @@ class Rewritten:
 
 
 def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
-    """Rewrite the ELF file `data`, named `path` in the report.
+    """Rewrite the ELF file ``data``, named ``path`` in the report.
 
     None if it is not an ELF file for x86-64, or has no system-call site and starts no program. Never raises because of
     a file's contents: a file that is not understood stays as it is, and the report says why.
@@ -108,9 +108,9 @@ def _sites(elf: Elf, plans: list[Plan]) -> list[Site]:
 
 
 def rewrite_tree(root: Path, out: Path, *, jobs: int | None = None) -> SiteReport:
-    """Rewrite every ELF file below `root` that has system-call sites; the result goes to the same path below `out`.
+    """Rewrite every ELF file below ``root`` that has system-call sites; the result goes to the same path below ``out``.
 
-    Symbolic links are not followed. Files that stay as they are do not appear in `out`. If a loader cannot be made to
+    Symbolic links are not followed. Files that stay as they are do not appear in ``out``. If a loader cannot be made to
     map the page, its programs could not run any rewritten library; then nothing at all is written and the report gives
     that reason. OSError if a file cannot be read or written.
     """

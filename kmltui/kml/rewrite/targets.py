@@ -8,14 +8,14 @@ collected for the neighbourhoods that matter, from the whole file, and always er
   the middle of an instruction of a decoded function;
 * 8-bit relative jumps: those of every decoded function in reach; in loose bytes, every byte that could begin one
   and leads to the beginning of an instruction;
-* addresses taken: every RIP-relative `lea`, again at every byte; every word that the loader relocates; in files at
+* addresses taken: every RIP-relative ``lea``, again at every byte; every word that the loader relocates; in files at
   fixed addresses, every operand and every 4 bytes of data that equal the address;
 * jump tables: any 32-bit words behind any address that is taken, as long as they lead into code relative to it,
   unless that is the middle of an instruction;
 * symbols, function starts of the unwinding table, landing pads of exception tables.
 
 This misses only addresses that are computed from one of these by arithmetic, as in hand-written jump ladders;
-`takes_addresses` identifies the functions that have an address in their middle taken at all.
+``takes_addresses`` identifies the functions that have an address in their middle taken at all.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One way to reach an address; `source` is where the jump, word, table or symbol is."""
+    """One way to reach an address; ``source`` is where the jump, word, table or symbol is."""
 
     kind: Kind
     source: int
 
 
 class Targets:
-    """The arrivals at addresses within the ranges `near`, and within reach of 8-bit jumps around them."""
+    """The arrivals at addresses within the ranges ``near``, and within reach of 8-bit jumps around them."""
 
     def __init__(self, code: Code, near: Iterable[tuple[int, int]]) -> None:
         self.code = code
@@ -84,7 +84,7 @@ class Targets:
         return self.arrivals.get(address, set())
 
     def inside(self, start: int, end: int) -> bool:
-        """Whether anything arrives strictly between `start` and `end`, at any byte."""
+        """Whether anything arrives strictly between ``start`` and ``end``, at any byte."""
         return any(a in self.arrivals for a in range(start + 1, end))
 
     def takes_addresses(self, function: Function) -> bool:
@@ -125,12 +125,12 @@ class Targets:
             self.arrivals[address].add(Arrival(kind, source))
 
     def _is_middle(self, address: int) -> bool:
-        """Whether `address` is provably not where an instruction begins."""
+        """Whether ``address`` is provably not where an instruction begins."""
         function = self.code.function(address)
         return function is not None and function.whole and address < function.end and address not in function.index
 
     def _may_be_instruction(self, source: int, end: int) -> bool:
-        """Whether bytes at `source`..`end` can be an instruction, or the last bytes of one that has prefixes."""
+        """Whether bytes at ``source``..``end`` can be an instruction, or the last bytes of one that has prefixes."""
         function = self.code.function(source)
         if function is None or not self._is_middle(source):
             return True
@@ -138,7 +138,7 @@ class Targets:
         return any(function.instructions[at].end == end for at in starts if at is not None)
 
     def _proven(self, address: int) -> bool:
-        """Whether an instruction is known to begin at `address`."""
+        """Whether an instruction is known to begin at ``address``."""
         function = self.code.function(address)
         return function is not None and function.whole and address < function.end and address in function.index
 
@@ -202,7 +202,7 @@ class Targets:
                     self._add(landing, Kind.LANDING, fde.start)
 
     def _short(self, near: Iterable[tuple[int, int]]) -> None:
-        """Collects 8-bit jumps (and, decoded properly this time, all direct ones) of the code in `near`."""
+        """Collects 8-bit jumps (and, decoded properly this time, all direct ones) of the code in ``near``."""
         done = set()
         for low, high in near:
             for function in self.code.functions_in(low, high):
@@ -260,8 +260,8 @@ class Targets:
                     position = elf.data.find(pattern, position + 1, end)
 
     def _may_be_address(self, place: int) -> bool:
-        """Whether the program may use the 4 bytes at `place` as an address: not if they are unwinding information, and
-        within an instruction only if they are its operand."""
+        """Whether the program may use the 4 bytes at ``place`` as an address: not if they are unwinding information,
+        and within an instruction only if they are its operand."""
         if any(s.addr <= place < s.addr + s.size for s in self.code.elf.sections if s.name in _UNWINDING):
             return False
         function = self.code.function(place)

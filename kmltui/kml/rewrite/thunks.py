@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The machine code that rewriting adds for the sites of a file: one thunk for each.
 
-A thunk executes the instructions that were replaced at its site, loads the address behind the site's `syscall` into
-rcx, as the instruction itself would, and jumps through the word at `PAGE_ADDRESS`. In an attached process the word is
-the kernel's entry; in any other it leads to the slow code (entry.S) that jumps to rcx - 2, the site's own `syscall`.
-Nothing is pushed (the red zone below rsp may be in use), and only rcx and r11 change, which a `syscall` destroys as
+A thunk executes the instructions that were replaced at its site, loads the address behind the site's ``syscall`` into
+rcx, as the instruction itself would, and jumps through the word at ``PAGE_ADDRESS``. In an attached process the word is
+the kernel's entry; in any other it leads to the slow code (entry.S) that jumps to rcx - 2, the site's own ``syscall``.
+Nothing is pushed (the red zone below rsp may be in use), and only rcx and r11 change, which a ``syscall`` destroys as
 well.
 """
 
@@ -29,28 +29,28 @@ _JNS_OVER_JMP = b"\x79" + bytes([len(_JMP_SLOT)])  # jns past a jump through the
 
 
 def relative(opcode: bytes, address: int, target: int) -> bytes:
-    """An instruction at `address` that ends in a 32-bit displacement to `target`."""
+    """An instruction at ``address`` that ends in a 32-bit displacement to ``target``."""
     return opcode + struct.pack("<i", target - address - len(opcode) - 4)
 
 
 def jump(address: int, target: int) -> bytes:
-    """`jmp target`, 5 bytes."""
+    """``jmp target``, 5 bytes."""
     return relative(b"\xe9", address, target)
 
 
 def short_jump(address: int, target: int) -> bytes:
-    """`jmp target`, 2 bytes."""
+    """``jmp target``, 2 bytes."""
     return b"\xeb" + struct.pack("<b", target - address - SHORT_JUMP_SIZE)
 
 
 def _load_return(address: int, behind: int) -> bytes:
-    """`lea behind(%rip),%rcx`."""
+    """``lea behind(%rip),%rcx``."""
     return relative(b"\x48\x8d\x0d", address, behind)
 
 
 @dataclass
 class Thunks:
-    """The code to append at address `base`, and what changes elsewhere in the file because of it."""
+    """The code to append at address ``base``, and what changes elsewhere in the file because of it."""
 
     code: Code
     base: int
@@ -118,9 +118,9 @@ class Thunks:
         return pairs
 
     def _move(self, plan: Plan) -> list[tuple[int, int]]:
-        """The whole function, with the direct call before its `syscall`.
+        """The whole function, with the direct call before its ``syscall``.
 
-        Its labels enclose the direct call, and the slow path falls through to the `syscall` here instead of going
+        Its labels enclose the direct call, and the slow path falls through to the ``syscall`` here instead of going
         through the page, so that a thread that has not yet entered the kernel is always seen between them.
         """
         pairs = []

@@ -30,7 +30,7 @@ class UnwindError(Exception):
 
 
 class _Cursor:
-    """Reads DWARF's variable-length values at a position in `data`, which is at address `base`."""
+    """Reads DWARF's variable-length values at a position in ``data``, which is at address ``base``."""
 
     def __init__(self, data: bytes, base: int, position: int = 0) -> None:
         self.data, self.base, self.position = data, base, position
@@ -110,7 +110,7 @@ class Fde:
 
 class Frames:
     """The file's functions as its .eh_frame_hdr lists them, or .eh_frame where there is no such list, as in static
-    programs; sorted. `starts` are the first addresses."""
+    programs; sorted. ``starts`` are the first addresses."""
 
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
@@ -156,17 +156,17 @@ class Frames:
         self.entries.sort()
 
     def at(self, address: int) -> Fde | None:
-        """The entry that covers `address`."""
+        """The entry that covers ``address``."""
         fde = self.before(address)
         return fde if fde and address < fde.end else None
 
     def before(self, address: int) -> Fde | None:
-        """The last entry that starts at or below `address`."""
+        """The last entry that starts at or below ``address``."""
         index = bisect_right(self.starts, address) - 1
         return self.fde(index) if index >= 0 else None
 
     def next_start(self, address: int) -> int | None:
-        """The first function start above `address`."""
+        """The first function start above ``address``."""
         index = bisect_right(self.starts, address)
         return self.starts[index] if index < len(self.starts) else None
 
@@ -332,7 +332,7 @@ def _rules(fde: Fde) -> Iterator[tuple[int, bytes]]:
 
 
 def rules_at(fde: Fde, address: int) -> tuple[Cie, bytes]:
-    """The rules that apply when unwinding from `address`: equal for places that are unwound in the same way."""
+    """The rules that apply when unwinding from ``address``: equal for places that are unwound in the same way."""
     return fde.cie, b"".join(code for begin, code in _rules(fde) if begin <= address)
 
 
@@ -351,9 +351,9 @@ class Frame:
 
 
 def copied_frame(fde: Fde, start: int, end: int, pairs: Sequence[tuple[int, int]]) -> Frame:
-    """The entry for code at `start`..`end` that replaces code of `fde`.
+    """The entry for code at ``start``..``end`` that replaces code of ``fde``.
 
-    `pairs`: (address in the copy, address in the original), both ascending; from each address of the copy on, the
+    ``pairs``: (address in the copy, address in the original), both ascending; from each address of the copy on, the
     rules of the original address hold. No personality: exceptions pass through.
     """
     rules = list(_rules(fde))
@@ -390,7 +390,7 @@ def slow_frame(start: int, end: int) -> Frame:
 
 
 def write_frames(frames: Sequence[Frame], address: int) -> tuple[bytes, list[tuple[int, int]]]:
-    """An .eh_frame of `frames` that will stand at `address`, and (code start, FDE address) of each entry."""
+    """An .eh_frame of ``frames`` that will stand at ``address``, and (code start, FDE address) of each entry."""
     out = bytearray()
     cies: dict[bytes, int] = {}
     entries = []
@@ -428,11 +428,11 @@ def _padded(body: bytes) -> bytes:
 
 
 def header_size(count: int) -> int:
-    """The size in bytes of an .eh_frame_hdr for `count` entries."""
+    """The size in bytes of an .eh_frame_hdr for ``count`` entries."""
     return 12 + 8 * count
 
 
 def write_header(entries: Sequence[tuple[int, int]], eh_frame: int, address: int) -> bytes:
-    """An .eh_frame_hdr at `address` with a search table of `entries` (code start, FDE address)."""
+    """An .eh_frame_hdr at ``address`` with a search table of ``entries`` (code start, FDE address)."""
     head = struct.pack("<BBBBiI", 1, _PCREL_SDATA4, _UDATA4, _TABLE_ENCODING, eh_frame - address - 4, len(entries))
     return head + b"".join(struct.pack("<ii", start - address, fde - address) for start, fde in sorted(entries))
