@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
+from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -145,12 +146,15 @@ class HomeScreen(Screen[None]):
         wanted = [row for row in self._all if self._filter.lower() in f"{row.name} {row.workload} {row.result}".lower()]
         wanted.sort(key=lambda row: (row.shipped, row.result != "live", key(row)))
         self._rows = wanted
-        table: DataTable[str] = self.query_one("#runs", DataTable)
+        table: DataTable[Text] = self.query_one("#runs", DataTable)
         cursor = table.cursor_row
         table.clear(columns=True)
-        table.add_columns(*(title for title, _ in self._columns()))
-        for row in wanted:
-            table.add_row(*(cell(row) for _, cell in self._columns()))
+        columns = [(Text(title), [Text(cell(row)) for row in wanted]) for title, cell in self._columns()]
+        for title, cells in columns:
+            # A table that measures its cells does so when it is idle; what it has drawn by then keeps its old width.
+            table.add_column(title, width=max(text.cell_len for text in [title, *cells]))
+        for row_cells in zip(*(cells for _, cells in columns), strict=True):
+            table.add_row(*row_cells)
         if wanted:
             table.move_cursor(row=min(max(cursor, 0), len(wanted) - 1))
         self.query_one("#home-note", Static).update(self._note())
@@ -162,7 +166,7 @@ class HomeScreen(Screen[None]):
 
         def name(row: RunRow) -> str:
             sign = "*" if row.path in self._selected else " "
-            text, cells = printable(row.name), 36 if width >= 120 else 24
+            text, cells = printable(row.name), 36 if width >= 120 else 26 if width >= 100 else 24
             return sign + (text if cell_len(text) <= cells else set_cell_size(text, cells - 1) + "…")
 
         def result(row: RunRow) -> str:
