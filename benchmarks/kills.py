@@ -3,12 +3,15 @@
 
     python benchmarks/kills.py [--kills 200] [--guests 0.2] [--seed 1]
 
-Each round starts a run, kills its runner, its viewer or (in the share ``--guests`` of the rounds) its QEMU, and checks:
+Each round starts a run, kills one of its processes, and checks what it leaves. Without guests it is the runner or the
+viewer of a monitor; in the share ``--guests`` of the rounds it is the runner or one QEMU of a run with two guests.
+Counted are:
 
-* lost: bytes of the recording that no reader can use (the record that was being written may be among them), and whether
-  all earlier records are present and in order;
-* orphans: processes of the run that are alive three seconds later, except those that are meant to continue;
-* left: files that no later command has cleaned up.
+* lost bytes: what no reader can use (a runner's last record, which was being written, may be among them);
+* records that are not in order, or are missing: a killed runner's recording must reach to the kill;
+* orphans: processes of the run that are alive three seconds later;
+* runs that stopped although only a viewer died, and states that ``kmltui ls`` would show wrongly;
+* files that no later command has removed.
 
 Each sum must be 0, except for the last record of a runner.
 """
@@ -42,6 +45,12 @@ KMLTUI = [sys.executable, "-m", "kmltui"]
 MARK = "KMLTUI_KILLS"
 LAST_RECORD_BYTES = 4096
 """The most bytes that a record that is being written may have."""
+SAMPLE_RATE = 20
+LATE_S = 2.0
+"""A recording that ends earlier than this before the kill lacks records. Many times the time between two samples, as
+the machine may be busy, and a guest's samples take time.
+"""
+KINDS = {False: ("runner", "runner", "viewer"), True: ("guests' runner", "QEMU", "QEMU")}
 
 
 class Round:
@@ -51,7 +60,8 @@ class Round:
         self.home = home
         self.mark = f"{os.getpid()}-{number}"
         self.environment = {**os.environ, "KMLTUI_HOME": str(home), MARK: self.mark, "PYTHONPATH": str(ROOT)}
-        if cache is not None:
+        self._seen: dict[int, psutil.Process] = {}
+        if cache is not None:  # images, and what is compiled once
             (home / "cache").symlink_to(cache)
 
     def kmltui(self, *words: str) -> subprocess.Popen[bytes]:
@@ -73,12 +83,16 @@ class Round:
         return pid
 
     def processes(self) -> list[psutil.Process]:
-        found = []
+        """All that have the mark, and what they have started: QEMU has another environment."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+                if process.environ().get(MARK) == self.mark:
+                    for one in (process, *process.children(recursive=True)):
+                        self._seen.setdefault(one.pid, one)
+        return [process for process in self._seen.values() if _alive(process)]
+
+    def qemus(self) -> list[psutil.Process]:
+        return [process for process in self.processes() if "qemu-system" in process.name()]
 
     def wait_for(self, recording: Path, limit_s: float) -> None:
         """Wait until the recording has begun."""
@@ -87,72 +101,91 @@ class Round:
             time.sleep(0.02)
 
 
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
-def lost_bytes(recording: Path, live: bool) -> int:
-    """Bytes that belong to no record; -1: the recording cannot be read or its records are not in order."""
+def examine(recording: Path, killed_unix_ns: int) -> Counter[str]:
+    """What is wrong with a recording; ``killed_unix_ns``: when its runner was killed, 0 if it was not."""
+    count: Counter[str] = Counter()
     try:
         with Reader.open(recording) as reader:
-            records = list(reader.records())
+            records, created_unix_ns = list(reader.records()), reader.header.created_unix_ns
     except RecordingError:
-        return -1
-    times = [record.mono_ns for record in records if isinstance(record, Sample)]
-    gaps = sum(record.lost_bytes for record in records if isinstance(record, Gap))
-    return -1 if times != sorted(times) and not live else gaps
+        count["recordings that cannot be read"] += 1
+        return count
+    lost = sum(record.lost_bytes for record in records if isinstance(record, Gap))
+    allowed = LAST_RECORD_BYTES if killed_unix_ns else 0
+    count["lost bytes"] += max(lost - allowed, 0)
+    count["bytes of last records"] += min(lost, allowed)
+    times: dict[str, list[int]] = {}
+    for record in records:
+        if isinstance(record, Sample):
+            times.setdefault(record.session, []).append(record.t_ns)
+    count["recordings out of order"] += any(one != sorted(one) for one in times.values())
+    if killed_unix_ns and times:
+        missing_s = (killed_unix_ns - created_unix_ns - max(map(max, times.values()))) / 1e9
+        count["recordings that end too early"] += missing_s > LATE_S
+    return count
 
 
 def play(number: int, what: str, pause_s: float, cache: Path | None) -> Counter[str]:
     """One round: ``what`` is killed ``pause_s`` after the recording has begun."""
     count: Counter[str] = Counter()
     home = Path(tempfile.mkdtemp(prefix="kmltui-kills-"))
-    world = Round(number, home, cache if what == "qemu" else None)
+    guests = what in KINDS[True]
+    world = Round(number, home, cache)
     recording = home / "r.kmlrec"
     try:
-        if what == "qemu":
-            command = ["run", "--headless", "--arms", "stock", "--workload", "syscalls", "--duration", "60s"]
+        if guests:
+            command = ["run", "--headless", "--workload", "syscalls", "--duration", "120s"]
         else:
-            command = ["monitor", "--headless", "--duration", "60s", "--sample-rate", "20"]
+            command = ["monitor", "--headless", "--duration", "60s", "--sample-rate", str(SAMPLE_RATE)]
         runner = world.kmltui(*command, "--out", str(recording), "--name", f"kills-{number}")
         world.wait_for(recording, 120)
         viewer = world.viewer(recording) if what == "viewer" else 0
         time.sleep(pause_s)
-        if what == "qemu":
-            qemu = [p.pid for p in world.processes() if "qemu-system" in " ".join(p.cmdline()[:1])]
-            count["too early for QEMU"] += not qemu
-            victims = qemu
-        else:
-            victims = [viewer or runner.pid]
-        for pid in victims:
-            kill(pid)
+        qemus = world.qemus()
+        victim = viewer or runner.pid
+        if what == "QEMU":
+            if not qemus:
+                count["rounds before there was a QEMU"] += 1
+                return count
+            victim = qemus[number % len(qemus)].pid
+        count["kills with guests up"] += len(qemus) == 2
+        killed_unix_ns = time.time_ns() if victim == runner.pid else 0
+        if not _alive(psutil.Process(victim)):
+            count["victims that had ended"] += 1
+        kill(victim)
         if viewer:
             os.waitpid(viewer, 0)
-        time.sleep(1)
-        if what == "viewer":
+            time.sleep(1)
             count["runs that a viewer took with it"] += runner.poll() is not None
             runner.terminate()
-        if what == "qemu":
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                runner.wait(30)
-            runner.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            runner.wait(20)
-        time.sleep(2)
+            runner.wait(60)
+        count["runs that went on without a guest"] += runner.poll() is None
+        time.sleep(3)
         orphans = [process for process in world.processes() if process.pid != runner.pid]
         count["orphans"] += len(orphans)
         for process in orphans:
+            print(f"orphan {process.pid}: {process.name()}", flush=True)
             kill(process.pid)
-        lost = lost_bytes(recording, live=False)
-        count["recordings not readable or not in order"] += lost < 0
-        allowed = LAST_RECORD_BYTES if what == "runner" else 0
-        count["lost bytes"] += max(lost - allowed, 0)
-        count["bytes of last records"] += min(max(lost, 0), allowed)
+        count += examine(recording, killed_unix_ns)
         state = library.entry(recording).state
-        count["states that are wrong"] += (state == "lost") != (what == "runner") or state == "live"
+        expected = {"QEMU": "failed", "viewer": "stopped"}.get(what, "lost")
+        count[f"{what}: recording is {state}"] += state != expected
         subprocess.run([*KMLTUI, "ls"], env=world.environment, capture_output=True, check=False)
-        count["files left"] += len(list(home.glob(".kmltui-*"))) + len(list((home / "run").glob("*.sock")))
+        left = [*home.glob(".kmltui-*"), *home.glob("*.part"), *(home / "run").glob("*.sock")]
+        count["files left"] += len(left)
     finally:
         for process in world.processes():
             kill(process.pid)
@@ -161,17 +194,25 @@ def play(number: int, what: str, pause_s: float, cache: Path | None) -> Counter[
 
 
 def kills(number: int, guests: float, seed: int, cache: Path | None) -> Counter[str]:
-    pick = random.Random(seed)
+    """What all rounds found; if interrupted (Ctrl-C), those until then."""
     total: Counter[str] = Counter()
-    for round_ in range(number):
-        what = "qemu" if pick.random() < guests else pick.choice(("runner", "runner", "viewer"))
-        pause_s = pick.uniform(0, 25 if what == "qemu" else 3)
-        found = play(round_, what, pause_s, cache)
-        total += found
-        total[f"kills of a {what}"] += 1
-        if bad := {name: value for name, value in found.items() if value and name != "bytes of last records"}:
-            print(f"round {round_}: {what} after {pause_s:.2f} s: {bad}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        _kills(total, number, guests, seed, cache)
     return total
+
+
+def _kills(total: Counter[str], number: int, guests: float, seed: int, cache: Path | None) -> None:
+    pick = random.Random(seed)
+    for round_ in range(number):
+        with_guests = pick.random() < guests
+        what = pick.choice(KINDS[with_guests])
+        pause_s = pick.uniform(0, 25 if with_guests else 3)
+        found = play(round_, what, pause_s, cache)
+        total.update(found)
+        total[f"kills of a {what}"] += not found["rounds before there was a QEMU"]
+        expected = {"bytes of last records", "kills with guests up", "rounds before there was a QEMU"}
+        if bad := {name: value for name, value in found.items() if value and name not in expected}:
+            print(f"round {round_}: {what} after {pause_s:.2f} s: {bad}", flush=True)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from kmltui.figures.means import mean
 from kmltui.figures.repeat import repeat_command
 from kmltui.figures.summary import Bounds, Checksums, Fractions, RunFacts, SessionFigures, Summary, TickBias
 from kmltui.figures.verdict import verdict
+from kmltui.live.events import brief
 from kmltui.live.store import Store
 from kmltui.model import (
     FORMAT_VERSION,
@@ -91,12 +92,12 @@ class _Fold:
             case Measure() if len(measures := self._measures.setdefault(record.session, {})) < _MOST:
                 measures[record.name] = record
             case Mark() if len(self._marks) < _MOST:
-                self._marks.append(record)
+                self._marks.append(brief(record))
             case Log(source="client") if self._header.workload.keeps_output:
                 if len(output := self._output.setdefault(record.session, [])) < _MOST_OUTPUT:
                     output.append(record.text[:1000])
             case Log() if record.level != "info" and len(self._warnings) < _MOST_WARNINGS:
-                self._warnings.append(record)
+                self._warnings.append(brief(record))
             case Gap() if len(self._gaps) < _MOST:
                 self._gaps.append(record)
             case End():

@@ -7,11 +7,28 @@ from bisect import bisect_right
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+import msgspec
+
+from kmltui.model import Log, Mark
+
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+W = TypeVar("W", Log, Mark)
 
 KEPT = 10_000
 """Events of one kind that are kept: the newest."""
+
+MOST_CHARACTERS = 4_000
+"""Of a kept log line or note. A recording may hold longer ones, and ten thousand of those would fill the memory."""
+
+
+def brief(record: W) -> W:
+    """The record with its text cut to :data:`MOST_CHARACTERS`."""
+    if isinstance(record, Log) and len(record.text) > MOST_CHARACTERS:
+        return msgspec.structs.replace(record, text=record.text[:MOST_CHARACTERS])
+    if isinstance(record, Mark) and len(record.note) > MOST_CHARACTERS:
+        return msgspec.structs.replace(record, note=record.note[:MOST_CHARACTERS])
+    return record
 
 
 class Events(Generic[T]):

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from kmltui.live.checkpoints import LatencyTable
+from kmltui.live.events import brief
 from kmltui.live.history import History
 from kmltui.live.recent import RATE_WINDOW_NS, Recent
 from kmltui.live.session import Columns, Session
@@ -137,6 +138,7 @@ class Place:
                 if record.t_ns > self._merged_ns:
                     self._merge(record)
             case Log():
+                record = brief(record)
                 self.logs.append(record)
                 if record.session in self.consoles and record.source in ("console", "server"):
                     self.consoles[record.session].append(record.text)

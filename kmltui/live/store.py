@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 
 from kmltui.live.checkpoints import Checkpoints
-from kmltui.live.events import Events, Latest
+from kmltui.live.events import Events, Latest, brief
 from kmltui.live.history import POINTS
 from kmltui.live.place import DISORDER_NS, Place, Recording
 from kmltui.live.recent import RATE_WINDOW_NS, Recent
@@ -114,6 +114,7 @@ class Store:
                 self._gaps.add(record.t_ns, record)
                 self._landmarks.add(record.t_ns, Landmark(record.t_ns, "gap", record.reason))
             case Log():
+                record = brief(record)
                 self._logs.add(record.t_ns, record)
                 if session and record.source in ("console", "server"):
                     session.console.add(record.t_ns, record.text)
@@ -235,6 +236,7 @@ class Store:
         self.version += 1
         match record:
             case Mark():
+                record = brief(record)
                 self._marks.add(record.t_ns, record)
                 self._landmarks.add(record.t_ns, Landmark(record.t_ns, "mark", record.note))
             case End():

@@ -77,6 +77,9 @@ COMMAND_LINE = (
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """What QEMU gives up once it runs: a guest that broke out into it could not start programs or change its user."""
 
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "TMPDIR")
+"""What QEMU may need of its caller's environment; it gets nothing else."""
+
 CONSOLE_LINES = 200
 
 
@@ -186,6 +189,8 @@ class Vm:
                 sys.executable, "-I", "-S", deathsig.__file__, str(os.getpid()), str(user or "-"), program, *arguments,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 pass_fds=[*(end.fileno() for end in theirs.values()), *opened.values()],
+                # A caller's environment may hold passwords, and QEMU may be a user whose processes are not ours alone.
+                env={name: value for name in _ENVIRONMENT if (value := os.environ.get(name)) is not None},
                 # Ctrl-C at the terminal is for the runner, which stops the guests cleanly.
                 start_new_session=True,
             )  # fmt: skip

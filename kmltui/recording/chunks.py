@@ -38,7 +38,10 @@ at least a byte, and so the memory and time that reading a chunk can need."""
 
 FULL_RECORDS = 512
 FULL_BYTES = 256 << 10
-"""When a chunk is ended early: this is what a seek has to decode, and what damage can cost."""
+"""When a chunk is ended early: this is what a seek has to decode, and what damage can cost. No writer has ever put more
+records into one, so a reader takes a chunk that claims more for damage: equal records compress to nearly nothing, and a
+few bytes would otherwise cost their reader many thousands of them.
+"""
 
 MAX_RECORD_BYTES = 1 << 20
 """A larger record is refused, so that no chunk grows beyond what a reader accepts."""
@@ -362,6 +365,8 @@ def _chunk(payload: bytes) -> _Chunk:
     Raises Damage.
     """
     head = ChunkHead.unpack(payload)
+    if head.records > FULL_RECORDS:
+        raise Damage("a chunk claims to hold too many records")
     cursor = _Cursor(decompress(payload[CHUNK_HEAD_BYTES:], head.raw_bytes))
     claims: list[tuple[Shape, int]] = []
     volume = 0

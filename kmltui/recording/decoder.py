@@ -10,6 +10,7 @@ from kmltui.recording import frames, schema
 from kmltui.recording.chunks import ChunkHead, RowReader, read_chunk
 from kmltui.recording.errors import Damage
 from kmltui.recording.frames import Broken, Frame
+from kmltui.recording.landmarks import Allowance, is_landmark
 from kmltui.recording.schema import Timed
 from kmltui.recording.shapes import Shape
 
@@ -26,7 +27,9 @@ class Decoder:
         since_ns: int | None = None,
         until_ns: int | None = None,
         wanted: Callable[[Shape], bool] | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
+        self._allowance = allowance or Allowance()
         self._since_ns = since_ns
         self._until_ns = until_ns
         self._wanted = wanted
@@ -59,6 +62,9 @@ class Decoder:
             record = schema.from_builtins(value)
             if record is None:
                 self.skipped += 1
+                continue
+            if is_landmark(record) and not self._allowance.covers(record):
+                self._lose(1, "more events than a run has")
                 continue
             yield from self.finish()
             self.last_ns = max(self.last_ns, record.t_ns)

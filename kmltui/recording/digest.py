@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import zstandard
 
 from kmltui.recording.chunks import LEVEL, MAX_RAW_BYTES, decompress
 from kmltui.recording.errors import Damage
+from kmltui.recording.landmarks import MAX_BYTES
 from kmltui.recording.schema import Timed
 from kmltui.recording.shapes import encodable
 
 _HEAD = struct.Struct("<III")
 _PIECE_RECORDS = 512
 
-_decoder = msgspec.msgpack.Decoder(list[Timed])
+_decoder = msgspec.msgpack.Decoder(Annotated[list[Timed], msgspec.Meta(max_length=_PIECE_RECORDS)])
 
 
 class DigestBuilder:
@@ -71,6 +72,8 @@ def read_digest(payloads: Sequence[bytes]) -> list[Timed] | None:
         heads = [_HEAD.unpack_from(payload) for payload in payloads]
         if not heads or [head[:2] for head in heads] != [(number, len(heads)) for number in range(len(heads))]:
             return None
+        if sum(size for _, _, size in heads) > MAX_BYTES:
+            return None  # longer than any writer's: the chunks tell
         for (_, _, size), payload in zip(heads, payloads, strict=True):
             found += _decoder.decode(decompress(payload[_HEAD.size :], size))
     except (struct.error, Damage, msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):

@@ -17,7 +17,7 @@ from kmltui.recording.errors import RecordingError
 from kmltui.recording.frames import Frame, FrameParser
 from kmltui.recording.header import HeaderFinder
 from kmltui.recording.index import BLOCK_BYTES, ChunkTable
-from kmltui.recording.landmarks import are_landmarks, is_landmark
+from kmltui.recording.landmarks import Allowance, are_landmarks, is_landmark
 from kmltui.recording.schema import Timed
 from kmltui.recording.shapes import of_type
 
@@ -140,10 +140,11 @@ class Reader:
         found: list[Timed] = []
         if before_offset is None and (digest := self._digest()) is not None:
             found, stretches = digest, stretches[-1:]
+        allowance = Allowance()
         for offset, next_offset in stretches:
             if before_offset is not None and offset >= before_offset:
                 break
-            decoder = Decoder(wanted=are_landmarks)
+            decoder = Decoder(wanted=are_landmarks, allowance=allowance)
             found += [record for record in self._decode(offset, decoder, stop=next_offset) if is_landmark(record)]
         return found
 

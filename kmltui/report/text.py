@@ -68,6 +68,8 @@ def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """The width that each column needs; if the total is too much, the widest columns are narrowed and wrapped."""
     widths = [max(_columns(cell) for cell in column) for column in zip(*rows, strict=True)]
     room = width - len(_GAP) * (len(widths) - 1)
+    # No column stays wider than the room, and a text of any length may come from a recording.
+    widths = [min(column, max(room, _NARROWEST)) for column in widths]
     while sum(widths) > room and max(widths) > _NARROWEST:
         widest = max(range(len(widths)), key=lambda index: widths[index])
         widths[widest] -= 1

@@ -137,6 +137,7 @@ class Run:
 
         Raises OSError or RecordingError: the recording cannot be created.
         """
+        facts = host_facts() | trap_facts()  # may take seconds, and the run's clock begins below
         created = time.time_ns()
         header = Header(
             run=self.name,
@@ -145,7 +146,7 @@ class Run:
             workload=self.plan.workload,
             sessions=list(self.plan.sessions),
             sample_period_ns=self.plan.sample_period_ns,
-            host=host_facts() | trap_facts(),
+            host=facts,
             title=self.plan.title,
             kind=self.plan.how.kind,
         )

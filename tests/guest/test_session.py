@@ -277,6 +277,14 @@ class TestConfinement:
             assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == 0
             assert not {"0"} & set(status["Groups"].split())
 
+    async def test_qemu_is_told_nothing_of_its_callers_environment(
+        self, boot: Boot, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Passwords among it: as nobody it shares its user with other services, which can read it."""
+        monkeypatch.setenv("MYSQL_PWD", "secret")
+        guest = await boot("stock")
+        assert set(psutil.Process(guest.session.pid).environ()) <= {"LD_LIBRARY_PATH", "TMPDIR"}
+
 
 class TestRefusal:
     """A session that cannot be what it was asked to be does not start, and says why."""

@@ -9,16 +9,19 @@ import struct
 import tracemalloc
 from pathlib import Path
 
+import msgspec
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_samples import HEADER, a_run, write
 
-from kmltui.model import Gap, Header, Record
-from kmltui.recording import Reader, RecordingError, frames, library, schema
-from kmltui.recording.chunks import MAX_VOLUME, Link, read_chunk
+from kmltui.model import Gap, Header, Log, Mark, Record
+from kmltui.recording import Reader, RecordingError, Writer, frames, library, schema
+from kmltui.recording.chunks import FULL_RECORDS, MAX_VOLUME, Link, read_chunk
+from kmltui.recording.digest import read_digest
 from kmltui.recording.frames import Broken, Frame, FrameParser
+from kmltui.recording.landmarks import MAX_BYTES
 
 RUN = a_run(75)
 WHOLE = [HEADER, *RUN]
@@ -187,6 +190,14 @@ def _chunk(raw: bytes, records: int = 1, claimed: int | None = None) -> bytes:
     return Link(0, 0, 0).pack() + struct.pack("<qII", 0, records, size) + packed
 
 
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
 _MARK = b"\x82\xa4type\xa4mark\xa4t_ns\x00"
 
 
@@ -217,19 +228,59 @@ def test_bombs_cost_neither_memory_nor_time(payload: bytes, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_the_most_that_a_chunk_may_hold_stays_within_bounds() -> None:
     """The worst chunk that is still accepted: as many values as the volume allows, every one of them a number."""
-    shape = b"\x82\xa4type\xa4mark\xa4t_ns\x9d" + b"\0" * 13
-    rows = MAX_VOLUME // len(shape) - 1
-    count = bytes([rows & 0x7F | 0x80, rows >> 7 & 0x7F | 0x80, rows >> 14])
-    columns = b"\0" * 13 + (b"\x01" + b"\x02" * (rows - 1)) * 13
-    raw = b"\x01" + bytes([len(shape)]) + shape + count + b"\0" * rows + columns
+    numbers = MAX_VOLUME // FULL_RECORDS - 32
+    shape = b"\x82\xa4type\xa4mark\xa4t_ns\xdc" + struct.pack(">H", numbers) + b"\0" * numbers
+    size, rows = _varint(len(shape)), FULL_RECORDS
+    columns = b"\0" * numbers + (b"\x01" + b"\x02" * (rows - 1)) * numbers
+    raw = b"\x01" + size + shape + _varint(rows) + b"\0" * rows + columns
     tracemalloc.start()
     try:
         found = list(read_chunk(_chunk(raw, rows)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(found) == rows and found[1]["t_ns"] == [1] * 13
+    assert len(found) == rows and found[1]["t_ns"] == [1] * numbers
     assert peak < 200 << 20
+
+
+def test_a_few_bytes_cannot_claim_more_records_than_any_writer_puts_into_a_chunk(tmp_path: Path) -> None:
+    """A hundred thousand equal records compress to less than a hundred bytes, and each costs its reader time."""
+    for rows, expected in ((FULL_RECORDS, [Mark] * FULL_RECORDS), (FULL_RECORDS + 1, [Gap])):
+        raw = b"\x01" + _varint(len(_MARK)) + _MARK + _varint(rows) + b"\0" * rows + b"\0\0"
+        found = result(tmp_path / "a.kmlrec", _beginning() + frames.pack_frame(frames.CHUNK, _chunk(raw, rows)))
+        assert [type(record) for record in found] == [Header, *expected]
+
+
+def test_landmarks_beyond_what_readers_keep_are_left_out_and_said_to_be(tmp_path: Path) -> None:
+    """Notes of 100 kB compress to a hundred bytes each; 20 MB of them are more than any run has."""
+    path = tmp_path / "a.kmlrec"
+    with Writer.create(path, HEADER) as writer:
+        for second in range(200):
+            writer.append(Mark(t_ns=second * 10**9, note=chr(97 + second % 20) * 100_000))
+        writer.append(Log(t_ns=200 * 10**9, session="", source="runner", text="after them"))
+    assert path.stat().st_size < 100_000
+    with Reader.open(path) as reader:
+        found = list(reader.records())
+        kept = [record for record in found if isinstance(record, Mark)]
+        assert 100 < len(kept) < 200
+        assert sum(len(mark.note) for mark in kept) <= MAX_BYTES
+        assert [record.reason for record in found if isinstance(record, Gap)] == ["more events than a run has"]
+        assert isinstance(found[-1], Log), "everything else is read"
+        assert [record for record in reader.landmarks() if isinstance(record, Mark)] == kept
+
+
+def test_a_copy_of_the_landmarks_that_no_writer_made_is_not_believed() -> None:
+    """A piece has at most 512, and all of them together no more than readers keep."""
+    mark = msgspec.msgpack.encode(schema.to_builtins(Mark(t_ns=0)))
+
+    def payload(records: int, number: int = 0, count: int = 1) -> bytes:
+        raw = b"\xdd" + struct.pack(">I", records) + mark * records
+        return struct.pack("<III", number, count, len(raw)) + zstandard.compress(raw)
+
+    assert len(read_digest([payload(512)]) or []) == 512
+    assert read_digest([payload(513)]) is None
+    count = MAX_BYTES // (512 * len(mark)) + 1
+    assert read_digest([payload(512, number, count) for number in range(count)]) is None
 
 
 def test_bytes_that_look_like_frames_without_end_are_read_once_or_twice(tmp_path: Path) -> None:

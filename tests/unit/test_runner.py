@@ -5,6 +5,7 @@ import asyncio
 import os
 import resource
 import signal
+import time
 
 import pytest
 
@@ -123,6 +124,21 @@ async def test_a_run_brackets_the_workload_with_samples_in_both_sessions(world):
     marks = [(record.session, record.mark) for record in w.recorded() if isinstance(record, Sample)]
     assert sorted(marks) == [("kml", "end"), ("kml", "start"), ("stock", "end"), ("stock", "start")]
     w.check_clean()
+
+
+async def test_the_runs_clock_begins_at_the_time_of_its_creation(world, monkeypatch):
+    """What has to be found out about the machine first may take seconds (a compiler runs)."""
+    known = []
+
+    def slow_facts():
+        known.append(time.time_ns())
+        return {}
+
+    monkeypatch.setattr("kmltui.runner.run.trap_facts", slow_facts)
+    w = await world()
+    w.workload.go_on.set()
+    await w.run.execute()
+    assert known[0] <= w.recorded()[0].created_unix_ns
 
 
 async def test_no_session_begins_before_every_session_is_ready(world):
