@@ -37,6 +37,8 @@ _SORTS: tuple[tuple[str, Callable[[RunRow], object]], ...] = (
 )
 _LEAST_ROWS = 12
 """Title, what can be started, heads, a few rows, note and keys."""
+_LEAST_NAME = 23
+"""Cells of a recording's name: those that are made up from date and time need as many to be told apart."""
 _REPORT_FRAME = 3
 """Columns that the border of a report takes in addition to the margins of the screen itself."""
 _ACTIONS = (
@@ -149,12 +151,17 @@ class HomeScreen(Screen[None]):
         table: DataTable[Text] = self.query_one("#runs", DataTable)
         cursor = table.cursor_row
         table.clear(columns=True)
-        columns = [(Text(title), [Text(cell(row)) for row in wanted]) for title, cell in self._columns()]
-        for title, cells in columns:
-            # A table that measures its cells does so when it is idle; what it has drawn by then keeps its old width.
-            table.add_column(title, width=max(text.cell_len for text in [title, *cells]))
-        for row_cells in zip(*(cells for _, cells in columns), strict=True):
-            table.add_row(*row_cells)
+        columns = [(title, [cell(row) for row in wanted]) for title, cell in self._columns()]
+        # A table that measures its cells does so when it is idle; what it has drawn by then keeps its old width.
+        widths = [max(cell_len(text) for text in (title, *cells)) for title, cells in columns]
+        # Names get what the other columns leave, the blank cell on both sides of each and the scrollbar included.
+        room = self.size.width - 1 - 2 * len(widths) - sum(widths[1:])
+        widths[0] = min(widths[0], max(room, _LEAST_NAME))
+        for (title, _), cells in zip(columns, widths, strict=True):
+            table.add_column(Text(title), width=cells)
+        for name, *rest in zip(*(cells for _, cells in columns), strict=True):
+            short = name if cell_len(name) <= widths[0] else set_cell_size(name, widths[0] - 1) + "…"
+            table.add_row(*(Text(text) for text in (short, *rest)))
         if wanted:
             table.move_cursor(row=min(max(cursor, 0), len(wanted) - 1))
         self.query_one("#home-note", Static).update(self._note())
@@ -166,8 +173,7 @@ class HomeScreen(Screen[None]):
 
         def name(row: RunRow) -> str:
             sign = "*" if row.path in self._selected else " "
-            text, cells = printable(row.name), 36 if width >= 120 else 26 if width >= 100 else 24
-            return sign + (text if cell_len(text) <= cells else set_cell_size(text, cells - 1) + "…")
+            return sign + printable(row.name)
 
         def result(row: RunRow) -> str:
             return "sample" if row.shipped and row.result == "done" else row.result
@@ -177,8 +183,9 @@ class HomeScreen(Screen[None]):
             ("state", result),
             ("showed", lambda row: self._outcomes.get(row.path, "") if row.result != "live" else "under way"),
         ]
-        if width >= 100:
+        if width >= 110:
             columns.insert(1, ("when", _when))
+        if width >= 92:
             columns.append(("length", lambda row: f"{clock(row.duration_ns):>7}"))
         if width >= 140:
             columns.append(("size", lambda row: f"{size(row.size_bytes):>8}"))
