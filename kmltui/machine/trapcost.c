@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a trap costs this processor: the least system call there is, getppid, against a call of an empty function.
+// What a trap costs this processor: the cheapest system call there is, getppid, against a call of an empty function.
 //
 // Times many short batches of each, in turn and on one CPU, and prints for both the least and the median batch, in
 // nanoseconds and in cycles of the time-stamp counter: "trap_ns 103.1 112.4" and so on. The least is what it costs

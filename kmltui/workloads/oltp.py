@@ -20,7 +20,7 @@ WARM_UP = 300
 
 QUERY_S = 1e-4
 
-THREADS = Option("threads", "1", "connections that query at the same time", minimum=1, maximum=64)
+THREADS = Option("threads", "1", "concurrent connections", minimum=1, maximum=64)
 ENGINE = Option("engine", "InnoDB", "storage engine of the table", choices=("InnoDB", "MyISAM"))
 
 

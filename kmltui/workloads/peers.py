@@ -22,7 +22,7 @@ class Dd(ScriptWorkload):
     )
     default_loops = 10
     unit = "byte"
-    options = (Option("bytes", "100000", "bytes to be copied", minimum=1, maximum=100_000_000),)
+    options = (Option("bytes", "100000", "bytes to copy", minimum=1, maximum=100_000_000),)
     script = Script(
         command='dd if=/dev/zero of=/dev/null bs=1 count="$BYTES" 2>/run/dd.txt',
         check="""
@@ -73,7 +73,7 @@ class GitStatus(ScriptWorkload):
     name = "git"
     title = "git status"
     description = (
-        "Asks git for the state of a repository of 1,000 files, one of them changed, one new: it looks at every file. "
+        "git status in a repository of 1,000 files, one of them changed, one new: git looks at every file. "
         "A loop is one git status."
     )
     packages = ("git",)
@@ -106,10 +106,10 @@ class GitStatus(ScriptWorkload):
 
 class Processes(ScriptWorkload):
     name = "processes"
-    title = "Making processes and threads, and switching between them"
+    title = "Creating processes and threads, and switching between them"
     description = (
-        "Makes 500 processes and waits for each, passes a number back and forth between two processes 500 times, and "
-        "makes 500 threads: where KML costs more than it saves. A loop is all of it."
+        "Creates 500 processes and waits for each, passes a number back and forth between two processes 500 times, and "
+        "creates 500 threads: where KML costs more than it saves. A loop is all of it."
     )
     default_loops = 3
     unit = "process or thread"
@@ -127,8 +127,8 @@ class Sqlite(ScriptWorkload):
     name = "sqlite"
     title = "SQLite, each insert a transaction"
     description = (
-        "Inserts 1,000 rows into a table of a new database, each committed by itself: the journal is made, written, "
-        "synchronised and removed every time. A loop is one database."
+        "Inserts 1,000 rows into a table of a new database, each committed by itself: the journal is created, "
+        "written, synced and deleted every time. A loop is one database."
     )
     packages = ("sqlite3",)
     default_loops = 3
@@ -167,10 +167,10 @@ class Redis(ScriptWorkload):
     default_loops = 3
     unit = "request"
     options = (
-        Option("size", "3", "bytes of a value", minimum=1, maximum=1 << 20),
+        Option("size", "3", "size of a value in bytes", minimum=1, maximum=1 << 20),
         Option("pipeline", "1", "requests that a connection sends at once", minimum=1, maximum=1000),
         Option("clients", "50", "connections", minimum=1, maximum=1000),
-        Option("requests", "2000", "SETs, and GETs, of each loop", minimum=1, maximum=10_000_000),
+        Option("requests", "2000", "SETs per loop, and GETs", minimum=1, maximum=10_000_000),
     )
     script = Script(
         server="exec redis-server --bind 127.0.0.1 --port 6379 --save '' --appendonly no --dir /run",
@@ -206,9 +206,9 @@ class Nginx(ScriptWorkload):
     default_loops = 3
     unit = "request"
     options = (
-        Option("size", "1024", "bytes of the file", minimum=1, maximum=64 << 20),
+        Option("size", "1024", "size of the file in bytes", minimum=1, maximum=64 << 20),
         Option("clients", "10", "connections", minimum=1, maximum=1000),
-        Option("requests", "2000", "requests of each loop", minimum=1, maximum=10_000_000),
+        Option("requests", "2000", "requests per loop", minimum=1, maximum=10_000_000),
     )
     script = Script(
         setup="""
@@ -257,7 +257,7 @@ class Memcached(ScriptWorkload):
     unit = "request"
     options = (
         Option("clients", "4", "connections", minimum=1, maximum=100),
-        Option("requests", "500", "GETs of each connection", minimum=1, maximum=1_000_000),
+        Option("requests", "500", "GETs per connection", minimum=1, maximum=1_000_000),
     )
     script = Script(
         server="exec memcached -u root -l 127.0.0.1 -p 11211 -t 1 -m 64",
@@ -288,7 +288,7 @@ class Postgres(ScriptWorkload):
     packages = ("postgresql",)
     default_loops = 3
     unit = "query"
-    options = (Option("queries", "1000", "queries of each loop", minimum=1, maximum=10_000_000),)
+    options = (Option("queries", "1000", "queries per loop", minimum=1, maximum=10_000_000),)
     script = Script(
         setup="""
             # Selects leave the database as it is: it is made once in a session.

@@ -20,7 +20,7 @@ class Syscalls(Workload):
     title = "Single system calls"
     description = (
         "Times getppid, reading and writing a byte, stat, open and close, futex, poll, sched_yield and the round trip "
-        "of a pipe, through the C library and written in line: by trap, in a KML session by direct call. A loop is one "
+        "of a pipe, through the C library and inline: by trap, and in a KML session by direct call. A loop is one "
         "round of them all."
     )
     bound = "either"

@@ -52,27 +52,28 @@ class Wisconsin(Workload):
         Option(
             "engine",
             "MyISAM",
-            "storage engine; MyISAM, the article's, reads rows by system calls, InnoDB from its own cache",
+            "storage engine: MyISAM, the article's, reads rows with system calls; InnoDB, from its own cache",
             choices=("MyISAM", "InnoDB"),
         ),
         Option(
             "net_buffer_length",
             "16384",
-            "bytes of the server's send buffer: a smaller one makes more system calls for the same rows",
+            "size of the server's send buffer in bytes: a smaller one causes more system calls for the same rows",
             minimum=1024,
             maximum=1_048_576,
         ),
         Option(
             "client",
             "article",
-            "how the client reads: article, the header and the body of each packet by a call each, as MySQL 4.1's "
-            "library did, the article's; buffered, many packets at once, as today's does",
+            "how the client reads. article: one call for each packet's header and one for its body, as the library of "
+            "the article's MySQL 4.1 did; buffered: many packets at once, as today's library does",
             choices=("article", "buffered"),
         ),
         Option(
             "tables",
             "fresh",
-            "fresh: made and filled as part of the benchmark; ready: those in the guest image, so selects come at once",
+            "fresh: created and filled as part of the benchmark; ready: those in the guest image, so that the selects "
+            "start at once",
             choices=("fresh", "ready"),
         ),
     )

@@ -109,7 +109,7 @@ def test_a_jump_to_the_call_itself_is_reported_and_does_no_harm(tmp_path: Path) 
         ("mov $15, %eax\nsyscall\nret", "signal return"),
         ("lea 1f(%rip), %rdx\njmp *%rdx\n1: nop\nmov $39, %eax\nsyscall\nret", "is taken"),
         ("mov $39, %eax\nsyscall\nret\n.byte 0x06, 0x06", "describes the code"),
-        ("call g@plt\nsyscall\nret", "cannot move"),
+        ("call g@plt\nsyscall\nret", "cannot be moved"),
     ],
     ids=["flags tested", "flags set", "signal frame", "sigreturn", "computed jump", "not code", "call before"],
 )

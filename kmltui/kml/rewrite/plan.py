@@ -106,7 +106,7 @@ class Planner:
                 plan.hole = holes.take(plan)
                 if plan.hole is None:
                     plan.method = "left alone"
-                    plan.reason = "too few bytes before it can move, and no room for a jump is in reach"
+                    plan.reason = "too few bytes before it can be moved, and there is no room for a jump within reach"
                     plan.run = ()
         return plans
 
@@ -119,7 +119,7 @@ class Planner:
             plan.reason = "signal return: unwinders recognise its bytes"
             return plan
         if self.targets.out_of_step(function):
-            plan.reason = "something jumps between the instructions of its function as decoded"
+            plan.reason = "something jumps into the middle of an instruction of its function"
             return plan
         plan.number = self._number(function, address)
         plan.bypasses = sorted(a.source for a in self.targets.at(address) if a.kind is Kind.BRANCH)
@@ -127,7 +127,7 @@ class Planner:
         if plan.number == _SIGRETURN:
             plan.reason = "signal return: unwinders recognise its bytes"
         elif not self.code.flags_dead(behind):
-            plan.reason = "the flags may be used behind it"
+            plan.reason = "the flags may be used after it"
         elif any(a.kind in (Kind.ADDRESS, Kind.RELOCATION, Kind.WORD) for a in self.targets.at(behind)):
             self._plan_move(plan, function)
         elif self.targets.takes_addresses(function):
@@ -145,11 +145,11 @@ class Planner:
         stop = "its function begins right before it"
         while start > 0 and plan.address - function.instructions[start].address < JUMP_SIZE:
             if start < at and self.targets.at(function.instructions[start].address):
-                stop = "jumps arrive right before it"
+                stop = "something jumps to an instruction right before it"
                 break
             before = function.instructions[start - 1]
             if self.targets.inside(before.address, before.end) or self.code.copied(before, before.address) is None:
-                stop = "the instruction before it cannot move"
+                stop = "the instruction before it cannot be moved"
                 break
             start -= 1
         plan.run = function.instructions[start:at]
