@@ -39,7 +39,7 @@ check: setup-dev
 
 # Tests of one file stay together, so that what they share, such as a summary or a rewritten library, is made once.
 unit: setup-dev
-	$(VENV)/pytest -q -n auto --dist loadfile -m "not guest and not slow" --ignore tests/tui
+	$(VENV)/pytest -q -n auto --dist loadfile -m "not guest and not slow" tests/unit tests/fuzz
 
 # What the screen shows and does. A change that is not seen there needs the others only.
 screen: setup-dev

@@ -61,8 +61,9 @@ def _trap_cost() -> Check:
     return Check(
         "trap",
         "ok",
-        f"the cheapest system call takes {cost.ns.low:.0f} ns ({cost.cycles.low:.0f} cycles of the time-stamp counter) at"
-        f" best, {cost.ns.high:.0f} ns ({cost.cycles.high:.0f}) in the median; a function call {cost.call_ns:.1f} ns;"
+        f"the cheapest system call takes {cost.ns.low:.0f} ns ({cost.cycles.low:.0f} cycles of the time-stamp counter)"
+        f" at best, {cost.ns.high:.0f} ns ({cost.cycles.high:.0f}) in the median;"
+        f" a function call {cost.call_ns:.1f} ns;"
         f" page-table isolation {'unknown' if isolation is None else 'on' if isolation else 'off'};"
         f" {'a virtual machine' if virtual else 'not virtualised'}; mitigations: {'; '.join(active) or 'none'}",
     )
