@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the sessions of a run are written on the command line."""
 
+from pathlib import Path
+
 import pytest
 
-from kmltui.cli import sessions
+from kmltui.cli import planning, sessions
 from kmltui.cli.common import Failure
+from kmltui.cli.options import GuestOptions
+from kmltui.machine import accel
 from kmltui.model import SessionSpec
 
 DEFAULTS = SessionSpec(name="", vcpus=2, accel="tcg")
@@ -114,3 +118,13 @@ def test_who_cannot_count_instructions_says_why(left, why):
 def test_the_same_arm_twice_is_a_control():
     names = [spec.name for spec in sessions.arms("stock,stock", DEFAULTS, "--arms")]
     assert names == ["stock", "stock-2"]
+
+
+@pytest.mark.parametrize(("emulated", "vcpus"), [(True, 1), (False, 2), (None, 1)])
+def test_a_guest_has_two_cpus_by_default_only_where_kvm_is_known_to_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, emulated: bool | None, vcpus: int
+) -> None:
+    monkeypatch.setenv("KMLTUI_HOME", str(tmp_path))  # without an image nothing can be tried
+    monkeypatch.setattr("psutil.cpu_count", lambda: 8)
+    monkeypatch.setattr(accel, "emulated", lambda _wanted: emulated)
+    assert planning.guest_defaults(GuestOptions()).vcpus == vcpus
