@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kmltui.kml.rewrite import FileReport, SiteReport, rewrite_tree
@@ -64,17 +66,23 @@ class Rewritten:
         return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
-def make_rewritten(root: Path) -> Rewritten:
+def make_rewritten(root: Path, shared: Path) -> Rewritten:
+    """``root``: where this process compiles programs. ``shared``: where the first of several processes rewrites the
+    libraries for all of them."""
     if not _page_can_be_mapped():
         pytest.skip("vm.mmap_min_addr of this machine is above 0x10000")
     if not shutil.which("gcc"):
         pytest.skip("no gcc")
-    original, lib = root / "original", root / "lib"
-    original.mkdir()
-    for name in (LOADER, LIBC):
-        shutil.copy(host_file(name), original / name)
-    report = rewrite_tree(original, lib, jobs=1)
-    return Rewritten(root, original, lib, report)
+    original, lib, known = shared / "original", shared / "lib", shared / "report.json"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            original.mkdir(exist_ok=True)
+            for name in (LOADER, LIBC):
+                shutil.copy(host_file(name), original / name)
+            known.write_bytes(msgspec.json.encode(rewrite_tree(original, lib, jobs=1)))
+    return Rewritten(root, original, lib, msgspec.json.decode(known.read_bytes(), type=SiteReport))
 
 
 def _page_can_be_mapped() -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,10 @@ def untimed_traps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rewritten]:
     """This machine's own C library and loader, rewritten, with a compiler for programs that use them."""
-    yield make_rewritten(tmp_path_factory.mktemp("rewritten"))
+    base = tmp_path_factory.getbasetemp()
+    # Under pytest-xdist, every process has a directory of its own in one that they share.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    yield make_rewritten(tmp_path_factory.mktemp("programs"), shared / "rewritten-libraries")
 
 
 @pytest.fixture(scope="session")
