@@ -11,7 +11,7 @@ from test_one_session import monitor
 from tui_support import MemorySource
 
 from kmltui.figures.servercost import server_cost
-from kmltui.model import MONITOR, Environment, Header, Record, SessionSpec, WorkloadSpec
+from kmltui.model import MONITOR, Environment, Header, Record, SessionSpec, Status, WorkloadSpec
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
 from kmltui.tui.pages.base import Canvas
@@ -66,6 +66,11 @@ class TestAWatchedServer:
     def test_calls_of_the_whole_machine_are_no_share_of_the_servers_time(self) -> None:
         text = shown(watched(monitor(30), calls="exact, of the whole host, by the KML module"))
         assert "cores" in text and "of its CPU time" not in text
+
+    def test_without_a_server_it_is_the_machine_and_there_is_nothing_about_queries(self) -> None:
+        text = shown(watched([record for record in monitor(30) if not isinstance(record, Status)]))
+        assert "what system calls cost this machine" in text and "at most" in text
+        assert "a query" not in text and "server" not in text.split("no server is watched")[1]
 
     def test_where_no_trap_was_timed_nothing_is_claimed(self) -> None:
         assert "cost this server" not in shown(watched(monitor(30), host={}))

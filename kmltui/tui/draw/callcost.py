@@ -36,21 +36,25 @@ def cost(view: Snapshot, call_name: Callable[[int], str]) -> list[Line]:
     least = f"{_two(low)} cores" + (f", {_two(100 * found.share.low)} %" if found.share else "")
     lines: list[Line] = [
         (),
-        line((" what system calls cost this server", "strong")),
+        line((f" what system calls cost this {'server' if session.server else 'machine'}", "strong")),
         line((f"  {rate(found.per_s)} calls a second{a_query}; here a trap takes ", "muted"), _trap(found)),
         line(("  ring 0 would save at most ", "text"), (most, "strong")),
         line((f"  {'at least':>24} {least}", "muted")),
         line((f"  {ASSUMED}", "faint")),
-        line((f"  {'':<14}{'calls/s':>9}{'a query':>9}{'at most':>9}", "muted"), ("  once a query saves", "muted")),
     ]
+    asked = found.per_query is not None  # without queries there is nothing to say about them
+    head = (
+        f"{'calls/s':>9}{'a query':>9}{'at most':>9}  once a query saves" if asked else f"{'calls/s':>9}{'at most':>9}"
+    )
+    lines.append(line((f"  {'':<14}{head}", "muted")))
     for each in found.names[:_NAMES]:
         if not each.per_s:
             break
-        per_query = f"{each.per_query:.2f}" if each.per_query is not None else ABSENT
+        per_query = "" if not asked else f"{each.per_query:.2f}" if each.per_query is not None else ABSENT
         lines.append(
             line(
                 (f"  {cropped(printable(call_name(each.nr)), 13):<14}", "text"),
-                (f"{rate(each.per_s):>9}{per_query:>9}", "trap"),
+                (f"{rate(each.per_s):>9}{per_query:>{9 if asked else 0}}", "trap"),
                 (f"{_part(each.cores, found):>9}", "text"),
                 (f"{_part(each.fewer_cores, found):>10}" if each.fewer_cores is not None else "", "muted"),
             )
