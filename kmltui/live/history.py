@@ -66,6 +66,16 @@ class Series:
             return times[after]
         return times[after - 1] + (times[after] - times[after - 1]) * ((value - counter[after - 1]) / rise)
 
+    def around(self, column: int, value: float) -> tuple[Point, Point] | None:
+        """The points between which counter ``column`` reached ``value``; None if it has not, or had it before."""
+        if not self._count:
+            return None
+        counter = self._columns[column]
+        after = bisect_left(counter, value, 0, self._count)
+        if after >= self._count or (after == 0 and counter[0] != value):
+            return None
+        return self._point(after if counter[after] == value else after - 1), self._point(after)
+
     def rates(self, edges: Sequence[float], columns: Sequence[int], clock: int) -> list[tuple[float, ...] | None]:
         """Differences per nanosecond of the counter ``clock`` in each interval between ``edges`` (run's time).
 

@@ -217,6 +217,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 _STARTING = {"waiting", "image", "booting", "loading", "ready"}
 
 
+LEAST_CERTAIN = 0.02
+"""What is saved in the middle of a run is shown once it is known to two points."""
+
+
 class EqualWork(Struct, frozen=True):
     """CPU time of two sessions for the same number of queries: the only fair comparison while they run."""
 
@@ -225,9 +229,15 @@ class EqualWork(Struct, frozen=True):
     right: Seconds
     final: bool
     """Both have completed the workload; the figures are those of its whole interval."""
+    uncertain: float = 0.0
+    """By how much the fraction saved may be off: in the middle of a run CPU time is known at samples, and queries when
+    the client reports them, and what lies between is interpolated."""
 
     def saved(self, field: str) -> float | None:
-        """The fraction of ``total``, ``user`` or ``system`` that the right one saves; negative when it takes more."""
+        """The fraction of ``total``, ``user`` or ``system`` that the right one saves; negative when it takes more.
+        None if it may be off by more than :data:`LEAST_CERTAIN`."""
+        if self.uncertain > LEAST_CERTAIN:
+            return None
         left = float(getattr(self.left, field))
         return (left - float(getattr(self.right, field))) / left if left else None
 
@@ -236,24 +246,38 @@ def equal_work(left: SessionView, right: SessionView) -> EqualWork | None:
     """Compare the CPU time of two sessions at the number of queries that the slower one has reached."""
     if left.state.state == right.state.state == "done" and left.cpu and right.cpu:
         return EqualWork(min(left.queries or 0, right.queries or 0), left.cpu, right.cpu, True)
-    if left.work.last is None or right.work.last is None:
-        return None
-    queries = min(left.work.last[QUERIES], right.work.last[QUERIES])
+    queries = min(_sampled_queries(left), _sampled_queries(right))
     if not queries:
         return None
     a, b = _seconds_at(left, queries), _seconds_at(right, queries)
-    return EqualWork(int(queries), a, b, False) if a and b else None
-
-
-def _seconds_at(session: SessionView, queries: float) -> Seconds | None:
-    """CPU time from the beginning of the workload to its ``queries``-th query."""
-    reached, begin, last = session.work.when(QUERIES, queries), session.begin, session.samples.last
-    if reached is None or begin is None or last is None:
+    if a is None or b is None:
         return None
-    end = session.samples.at(min(reached, last[0]))
+    return EqualWork(int(queries), a[0], b[0], False, a[1] / a[0].total + b[1] / b[0].total)
+
+
+def _sampled_queries(session: SessionView) -> float:
+    """How many queries the session had made when it was sampled last, as far as the client has reported."""
+    work, sample = session.work.last, session.samples.last
+    reached = session.work.at(min(work[0], sample[0])) if work is not None and sample is not None else None
+    return reached[QUERIES] if reached is not None else 0.0
+
+
+def _seconds_at(session: SessionView, queries: float) -> tuple[Seconds, float] | None:
+    """CPU time from the beginning of the workload to its ``queries``-th query, and by how many seconds the total may be
+    off."""
+    reached, reports, begin = session.work.when(QUERIES, queries), session.work.around(QUERIES, queries), session.begin
+    if reached is None or reports is None or begin is None:
+        return None
+    end = session.samples.at(reached)
     if end is None or end[CPU_US] <= begin[CPU_US]:
         return None
-    return Seconds(*((end[column] - begin[column]) / 1e6 for column in (CPU_US, CPU_USER_US, CPU_SYSTEM_US)))
+    before, after = (session.samples.around(0, report[0]) for report in reports)
+    last = session.samples.last
+    low = before[0] if before is not None else begin
+    high = after[1] if after is not None else last
+    off_us = (high[CPU_US] - low[CPU_US]) / 2 if high is not None else 0.0
+    seconds = Seconds(*((end[column] - begin[column]) / 1e6 for column in (CPU_US, CPU_USER_US, CPU_SYSTEM_US)))
+    return seconds, off_us / 1e6
 
 
 __all__ = [

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from kmltui.live.history import POINTS, History
 from kmltui.live.latencies import Latencies
 from kmltui.live.store import Store
-from kmltui.live.views import CPU_US, MONO, TRAP, SessionView, Snapshot, equal_work
+from kmltui.live.views import CPU_US, MONO, TRAP, EqualWork, SessionView, Snapshot, equal_work
 from kmltui.model import (
     CpuTicks,
     GroupCpu,
@@ -105,17 +105,32 @@ class TestTheWorkloadsInterval:
 
 class TestEqualWork:
     def test_cpu_time_is_compared_at_the_same_number_of_queries(self) -> None:
-        state = Store(header())
-        for t in range(1, 11):
-            for session, speed in (("stock", 1), ("kml", 2)):
-                state.add(sample(t, session=session, mark="start" if t == 1 else "", n=t * 100_000))
-                state.add(Progress(t_ns=t * S, session=session, phase="select", queries=(t - 1) * speed * 100))
-        pair = state.at().pair
-        assert pair is not None
-        work = equal_work(*pair)
-        assert work is not None and not work.final
-        assert work.queries == 900
+        work = self.after(100)
+        assert not work.final
+        assert work.queries == 9900
         assert work.saved("total") == pytest.approx(0.5)
+
+    def after(self, seconds: int, unsampled: int = 0) -> EqualWork:
+        """In the middle of a run in which KML does twice as much a second, with a sample a second; the last of stock's
+        may be missing."""
+        state = Store(header())
+        for t in range(1, seconds + 1):
+            for session, speed in (("stock", 1), ("kml", 2)):
+                if session == "kml" or t <= seconds - unsampled:
+                    state.add(sample(t, session=session, mark="start" if t == 1 else "", n=t * 100_000))
+                state.add(Progress(t_ns=t * S, session=session, phase="select", queries=(t - 1) * speed * 100))
+        work = equal_work(*state.at().sessions)
+        assert work is not None
+        return work
+
+    def test_a_session_that_was_not_sampled_lately_is_compared_where_it_was(self) -> None:
+        work = self.after(100, unsampled=20)
+        assert work.queries == 7900
+        assert work.saved("total") == pytest.approx(0.5)
+
+    def test_what_is_saved_is_not_told_before_it_is_known_well_enough(self) -> None:
+        work = self.after(10)
+        assert work.saved("total") is None and work.left.total > work.right.total > 0
 
     def test_a_viewer_that_joins_late_sees_the_same_as_one_from_the_beginning(self) -> None:
         whole, late = Store(header()), Store(header())
