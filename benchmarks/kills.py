@@ -50,6 +50,8 @@ LATE_S = 2.0
 """A recording that ends earlier than this before the kill lacks records. Many times the time between two samples, as
 the machine may be busy, and a guest's samples take time.
 """
+NO_QEMU = "rounds without a kill: no guests yet"
+NOT_BEGUN = "rounds without a kill: the machine was too busy to begin the run"
 KINDS = {False: ("runner", "runner", "viewer"), True: ("guests' runner", "QEMU", "QEMU")}
 
 
@@ -91,14 +93,24 @@ class Round:
                         self._seen.setdefault(one.pid, one)
         return [process for process in self._seen.values() if _alive(process)]
 
+    def end_orphans(self, runner_pid: int) -> list[psutil.Process]:
+        """Those that outlived the run; they are ended, and named."""
+        orphans = [process for process in self.processes() if process.pid != runner_pid]
+        for process in orphans:
+            with contextlib.suppress(psutil.Error):
+                print(f"orphan {process.pid}: {process.name()}", flush=True)
+            kill(process.pid)
+        return orphans
+
     def qemus(self) -> list[psutil.Process]:
         return [process for process in self.processes() if "qemu-system" in process.name()]
 
-    def wait_for(self, recording: Path, limit_s: float) -> None:
-        """Wait until the recording has begun."""
+    def wait_for(self, recording: Path, limit_s: float) -> bool:
+        """Wait until the recording has begun; whether it has."""
         end = time.monotonic() + limit_s
         while not (recording.exists() and recording.stat().st_size) and time.monotonic() < end:
             time.sleep(0.02)
+        return recording.exists()
 
 
 def _alive(process: psutil.Process) -> bool:
@@ -150,14 +162,16 @@ def play(number: int, what: str, pause_s: float, cache: Path | None) -> Counter[
         else:
             command = ["monitor", "--headless", "--duration", "60s", "--sample-rate", str(SAMPLE_RATE)]
         runner = world.kmltui(*command, "--out", str(recording), "--name", f"kills-{number}")
-        world.wait_for(recording, 120)
+        if not world.wait_for(recording, 120):
+            count[NOT_BEGUN] += 1
+            return count
         viewer = world.viewer(recording) if what == "viewer" else 0
         time.sleep(pause_s)
         qemus = world.qemus()
         victim = viewer or runner.pid
         if what == "QEMU":
-            if not qemus:
-                count["rounds before there was a QEMU"] += 1
+            if len(qemus) < 2:  # none yet, or one that finds out whether KVM works here
+                count[NO_QEMU] += 1
                 return count
             victim = qemus[number % len(qemus)].pid
         count["kills with guests up"] += len(qemus) == 2
@@ -174,15 +188,11 @@ def play(number: int, what: str, pause_s: float, cache: Path | None) -> Counter[
             runner.wait(60)
         count["runs that went on without a guest"] += runner.poll() is None
         time.sleep(3)
-        orphans = [process for process in world.processes() if process.pid != runner.pid]
-        count["orphans"] += len(orphans)
-        for process in orphans:
-            print(f"orphan {process.pid}: {process.name()}", flush=True)
-            kill(process.pid)
+        count["orphans"] += len(world.end_orphans(runner.pid))
         count += examine(recording, killed_unix_ns)
         state = library.entry(recording).state
         expected = {"QEMU": "failed", "viewer": "stopped"}.get(what, "lost")
-        count[f"{what}: recording is {state}"] += state != expected
+        count["states that are wrong"] += state != expected
         subprocess.run([*KMLTUI, "ls"], env=world.environment, capture_output=True, check=False)
         left = [*home.glob(".kmltui-*"), *home.glob("*.part"), *(home / "run").glob("*.sock")]
         count["files left"] += len(left)
@@ -209,8 +219,8 @@ def _kills(total: Counter[str], number: int, guests: float, seed: int, cache: Pa
         pause_s = pick.uniform(0, 25 if with_guests else 3)
         found = play(round_, what, pause_s, cache)
         total.update(found)
-        total[f"kills of a {what}"] += not found["rounds before there was a QEMU"]
-        expected = {"bytes of last records", "kills with guests up", "rounds before there was a QEMU"}
+        total[f"kills of a {what}"] += not (found[NO_QEMU] or found[NOT_BEGUN])
+        expected = {"bytes of last records", "kills with guests up", NO_QEMU, NOT_BEGUN}
         if bad := {name: value for name, value in found.items() if value and name not in expected}:
             print(f"round {round_}: {what} after {pause_s:.2f} s: {bad}", flush=True)
 
