@@ -22,6 +22,7 @@ class Dd(ScriptWorkload):
     )
     default_loops = 10
     unit = "byte"
+    unit_s = 1.3e-6
     options = (Option("bytes", "100000", "bytes to copy", minimum=1, maximum=100_000_000),)
     script = Script(
         command='dd if=/dev/zero of=/dev/null bs=1 count="$BYTES" 2>/run/dd.txt',
@@ -43,6 +44,7 @@ class Files(ScriptWorkload):
     )
     default_loops = 5
     unit = "file"
+    unit_s = 1.3e-4
     script = Script(
         setup="""
             rm -rf /run/files && mkdir -p /run/files/tree/1 && cd /run/files/tree
@@ -79,6 +81,7 @@ class GitStatus(ScriptWorkload):
     packages = ("git",)
     default_loops = 5
     unit = "file"
+    unit_s = 4e-5
     script = Script(
         setup="""
             rm -rf /run/repository && mkdir -p /run/repository && cd /run/repository
@@ -113,6 +116,7 @@ class Processes(ScriptWorkload):
     )
     default_loops = 3
     unit = "process or thread"
+    unit_s = 1.7e-4
     options = (Option("count", "500", "how many of each", minimum=1, maximum=1_000_000),)
     script = Script(
         command='kml-processes "$COUNT" >/run/processes.txt',
@@ -133,6 +137,7 @@ class Sqlite(ScriptWorkload):
     packages = ("sqlite3",)
     default_loops = 3
     unit = "transaction"
+    unit_s = 1.5e-4
     script = Script(
         setup="""
             { echo 'CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);'
@@ -166,6 +171,7 @@ class Redis(ScriptWorkload):
     packages = ("redis-server",)
     default_loops = 3
     unit = "request"
+    unit_s = 6e-5
     options = (
         Option("size", "3", "size of a value in bytes", minimum=1, maximum=1 << 20),
         Option("pipeline", "1", "requests that a connection sends at once", minimum=1, maximum=1000),
@@ -205,6 +211,7 @@ class Nginx(ScriptWorkload):
     packages = ("nginx", "apache2-utils")
     default_loops = 3
     unit = "request"
+    unit_s = 8e-5
     options = (
         Option("size", "1024", "size of the file in bytes", minimum=1, maximum=64 << 20),
         Option("clients", "10", "connections", minimum=1, maximum=1000),
@@ -255,6 +262,7 @@ class Memcached(ScriptWorkload):
     packages = ("memcached", "libmemcached-tools")
     default_loops = 3
     unit = "request"
+    unit_s = 8e-5
     options = (
         Option("clients", "4", "connections", minimum=1, maximum=100),
         Option("requests", "500", "GETs per connection", minimum=1, maximum=1_000_000),
@@ -288,6 +296,7 @@ class Postgres(ScriptWorkload):
     packages = ("postgresql",)
     default_loops = 3
     unit = "query"
+    unit_s = 1.6e-4
     options = (Option("queries", "1000", "queries per loop", minimum=1, maximum=10_000_000),)
     script = Script(
         setup="""

@@ -58,6 +58,11 @@ class ScriptWorkload(Workload):
     bound = "loops"
     phases = (PHASE,)
     script: ClassVar[Script]
+    unit_s: ClassVar[float | None] = None
+    """About how long a unit takes, at 10⁹ instructions per second; None: not known."""
+
+    def cost_s(self, spec: WorkloadSpec) -> float | None:
+        return None if self.unit_s is None else self.unit_s * spec.units_per_loop * (spec.loops or 0)
 
     def __init__(self) -> None:
         self._servers: WeakKeyDictionary[Session, Process] = WeakKeyDictionary()

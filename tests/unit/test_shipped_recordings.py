@@ -12,6 +12,8 @@ from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.recording import Reader
 from kmltui.report import render
+from kmltui.workloads import get
+from kmltui.workloads.suites import Part, suite
 
 RECORDINGS = sorted(paths.data_dir("recordings").glob("*.kmlrec"))
 
@@ -52,6 +54,16 @@ def test_a_difference_is_claimed_only_where_the_interval_leaves_zero_out(path: P
 @pytest.mark.parametrize("form", ["text", "markdown", "json", "html"])
 def test_every_report_of_them_can_be_made(path: Path, form: str) -> None:
     assert render(summary_of(path), form)
+
+
+@pytest.mark.parametrize("part", suite("peers").parts, ids=lambda part: part.name)
+def test_how_long_a_workload_of_the_suite_takes_is_about_what_was_measured(part: Part) -> None:
+    path = next(path for path in RECORDINGS if path.stem == f"peers-{part.name.replace(' ', '')}")
+    workload = get(part.workload)
+    expected = workload.cost_s(workload.spec(loops=part.loops, options=part.options))
+    took = summary_of(path).sessions["stock"].duration_s
+    assert expected is not None and took is not None
+    assert took / 3 < expected < took * 6, "what a request costs depends on its size, and on the pipeline"
 
 
 def test_every_figure_of_the_readme_and_of_the_peers_is_made_from_a_recording() -> None:
