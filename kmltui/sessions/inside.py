@@ -49,6 +49,10 @@ class Absent(Exception):
     """The server does not report this; the text says why, and what would change that."""
 
 
+class _Unknown(Absent):
+    """The server has no such statement or table, so another version's may be tried."""
+
+
 class Look:
     """Queries one server repeatedly. Not thread-safe; blocks."""
 
@@ -101,7 +105,7 @@ class Look:
             if code in _DENIED:
                 raise Absent(f"{self._account} may not see it: GRANT {grant} TO that account") from None
             if code in _UNKNOWN:
-                raise Absent("this server does not have it") from None
+                raise _Unknown("this server does not have it") from None
             raise
 
     def _digests(self) -> list[Digest]:
@@ -128,7 +132,7 @@ class Look:
         for statement in (self._replica,) if self._replica else ("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"):
             try:
                 names, rows = self._rows(statement, "REPLICA MONITOR (MySQL: REPLICATION CLIENT) ON *.*")
-            except Absent:
+            except _Unknown:
                 if statement == "SHOW SLAVE STATUS" or self._replica:
                     raise
                 continue

@@ -72,7 +72,7 @@ def test_nothing_is_asked_that_could_hold_anybodys_values_or_that_writes() -> No
         ({"@@performance_schema": (["x"], [("0",)])}, "digests", "performance_schema=ON"),
         ({"USER_PRIVILEGES": (["x"], [])}, "threads", "GRANT PROCESS"),
         ({"REPLICA_STATUS": (["x"], [])}, "replication", "is not a replica"),
-        ({"REPLICA_STATUS": pymysql.OperationalError(1227, "denied")}, "replication", "is not a replica"),
+        ({"REPLICA_STATUS": pymysql.OperationalError(1227, "denied")}, "replication", "GRANT REPLICA MONITOR"),
     ],
 )
 def test_what_cannot_be_seen_is_absent_with_what_would_show_it(answers: Any, what: str, words: str) -> None:
