@@ -46,8 +46,8 @@ _CPU: dict[Accelerator, str] = {
 _BY_BYTE = ("erms", "fsrm", "fzrm", "fsrs", "fsrc")
 """What a processor says if ``rep movsb`` and its like move many bytes at a time. The emulator moves one, and counts an
 instruction for it: a kernel and a C library that believe it copy eight times slower, and every page that is cleared
-takes 4,096 instructions. So an emulated machine with one CPU, whose clock counts instructions, does not say it, and they
-copy by words and vectors. With several CPUs it does: without, QEMU 7.2's threads let kernels 6.12 and 7.3 run into
+takes 4,096 instructions. So an emulated machine with one CPU, whose clock counts instructions, does not say it, and
+they copy by words and vectors. With several CPUs it does: without, QEMU 7.2's threads let kernels 6.12 and 7.3 run into
 breakpoints that they had just replaced in their own code ("Oops: int3" at boot)."""
 
 INSTRUCTION_CLOCK = (
