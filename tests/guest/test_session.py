@@ -136,6 +136,7 @@ class TestFiles:
 
     async def test_an_emulated_processor_copies_words_and_not_bytes(self, boot: Boot) -> None:
         """The emulator counts an instruction, and takes the time of one, for every byte of a ``rep movsb``."""
+        guest = await boot("stock", vcpus=1)
         flags = set((await guest.session.get("/proc/cpuinfo")).decode().split())
         if guest.facts["accelerator"] == "KVM":
             pytest.skip("KVM's processor is the host's")
