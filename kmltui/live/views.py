@@ -217,8 +217,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 _STARTING = {"waiting", "image", "booting", "loading", "ready"}
 
 
-LEAST_CERTAIN = 0.02
-"""What is saved in the middle of a run is shown once it is known to two points."""
+MOST_UNCERTAIN = 0.02
+"""In the middle of a run, what is saved is shown only if samples and reports are close enough for two points."""
 
 
 class EqualWork(Struct, frozen=True):
@@ -231,12 +231,13 @@ class EqualWork(Struct, frozen=True):
     """Both have completed the workload; the figures are those of its whole interval."""
     uncertain: float = 0.0
     """By how much the fraction saved may be off: in the middle of a run CPU time is known at samples, and queries when
-    the client reports them, and what lies between is interpolated."""
+    the client reports them, and what lies between is interpolated. A busy host also delays reports, which is not part
+    of it."""
 
     def saved(self, field: str) -> float | None:
         """The fraction of ``total``, ``user`` or ``system`` that the right one saves; negative when it takes more.
-        None if it may be off by more than :data:`LEAST_CERTAIN`."""
-        if self.uncertain > LEAST_CERTAIN:
+        None if it may be off by more than :data:`MOST_UNCERTAIN`."""
+        if self.uncertain > MOST_UNCERTAIN:
             return None
         left = float(getattr(self.left, field))
         return (left - float(getattr(self.right, field))) / left if left else None

@@ -47,8 +47,8 @@ _BY_BYTE = ("erms", "fsrm", "fzrm", "fsrs", "fsrc")
 """What a processor says if ``rep movsb`` and its like move many bytes at a time. The emulator moves one, and counts an
 instruction for it: a kernel and a C library that believe it copy eight times slower, and every page that is cleared
 takes 4,096 instructions. So an emulated machine with one CPU, whose clock counts instructions, does not say it, and
-they copy by words and vectors. With several CPUs it does: without, QEMU 7.2's threads let kernels 6.12 and 7.3 run into
-breakpoints that they had just replaced in their own code ("Oops: int3" at boot)."""
+they copy by words and vectors. With several CPUs it does: without, kernels 6.12 and 7.3 sometimes died at boot with
+"Oops: int3" under QEMU 7.2 with a thread for each of four or eight CPUs. Why is not known."""
 
 INSTRUCTION_CLOCK = (
     # The guest's clock counts instructions (one is 1 ns), also the clock that it boots with and then keeps.
@@ -175,6 +175,7 @@ class Vm:
     async def start(self) -> None:
         """Start QEMU and the guest's kernel. Raises :class:`GuestError` if QEMU does not come up."""
         program = qemu_path()
+        processor = await asyncio.to_thread(_processor, self.config.accel, self.config.vcpus)
         names = ("qmp", "console", "control", "agent")
         pairs = {name: socket.socketpair() for name in names}
         ours = {name: pair[0] for name, pair in pairs.items()}
@@ -185,7 +186,7 @@ class Vm:
             for path in (self.config.kernel, self.config.initrd, *self.config.files):
                 let_read(path, user)
                 opened[path] = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            arguments = self._arguments({name: end.fileno() for name, end in theirs.items()}, opened)
+            arguments = self._arguments(processor, {name: end.fileno() for name, end in theirs.items()}, opened)
             # -I and -S: a Python process that reads nothing but this one file.
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", deathsig.__file__, str(os.getpid()), str(user or "-"), program, *arguments,
@@ -216,7 +217,7 @@ class Vm:
             await self.stop()
             raise GuestError(f"QEMU did not start: {'; '.join(self._messages) or error}") from error
 
-    def _arguments(self, fds: dict[str, int], opened: Mapping[Path, int]) -> list[str]:
+    def _arguments(self, processor: str, fds: dict[str, int], opened: Mapping[Path, int]) -> list[str]:
         config = self.config
 
         def reached(text: str) -> str:
@@ -232,7 +233,7 @@ class Vm:
             "-name", f"kmltui-{config.name}",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S", "-sandbox", SANDBOX,
             "-machine", "q35,usb=off,vmport=off,smbus=off,sata=off",
-            "-accel", accel, "-cpu", _processor(config.accel, config.vcpus), "-smp", str(config.vcpus),
+            "-accel", accel, "-cpu", processor, "-smp", str(config.vcpus),
             "-m", f"{config.memory_bytes >> 20}M", "-rtc", "base=utc",
             "-kernel", reached(str(config.kernel)), "-initrd", reached(str(config.initrd)),
             "-append", config.command_line,
