@@ -152,6 +152,7 @@ class _Fold:
             duration_s=self._last_ns / 1e9,
             duration_limit_s=header.workload.duration_s,
             options=header.workload.options,
+            script=header.workload.script,
             name=header.run,
             title=header.title,
             different_work=header.different_work,

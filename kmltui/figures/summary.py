@@ -29,6 +29,8 @@ class RunFacts(Struct, kw_only=True):
     duration_limit_s: float | None = None
     """For a workload bounded by time: how long it was to run."""
     options: dict[str, str] = field(default_factory=dict)
+    script: dict[str, str] = field(default_factory=dict)
+    """The shell commands of a workload that the user has declared in a file."""
     name: str = ""
     title: str = ""
     different_work: str = ""

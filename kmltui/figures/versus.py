@@ -59,7 +59,8 @@ class Versus(Struct):
 
 def compare_recordings(left: Summary, right: Summary) -> Versus:
     """Compare two recordings, session by session."""
-    same_work = _work(left) == _work(right)
+    # What was only watched did work of its own.
+    same_work = bool(left.run.command and right.run.command) and _work(left) == _work(right)
     names = [name for name in left.sessions if name in right.sessions]
     sessions = {name: _changes(left, right, name, same_work) for name in names}
     _decide(sessions, primary_figure(left.exact and right.exact))
@@ -79,7 +80,7 @@ def compare_recordings(left: Summary, right: Summary) -> Versus:
 
 def _work(summary: Summary) -> tuple[Any, ...]:
     run = summary.run
-    return run.workload, run.loops, run.duration_limit_s, tuple(sorted(run.options.items()))
+    return run.workload, run.loops, run.duration_limit_s, run.options, run.script
 
 
 def _differences(left: Summary, right: Summary) -> list[Difference]:

@@ -52,6 +52,11 @@ def runnable(tree: Path, program: str) -> list[str]:
     return [str(linker), "--library-path", ":".join(sorted(libraries)), str(tree / "usr/sbin" / program)]
 
 
+def shared(tree: Path) -> Path:
+    """The directory with the server's messages and scripts, which the releases name differently."""
+    return next(path for name in ("mariadb", "mysql") if (path := tree / "usr/share" / name).exists())
+
+
 def initialised(command: list[str], tree: Path, data: Path) -> None:
     """Make a data directory in which root has no password."""
     if command[-1].endswith("mysqld"):
@@ -61,7 +66,7 @@ def initialised(command: list[str], tree: Path, data: Path) -> None:
             capture_output=True,
         )
         return
-    scripts = next(path for name in ("mariadb", "mysql") if (path := tree / "usr/share" / name).exists())
+    scripts = shared(tree)
     names = ("system_tables", "performance_tables", "system_tables_data")
     found = [
         next(path for prefix in ("mariadb", "mysql") if (path := scripts / f"{prefix}_{name}.sql").exists())
@@ -102,18 +107,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     socket = Path(f"/tmp/kmltui-{root.stat().st_ino}.sock")  # pytest's own paths are too long for one
     options = ["--no-defaults", "--user=root", f"--datadir={data}", f"--tmpdir={root}", f"--socket={socket}"]
     options += ["--skip-networking", "--performance-schema=ON", f"--pid-file={root}/pid"]
+    options += [f"--lc-messages-dir={shared(tree)}", "--innodb-use-native-aio=0"]
     if program == "mariadbd":
-        scripts = next(path for name in ("mariadb", "mysql") if (path := tree / "usr/share" / name).exists())
-        options += [f"--lc-messages-dir={scripts}", "--innodb-use-native-aio=0"]
         consumers = ("current", "history-long")
         options += [f"--performance-schema-consumer-events-statements-{name}=ON" for name in consumers]
     else:
-        options += [
-            "--mysqlx=OFF",
-            "--secure-file-priv=",
-            f"--lc-messages-dir={tree}/usr/share/mysql",
-            "--innodb-use-native-aio=0",
-        ]
+        options += ["--mysqlx=OFF", "--secure-file-priv="]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
     try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 from recording_samples import HEADER
 from run_samples import bench, two_sessions
 
@@ -47,9 +48,21 @@ def test_single_runs_have_no_interval() -> None:
     assert total.change == pytest.approx(80 / 90 - 1) and total.interval is None and total.shown is None
 
 
-def test_sums_of_different_work_are_not_compared() -> None:
-    other = Header(workload=WorkloadSpec(name="wisconsin", loops=7), sessions=HEADER.sessions)
-    versus = compare_recordings(summarise(two_sessions()), summarise([other, *two_sessions()[1:]]))
+WISCONSIN = HEADER.workload
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (HEADER, replace(HEADER, workload=WorkloadSpec(name="wisconsin", loops=7))),
+        (HEADER, replace(HEADER, workload=replace(WISCONSIN, script={"command": "something else"}))),
+        (replace(HEADER, kind="monitor"), replace(HEADER, kind="monitor")),
+    ],
+    ids=["other settings", "another script of that name", "only watched"],
+)
+def test_sums_of_different_work_are_not_compared(headers: tuple[Header, Header]) -> None:
+    left, right = (summarise([header, *two_sessions()[1:]]) for header in headers)
+    versus = compare_recordings(left, right)
     assert not versus.same_work and "different work" in versus.verdict
     assert not any(change.figure.startswith("cpu_s") for change in versus.sessions["stock"])
 
