@@ -46,9 +46,12 @@ _CPU: dict[Accelerator, str] = {
 _BY_BYTE = ("erms", "fsrm", "fzrm", "fsrs", "fsrc")
 """What a processor says if ``rep movsb`` and its like move many bytes at a time. The emulator moves one, and counts an
 instruction for it: a kernel and a C library that believe it copy eight times slower, and every page that is cleared
-takes 4,096 instructions. So an emulated machine with one CPU, whose clock counts instructions, does not say it, and
-they copy by words and vectors. With several CPUs it does: without, kernels 6.12 and 7.3 sometimes died at boot with
-"Oops: int3" under QEMU 7.2 with a thread for each of four or eight CPUs. Why is not known."""
+takes 4,096 instructions. So an emulated machine does not say it, and they copy by words and vectors."""
+
+EMULATOR_THREADS = "single"
+"""The vCPUs of an emulated machine take turns in one thread. With a thread for each, QEMU 7.2 now and then runs what
+it has translated of an instruction that the kernel has just patched ("Oops: int3": 2 of 24 boots with eight vCPUs on
+two busy cores; none of 48 in one thread, and those booted faster)."""
 
 INSTRUCTION_CLOCK = (
     # The guest's clock counts instructions (one is 1 ns), also the clock that it boots with and then keeps.
@@ -133,9 +136,9 @@ def qemu_version() -> str:
 
 
 @cache
-def _processor(accel: Accelerator, vcpus: int) -> str:
+def _processor(accel: Accelerator) -> str:
     """The model of the guest's processor, and which of its features are off."""
-    if accel == "kvm" or vcpus > 1:
+    if accel == "kvm":
         return _CPU[accel]
     listed = subprocess.run([qemu_path(), "-cpu", "help"], capture_output=True, text=True, check=False).stdout.split()
     return ",-".join([_CPU[accel], *(name for name in _BY_BYTE if name in listed)])
@@ -167,7 +170,7 @@ class Vm:
         return self._process.pid
 
     async def vcpu_threads(self) -> set[int]:
-        """The ids of the threads that run its vCPUs; under the clock of instructions one thread runs them all."""
+        """The ids of the threads that run its vCPUs; under emulation one thread runs them all."""
         answer = await self.execute("query-cpus-fast")
         assert isinstance(answer, list)
         return {int(vcpu["thread-id"]) for vcpu in answer}
@@ -175,7 +178,7 @@ class Vm:
     async def start(self) -> None:
         """Start QEMU and the guest's kernel. Raises :class:`GuestError` if QEMU does not come up."""
         program = qemu_path()
-        processor = await asyncio.to_thread(_processor, self.config.accel, self.config.vcpus)
+        processor = await asyncio.to_thread(_processor, self.config.accel)
         names = ("qmp", "console", "control", "agent")
         pairs = {name: socket.socketpair() for name in names}
         ours = {name: pair[0] for name, pair in pairs.items()}
@@ -226,9 +229,7 @@ class Vm:
             return text
 
         by_instructions = config.clock == "instructions"
-        # A clock that counts instructions needs all vCPUs to take turns in one thread.
-        threads = "single" if by_instructions else "multi"
-        accel = f"tcg,thread={threads}" if config.accel == "tcg" else config.accel
+        accel = f"tcg,thread={EMULATOR_THREADS}" if config.accel == "tcg" else config.accel
         return [
             "-name", f"kmltui-{config.name}",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S", "-sandbox", SANDBOX,

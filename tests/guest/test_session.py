@@ -134,13 +134,20 @@ class TestFiles:
     async def test_files_of_the_kernel_are_read_whole(self, stock: Guest) -> None:
         assert b"processor\t: 1" in await stock.session.get("/proc/cpuinfo")
 
-    async def test_an_emulated_processor_copies_words_and_not_bytes(self, boot: Boot) -> None:
+    async def test_an_emulated_processor_copies_words_and_not_bytes(self, stock: Guest) -> None:
         """The emulator counts an instruction, and takes the time of one, for every byte of a ``rep movsb``."""
-        guest = await boot("stock", vcpus=1)
-        flags = set((await guest.session.get("/proc/cpuinfo")).decode().split())
-        if guest.facts["accelerator"] == "KVM":
+        flags = set((await stock.session.get("/proc/cpuinfo")).decode().split())
+        if stock.facts["accelerator"] == "KVM":
             pytest.skip("KVM's processor is the host's")
         assert "rep_good" in flags and not flags & {"erms", "fsrm", "fzrm", "fsrs", "fsrc"}
+
+    async def test_emulated_processors_take_turns_in_one_thread(self, stock: Guest) -> None:
+        """With a thread for each, a kernel now and then dies of an instruction that it has just patched."""
+        if stock.facts["accelerator"] == "KVM":
+            pytest.skip("KVM's processors are the host's")
+        vm = stock.session._vm
+        assert vm is not None and stock.facts["vcpus"] == "2"
+        assert len(await vm.vcpu_threads()) == 1
 
 
 class TestSamples:
