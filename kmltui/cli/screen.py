@@ -17,7 +17,7 @@ from kmltui.cli.common import DONE, RUN_FAILED, fail, say
 if TYPE_CHECKING:
     from kmltui.recording import Reader
     from kmltui.runner.registry import RunEntry
-    from kmltui.tui.controls import Plan, ViewerResult
+    from kmltui.tui.controls import QueryPlan, ViewerResult
 
 
 class RunControls:
@@ -41,14 +41,14 @@ class RunControls:
 
         await control.request(self._entry.socket, "mark", note=note, author=user_name())
 
-    async def explain(self, digest: str, schema: str) -> Plan:
+    async def explain(self, digest: str, schema: str) -> QueryPlan:
         import msgspec
 
         from kmltui.runner import control
-        from kmltui.tui.controls import Plan
+        from kmltui.tui.controls import QueryPlan
 
         answer = await control.request(self._entry.socket, "explain", timeout_s=15.0, digest=digest, schema=schema)
-        return msgspec.convert(answer, Plan)
+        return msgspec.convert(answer, QueryPlan)
 
 
 def opened(path: Path) -> Reader:

@@ -13,7 +13,7 @@ from kmltui.live.checkpoints import LatencyTable
 from kmltui.live.events import brief
 from kmltui.live.history import History
 from kmltui.live.recent import RATE_WINDOW_NS, Recent
-from kmltui.live.session import Columns, Session
+from kmltui.live.session import SampleColumns, Session
 from kmltui.live.views import MONO
 from kmltui.model import Gap, Header, Latency, Log, Measure, Progress, Record, Sample, Status
 
@@ -57,7 +57,7 @@ class Place:
         window_ns: int,
         *,
         latencies: tuple[dict[str, LatencyTable], int, int] | None = None,
-        columns: dict[str, Columns] | None = None,
+        columns: dict[str, SampleColumns] | None = None,
         seen: Callable[[Record], None] = lambda _: None,
     ) -> None:
         """``window_ns`` is how far back it reads.

@@ -47,7 +47,7 @@ _MOST_PHASES = 2000
 _CONSOLE_LINES = 50
 
 
-class Columns:
+class SampleColumns:
     """The counters of one session over a stretch of the recording that was read without a gap."""
 
     def __init__(self, *, watched: bool, points: int) -> None:
@@ -159,7 +159,7 @@ class Session:
     def __init__(self, spec: SessionSpec, *, watched: bool, points: int) -> None:
         self.spec = spec
         self.watched = watched
-        self.columns = Columns(watched=watched, points=points)
+        self.columns = SampleColumns(watched=watched, points=points)
         self.console: Events[str] = Events(kept=1000)
         self._states: Events[State] = Events()
         self._facts: Latest[str, Environment] = Latest()
@@ -258,7 +258,7 @@ class Session:
         recent: Recent,
         latencies: LatencyTable | None,
         console: Sequence[str] | None = None,
-        ahead: Columns | None = None,
+        ahead: SampleColumns | None = None,
     ) -> SessionView:
         """The session at ``t_ns``, of which ``recent`` are the newest records.
 
@@ -343,7 +343,7 @@ class Session:
             return None
         return at.closed.plus(Usage(last).minus(at.base))
 
-    def _booted(self, at: _Intervals, t_ns: int, ahead: Columns) -> bool:
+    def _booted(self, at: _Intervals, t_ns: int, ahead: SampleColumns) -> bool:
         """Whether, ahead of what was read, the session has begun its counters anew since its last boundary."""
         if at.ended:
             return False
@@ -354,7 +354,7 @@ class Session:
             first and first[0] > at.t_ns and first[MONO] < at.mono_ns
         )
 
-    def _begin(self, at: _Intervals, known: bool, ahead: Columns | None) -> Point | None:
+    def _begin(self, at: _Intervals, known: bool, ahead: SampleColumns | None) -> Point | None:
         if at.begin is None or not known:
             return None
         return at.begin if ahead else _shifted(at.begin, self.columns.offset(int(at.begin[0])))

@@ -23,7 +23,7 @@ from kmltui.live.events import Events, Latest, brief
 from kmltui.live.history import POINTS
 from kmltui.live.place import DISORDER_NS, Place, Recording
 from kmltui.live.recent import RATE_WINDOW_NS, Recent
-from kmltui.live.session import Columns, Session
+from kmltui.live.session import SampleColumns, Session
 from kmltui.live.views import Landmark, Snapshot
 from kmltui.model import (
     END,
@@ -203,7 +203,7 @@ class Store:
     def _ahead(self, recording: Recording, t_ns: int) -> Place:
         if self._foreseen_ns is None:
             self._look_ahead(recording)
-        columns = {name: Columns(watched=self.watched, points=self._points) for name in self._sessions}
+        columns = {name: SampleColumns(watched=self.watched, points=self._points) for name in self._sessions}
         period_ns = self.header.sample_period_ns
         least_ns = max(_LEAST_STRETCH_NS, _LEAST_STRETCH_SAMPLES * period_ns)
         stretch_ns = max(min(_STRETCH_SAMPLES * period_ns, _STRETCH_NS), least_ns)

@@ -27,7 +27,7 @@ class ViewerResult(Enum):
     """The terminal was closed or the connection lost; a live run goes on."""
 
 
-class Plan(Struct, frozen=True):
+class QueryPlan(Struct, frozen=True):
     """A watched server's plan for a statement, as it prints it."""
 
     columns: list[str]
@@ -49,7 +49,7 @@ class Controls(Protocol):
         """Put a mark into the recording at this instant. Raises an exception whose text says why that failed."""
         ...
 
-    async def explain(self, digest: str, schema: str) -> Plan:
+    async def explain(self, digest: str, schema: str) -> QueryPlan:
         """Ask the watched server for its plan of a kind of statement; it is not recorded. Raises an exception whose
         text says why there is none."""
         ...

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from kmltui.model import End, Gap, Header, Record
 from kmltui.recording.landmarks import is_landmark
 from kmltui.tui.app import ViewerApp
-from kmltui.tui.controls import Plan
+from kmltui.tui.controls import QueryPlan
 from kmltui.tui.glyphs import UNICODE, Glyphs
 from kmltui.tui.player import Player
 
@@ -91,11 +91,11 @@ class MockControls:
     can_mark = True
     can_explain = True
 
-    def __init__(self, plan: Plan | Exception | None = None) -> None:
+    def __init__(self, plan: QueryPlan | Exception | None = None) -> None:
         self.marks: list[str] = []
         self.stopped = False
         self.explained: list[tuple[str, str]] = []
-        self._plan = plan or Plan(["id", "type"], [["1", "ALL"]])
+        self._plan = plan or QueryPlan(["id", "type"], [["1", "ALL"]])
 
     async def stop(self) -> None:
         self.stopped = True
@@ -103,7 +103,7 @@ class MockControls:
     async def mark(self, note: str) -> None:
         self.marks.append(note)
 
-    async def explain(self, digest: str, schema: str) -> Plan:
+    async def explain(self, digest: str, schema: str) -> QueryPlan:
         self.explained.append((digest, schema))
         if isinstance(self._plan, Exception):
             raise self._plan

@@ -10,7 +10,7 @@ from tui_support import MemorySource, MockControls, Picture
 
 from kmltui.model import MONITOR, Digest, Environment, Header, Inside, Record, SessionSpec, WorkloadSpec
 from kmltui.tui.app import ViewerApp
-from kmltui.tui.controls import Plan
+from kmltui.tui.controls import QueryPlan
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.pages.queries import QueriesPage
 from kmltui.tui.player import Player
@@ -21,7 +21,7 @@ from kmltui.tui.widgets.lines import Lines
 
 SLOW = Digest("a1", "shop", "SELECT * FROM `orders` WHERE `name` = ?", 1000, 9_000_000, 200_000, 1000, 0)
 QUICK = Digest("b2", "shop", "SELECT `name` FROM `orders` WHERE `id` = ?", 5000, 900_000, 5000, 5000, 0)
-PLAN = Plan(
+PLAN = QueryPlan(
     ["id", "select_type", "table", "type", "possible_keys", "key", "rows", "Extra"],
     [["1", "SIMPLE", "orders", "ALL", "", "", "200", "Using where\x1b[2J"]],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from kmltui.figures.figures import figures
 from kmltui.figures.intervals import Intervals
-from kmltui.live.session import Columns
+from kmltui.live.session import SampleColumns
 from kmltui.live.views import BUSY_AND_IDLE, CPU_US, SYSTEM, USER
 from kmltui.model import END, START, CpuTicks, GroupCpu, Sample
 from kmltui.report.details import cpu_name
@@ -23,7 +23,7 @@ def sample(second: int, **cpus: tuple[int, int]) -> Sample:
 
 
 def test_a_cpu_that_comes_back_is_no_burst_and_one_that_goes_takes_nothing_back() -> None:
-    columns = Columns(watched=False, points=100)
+    columns = SampleColumns(watched=False, points=100)
     for one in (
         sample(0, cpu0=(100, 1000), cpu1=(50_000, 900)),
         sample(1, cpu0=(150, 1050), cpu1=(50_010, 990)),

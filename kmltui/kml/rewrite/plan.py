@@ -43,7 +43,7 @@ _LONGEST_RUN = 16
 
 
 @dataclass
-class Plan:
+class SitePlan:
     """What to do about the site at ``address``. ``run`` is what its thunk executes in place of the replaced bytes."""
 
     address: int
@@ -97,7 +97,7 @@ class Planner:
         near = [(f.start, f.limit) for _, f in self.sites if f is not None]
         return Targets(self.code, [*near, (self.elf.entry, self.elf.entry)])
 
-    def plans(self) -> list[Plan]:
+    def plans(self) -> list[SitePlan]:
         """A plan for every site of the file."""
         plans = [self._plan(address, function) for address, function in self.sites]
         holes = _Holes(self, plans)
@@ -110,8 +110,8 @@ class Planner:
                     plan.run = ()
         return plans
 
-    def _plan(self, address: int, function: Function | None) -> Plan:
-        plan = Plan(address, function)
+    def _plan(self, address: int, function: Function | None) -> SitePlan:
+        plan = SitePlan(address, function)
         if function is None:
             plan.reason = _OUTSIDE
             return plan
@@ -138,7 +138,7 @@ class Planner:
             self._plan_run(plan, function)
         return plan
 
-    def _plan_run(self, plan: Plan, function: Function) -> None:
+    def _plan_run(self, plan: SitePlan, function: Function) -> None:
         """The shortest run of at least 5 bytes, else one of at least 2."""
         at = function.index[plan.address]
         start = at
@@ -162,7 +162,7 @@ class Planner:
             plan.run = ()
             plan.reason = stop
 
-    def _plan_move(self, plan: Plan, function: Function) -> None:
+    def _plan_move(self, plan: SitePlan, function: Function) -> None:
         """Move the whole function with its labels, if it is straight-line code and is entered only at its start."""
         plan.reason = "its address is compared with the instruction pointer in a way that cannot be followed"
         if self.elf.type is not FileType.DYN or plan.address >= function.end:
@@ -232,7 +232,7 @@ def _same(register: str) -> set[str]:
 class _Holes:
     """Bytes that are never executed, with room for 5-byte jumps: padding, and what is left of replaced runs."""
 
-    def __init__(self, planner: Planner, plans: list[Plan]) -> None:
+    def __init__(self, planner: Planner, plans: list[SitePlan]) -> None:
         self._planner = planner
         self._free: dict[int, int] = {}
         self._searched: set[int] = set()
@@ -241,7 +241,7 @@ class _Holes:
             if plan.method == "jump" and plan.address - plan.start >= 2 * JUMP_SIZE:
                 self._free[plan.start + JUMP_SIZE] = plan.address
 
-    def take(self, plan: Plan) -> int | None:
+    def take(self, plan: SitePlan) -> int | None:
         """5 bytes within reach of an 8-bit jump at the beginning of ``plan``; they are not given out again."""
         origin = plan.start + SHORT_JUMP_SIZE
         low, high = origin - 128, origin + 127
@@ -260,7 +260,7 @@ class _Holes:
                 return at
         return None
 
-    def _unwinds(self, plan: Plan, at: int) -> bool:
+    def _unwinds(self, plan: SitePlan, at: int) -> bool:
         """Whether a jump at ``at`` can be unwound as ``plan`` can: nothing describes it yet, or the same rules do."""
         there = self._planner.code.frames.at(at)
         here = plan.function.fde if plan.function is not None else None

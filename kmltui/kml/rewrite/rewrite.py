@@ -14,7 +14,7 @@ from kmltui.kml.rewrite.code import SYSCALL, Code
 from kmltui.kml.rewrite.elf import MALFORMED, Elf, ElfError
 from kmltui.kml.rewrite.entry import add_entry
 from kmltui.kml.rewrite.image import TEXT_SECTION, Appended, Tables
-from kmltui.kml.rewrite.plan import Names, Plan, Planner
+from kmltui.kml.rewrite.plan import Names, Planner, SitePlan
 from kmltui.kml.rewrite.report import FileReport, Site, SiteReport
 from kmltui.kml.rewrite.thunks import Thunks
 from kmltui.kml.rewrite.unwind import Frames, UnwindError, header_size, write_debug_frame, write_frames, write_header
@@ -63,7 +63,7 @@ def rewrite_elf(data: bytes, path: str = "") -> Rewritten | None:
     return Rewritten(None, _left_alone(report, reason), is_loader)
 
 
-def _build(planner: Planner, plans: list[Plan]) -> bytes:
+def _build(planner: Planner, plans: list[SitePlan]) -> bytes:
     elf, frames = planner.elf, planner.code.frames
     # No tables are needed for thunks whose sites cannot be unwound: musl's has only a few entries, for gcc's own code.
     described = any(p.function and p.function.fde for p in plans if p.method != "left alone")
@@ -91,7 +91,7 @@ def _build(planner: Planner, plans: list[Plan]) -> bytes:
     return appended.close(thunks.base, bytes(thunks.text), tables)
 
 
-def _sites(elf: Elf, plans: list[Plan]) -> list[Site]:
+def _sites(elf: Elf, plans: list[SitePlan]) -> list[Site]:
     names = Names(elf)
     return [
         Site(

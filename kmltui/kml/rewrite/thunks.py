@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from kmltui.kml.rewrite.code import Code, Instruction
 from kmltui.kml.rewrite.elf import ElfError
-from kmltui.kml.rewrite.plan import JUMP_SIZE, SHORT_JUMP_SIZE, Plan
+from kmltui.kml.rewrite.plan import JUMP_SIZE, SHORT_JUMP_SIZE, SitePlan
 from kmltui.kml.rewrite.unwind import Frame, copied_frame
 
 PAGE_ADDRESS = 0x10000
@@ -78,7 +78,7 @@ class Thunks:
             raise ElfError(f"the instruction at {instruction.address:#x} is out of reach of the appended code")
         self.text += copied
 
-    def add(self, plan: Plan) -> None:
+    def add(self, plan: SitePlan) -> None:
         """Add the thunk of a planned site, and the jump to it."""
         self.align()
         start = self.here
@@ -107,7 +107,7 @@ class Thunks:
         """What the new bytes leave over is never executed; a breakpoint there makes it noticed if it is."""
         self._runs.append((start, code.ljust(end - start, _INT3)))
 
-    def _detour(self, plan: Plan) -> list[tuple[int, int]]:
+    def _detour(self, plan: SitePlan) -> list[tuple[int, int]]:
         pairs = []
         for instruction in plan.run:
             pairs.append((self.here, instruction.address))
@@ -117,7 +117,7 @@ class Thunks:
         self.text += _JMP_SLOT
         return pairs
 
-    def _move(self, plan: Plan) -> list[tuple[int, int]]:
+    def _move(self, plan: SitePlan) -> list[tuple[int, int]]:
         """The whole function, with the direct call before its ``syscall``.
 
         Its labels enclose the direct call, and the slow path falls through to the ``syscall`` here instead of going

@@ -66,7 +66,7 @@ class Scale:
         return self.most
 
 
-class Columns:
+class ChartColumns:
     """The columns of one chart, kept from frame to frame: only those that time has reached since then are computed."""
 
     def __init__(self) -> None:

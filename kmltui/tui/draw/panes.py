@@ -22,7 +22,7 @@ from kmltui.live.views import (
 )
 from kmltui.printable import printable, time_left
 from kmltui.tui.draw import bars, bench, cards, judging, measures
-from kmltui.tui.draw.chart import Column, Columns, Rates, Scale, Window, chart, columns_for, highest, window
+from kmltui.tui.draw.chart import ChartColumns, Column, Rates, Scale, Window, chart, columns_for, highest, window
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.layout import Layout
 from kmltui.tui.text import (
@@ -78,7 +78,7 @@ class PaneState:
 
     scales: dict[str, Scale] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
-    columns: dict[tuple[str, int], Columns] = field(default_factory=dict)
+    columns: dict[tuple[str, int], ChartColumns] = field(default_factory=dict)
     calls: tuple[tuple[CallView, ...], ...] = ()
     calls_ns: int = -RATE_WINDOW_NS
     """When the rates by name were last updated: there are many of them, so not more often than the time they are
@@ -270,7 +270,7 @@ def _columns(drawing: Drawing, name: str, shown: Sequence[SessionView]) -> list[
     result = []
     for index, session in enumerate(shown):
         series = session.work if name == "queries" else session.samples
-        kept = drawing.state.columns.setdefault((name, index), Columns())
+        kept = drawing.state.columns.setdefault((name, index), ChartColumns())
         result.append(
             _blank_gaps(
                 drawing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from kmltui.live.views import QUERIES, Snapshot
 from kmltui.printable import printable
-from kmltui.tui.draw.chart import Column, Columns, Rates, Window, highest, nice
+from kmltui.tui.draw.chart import ChartColumns, Column, Rates, Window, highest, nice
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, clock, fit
@@ -22,7 +22,7 @@ def time_at(column: int, cells: int, duration_ns: int) -> int:
     return int(min(max((column - start + 0.5) / length, 0.0), 1.0) * duration_ns)
 
 
-def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Columns]) -> list[Line]:
+def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, ChartColumns]) -> list[Line]:
     """``rows`` is 1 or 2; with two, the second one names the phases and marks. ``kept`` is kept between frames."""
     start, length = geometry(cells)
     duration = max(axis_ns(frame), 1)
@@ -65,12 +65,12 @@ _QUERIES = Rates((QUERIES,), 0, 1e9)
 
 
 def _throughput(
-    head: Snapshot, duration: int, length: int, glyphs: Glyphs, kept: dict[str, Columns]
+    head: Snapshot, duration: int, length: int, glyphs: Glyphs, kept: dict[str, ChartColumns]
 ) -> list[tuple[str, str]]:
     """Queries per second of all sessions together, as a height; without queries a plain track."""
     frame = Window(0, duration)
     found = [
-        kept.setdefault(session.name, Columns()).update(session.work, frame, length, _QUERIES)
+        kept.setdefault(session.name, ChartColumns()).update(session.work, frame, length, _QUERIES)
         for session in head.sessions
     ]
     columns: list[Column] = []

@@ -9,7 +9,7 @@ from typing import ClassVar
 from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER, CpuView
 from kmltui.printable import printable
 from kmltui.tui.draw import bars
-from kmltui.tui.draw.chart import Columns, Rates, chart, columns_for, window
+from kmltui.tui.draw.chart import ChartColumns, Rates, chart, columns_for, window
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import ABSENT, Line, Span, clock, fit, line
@@ -26,7 +26,7 @@ class CpusPage(ScrolledPage):
 
     def __init__(self) -> None:
         super().__init__()
-        self._columns: dict[tuple[int, int], Columns] = {}
+        self._columns: dict[tuple[int, int], ChartColumns] = {}
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         shown = frame.view.pair or frame.view.sessions[:1]
@@ -98,7 +98,7 @@ class CpusPage(ScrolledPage):
         time = window(frame.view.t_ns, _WINDOW_NS)
         found = {}
         for cpu, series in shown[index].cpu_history:
-            kept = self._columns.setdefault((index, cpu), Columns())
+            kept = self._columns.setdefault((index, cpu), ChartColumns())
             columns = kept.update(series, time, number, _RATES, per_cell=max(number // max(cells, 1), 1))
             found[cpu] = chart(columns, 100.0, (cells, rows), ("user", "system"), canvas.glyphs)
         return found

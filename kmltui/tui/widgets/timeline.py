@@ -7,7 +7,7 @@ from textual import events
 from textual.message import Message
 
 from kmltui.tui.draw import timeline
-from kmltui.tui.draw.chart import Columns
+from kmltui.tui.draw.chart import ChartColumns
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.player import Frame
 from kmltui.tui.widgets.lines import Lines
@@ -27,7 +27,7 @@ class Timeline(Lines):
         super().__init__(id=id)
         self._axis_ns = 0
         self._dragging = False
-        self._kept: dict[str, Columns] = {}
+        self._kept: dict[str, ChartColumns] = {}
 
     def show_frame(self, frame: Frame, glyphs: Glyphs) -> None:
         self._axis_ns = timeline.axis_ns(frame)
