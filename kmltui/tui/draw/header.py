@@ -135,7 +135,7 @@ def _problem(frame: Frame) -> str:
         word = "the run failed" if view.status == "failed" else "the run was stopped"
         return f"{word}: {_first_line(view.reason)}" if view.reason else word
     if not frame.live and not frame.head.status and not frame.reading:
-        return "the recording ends in the middle of the run: its runner was killed, or the connection was lost"
+        return "the recording breaks off: its runner was killed, or the connection lost"
     return ""
 
 
