@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import lzma
+import os
 import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import capstone
 import pytest
@@ -29,7 +33,7 @@ from kmltui.images.image import Image
 from kmltui.machine.channel import GuestGone
 from kmltui.machine.qemu import Vm
 from kmltui.model import KmlCounters
-from kmltui.sessions.protocol import SessionError
+from kmltui.sessions.protocol import Command, SessionError
 
 from .conftest import Boot, Guest, start_guest
 from .debugger import Debugger
@@ -109,6 +113,23 @@ async def put_module(guest: Guest, name: str, directory: Path) -> None:
     build = ["make", "-s", "-C", str(headers), f"M={directory}", *settings, "modules"]
     await asyncio.to_thread(subprocess.run, build, check=True, capture_output=True)
     await guest.session.put(f"/tmp/{name}.ko", (directory / f"{name}.ko").read_bytes())
+
+
+async def driver_of(guest: Guest, name: str) -> bytes:
+    """A module of the guest's kernel that its image does without, from the package that the image was made from."""
+    release = (await sh(guest, "uname -r")).strip()
+    for package in (store.root() / "debs").glob(f"linux-*-{release}_*.deb"):
+        unpacked = await asyncio.to_thread(
+            subprocess.run, ["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True
+        )
+        with tarfile.open(fileobj=io.BytesIO(unpacked.stdout)) as archive:
+            for member in archive:
+                if member.isfile() and Path(member.name).name.partition(".")[0] == name:
+                    contents = archive.extractfile(member)
+                    assert contents is not None
+                    data = contents.read()
+                    return lzma.decompress(data) if member.name.endswith(".xz") else data
+    pytest.fail(f"no package of {release} has {name}")
 
 
 async def monitor(vm: Vm, command: str) -> None:
@@ -710,6 +731,62 @@ class TestLoading:
             pytest.fail(f"it did not start: {result}")
         text = "\n".join(guest.console)
         assert "Unable to mount root fs" in text.partition("Linux version")[2], text[-2000:]
+
+    @pytest.mark.by_hand
+    async def test_a_machine_hibernates_with_programs_in_ring_0_and_goes_on(
+        self, boot: Boot, programs: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        """Memory goes to a disk, the machine is switched off, and another boot, of the arm ``stock``, brings it back.
+
+        What it says then it says on the console: to the host, it is another guest.
+        """
+        disk = tmp_path / "disk"
+        disk.touch()
+        os.truncate(disk, 1 << 30)
+        disk.chmod(0o666)  # QEMU is another user
+        options: dict[str, Any] = {
+            "vcpus": 2,
+            "qemu_files": [disk],
+            "qemu_arguments": [
+                *("-drive", f"file={disk},if=none,format=raw,id=disk"),
+                *("-device", "virtio-blk-pci,drive=disk,romfile="),
+            ],
+        }
+        sleeper = await boot("kml", **options)
+        driver = await driver_of(sleeper, "virtio_blk")
+        await sleeper.session.put("/tmp/virtio_blk.ko", driver)
+        await install(sleeper, programs, "state", "attached")
+        await sh(sleeper, "insmod /tmp/virtio_blk.ko; mkswap /dev/vda && swapon /dev/vda")
+        going_on = (
+            "traps() { awk '/^trap/ { zero += $3; one += $4 } END { print zero, one }' /proc/kml/counters; };"
+            f'for c in 0 1; do taskset -c $c {WHERE}/state 2000 & p="$p $!"; done; sleep 1;'
+            "echo shutdown > /sys/power/disk; echo disk > /sys/power/state || exit 1;"
+            "for x in $p; do wait $x || exit 1; done; before=$(traps);"
+            f'for c in 0 1; do echo "<3>cpu $c: $(taskset -c $c {WHERE}/attached)" > /dev/kmsg; done;'
+            'echo "<3>traps: $before $(traps)" > /dev/kmsg'
+        )
+        await sleeper.session.put("/tmp/going-on", going_on.encode())
+        vm = sleeper.session._vm
+        assert vm is not None
+        await sleeper.run("setsid sh /tmp/going-on >/dev/null 2>&1 &", elevated=False)
+        async with asyncio.timeout(120):
+            await vm.ended()
+        waker = await boot("stock", **options)
+        await waker.session.put("/tmp/virtio_blk.ko", driver)
+        await waker.session.spawn(
+            Command(["/bin/sh", "-c", "insmod /tmp/virtio_blk.ko; cat /sys/block/vda/dev > /sys/power/resume"])
+        )
+        async with asyncio.timeout(120):
+            while not (said := re.search(r"traps: (.*)", "\n".join(waker.console))):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        counted = [int(word) for word in said[1].split()]
+        assert all(before < after for before, after in zip(counted[:2], counted[2:], strict=True)), (
+            "traps are not counted any more"
+        )
+        assert [line.partition("] ")[2] for line in waker.console if "] cpu " in line] == [
+            "cpu 0: ring 0",
+            "cpu 1: ring 0",
+        ]
 
     @pytest.mark.parametrize(
         ("parameter", "reason"),
