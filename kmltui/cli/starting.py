@@ -74,7 +74,7 @@ def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int
         fail(str(error), error.status or RUN_FAILED)
     if not watching.detach:
         return watch(entry)
-    say(entry.name)
+    say(entry.name, flush=True)  # before the hint, also where both streams are one pipe
     say(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
     return DONE
 
