@@ -67,9 +67,9 @@ def main() -> None:
                 insert_host_s, insert_own_s = seconds(records, "insert")
                 inserts.append((insert_own_s / insert_host_s) / (own_s / host_s))
     for clock in CLOCKS:
-        print(f"{clock:<14}{statistics.mean(speed[clock]):8.2f} selects for a second of the host's CPU")
+        print(f"{clock:<14}{statistics.mean(speed[clock]):8.2f} selects per second of the host's CPU")
     print(f"ratio         {statistics.mean(speed['instructions']) / statistics.mean(speed['wall']):8.2f}")
-    print(f"inserts       {statistics.mean(inserts):8.2f} of the selects' instructions a second")
+    print(f"inserts       {statistics.mean(inserts):8.2f} of the selects' instructions per second")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def main() -> None:
     benches = options.benches
 
     uncertain = 196 * math.sqrt(0.05 * 0.95 / benches)
-    print(f"{benches:,} simulated benches a line; each figure is uncertain by {uncertain:.1f} points\n")
+    print(f"{benches:,} simulated benches per line; each figure is uncertain by {uncertain:.1f} points\n")
     print(f"{'noise':<14}{'pairs':>6}{'95 % held':>12}{'false shown':>13}{'false outlier':>15}")
     for name, noise in NOISES.items():
         for pairs in PAIRS:

@@ -139,7 +139,7 @@ def record(path: Path, hours: float, cpus: int, marks: bool) -> tuple[float, int
     live_bytes = path.stat().st_size
     begin = time.perf_counter()
     writer.close()
-    print(f"writing   {1e6 * spent / seconds:8.0f} us a second of the run; closing {time.perf_counter() - begin:.2f} s")
+    print(f"writing   {1e6 * spent / seconds:8.0f} us per second of it; closing {time.perf_counter() - begin:.2f} s")
     return spent, live_bytes
 
 
