@@ -10,7 +10,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
 
 PRIVATE = 0o600
 """For what belongs to its user alone: recordings, the register, logs."""
@@ -57,6 +61,22 @@ def open_new(path: Path, mode: int = PRIVATE) -> BinaryIO:
     """Create ``path`` for reading and writing, following no link. Raises FileExistsError, OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, mode), "w+b")
+
+
+def decoded(data: bytes, kind: type[T]) -> T | None:
+    """``data`` as JSON of the type ``kind``; None if it is not, whatever else it may be."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def remembered(path: Path, kind: type[T]) -> T | None:
+    """What a small file of ours holds; None if there is none, or it is damaged. Never raises."""
+    try:
+        return decoded(path.read_bytes(), kind)
+    except OSError:
+        return None
 
 
 def private_dir(path: Path) -> Path:

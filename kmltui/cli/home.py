@@ -174,10 +174,7 @@ class RunLibrary:
     def remembered(self) -> Values:
         from kmltui.tui.form import Values
 
-        try:
-            return msgspec.json.decode(_remembered_path().read_bytes(), type=Values)
-        except (OSError, msgspec.MsgspecError):
-            return Values(workload=planning.DEFAULT_WORKLOAD)
+        return files.remembered(_remembered_path(), Values) or Values(workload=planning.DEFAULT_WORKLOAD)
 
     def remember(self, values: Values) -> None:
         path = _remembered_path()
@@ -204,10 +201,7 @@ class _Outcomes(msgspec.Struct):
     def read(cls) -> _Outcomes:
         from kmltui import __version__
 
-        try:
-            kept = msgspec.json.decode(cls._path().read_bytes(), type=cls)
-        except (OSError, msgspec.MsgspecError):
-            kept = cls()
+        kept = files.remembered(cls._path(), cls) or cls()
         return kept if kept.version == __version__ else cls(version=__version__)
 
     def write(self) -> None:

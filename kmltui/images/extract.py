@@ -7,10 +7,9 @@ It is unpacked from the archive that guests boot, so it exists for imported imag
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -24,8 +23,14 @@ from kmltui.images.progress import Report, silent, step
 from kmltui.images.removal import remove
 from kmltui.images.spec import ImageSpec
 
-_MAGIC = b"070701"
+_HEADER = re.compile(rb"070701[0-9A-Fa-f]{104}")
 _HEADER_BYTES = 110
+# An imported image's archive is anybody's. These are many times what any image has.
+_MAX_ENTRIES = 1_000_000
+_MAX_NAME_BYTES = 4096
+_MAX_BUSYBOX_BYTES = 64 << 20
+_MAX_GAP_BYTES = 1 << 16
+"""Zeros between two archives that are joined."""
 _KEPT = ("usr", "etc", "bin", "sbin", "lib", "lib64", "var")
 BUSYBOX = "kmltui/busybox"
 SEARCHED = ("usr/sbin", "usr/bin")
@@ -62,7 +67,7 @@ def programs_tree(spec: ImageSpec, report: Report = silent) -> Path:
             try:
                 unpack_archive(archive, tree)
                 _add_shell(tree)
-            except (OSError, ValueError, subprocess.SubprocessError) as error:
+            except (OSError, ValueError) as error:
                 raise ImageError(
                     f"{image.initrd} cannot be unpacked: {error}; `kmltui guest build` rebuilds it"
                 ) from error
@@ -80,9 +85,9 @@ def _add_shell(tree: Path) -> None:
     if not busybox.exists():
         return
     programs = tree / "usr/bin"
+    programs.mkdir(parents=True, exist_ok=True)
     shutil.move(busybox, programs / "busybox")
-    listed = subprocess.run([programs / "busybox", "--list"], capture_output=True, text=True, check=True)
-    for name in listed.stdout.split():
+    for name in _applets((programs / "busybox").read_bytes()):
         if not (programs / name).exists() and not (tree / "usr/sbin" / name).exists():
             (programs / name).symlink_to("busybox")
 
@@ -102,8 +107,7 @@ def has_program(image: Image, program: str) -> bool:
                 if entry.path in places:
                     return True
                 if entry.path == BUSYBOX:
-                    shell = archive.read(entry.size)
-                    _pad(archive, entry.size)
+                    shell = _small(archive, entry.size, _MAX_BUSYBOX_BYTES)
                 else:
                     _skip(archive, entry.size)
     except (OSError, ValueError) as error:
@@ -127,17 +131,17 @@ def programs(image: Image) -> set[str]:
     return names
 
 
+_APPLETS = re.compile(rb"\[\0\[\[\0(?:[\w.-]+\0)+(?=\0)")
+"""The names as busybox has them in its read-only data: sorted, each with a zero behind it, and one more at the end."""
+
+
 def _applets(busybox: bytes) -> list[str]:
-    """The applets of a busybox; none if it is empty or cannot be run here."""
-    with tempfile.TemporaryDirectory() as directory:
-        program = Path(directory, "busybox")
-        program.write_bytes(busybox)
-        program.chmod(0o700)
-        try:
-            listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return []
-        return listed.stdout.split()
+    """The applets of a busybox; none if it has no table of them.
+
+    It is read and never asked (``--list``): the image may come from anyone, and nothing of it runs outside a guest.
+    """
+    table = max(_APPLETS.findall(busybox), key=len, default=b"")
+    return table.decode("ascii", "ignore").split("\0")[:-1]
 
 
 def _home(image: Image) -> Path:
@@ -165,8 +169,7 @@ def unpack_archive(archive: BinaryIO, tree: Path) -> None:
         elif kind == stat.S_IFDIR:
             target.mkdir(parents=True, exist_ok=True)
         elif kind == stat.S_IFLNK:
-            link = archive.read(entry.size).decode()
-            _pad(archive, entry.size)
+            link = _small(archive, entry.size, _MAX_NAME_BYTES).decode()
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.is_symlink():
                 target.symlink_to(link)
@@ -185,23 +188,42 @@ def unpack_archive(archive: BinaryIO, tree: Path) -> None:
 
 
 def _entries(archive: BinaryIO) -> Iterator[_Entry]:
-    while header := _header(archive):
+    """Raises ValueError for what is no archive, or larger than an image's can be."""
+    for _ in range(_MAX_ENTRIES):
+        header = _header(archive)
+        if not header:
+            return
         fields = [int(header[6 + 8 * index : 14 + 8 * index], 16) for index in range(13)]
         length = fields[11]
+        if length > _MAX_NAME_BYTES:
+            raise ValueError("a name in the archive is too long")
         name = archive.read(length)[:-1].decode()
         _pad(archive, _HEADER_BYTES + length)
         yield _Entry(name, fields[1], fields[0], fields[4], fields[6])
+    raise ValueError("the archive has too many files")
 
 
 def _header(archive: BinaryIO) -> bytes:
     """The next header; empty at the end. Concatenated archives have zeros between them."""
-    while magic := archive.read(4):
+    for _ in range(_MAX_GAP_BYTES // 4):
+        magic = archive.read(4)
+        if not magic:
+            return b""
         if magic != b"\0\0\0\0":
             header = magic + archive.read(_HEADER_BYTES - 4)
-            if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+            if not _HEADER.fullmatch(header):
                 raise ValueError("not a cpio archive, or truncated")
             return header
-    return b""
+    raise ValueError("not a cpio archive: there are too many zeros in it")
+
+
+def _small(archive: BinaryIO, size: int, most: int) -> bytes:
+    """The contents of an entry that is kept in memory."""
+    if size > most:
+        raise ValueError(f"a file in the archive has {size} bytes, and {most} at most in any image")
+    data = archive.read(size)
+    _pad(archive, size)
+    return data
 
 
 def _skip(archive: BinaryIO, size: int) -> None:

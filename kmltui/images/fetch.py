@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 
 from kmltui.images import store
 from kmltui.images.errors import ImageError, MissingError
 from kmltui.images.progress import Report, silent, step
+from kmltui.images.spec import without_login
 from kmltui.printable import printable
 
 _PIECE = 1 << 20
@@ -27,7 +28,9 @@ def fetch(address: str, target: Path, report: Report = silent, *, max_bytes: int
     Raises ImageError: it cannot be downloaded, or is larger than ``max_bytes``.
     """
     url = address if re.match(r"(https?|file)://", address) else Path(address).absolute().as_uri()
-    shown = printable(re.sub(r"//[^/@]*@", "//", address))
+    shown = printable(without_login(address))
+    if re.match(r"https?://[^/]*@", address):
+        raise ImageError(f"{shown}: leave the user and the password out of the address: images are fetched without")
     try:
         with (
             step(f"fetching {shown.rpartition('/')[2] or shown}", report) as current,
@@ -49,7 +52,9 @@ def fetch(address: str, target: Path, report: Report = silent, *, max_bytes: int
     except urllib.error.URLError as error:
         reason = getattr(error.reason, "strerror", None) or error.reason
         raise ImageError(f"{shown}: cannot be fetched: {printable(str(reason))}") from error
-    except (HTTPException, OSError, ValueError) as error:
+    except (InvalidURL, ValueError) as error:  # whose messages quote parts of the address
+        raise ImageError(f"{shown}: is not an address that can be fetched from") from error
+    except (HTTPException, OSError) as error:
         raise ImageError(f"{shown}: cannot be fetched: {printable(str(error))}") from error
 
 

@@ -51,14 +51,18 @@ def chosen_spec(name: str) -> ImageSpec:
     A bare word is the label of an image. Raises :class:`ImageError`, also for a label that no image has.
     """
     if is_label(name):
-        labels = {manifest.spec.label: manifest.spec for manifest in store.manifests() if manifest.spec.label}
+        labels = {manifest.spec.label: manifest for manifest in store.manifests() if manifest.spec.label}
         if name not in labels:
             there = f"those that you have named are {', '.join(sorted(labels))}" if labels else "you have named none"
             raise ImageError(
                 f"{name!r} does not name an image: {there}; 'kmltui guest build --name {name} --package …' makes it, "
                 "and others are written SUITE/KERNEL, for example bookworm/6.1"
             )
-        return labels[name]
+        manifest = labels[name]
+        if manifest.imported and (what := store.damage(manifest)):
+            # Elsewhere a damaged image is built again; but what this one says it is made of is somebody else's choice.
+            raise ImageError(f"the image {name}, which was imported, is damaged: {what}; import it again")
+        return manifest.spec
     spec = parse_spec(name)
     if name or store.read_manifest(spec) is not None:
         return spec

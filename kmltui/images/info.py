@@ -6,15 +6,15 @@ from __future__ import annotations
 import re
 import subprocess
 
-import msgspec
 from msgspec import Struct
 
+from kmltui import files
 from kmltui.images import store
 from kmltui.images.errors import ImageError
 from kmltui.images.extract import programs
 from kmltui.images.image import Image
 from kmltui.images.store import Manifest
-from kmltui.kml.rewrite.report import SiteReport
+from kmltui.kml.rewrite.report import FileReport, SiteReport
 
 
 class ImageInfo(Struct, frozen=True, kw_only=True):
@@ -46,16 +46,16 @@ class ImageInfo(Struct, frozen=True, kw_only=True):
 
 def site_report(manifest: Manifest) -> SiteReport:
     """What became of every system-call site of the image's programs. Raises :class:`ImageError`."""
-    files = []
+    found: list[FileReport] = []
     for kind in ("sites", store.EXTRA_SITES):
         if kind not in manifest.layers:
             continue
         path = store.layer_path(manifest.layers[kind])
-        try:
-            files += msgspec.json.decode(path.read_bytes(), type=SiteReport).files
-        except (OSError, msgspec.DecodeError) as error:
-            raise ImageError(f"{path}: {error}; rebuild the image with `kmltui guest build`") from error
-    return SiteReport(files=files)
+        report = files.remembered(path, SiteReport)
+        if report is None:
+            raise ImageError(f"{path}: is missing or damaged; rebuild the image with `kmltui guest build`")
+        found += report.files
+    return SiteReport(files=found)
 
 
 def describe(manifest: Manifest, *, with_programs: bool = False) -> ImageInfo:

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 
 class Package(Struct, frozen=True, order=True):
     """One binary package in one version."""
 
-    name: str
-    version: str
-    arch: str
+    # Its file is named after them, and an imported image's list of packages is anybody's.
+    name: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9+.-]*\Z")]
+    version: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9.+~:-]+\Z")]
+    arch: Annotated[str, Meta(pattern=r"\A[a-z0-9-]+\Z")]
 
     @property
     def file_name(self) -> str:

@@ -84,6 +84,11 @@ class ImageSpec(Struct, frozen=True):
 _MIRROR = re.compile(r"(https?://|file:/)[^\s\[\]]+")
 
 
+def without_login(address: str) -> str:
+    """``address`` without user and password, for messages."""
+    return re.sub(r"//.*@", "//", address, flags=re.DOTALL)
+
+
 def check_mirror(uri: str) -> str:
     """``uri`` if it can be the address of a mirror. Raises :class:`ImageError`.
 
@@ -92,7 +97,7 @@ def check_mirror(uri: str) -> str:
     """
     if not (_MIRROR.fullmatch(uri) and uri.isprintable()):
         raise ImageError(
-            f"{printable(uri)!r} is not the address of a mirror: write http://…, https://… or file:/…, "
+            f"{printable(without_login(uri))!r} is not the address of a mirror: write http://…, https://… or file:/…, "
             "without spaces and brackets"
         )
     return uri

@@ -18,9 +18,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from kmltui import files, paths
 from kmltui.images.errors import ImageError
@@ -68,7 +69,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     extra_packages: list[Package] = field(default_factory=list)
     """What the user has added, with all dependencies that are not among the other packages."""
     kernel_release: str = ""
-    built_unix: int = 0
+    built_unix: Annotated[int, Meta(ge=0, lt=253_402_300_800)] = 0
+    """Years of four digits, as an imported image may claim anything."""
     build_s: float = 0.0
     imported: bool = False
 
@@ -114,9 +116,8 @@ def read_manifest(spec: ImageSpec) -> Manifest | None:
 
 
 def _read_manifest(path: Path) -> Manifest | None:
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
+    manifest = files.remembered(path, Manifest)
+    if manifest is None:
         return None
     return manifest if manifest.version == MANIFEST_VERSION and manifest.layers.keys() >= set(manifest.needed) else None
 
@@ -196,10 +197,10 @@ def _note(path: Path) -> Path:
 def existing(kind: str, key: str) -> Layer | None:
     """Layer ``kind`` with ``key`` if it is in the store and intact."""
     path = root() / "layers" / f"{kind}-{key}"
+    layer = files.remembered(_note(path), Layer)
     try:
-        layer = msgspec.json.decode(_note(path).read_bytes(), type=Layer)
-        return layer if path.stat().st_size == layer.size and sha256_of(path) == layer.sha256 else None
-    except (OSError, msgspec.DecodeError):
+        return layer if layer and path.stat().st_size == layer.size and sha256_of(path) == layer.sha256 else None
+    except OSError:
         return None
 
 

@@ -45,11 +45,7 @@ def _memory() -> Path:
 
 def remembered() -> tuple[bool, str] | None:
     """The result since this machine booted: whether KVM works, and why not. None if not tried yet."""
-    try:
-        answers = msgspec.json.decode(_memory().read_bytes(), type=dict[str, _Answer])
-    except (OSError, msgspec.DecodeError):
-        return None
-    answer = answers.get(_key())
+    answer = (files.remembered(_memory(), dict[str, _Answer]) or {}).get(_key())
     return (answer.works, answer.reason) if answer else None
 
 

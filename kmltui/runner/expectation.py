@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from kmltui import paths, workloads
+from kmltui import files, paths, workloads
 from kmltui.images.errors import GuestError
 from kmltui.images.image import chosen_spec
 from kmltui.images.store import read_manifest
@@ -119,10 +119,8 @@ def _file() -> Path:
 
 
 def _pace() -> float:
-    try:
-        return max(msgspec.json.decode(_file().read_bytes(), type=_Known).pace, 0.001)
-    except (OSError, msgspec.DecodeError):
-        return EMULATED_PACE
+    known = files.remembered(_file(), _Known)
+    return max(known.pace, 0.001) if known else EMULATED_PACE
 
 
 class PaceMeter:
@@ -158,7 +156,6 @@ class PaceMeter:
 
 
 def _remember(pace: float) -> None:
-    temporary = _file().with_suffix(f".{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):  # the next estimate is a little worse
-        temporary.write_bytes(msgspec.json.encode(_Known(pace)))
-        temporary.replace(_file())
+    # If it fails, the next estimate is a little worse.
+    with contextlib.suppress(OSError), files.replacing(_file()) as stream:
+        stream.write(msgspec.json.encode(_Known(pace)))

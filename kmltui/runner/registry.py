@@ -112,7 +112,7 @@ def register(name: str, recording: Path, created_unix_ns: int) -> RunEntry:
 
 def _enter(entry: RunEntry) -> None:
     path = _entry_path(entry.name)
-    known = _read(path)
+    known = files.remembered(path, RunEntry)
     if known is not None and known.alive and not (_is_reservation(known) and known.pid in (os.getpid(), os.getppid())):
         raise FileExistsError(errno.EEXIST, "a run of that name is live; choose another name", entry.name)
     with files.replacing(path) as stream:
@@ -123,18 +123,10 @@ def _is_reservation(entry: RunEntry) -> bool:
     return not entry.recording
 
 
-def _read(path: Path) -> RunEntry | None:
-    """The entry in a file; None if there is none, damaged ones included."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=RunEntry)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
 def release(name: str) -> None:
     """The run ``name`` of this process has ended, although the process may go on: its name is free again."""
     with _locked():
-        entry = _read(_entry_path(name))
+        entry = files.remembered(_entry_path(name), RunEntry)
         if entry is not None and entry.pid == os.getpid():
             with files.replacing(_entry_path(name)) as stream:
                 stream.write(msgspec.json.encode(msgspec.structs.replace(entry, started="")))
@@ -153,7 +145,7 @@ def tidy() -> None:
 
 def _tidy() -> None:
     for path in (paths.state_dir() / "register").glob("*.json"):
-        entry = _read(path)
+        entry = files.remembered(path, RunEntry)
         if entry is None or entry.alive:
             continue
         entry.socket.unlink(missing_ok=True)
@@ -167,7 +159,7 @@ def entries() -> list[RunEntry]:
     found = []
     directory = paths.state_dir() / "register"
     for path in directory.glob("*.json") if directory.is_dir() else ():
-        entry = _read(path)
+        entry = files.remembered(path, RunEntry)
         if entry is None or _is_reservation(entry):
             continue
         if entry.alive or Path(entry.recording).exists():

@@ -21,7 +21,7 @@ def load() -> dict[str, Theme]:
     """All themes in ``styles/*.toml`` by name. A file that is not a theme is left out."""
     themes: dict[str, Theme] = {}
     for path in sorted(paths.data_dir("styles").glob("*.toml")):
-        with contextlib.suppress(OSError, tomllib.TOMLDecodeError, TypeError, KeyError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
             roles = settings.pop("roles")
             variables = {f"role-{role}": colour for role, colour in roles.items()}
@@ -51,10 +51,7 @@ class Settings(msgspec.Struct):
 
 def remembered() -> Settings:
     """The settings file; an unreadable one counts as empty."""
-    try:
-        return msgspec.json.decode((paths.config_dir() / "screen.json").read_bytes(), type=Settings)
-    except (OSError, msgspec.MsgspecError):
-        return Settings()
+    return files.remembered(paths.config_dir() / "screen.json", Settings) or Settings()
 
 
 def remember(**changes: Any) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kmltui.images.extract import has_program
 from kmltui.images.image import Image
 
 KMLTUI = [sys.executable, "-m", "kmltui"]
@@ -46,6 +47,12 @@ class TestExec:
     def test_in_a_stock_session_nothing_is_attached(self, image: Image) -> None:
         result = run(image, "python3", "-c", "print(open('/proc/kml/attached').read())", session="stock")
         assert result.returncode == 0 and b"python3" not in result.stdout
+
+    def test_every_applet_of_its_busybox_is_known_without_running_it(self, image: Image) -> None:
+        result = run(image, "/kmltui/busybox", "--list", session="stock")
+        listed = result.stdout.decode().split()
+        assert len(listed) > 100, result.stderr
+        assert [name for name in listed if not has_program(image, name)] == []
 
     def test_a_program_that_is_not_there(self, image: Image) -> None:
         result = run(image, "no-such-program")

@@ -8,7 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from kmltui.build.cpio import CpioWriter
-from kmltui.images.extract import has_program, unpack_archive
+from kmltui.images import extract
+from kmltui.images.errors import ImageError
+from kmltui.images.extract import has_program, programs, unpack_archive
+
+BUSYBOX = b"\x7fELF\0usage\0\0[\0[[\0false\0true\0\0rest\0"
+"""As much of one as matters: its table of applets."""
 
 
 def archive(fill):
@@ -97,9 +102,48 @@ def test_a_link_cannot_lead_out_of_the_tree_for_what_follows(tmp_path):
 def test_whether_an_image_has_a_program(tmp_path, program, there):
     def base(writer):
         writer.data("usr/lib/odd-size", b"12345")
-        writer.data("kmltui/busybox", b"#!/bin/sh\necho true; echo false\n", 0o755)
+        writer.data("kmltui/busybox", BUSYBOX, 0o755)
         writer.data("usr/bin/one", b"x", 0o755)
         writer.symlink("usr/bin/link", "one")
 
     (tmp_path / "initrd").write_bytes(archive(base) + archive(lambda writer: writer.data("kml/kml.ko", b"m")))
     assert has_program(SimpleNamespace(initrd=tmp_path / "initrd"), program) == there
+
+
+def image_of(tmp_path, data):
+    (tmp_path / "initrd").write_bytes(data)
+    return SimpleNamespace(initrd=tmp_path / "initrd")
+
+
+def test_nothing_of_an_image_runs_here_to_learn_what_it_has(tmp_path):
+    """An imported image's busybox may be anything. It is not asked which applets it has."""
+    script = f"#!/bin/sh\ntouch {tmp_path}/ran\necho true\n".encode()
+    image = image_of(tmp_path, archive(lambda writer: writer.data("kmltui/busybox", script, 0o755)))
+    assert not has_program(image, "true")
+    assert not (tmp_path / "ran").exists()
+
+
+def entry(*, size=b"00000000", length=b"00000002"):
+    fields = [b"00000000"] * 13
+    fields[1], fields[6], fields[11] = b"000081a4", size, length
+    return b"070701" + b"".join(fields) + b"a\0"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        entry(size=b"-0000070"),
+        entry(length=b"-0000001"),
+        entry(length=b"0x000002"),
+        entry(length=b"ffffffff"),
+        bytes(1 << 20),
+        entry() * 1001,
+    ],
+    ids=["back", "all", "prefix", "long name", "zeros", "files"],
+)
+def test_a_hostile_archive_is_refused_and_costs_little(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(extract, "_MAX_ENTRIES", 1000)
+    image = image_of(tmp_path, data)
+    for ask in (programs, lambda each: has_program(each, "x")):
+        with pytest.raises(ImageError, match=r"cannot be read"):
+            ask(image)

@@ -69,3 +69,12 @@ def test_a_sweep_takes_nothing_but_parts(tmp_path: Path) -> None:
     files.sweep(tmp_path)
     files.sweep(tmp_path / "nowhere")
     assert len(list(tmp_path.iterdir())) == 4 and (tmp_path / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"\xff", b'"\xff"', b"[" * 100_000, b'{"x":' + b"[" * 100_000], ids=lambda data: repr(data[:8])
+)
+def test_a_damaged_file_of_ours_counts_as_none(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x").write_bytes(data)
+    assert files.remembered(tmp_path / "x", list[str]) is None
+    assert files.remembered(tmp_path / "none", list[str]) is None

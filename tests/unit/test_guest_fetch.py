@@ -99,3 +99,19 @@ def test_a_signature_must_be_by_the_named_key(file: Path, tmp_path: Path) -> Non
     file.write_bytes(CONTENTS + b"!")
     with pytest.raises(ImageError, match="the signature is not valid"):
         check_signature(file, signature, keyrings[0])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://u:geheim@127.0.0.1:1/i",
+        "http://u:geheim@127.0.0.1:1x/i",
+        "http://u:gehe/im@127.0.0.1/i",
+        "http://[u:geheim@h/i",
+        "http://u:geh eim@h/i",
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError) as error:
+        fetch(address, tmp_path / "got")
+    assert "geh" not in str(error.value)

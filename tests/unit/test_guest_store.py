@@ -10,6 +10,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from kmltui.build.builder import _Build, _keys, _Parts
 from kmltui.images import bundle, store
 from kmltui.images.errors import ImageError
 from kmltui.images.image import Image, chosen_spec, find_image
+from kmltui.images.info import site_report
 from kmltui.images.package import Package
 from kmltui.images.progress import Progress, silent
 from kmltui.images.spec import ImageSpec
@@ -376,6 +378,43 @@ class TestBundles:
         with pytest.raises(RuntimeError, match="the mirror is asked"):
             build.run()
         assert build.spec.mirror == ""
+
+    def test_what_a_damaged_one_says_it_is_made_of_is_not_built_here(self) -> None:
+        spec = replace(SPEC, label="lab", extra=("somebody-elses-choice",))
+        image = make_image()
+        store.write_manifest(replace(image.manifest, spec=spec, name="lab", imported=True))
+        assert chosen_spec("lab") == spec
+        image.kernel.unlink()
+        with pytest.raises(ImageError, match=r"damaged.*import it again"):
+            chosen_spec("lab")
+
+    @pytest.mark.parametrize(
+        "claim",
+        [
+            {"built_unix": 1 << 70},
+            {"built_unix": -1},
+            {"packages": [Package("../../../../tmp/x", "1", "all")]},
+            {"packages": [Package("x", "1/../y", "all")]},
+            {"packages": [Package("x", "1", "\x1b[2J")]},
+        ],
+        ids=str,
+    )
+    def test_what_no_image_can_claim_is_refused(self, tmp_path: Path, claim: dict[str, Any]) -> None:
+        image = make_image()
+        (tmp_path / "file").write_bytes(packed(replace(image.manifest, **claim), parts_of(image)))
+        with pytest.raises(ImageError, match="manifest cannot be read"):
+            bundle.import_image(tmp_path / "file")
+
+    @pytest.mark.parametrize(
+        "sites",
+        [b'{"files":[{"path":"\xff","build_id":null,"rewritten":true,"sites":[]}]}', b'{"x":' + b"[" * 10_000, b""],
+        ids=["latin-1", "deep", "empty"],
+    )
+    def test_a_list_of_sites_that_is_none_is_told(self, sites: bytes) -> None:
+        image = make_image()
+        store.layer_path(image.manifest.layers["sites"]).write_bytes(sites)
+        with pytest.raises(ImageError, match="damaged"):
+            site_report(image.manifest)
 
     def test_the_mirror_stays_with_its_builder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         image = make_image()
