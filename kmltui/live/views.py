@@ -251,7 +251,7 @@ def equal_work(left: SessionView, right: SessionView) -> EqualWork | None:
     if not queries:
         return None
     a, b = _seconds_at(left, queries), _seconds_at(right, queries)
-    if a is None or b is None:
+    if a is None or b is None or not (a[0].total and b[0].total):
         return None
     return EqualWork(int(queries), a[0], b[0], False, a[1] / a[0].total + b[1] / b[0].total)
 

@@ -85,21 +85,17 @@ def _work(progress: Progress | None, server: Status | None) -> list[Any]:
 def _row(sample: Sample, work: list[Any], cpus: int) -> list[Any]:
     row: list[Any] = [sample.t_ns / 1e9, _text(sample.session), sample.mono_ns / 1e9, _text(sample.mark)]
     row += work
-    for cpu in range(cpus):
-        ticks = sample.cpus.get(cpu)
-        row += (
-            [None] * 4
-            if ticks is None
-            else [
-                value / _USER_HZ
-                for value in (
-                    ticks.user + ticks.nice,
-                    ticks.system + ticks.irq + ticks.softirq,
-                    ticks.idle,
-                    ticks.iowait + ticks.steal,
-                )
-            ]
-        )
+    cells: list[Any] = [None] * (4 * cpus)
+    for cpu, ticks in sample.cpus.items():
+        if 0 <= cpu < cpus:
+            parts = (
+                ticks.user + ticks.nice,
+                ticks.system + ticks.irq + ticks.softirq,
+                ticks.idle,
+                ticks.iowait + ticks.steal,
+            )
+            cells[4 * cpu : 4 * cpu + 4] = [value / _USER_HZ for value in parts]
+    row += cells
     for name in _GROUPS:
         group = sample.groups.get(name)
         row += [None] * 3 if group is None else [us / 1e6 for us in (group.usage_us, group.user_us, group.system_us)]

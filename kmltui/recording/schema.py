@@ -83,12 +83,30 @@ def encode_header(header: Header) -> bytes:
         return msgspec.json.encode(encodable(msgspec.to_builtins(content)))
 
 
+_MAX_CPUS = 8192
+"""More than Linux on x86 can have."""
+
+
 def decode_header(payload: bytes) -> Header | None:
     """The header record of a HEADER frame, or None if it is not one that this version understands."""
     try:
-        return older.current_header(msgspec.json.decode(payload, type=_HeaderFrame).header)
+        header = msgspec.json.decode(payload, type=_HeaderFrame).header
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
+    return older.current_header(header) if _possible(header) else None
+
+
+def _possible(header: Header) -> bool:
+    """Whether some run can have had this header. JSON knows numbers of any size; everything that dates a run, lists its
+    CPUs or divides by its rate relies on these.
+    """
+    return (
+        0 <= header.created_unix_ns < 1 << 63
+        and 0 < header.sample_period_ns < 1 << 63
+        and bool(header.sessions)
+        and all(0 <= spec.vcpus <= _MAX_CPUS and 0 <= spec.memory_bytes < 1 << 63 for spec in header.sessions)
+        and all(0 <= (number or 0) < 1 << 63 for number in (header.workload.loops, header.workload.units_per_loop))
+    )
 
 
 class _HeaderFrame(msgspec.Struct):

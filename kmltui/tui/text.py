@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from kmltui.printable import MINUS
+from kmltui.printable import MINUS, printable
 
 Span = tuple[str, str]
 """Text and its role."""
@@ -94,6 +94,13 @@ def fit(spans: Line, cells: int) -> Line:
     if left > 0:
         result.append((" " * left, "text"))
     return tuple(result)
+
+
+def safe(spans: Line) -> Line:
+    """The same with nothing in it that a terminal would act upon. Where a line is drawn, whatever made it."""
+    if all(text.isprintable() for text, _ in spans):
+        return spans
+    return tuple((printable(text), role) for text, role in spans)
 
 
 def spread(left: Line, right: Line, cells: int) -> Line:

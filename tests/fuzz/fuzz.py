@@ -9,6 +9,7 @@ An input that fails is kept in ``tests/fuzz/corpus/TARGET-HASH``, and is tried a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import random
 import resource
@@ -21,7 +22,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import zstandard
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,7 +35,8 @@ import run_samples  # noqa: E402
 from recording_samples import HEADER, a_run, write  # noqa: E402
 from targets import TARGETS  # noqa: E402
 
-from kmltui.recording import frames  # noqa: E402
+from kmltui.model import Header, Record  # noqa: E402
+from kmltui.recording import Writer, frames, schema  # noqa: E402
 from kmltui.recording.chunks import CHUNK_HEAD_BYTES  # noqa: E402
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -52,6 +56,26 @@ _SIGNIFICANT = [
     b"\x1b[",
     b"\\",
     b'"',
+]
+_INTEGERS = [0, 1, -1, 1 << 31, 1 << 53, (1 << 63) - 1, -(1 << 63), 60 * 10**9]
+_TOO_LARGE = [1 << 70, 10**400]
+"""Which JSON can hold, and so a header."""
+_REALS = [0.0, -1.0, 1e308, -1e308, float("inf"), float("nan"), 5e-324]
+_TEXTS = [
+    "",
+    "x" * 3000,
+    "\x1b]0;x\x07",
+    "\u202e",
+    "\n",
+    "\0",
+    "stock",
+    "kml",
+    "start",
+    "end",
+    "phase:",
+    "9" * 400,
+    "nan",
+    "-1",
 ]
 
 
@@ -79,23 +103,28 @@ def bounded(seconds: int = HANG_S) -> Iterator[None]:
     assert grown < MEMORY_BYTES, f"{grown >> 20} MiB for one input"
 
 
+def runs() -> list[tuple[Header, list[Record]]]:
+    return [
+        (HEADER, a_run(12)),
+        (HEADER, a_run(3)),
+        (made_up_run.header(), list(made_up_run.run(2, finish=True))),
+        (run_samples.HEADER, run_samples.two_sessions()[1:]),
+        (run_samples.bench(2)[0], run_samples.bench(2)[1:]),
+    ]
+
+
+def recording(header: Header, records: list[Record], *, close: bool = True) -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "r"
+        with write(path, records, header, close=close):
+            return path.read_bytes()
+
+
 def seeds() -> dict[str, list[bytes]]:
     """Inputs that are in order, to begin from."""
-    found: dict[str, list[bytes]] = {}
-    with tempfile.TemporaryDirectory() as directory:
-        runs = [
-            (HEADER, a_run(12), True),
-            (HEADER, a_run(12), False),
-            (HEADER, a_run(3), True),
-            (made_up_run.header(), list(made_up_run.run(2, finish=True)), True),
-            (run_samples.HEADER, run_samples.two_sessions()[1:], True),
-            (run_samples.bench(2)[0], run_samples.bench(2)[1:], True),
-        ]
-        for number, (header, records, close) in enumerate(runs):
-            path = Path(directory) / str(number)
-            writer = write(path, records, header, close=close)
-            found.setdefault("read", []).append(path.read_bytes())
-            writer.close()
+    found: dict[str, list[bytes]] = {"read": [recording(*run) for run in runs()]}
+    header, records = runs()[0]
+    found["read"].append(recording(header, records, close=False))
     for name in RECORDINGS[1:]:
         found[name] = found["read"]
     found["option_file"] = [
@@ -142,6 +171,7 @@ class Mutator:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self._runs = runs()
 
     def mutate(self, data: bytes) -> bytes:
         out = bytearray(data)
@@ -187,6 +217,62 @@ class Mutator:
             parts.append(frames.pack_frame(frame.kind, payload[: frames.MAX_PAYLOAD_BYTES]))
         return data[: frames.PREAMBLE_BYTES] + b"".join(parts)
 
+    def run(self) -> bytes:
+        """A recording that is well formed, with values in it that no run has: what mutated bytes hardly ever reach."""
+        header, records = self.random.choice(self._runs)
+        if self.random.random() < 0.4:
+            with contextlib.suppress(msgspec.ValidationError):
+                header = msgspec.convert(self._values(header, [*_INTEGERS, *_TOO_LARGE]), Header)
+        records = list(records)
+        for _ in range(self.random.choice((0, 1, 1, 3, 20))):
+            at = self.random.randrange(len(records))
+            records[at] = schema.from_builtins(self._values(records[at], _INTEGERS)) or records[at]
+        match self.random.randrange(6):
+            case 0:
+                del records[self.random.randrange(len(records)) :]
+            case 1:
+                del records[: self.random.randrange(len(records))]
+            case 2:
+                self.random.shuffle(records)
+        with tempfile.TemporaryDirectory() as directory, Writer.create(Path(directory) / "r", header) as writer:
+            for record in records:
+                # Its writer does not store everything, a time before the beginning for one.
+                with contextlib.suppress(ValueError, struct.error):
+                    writer.append(record)
+            writer.close()
+            return writer.path.read_bytes()
+
+    def _values(self, record: Record, integers: list[int]) -> dict[str, Any]:
+        """The record as builtins, some of them changed."""
+        value = _open(msgspec.to_builtins(record, builtin_types=(bytes,)))
+        for _ in range(self.random.choice((1, 1, 2, 5))):
+            places = [(container, key) for container, key in _places(value) if key != "type"]
+            container, key = self.random.choice(places)
+            container[key] = self._other(container[key], integers)
+        return value
+
+    def _other(self, old: Any, integers: list[int]) -> Any:
+        """Something of the same type, mostly."""
+        pick = self.random.choice
+        match old:
+            case bool():
+                return not old
+            case int():
+                return pick(integers)
+            case float():
+                return pick(_REALS)
+            case str():
+                return pick(_TEXTS)
+            case bytes():
+                return pick([b"", bytes(30), old[: len(old) // 2]])
+            case list():
+                return pick([[], old * 2, old[:1], old[::-1]])
+            case dict() if old:
+                keys: list[Any] = _TEXTS if isinstance(next(iter(old)), str) else _INTEGERS
+                return {pick(keys) if self.random.random() < 0.5 else key: value for key, value in old.items()}
+            case _:
+                return pick([*_INTEGERS, *_TEXTS])
+
     def _chunk(self, payload: bytes) -> bytes:
         head, packed = payload[:CHUNK_HEAD_BYTES], payload[CHUNK_HEAD_BYTES:]
         raw = self.mutate(zstandard.ZstdDecompressor().decompress(packed, max_output_size=1 << 24))
@@ -195,6 +281,21 @@ class Mutator:
         else:
             head = head[:-4] + struct.pack("<I", len(raw))
         return head + zstandard.compress(raw)
+
+
+def _open(value: Any) -> Any:
+    """``value`` with lists for tuples, so that all of it can be changed."""
+    if isinstance(value, dict):
+        return {key: _open(one) for key, one in value.items()}
+    return [_open(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Everything in ``value``, as a container and the key in it."""
+    if isinstance(value, dict | list):
+        for key, one in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            yield value, key
+            yield from _places(one)
 
 
 def fuzz(seconds: float, seed: int, only: str = "", limit: int | None = None) -> tuple[Counter[str], list[Path]]:
@@ -207,7 +308,10 @@ def fuzz(seconds: float, seed: int, only: str = "", limit: int | None = None) ->
     while time.monotonic() < end and (limit is None or tried.total() < limit):
         name = mutator.random.choice(list(begun))
         data = mutator.random.choice(begun[name])
-        data = mutator.recording(data) if name in RECORDINGS else mutator.mutate(data)
+        if name not in RECORDINGS:
+            data = mutator.mutate(data)
+        else:
+            data = mutator.run() if mutator.random.random() < 0.3 else mutator.recording(data)
         tried[name] += 1
         try:
             with bounded():

@@ -17,10 +17,11 @@ from kmltui.images.errors import GuestError
 from kmltui.machine.channel import Channel
 from kmltui.machine.output import Lines
 from kmltui.printable import printable
-from kmltui.recording import Reader, RecordingError
+from kmltui.recording import Reader, RecordingError, library
 from kmltui.recording.cutting import cut
 from kmltui.recording.export import csv_lines, jsonl
-from kmltui.report import render
+from kmltui.report import FORMATS, render
+from kmltui.runner import listing
 from kmltui.sessions.link import Link
 from kmltui.sessions.mysql import Address, DsnError, Login, MysqlError, find_login, parse_dsn
 from kmltui.sessions.tls import Tls
@@ -72,8 +73,13 @@ def export(data: bytes) -> None:
 
 
 def report(data: bytes) -> None:
-    with contextlib.suppress(RecordingError), Reader.open(_file(data)) as reader:
-        render(summarise(reader.records()), "text")
+    """A line in the list of runs, and the report in every format."""
+    path = _file(data)
+    listing.table([library.entry(path)])
+    with contextlib.suppress(RecordingError), Reader.open(path) as reader:
+        summary = summarise(reader.records())
+        for form in FORMATS:
+            render(summary, form)
 
 
 def view(data: bytes) -> None:

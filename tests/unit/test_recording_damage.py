@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_samples import HEADER, a_run, write
 
-from kmltui.model import Gap, Header, Log, Mark, Record
+from kmltui.model import Gap, Header, Log, Mark, Record, SessionSpec
 from kmltui.recording import Reader, RecordingError, Writer, frames, library, schema
 from kmltui.recording.chunks import FULL_RECORDS, MAX_VOLUME, Link, read_chunk
 from kmltui.recording.digest import read_digest
 from kmltui.recording.frames import Broken, Frame, FrameParser
 from kmltui.recording.landmarks import MAX_BYTES
+from kmltui.runner import listing
 
 RUN = a_run(75)
 WHOLE = [HEADER, *RUN]
@@ -331,3 +334,29 @@ def test_frames_are_the_same_however_the_bytes_arrive(pieces: list[bytes], sizes
     )
     framed = [p for i, p in enumerate(pieces) if i % 2]
     assert [item.payload for item in expected if isinstance(item, Frame)][-len(framed) :] == framed or not framed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"created_unix_ns": 1 << 70},
+        {"created_unix_ns": -1},
+        {"created_unix_ns": 10**1000},
+        {"sample_period_ns": 0},
+        {"sessions": []},
+        {"sessions": [SessionSpec(name="s", vcpus=1 << 31)]},
+    ],
+    ids=str,
+)
+def test_a_header_that_no_run_has_is_damage_and_keeps_no_list_from_being_shown(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "a"
+    payload = schema.encode_header(HEADER)
+    content = msgspec.json.decode(payload)
+    content["header"] |= msgspec.to_builtins(change)
+    frame = frames.pack_frame(frames.HEADER, json.dumps(content).encode())
+    path.write_bytes(frames.preamble() + frame + frame)
+    with pytest.raises(RecordingError, match=r"header.*damaged"):
+        Reader.open(path)
+    assert "unreadable" in listing.table([library.entry(path)])

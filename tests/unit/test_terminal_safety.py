@@ -31,7 +31,13 @@ from kmltui.model import (
     Status,
     WorkloadSpec,
 )
-from kmltui.recording import Writer
+from kmltui.recording import Reader, Writer
+from kmltui.tui.glyphs import UNICODE
+from kmltui.tui.names import call_name
+from kmltui.tui.pages.base import Canvas
+from kmltui.tui.player import Player
+from kmltui.tui.screens.main import PAGES
+from kmltui.tui.text import plain, safe
 
 EVIL = "x\x1b[31m\x1b]0;owned\x07\x9b31m\x9d\x90\u202e\u2066\u200b\x7f\x08\r\x00\u2028=cmd|y"
 KEPT = set("\n\t\u00a0\u2009\u202f")
@@ -76,11 +82,12 @@ def hostile_image() -> None:
             (work / kind).write_bytes(msgspec.json.encode(report))
             made[kind] = store.finished(kind, f"{kind}key", work / kind)
     spec = ImageSpec("bookworm", "6.1")
-    packages = [Package(name, EVIL, EVIL) for name in ("libc6", "mariadb-server-core", EVIL)]
+    packages = [Package(name, "1", "amd64") for name in ("libc6", "mariadb-server-core")]
     manifest = Manifest(
         name=EVIL, spec=spec, layers=made, packages=packages, kernel_packages=packages, kernel_release=EVIL
     )
     store.write_manifest(replace(manifest, imported=True))
+    assert store.read_manifest(spec), "it is one that can be shown"
 
 
 ARGUMENT = EVIL.replace("\0", "")
@@ -136,3 +143,21 @@ def test_no_command_prints_what_a_terminal_acts_upon(
     for text in texts:
         found = {char for char in text if not char.isprintable()} - KEPT
         assert not found, f"{found} in {text[:2000]!r}"
+
+
+def test_no_view_of_the_screen_has_it_either(tmp_path: Path) -> None:
+    with Reader.open(hostile(tmp_path / "r.kmlrec")) as reader:
+        player = Player(reader, replay=True)
+        for t_ns in (S, 4 * S, reader.duration_ns):
+            player.seek(t_ns)
+            frame = player.frame()
+            for page in PAGES:
+                for line in page().draw(frame, Canvas(120, 60, UNICODE, call_name)):
+                    assert plain(line).isprintable(), (page, line)
+
+
+def test_what_is_drawn_all_the_same_is_made_safe_where_it_is_drawn() -> None:
+    """The screen's last step, for a view that has forgotten it."""
+    line = ((EVIL, "text"), (" in order", "good"))
+    assert plain(safe(line)).isprintable() and "in order" in plain(safe(line))
+    assert safe(line[1:]) == line[1:]

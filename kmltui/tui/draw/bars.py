@@ -29,12 +29,13 @@ def stacked(
     if most <= 0 or cells <= 0:
         return ((" " * max(cells, 0), "text"),)
     step = 1 if fine else 2
-    total = round(sum(values) / most * cells * 2 / step) * step
-    if sum(values) > 0 and not total:
+    # Of a damaged recording, counters may run backwards.
+    share = max(min(sum(values) / most, 1.0), 0.0)
+    total = round(share * cells * 2 / step) * step
+    if share > 0 and not total:
         return spans((glyphs.sliver, roles[1] if values[1] else roles[0]), (" " * (cells - 1), "text"))
-    total = min(total, cells * 2)
     whole = total // 2
-    first = min(round(values[0] / most * cells), whole) if values[1] else whole
+    first = max(min(round(values[0] / most * cells), whole), 0) if values[1] else whole
     tail = (glyphs.half or glyphs.full) if total % 2 else ""
     return spans(
         (glyphs.full * first, roles[0]),

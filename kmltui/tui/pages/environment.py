@@ -69,7 +69,7 @@ class EnvironmentPage(ScrolledPage):
             columns = [_wrap(value, width - 2) for value in values]
             columns.append(_wrap(theirs, max(canvas.width - 16 - width * len(facts), 1)) if theirs else [])
             for index in range(max(len(column) for column in columns)):
-                spans: list[Span] = [(f" {_WORDS.get(key, key) if not index else '':<13.13} ", "muted")]
+                spans: list[Span] = [(f" {_WORDS.get(key) or printable(key) if not index else '':<13.13} ", "muted")]
                 for column in columns[:-1]:
                     text = column[index] if index < len(column) else ""
                     spans += fit(((text, "warn" if differs else "text"),), width)
@@ -86,7 +86,7 @@ class EnvironmentPage(ScrolledPage):
             ("kmltui", header.kmltui_version),
             *sorted(header.host.items()),
         ):
-            label = f" {'host ' if key in header.host else ''}{key:<14}"
+            label = f" {'host ' if key in header.host else ''}{printable(key):<14}"
             for index, text in enumerate(_wrap(_value(key, str(value)), max(canvas.width - len(label) - 1, 20))):
                 lines.append(line((label if not index else " " * len(label), "muted"), text))
         return lines

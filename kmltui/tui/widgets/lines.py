@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from kmltui.tui.text import ROLES, Line, fit
+from kmltui.tui.text import ROLES, Line, fit, safe
 
 ROLE_CLASSES = {f"role--{role}" for role in ROLES}
 """Component classes of an app that shows :class:`Lines`. They are the app's because Textual makes a node for each of
@@ -58,7 +58,7 @@ class Lines(Widget):
         strip = self._strips.get(y)
         if strip is None:
             spans = self._lines[y] if y < len(self._lines) else ()
-            spans = fit(spans, self.size.width)
+            spans = fit(safe(spans), self.size.width)
             strip = Strip([Segment(text, self._style(role)) for text, role in spans], self.size.width)
             self._strips[y] = strip
         return strip
