@@ -6,11 +6,14 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import sys
+import time
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from elftools.dwarf.callframe import FDE, CallFrameInfo
 from elftools.dwarf.structs import DWARFStructs
@@ -224,3 +227,22 @@ def test_damaged_files_never_raise(tmp_path: Path, changes: list[tuple[int, int]
         del data[changes[0][0] % len(data) :]
     result = rewrite_elf(bytes(data), "small.so")
     assert result is None or result.report.path == "small.so"
+
+
+def test_workers_do_not_outlive_what_started_them(tmp_path):
+    for number in range(8):
+        (tmp_path / str(number)).write_bytes(b"\x7fELF")
+    script = (
+        "import sys, time, pathlib\n"
+        "from kmltui.kml.rewrite import rewrite\n"
+        "rewrite.rewrite_elf = lambda *_: time.sleep(300)\n"
+        "rewrite.rewrite_tree(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]), jobs=2)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path]) as process:
+        while len(workers := psutil.Process(process.pid).children()) < 2:
+            time.sleep(0.05)
+        process.kill()
+    _, left = psutil.wait_procs(workers, 30)
+    for worker in left:
+        worker.kill()
+    assert not left

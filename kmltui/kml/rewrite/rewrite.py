@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +118,7 @@ def rewrite_tree(root: Path, out: Path, *, jobs: int | None = None) -> SiteRepor
     that reason. OSError if a file cannot be read or written.
     """
     names = sorted(_elf_files(root))
-    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(jobs or os.cpu_count(), initializer=_die_with_parent) as pool:
         results = [r for r in pool.map(_rewrite_file, [root] * len(names), names, chunksize=4) if r is not None]
     broken = next((r.report for r in results if r.is_loader and r.data is None), None)
     if broken is not None:
@@ -128,6 +131,17 @@ def rewrite_tree(root: Path, out: Path, *, jobs: int | None = None) -> SiteRepor
             target.write_bytes(result.data)
             target.chmod((root / result.report.path).stat().st_mode & 0o7777)
     return SiteReport(files=[r.report for r in results])
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end this worker with the process that started it: a worker of a killed one would work on alone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # already, before the kernel was asked
+        os._exit(1)
 
 
 def _left_alone(report: FileReport, reason: str) -> FileReport:
