@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from kmltui.figures.environment import mitigations
 from kmltui.figures.summary import Estimate, Range, SessionFigures, Summary
 from kmltui.figures.verdict import not_direct, same_arm
 
@@ -195,14 +196,11 @@ def notes(estimate: Estimate) -> list[str]:
         low, high = estimate.native_us.low, estimate.native_us.high
         amount = f"{_round(low)} µs" if low == high else f"{_round(low)} to {_round(high)} µs"
         found.append(f"CPU time {unit} there: {amount}.")
-    active = [
-        line for line in estimate.mitigations.splitlines() if line.partition(":")[2].strip() not in ("Not affected", "")
-    ]
     isolation = page_table_isolation(estimate.mitigations)
     if isolation is not None:
         found.append(f"Page-table isolation is {'on' if isolation else 'off'} there.")
-    if active:
-        found.append(f"Mitigations there: {'; '.join(active)}.")
+    if active := mitigations(estimate.mitigations):
+        found.append(f"Mitigations there: {active}.")
     return found
 
 

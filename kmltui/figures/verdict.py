@@ -247,7 +247,7 @@ def _compared(summary: Summary) -> str | None:
     total = found.get("cpu_s.total")
     if total is None or total.saved is None:
         return None
-    amounts = _amounts(total, "CPU seconds")
+    amounts = _amounts(summary, total)
     if (barred := no_verdict_on_time(summary)) is not None:
         who, other = subject(summary, summary.compared), subject(summary, summary.baseline)
         return f"No verdict on time for {who} and {other} ({amounts}): {barred}.{_exact_calls(summary)}"
@@ -374,7 +374,10 @@ def _pairs(summary: Summary) -> str:
     return f"{summary.run.pairs} pairs of runs"
 
 
-def _amounts(total: Comparison, unit: str) -> str:
-    if total.unit != "s":
-        return f"{1e6 * total.baseline:.1f} to {1e6 * total.compared:.1f} µs a query, server and client together"
-    return f"{total.baseline:.2f} to {total.compared:.2f} {unit}, server and client together"
+def _amounts(summary: Summary, total: Comparison) -> str:
+    if total.unit == "s":
+        amounts = f"{total.baseline:.2f} to {total.compared:.2f} CPU seconds"
+    else:
+        amounts = f"{1e6 * total.baseline:.1f} to {1e6 * total.compared:.1f} µs a query"
+    served = any(session.server is not None and session.server.total for session in summary.sessions.values())
+    return f"{amounts}, server and client together" if served else amounts

@@ -32,6 +32,7 @@ from kmltui.tui.pages.calls import CallsPage
 from kmltui.tui.pages.live import SINGLE_CALLS, LivePage
 from kmltui.tui.pages.projector import ProjectorPage
 from kmltui.tui.pages.queries import QueriesPage
+from kmltui.tui.pages.report import make_outcome
 from kmltui.tui.player import Frame, Player
 from kmltui.tui.text import ABSENT, plain
 
@@ -227,6 +228,28 @@ class TestAtTheEnd:
         shown = " ".join(text(page, shipped(name, 1.0), (60, 17)).split())
         assert "Estimate" in shown and "not measured" in shown
 
+    def test_the_panels_count_the_same_calls_as_the_card(self) -> None:
+        with Reader.open(paths.data_dir("recordings") / "point-select.kmlrec") as reader:
+            outcome = make_outcome(reader)
+            kml = summarise(reader.records()).sessions["kml"].syscalls
+        assert kml is not None and kml.agent and kml.agent > kml.trap > 0, "without the agent's own there are far fewer"
+        raw = shipped("point-select", 1.0)
+        panel = outcome.settle(raw).view.sessions[-1]
+        before = raw.view.sessions[-1]
+        assert before.trap is not None and before.trap > kml.agent
+        assert (panel.trap, panel.direct) == (kml.trap, kml.direct)
+        assert (sum(each.trap for each in panel.calls), sum(each.direct for each in panel.calls)) == (
+            kml.trap,
+            kml.direct,
+        )
+        page = CallsPage()
+        shown = text(page, outcome.settle(raw), (120, 40))
+        assert f"→ {kml.trap:,} " in shown.splitlines()[0] and f"{kml.trap:,} trapped" in " ".join(
+            f"{each.text} {each.more}" for each in outcome.card
+        )
+        running = shipped("point-select", 0.5)
+        assert outcome.settle(running) is running, "while it works, what the samples say is shown"
+
     def test_both_large_numbers_have_the_same_size(self) -> None:
         shown = text(ProjectorPage(), shipped("wisconsin", 1.0)).splitlines()
         left, right = ({len(run) for run in re.findall("█+", "".join(row[a:b] for row in shown[3:8]))}
@@ -236,6 +259,11 @@ class TestAtTheEnd:
 
 class TestWithoutQueries:
     """Single calls are timed, or a program runs: nothing is asked of a server."""
+
+    @pytest.mark.parametrize(("name", "queries"), [("syscalls", False), ("peers-dd", False), ("wisconsin", True)])
+    def test_no_queries_are_announced_while_it_boots(self, name: str, queries: bool) -> None:
+        soon = " ".join(text(LivePage(), shipped(name, 0.03), (120, 40)).replace("│", " ").split())
+        assert "To be seen" in soon and ("latency" in soon) == queries
 
     @pytest.mark.parametrize("name", ["syscalls", "peers-dd"])
     def test_there_are_no_empty_rows_and_no_empty_page(self, name: str) -> None:

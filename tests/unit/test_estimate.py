@@ -141,6 +141,14 @@ def test_the_line_says_that_nothing_was_measured_and_what_it_rests_on() -> None:
     assert "calls a query without a trap of 100 to 120 ns" in text
     assert any("about 30 ns" in note for note in notes(found))
     assert any("isolation is off" in note for note in notes(found))
+    assert not any("Mitigations" in note and "meltdown" in note for note in notes(found))
+
+
+def test_the_mitigations_are_listed_as_in_table_1() -> None:
+    listed = "meltdown:Not affected\nspectre_v1:Mitigation: swapgs barriers\nmds:Not affected"
+    found = summarise(recorded(msgspec.structs.replace(COST, mitigations=listed))).estimate
+    assert found is not None
+    assert "Mitigations there: spectre_v1: Mitigation: swapgs barriers; not affected by 2 others." in notes(found)
 
 
 def test_page_table_isolation_is_told_by_the_kernel_or_unknown() -> None:

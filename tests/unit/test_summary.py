@@ -285,6 +285,15 @@ class TestVerdict:
         assert "150.00 CPU seconds" in summary.verdict and "nothing beside it" in summary.verdict
         assert summary.saved is None and summary.compared is None
 
+    def test_a_server_is_named_only_where_there_is_one(self) -> None:
+        assert "CPU seconds, server and client together" in summarise(two_sessions()).verdict
+        alone = [
+            msgspec.structs.replace(r, groups={"client": r.groups["server"]}) if isinstance(r, Sample) else r
+            for r in two_sessions()
+        ]
+        verdict = summarise(alone).verdict
+        assert "CPU seconds" in verdict and "server" not in verdict
+
     def test_bounded_by_time_it_is_per_query(self) -> None:
         header = Header(workload=WorkloadSpec(name="oltp", duration_s=60), sessions=HEADER.sessions)
         run = [

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from textwrap import wrap
 
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.model import FINAL_STATES
 from kmltui.printable import printable, time_left
-from kmltui.tui.draw import bars
+from kmltui.tui.draw import bars, judging
 from kmltui.tui.glyphs import Glyphs
 from kmltui.tui.text import Line, clock, fit, line, width
 
@@ -53,7 +52,7 @@ def card(snapshot: Snapshot, session: SessionView, cells: int, rows: int, glyphs
     """Exactly ``rows`` lines: the state, its progress, what is about to be shown, and the last lines of the console."""
     broken = is_broken(session)
     lines = _broken(session, cells, glyphs) if broken else _under_way(snapshot, session, cells, glyphs)
-    if not broken and len(soon := _soon(session, snapshot.workload.phases, cells)) + 3 <= rows - len(lines):
+    if not broken and len(soon := _soon(snapshot, session, cells)) + 3 <= rows - len(lines):
         lines += soon
     room = rows - len(lines) - 1
     if session.console and room >= 1:
@@ -95,14 +94,18 @@ _ARMS = {
 }
 
 
-def _soon(session: SessionView, phases: Sequence[str], cells: int) -> list[Line]:
+def _soon(snapshot: Snapshot, session: SessionView, cells: int) -> list[Line]:
     """What will be shown here, while there is nothing yet."""
     if session.arm not in _ARMS:
         return []
     texts = [_ARMS[session.arm]]
-    if phases:
-        texts.append(f"To be done: {printable(', '.join(phases))}.")
-    texts.append("To be seen: each CPU, every system call by trap or directly, queries, and their latency.")
+    workload = snapshot.workload
+    if workload.phases:
+        texts.append(f"To be done: {printable(', '.join(workload.phases))}.")
+    if judging.without_queries(snapshot):
+        texts.append("To be seen: each CPU, and every system call by trap or directly.")
+    else:
+        texts.append("To be seen: each CPU, every system call by trap or directly, queries, and their latency.")
     return [line((f" {row}", "muted")) for text in texts for row in wrap(text, max(cells - 2, 20))] + [()]
 
 

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from kmltui.counters import syscalls
 from kmltui.figures.card import CardLine, card
+from kmltui.figures.figures import CallCount, CallCounts
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
+from kmltui.live.views import SessionView
 from kmltui.recording import with_progress
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, ScrolledPage
@@ -47,13 +51,37 @@ class Outcome(Struct, frozen=True):
     card: Sequence[CardLine] = ()
     """The end card; empty if there is nothing to say."""
     calls: StatementCalls | None = None
+    counts: Mapping[str, CallCounts] = {}
+    """The system calls of each session without those of the monitor's agent; empty for a bench, whose are means."""
+
+    def settle(self, frame: Frame) -> Frame:
+        """The frame with these counts in place of those that samples give, which include the agent's own calls.
+
+        After the end no panel may contradict the card.
+        """
+        if not self.counts or not frame.view.status:
+            return frame
+        sessions = tuple(_counted(session, self.counts.get(session.name)) for session in frame.view.sessions)
+        return replace(frame, view=replace(frame.view, sessions=sessions))
+
+
+def _counted(session: SessionView, counts: CallCounts | None) -> SessionView:
+    if counts is None or session.trap is None:
+        return session
+    calls = []
+    for call in session.calls:
+        found = counts.by_name.get(syscalls.name(call.nr), CallCount(0, 0))
+        calls.append(replace(call, trap=found.trap, direct=found.direct))
+    return replace(session, trap=counts.trap, direct=counts.direct, calls=tuple(calls))
 
 
 def make_outcome(source: Source) -> Outcome:
     """An empty one if there is no recording to read. Call it in a thread, too."""
     calls = StatementCalls()
     try:
-        return Outcome(card(summarise(calls.listening(source.records()))), calls)
+        summary = summarise(calls.listening(source.records()))
+        counts = {name: each.syscalls for name, each in summary.sessions.items() if each.syscalls is not None}
+        return Outcome(card(summary), calls, counts if summary.pairs is None else {})
     except Exception:  # whatever is wrong with the recording, the report says so
         return Outcome()
 

@@ -133,6 +133,7 @@ class MainScreen(Screen[None]):
         self._cpu_share = cpu_share
         self._frame: Frame | None = None
         self._outcome_asked_for = False
+        self._outcome = Outcome()
         self._remember = remember
         self.pages: dict[str, Page] = {page.name: page() for page in PAGES}
         settings = settings or Settings()
@@ -157,7 +158,7 @@ class MainScreen(Screen[None]):
 
     def show_frame(self, frame: Frame) -> None:
         """Draw a frame; in one batch, so that it goes to the terminal as one update."""
-        self._frame = frame
+        self._frame = frame = self._outcome.settle(frame)
         with self.app.batch_update():
             self._draw(frame)
 
@@ -175,6 +176,7 @@ class MainScreen(Screen[None]):
         assert isinstance(projector, ProjectorPage) and isinstance(queries, QueriesPage)
         self._live.card = projector.card = outcome.card
         queries.calls = outcome.calls
+        self._outcome = outcome
         self._redraw()
 
     def _redraw(self) -> None:
