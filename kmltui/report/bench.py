@@ -9,7 +9,7 @@ from typing import Any
 from kmltui.figures.compare import Comparison
 from kmltui.figures.summary import Summary
 from kmltui.printable import printable
-from kmltui.report import numbers, pairs
+from kmltui.report import details, numbers, pairs
 from kmltui.report.blocks import ABSENT, Block, Heading, Picture, Table
 
 _LABELS = {
@@ -84,6 +84,8 @@ def _differences(summary: Summary, found: dict[str, Comparison]) -> Table:
         " for their number (Holm), and never within the error of the kernel's ticks. Pairs needed: how many would show"
         " a difference of this size in four of five benches.",
     ]
+    if summary.clock != "wall" and "duration_s" in found:
+        notes.append(details.IDLE_NOTE)
     outliers = sorted({index for comparison in found.values() for index in comparison.outliers or []})
     if outliers:
         numbered = ", ".join(str(index + 1) for index in outliers)

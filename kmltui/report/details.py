@@ -53,6 +53,13 @@ def warnings(summary: Summary) -> Iterator[Block]:
         yield Table(["at", "from", "text"], rows, text_columns=True)
 
 
+IDLE_NOTE = (
+    "Duration and queries a second include time in which the CPU was idle and waited for the host; it passes as on the"
+    " host, so it differs from run to run. CPU time and instructions do not include it."
+)
+"""Of times by a clock that counts instructions."""
+
+
 def work(summary: Summary) -> Iterator[Block]:
     """Work and time."""
     Row = tuple[str, Callable[[SessionFigures], str], tuple[str, ...]]
@@ -78,7 +85,8 @@ def work(summary: Summary) -> Iterator[Block]:
             rows.append([label, *values, *change])
     if rows:
         yield Heading("Work and time")
-        yield Table(["", *_headers(summary), *(["saved"] if summary.compared else [])], rows)
+        notes = [] if summary.clock == "wall" else [IDLE_NOTE]
+        yield Table(["", *_headers(summary), *(["saved"] if summary.compared else [])], rows, notes=notes)
 
 
 def system_calls(summary: Summary) -> Iterator[Block]:
