@@ -2,7 +2,8 @@
 """The register of runs: which runs this user has started, where their recordings are, and which are alive.
 
 One small JSON file per run, below the state directory. It identifies the runner's process by pid *and* start time, so
-that a recycled pid is never taken for a runner.
+that a recycled pid is never taken for a runner. Where neither says anything, as in a container with a pid or time
+namespace of its own and the same files, the lock on the recording shows that the run goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from kmltui import files, paths
+from kmltui.recording import locking
 
 
 class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +36,26 @@ class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alive(self) -> bool:
-        """Whether the run goes on: its runner's process exists and has not ended it."""
-        return bool(self.started) and began(self.pid) == self.started
+        """Whether the run goes on: its runner's process exists and has not ended it, or still writes."""
+        return bool(self.started) and (began(self.pid) == self.started or _is_written(self.recording))
 
     @property
     def socket(self) -> Path:
         """The run's control socket (exists while it is alive)."""
         return socket_path(self.name)
+
+
+def _is_written(recording: str) -> bool:
+    try:
+        with open(recording, "rb", buffering=0, opener=_at_once) as file:
+            return locking.is_held(file)
+    except OSError:
+        return False
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for anybody: what lies at the path now may be a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def began(pid: int) -> str:

@@ -9,10 +9,11 @@ import tempfile
 import time
 
 import pytest
+from recording_samples import HEADER
 
 from kmltui import paths
 from kmltui.model import SessionSpec
-from kmltui.recording import library
+from kmltui.recording import Writer, library
 from kmltui.runner import listing, monitor, registry
 from kmltui.runner.launch import LaunchError, launch
 
@@ -51,6 +52,22 @@ def test_a_name_may_be_shortened_while_it_is_unique(home):
         registry.find("2026")
     with pytest.raises(LookupError, match="kmltui ls"):
         registry.find("nothing")
+
+
+def test_a_run_whose_process_cannot_be_seen_goes_on_while_its_recording_is_written(home, monkeypatch):
+    """From a container with the same files, say: pids and the times of starts are others there."""
+    with Writer.create(home / "r.kmlrec", HEADER):
+        registry.register("r", home / "r.kmlrec", 1)
+        registry.socket_path("r").touch()
+        monkeypatch.setattr(registry, "began", lambda pid: "elsewhere 1")
+        assert registry.find("r").alive
+        with pytest.raises(FileExistsError):
+            registry.reserve("r")
+        registry.tidy()
+        assert registry.socket_path("r").exists(), "it can still be stopped"
+    assert not registry.find("r").alive
+    registry.tidy()
+    assert not registry.socket_path("r").exists()
 
 
 def test_a_process_is_known_by_the_boot_and_the_tick_of_its_start(monkeypatch):
