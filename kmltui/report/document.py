@@ -152,8 +152,9 @@ def _clock(summary: Summary) -> Iterator[str]:
         )
     elif summary.clock == "instructions":
         yield (
-            f"The guests' clocks count instructions: {INSTRUCTION_CLOCK}. CPU time, latency and rates by that clock do"
-            " not depend on how busy the host was, and are not times on hardware."
+            f"The guests' clocks count instructions: {INSTRUCTION_CLOCK}. CPU time by that clock does not depend on how"
+            " busy the host was, latency and rates hardly (while a guest's CPU is idle, time passes as on the host)."
+            " None of them are times on hardware."
         )
     elif summary.emulated:
         yield (

@@ -250,6 +250,14 @@ class TestAtTheEnd:
         running = shipped("point-select", 0.5)
         assert outcome.settle(running) is running, "while it works, what the samples say is shown"
 
+    def test_single_calls_of_a_bench_are_the_report_s_means_at_its_end(self) -> None:
+        with Reader.open(paths.data_dir("recordings") / "bench-exact-syscalls.kmlrec") as reader:
+            outcome, means = make_outcome(reader), summarise(reader.records()).sessions["kml"].measures
+        shown = outcome.settle(shipped("bench-exact-syscalls", 1.0)).view
+        values = {each.name: {"unit": means[each.name]["unit"], **each.values} for each in shown.measures
+                  if each.session == "kml"}  # fmt: skip
+        assert values == means and "open and close" in values
+
     def test_both_large_numbers_have_the_same_size(self) -> None:
         shown = text(ProjectorPage(), shipped("wisconsin", 1.0)).splitlines()
         left, right = ({len(run) for run in re.findall("█+", "".join(row[a:b] for row in shown[3:8]))}

@@ -367,6 +367,8 @@ class TestVerdict:
         ]
         summary = summarise([HEADER, *run, End(t_ns=9, status="done")])
         assert summary.exact
+        assert summary.sessions["kml"].duration_s is not None
+        assert not {"duration_s", "queries_per_s"} & summary.comparisons["kml"].keys(), "idle time is the host's"
         assert "executed 20.00 % fewer instructions" in summary.verdict and "kernel 60.0 % fewer" in summary.verdict
 
     def test_any_program_s_cpu_time_is_compared(self) -> None:

@@ -54,15 +54,24 @@ class Outcome(Struct, frozen=True):
     counts: Mapping[str, CallCounts] = {}
     """The system calls of each session without those of the monitor's agent; empty for a bench, whose are means."""
 
-    def settle(self, frame: Frame) -> Frame:
-        """The frame with these counts in place of those that samples give, which include the agent's own calls.
+    measured: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
+    """Of each session the figures that the workload measured, by name; of a bench the means over the pairs."""
 
-        After the end no panel may contradict the card.
+    def settle(self, frame: Frame) -> Frame:
+        """The frame with these counts in place of those that samples give, which include the agent's own calls, and
+        with means in place of what the last turn of a bench measured.
+
+        After the end no panel may contradict card or report.
         """
-        if not self.counts or not frame.view.status:
+        view = frame.view
+        if not view.status or not (self.counts or self.measured):
             return frame
-        sessions = tuple(_counted(session, self.counts.get(session.name)) for session in frame.view.sessions)
-        return replace(frame, view=replace(frame.view, sessions=sessions))
+        sessions = tuple(_counted(session, self.counts.get(session.name)) for session in view.sessions)
+        measures = tuple(
+            replace(measure, values={**self.measured.get(measure.session, {}).get(measure.name, measure.values)})
+            for measure in view.measures
+        )
+        return replace(frame, view=replace(view, sessions=sessions, measures=measures))
 
 
 def _counted(session: SessionView, counts: CallCounts | None) -> SessionView:
@@ -81,7 +90,14 @@ def make_outcome(source: Source) -> Outcome:
     try:
         summary = summarise(calls.listening(source.records()))
         counts = {name: each.syscalls for name, each in summary.sessions.items() if each.syscalls is not None}
-        return Outcome(card(summary), calls, counts if summary.pairs is None else {})
+        measured = {
+            name: {
+                figure: {way: value for way, value in found.items() if way != "unit"}
+                for figure, found in each.measures.items()
+            }
+            for name, each in summary.sessions.items()
+        }
+        return Outcome(card(summary), calls, counts if summary.pairs is None else {}, measured)
     except Exception:  # whatever is wrong with the recording, the report says so
         return Outcome()
 
