@@ -110,8 +110,8 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
         return None
     is_kml = session.arm == "kml" and session.kind == "guest"
     calls = session.syscalls.direct if is_kml else session.syscalls.trap
-    # Beside another session of KML's nothing would be saved: both make their calls directly.
-    if not calls or (is_kml and (not_direct(summary) or same_arm(summary))):
+    # Of two sessions of the same arm neither saves a call: in a control with stock both trap, in one with KML neither.
+    if not calls or same_arm(summary) or (is_kml and not_direct(summary)):
         return None
     units = session.queries or 1
     native = native_s or _native(summary, session, cost, calls / units)

@@ -133,6 +133,14 @@ def test_what_cannot_be_known_is_absent(run: list[Record]) -> None:
     assert summarise(run).estimate is None
 
 
+@pytest.mark.parametrize("arm", ["stock", "kml"])
+def test_a_control_saves_no_call_so_it_has_no_estimate(arm: str) -> None:
+    header, *rest = recorded()
+    assert isinstance(header, Header)
+    specs = [msgspec.structs.replace(spec, arm=arm) for spec in header.sessions]
+    assert summarise([msgspec.structs.replace(header, sessions=specs), *rest]).estimate is None
+
+
 def test_the_line_says_that_nothing_was_measured_and_what_it_rests_on() -> None:
     found = summarise(recorded()).estimate
     assert found is not None
