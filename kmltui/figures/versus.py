@@ -51,7 +51,9 @@ class Versus(Struct):
     """By session, for those that are in both recordings."""
     saved_left: Fractions | None
     saved_right: Fractions | None
-    """What KML saved in each recording by itself."""
+    """What KML saved in each recording by itself: of counted instructions where it is ``exact``, else of CPU time."""
+    exact_left: bool
+    exact_right: bool
     same_work: bool
     """Both ran the same workload with the same bounds and settings: only then are sums comparable."""
     verdict: str
@@ -71,6 +73,8 @@ def compare_recordings(left: Summary, right: Summary) -> Versus:
         sessions={name: changes for name, changes in sessions.items() if changes},
         saved_left=left.saved,
         saved_right=right.saved,
+        exact_left=left.exact,
+        exact_right=right.exact,
         same_work=same_work,
         verdict="",
     )

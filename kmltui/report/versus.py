@@ -42,9 +42,13 @@ def document(versus: Versus) -> Iterator[Block]:
     if versus.saved_left and versus.saved_right:
         yield Heading("What KML saved in each")
         rows = [
-            [side, *_fractions(saved)] for side, saved in (("left", versus.saved_left), ("right", versus.saved_right))
+            [f"{side}, of {'instructions' if exact else 'CPU time *'}", *_fractions(saved)]
+            for side, saved, exact in (
+                ("left", versus.saved_left, versus.exact_left),
+                ("right", versus.saved_right, versus.exact_right),
+            )
         ]
-        yield Table(["CPU time", "total", "user *", "system *"], rows)
+        yield Table(["", "total", "user", "system"], rows)
     for name, changes in versus.sessions.items():
         yield Heading(f"Session {printable(name)}")
         yield Table(["", "left", "right", "change", "95 % interval", "shown"], [_row(change) for change in changes])

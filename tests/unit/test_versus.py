@@ -10,10 +10,12 @@ from msgspec.structs import replace
 from recording_samples import HEADER
 from run_samples import bench, two_sessions
 
+from kmltui import paths
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
 from kmltui.figures.versus import compare_recordings
 from kmltui.model import Environment, Header, Record, WorkloadSpec
+from kmltui.recording import Reader
 from kmltui.report import FORMATS, render_versus
 
 
@@ -40,6 +42,7 @@ def test_figures_are_compared_with_an_interval_where_there_are_runs_enough() -> 
     assert "kml took 17.5 % less CPU time on the right" in versus.verdict
     assert "stock: no difference in CPU time is shown" in versus.verdict
     assert "KML saved 3.0 % on the left and 20.0 % on the right" in versus.verdict
+    assert render_versus(versus).count("of CPU time *") == 2
 
 
 def test_single_runs_have_no_interval() -> None:
@@ -79,3 +82,16 @@ def test_every_format_holds_it(form: str) -> None:
     assert "kml" in report and report.endswith("\n")
     if form == "json":
         assert json.loads(report)["sessions"]["kml"][0]["figure"] == "cpu_s.total"
+
+
+def test_what_was_saved_of_counted_instructions_is_not_called_cpu_time() -> None:
+    made = []
+    for name in ("bench-exact-point-select", "point-select"):
+        with Reader.open(paths.data_dir("recordings") / f"{name}.kmlrec") as reader:
+            made.append(summarise(reader.records()))
+    report = render_versus(compare_recordings(*made))
+    left, right = (
+        next(row for row in report.splitlines() if row.startswith(f"{side}, of")) for side in ("left", "right")
+    )
+    assert "instructions" in left and "1.4 %" in left and "6.4 %" in left
+    assert "CPU time *" in right and "1.5 %" in right
