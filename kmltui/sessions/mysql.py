@@ -159,7 +159,8 @@ class Login:
         cause: BaseException = getattr(error, "original_exception", None) or error
         if isinstance(cause, LinkError | TlsError):
             return MysqlError(f"{where}: {printable(str(cause))}")
-        if isinstance(cause, ssl.SSLError):
+        stalled = isinstance(cause, TimeoutError) and "handshake" in str(cause)
+        if stalled or isinstance(cause, ssl.SSLError):
             return MysqlError(f"{where}: {_tls_trouble(cause)}")
         foreign = isinstance(error, pymysql.InternalError) and "sequence number" in str(error)
         if foreign or not isinstance(error, (pymysql.MySQLError, OSError, RuntimeError)):
@@ -182,7 +183,9 @@ class Login:
         return MysqlError(f"{where}: {words}")
 
 
-def _tls_trouble(error: ssl.SSLError) -> str:
+def _tls_trouble(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "the server offers TLS, and did not finish the handshake in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the server's certificate is not accepted: {error.verify_message}; did the authority in ssl-ca sign it, "
