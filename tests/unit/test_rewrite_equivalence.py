@@ -57,7 +57,8 @@ def instruction(rng: Random, *, keep: tuple[str, ...] = ()) -> str:
 def body(rng: Random) -> str:
     """A few calls with code before, between set-up and call, and after; some of it jumped over, into or repeated."""
     lines: list[str] = []
-    for n in range(rng.randint(1, 3)):
+    # Labels begin with 1: newer assemblers take 02f for an octal number.
+    for n in range(1, rng.randint(1, 3) + 1):
         lines += [instruction(rng) for _ in range(rng.randint(0, 6))]
         shape = rng.choice(["plain", "skip", "loop", "into"])
         if shape == "skip":

@@ -7,7 +7,9 @@ import asyncio
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,15 +51,16 @@ RINGS = b"redis server 2 100\nsh 100 100\nsh 98 100\nnot a line of ours\n"
 
 
 class Machine:
-    """A session that is this machine."""
+    """A session that is this machine, but for a ``/run`` of its own."""
 
     def __init__(self, arm: str = "stock") -> None:
+        self._run = tempfile.TemporaryDirectory()
         self.spec = SessionSpec(name=arm, arm=arm)  # type: ignore[arg-type]
         self.started: list[Command] = []
 
     async def spawn(self, command: Command) -> Here:
         self.started.append(command)
-        return Here(command)
+        return Here(replace(command, argv=[word.replace("/run/", f"{self._run.name}/") for word in command.argv]))
 
     async def sample(self, mark: str) -> None: ...
 

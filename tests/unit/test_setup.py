@@ -27,6 +27,7 @@ THERE = {
     "python3": PYTHON,
     "qemu-system-x86_64": "",
     "gcc": "",
+    "g++": "",
     "make": "",
     "apt-get": APT,
     "chromedriver": "",
@@ -144,6 +145,15 @@ def test_where_there_is_no_apt_the_way_to_an_image_is_told(tmp_path: Path) -> No
     assert "qemu-system-x86: the virtual machines" in result.stderr
     assert "kmltui guest import FILE" in result.stderr
     assert "apt-get install" not in result.stderr
+
+
+@pytest.mark.parametrize(("gone", "packages"), [("g++", "g++"), ("chromedriver", "chromium chromium-driver")])
+def test_what_only_the_tests_need_is_installed_for_them_alone(tmp_path: Path, gone: str, packages: str) -> None:
+    machine = Machine(tmp_path, {**THERE, "id": "echo 0"})
+    (tmp_path / "bin" / gone).unlink()
+    assert "missing" not in machine.setup().stderr
+    machine.setup("dev")
+    assert any(line.endswith(f"--no-install-recommends {packages}") for line in machine.done), machine.done
 
 
 class TestAnEnvironmentThatIsNoGoodHeals:
