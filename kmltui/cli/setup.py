@@ -39,7 +39,7 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
 def _trap_cost() -> Check:
     """What a trap costs this processor; if that cannot be measured, nothing is wrong."""
     from kmltui.build.doctor import Check
-    from kmltui.figures.estimate import page_table_isolation
+    from kmltui.figures.estimate import page_table_isolation, too_dear
     from kmltui.machine import trapcost
     from kmltui.runner import registry
     from kmltui.sessions import host
@@ -65,5 +65,6 @@ def _trap_cost() -> Check:
         f" at best, {cost.ns.high:.0f} ns ({cost.cycles.high:.0f}) in the median;"
         f" a function call {cost.call_ns:.1f} ns;"
         f" page-table isolation {'unknown' if isolation is None else 'on' if isolation else 'off'};"
-        f" {'a virtual machine' if virtual else 'not virtualised'}; mitigations: {'; '.join(active) or 'none'}",
+        f" {'a virtual machine' if virtual else 'not virtualised'}; mitigations: {'; '.join(active) or 'none'}"
+        + (f". {too_dear(cost.busy)}" if cost.busy else ""),
     )

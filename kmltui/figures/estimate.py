@@ -50,6 +50,8 @@ class TrapCost(Struct, frozen=True):
     """What the kernel does against the processor's vulnerabilities, a line each."""
     virtual: bool
     """The machine is a virtual one itself."""
+    busy: str = ""
+    """How much else the machine had to do while it was timed, in words; empty where that was little."""
 
     @property
     def ghz(self) -> float:
@@ -64,6 +66,7 @@ class TrapCost(Struct, frozen=True):
             "call_ns": f"{self.call_ns:.2f}",
             "mitigations": self.mitigations,
             "virtual": "yes" if self.virtual else "no",
+            **({"trap_busy": self.busy} if self.busy else {}),
         }
 
 
@@ -77,7 +80,8 @@ def trap_cost(host: Mapping[str, str]) -> TrapCost | None:
     if not (0 < ns.low <= ns.high < 1e6 and 0 < cycles.low <= cycles.high < 1e7):
         return None
     virtual = host.get("virtual") == "yes"
-    return TrapCost(ns, cycles, call_ns, host.get("cpu", ""), host.get("mitigations", ""), virtual)
+    processor, against, busy = (host.get(key, "") for key in ("cpu", "mitigations", "trap_busy"))
+    return TrapCost(ns, cycles, call_ns, processor, against, virtual, busy)
 
 
 def _range(text: str) -> Range:
@@ -131,6 +135,7 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
         counted_ns=counted,
         processor=cost.processor,
         mitigations=cost.mitigations,
+        busy=cost.busy,
     )
 
 
@@ -188,6 +193,8 @@ def _why(estimate: Estimate) -> str:
 def notes(estimate: Estimate) -> list[str]:
     """What the line rests on."""
     found = [f"Assumed: {estimate.assumed}."]
+    if estimate.busy:
+        found.append(f"{too_dear(estimate.busy)}, and the estimate too high.")
     if estimate.counted_ns is not None:
         saved = f"a direct call saved {estimate.counted_ns:.0f} ns in this run"
         found.append(f"By the cycles that the processor counted, {saved}.")
@@ -202,6 +209,11 @@ def notes(estimate: Estimate) -> list[str]:
     if active := mitigations(estimate.mitigations):
         found.append(f"Mitigations there: {active}.")
     return found
+
+
+def too_dear(busy: str) -> str:
+    """What is to be said of a timing on a machine that was ``busy``."""
+    return f"The trap was timed while the machine was busy ({busy}), which makes it look dearer than it is"
 
 
 def _round(value: float) -> str:

@@ -148,6 +148,8 @@ class Estimate(Struct, kw_only=True):
     mitigations: str
     counted_ns: float | None = None
     """What a direct call saved in this run by the processor's own counters of cycles; None where there are none."""
+    busy: str = ""
+    """How much else the machine had to do while a trap was timed; empty where that was little."""
 
 
 class Checksums(Struct):

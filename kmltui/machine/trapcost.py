@@ -8,6 +8,7 @@ system call cannot be had undisturbed, there is no figure, and nothing that rest
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -40,7 +41,15 @@ def measure(processor: str, mitigations: str, virtual: bool) -> TrapCost:
     except (OSError, subprocess.SubprocessError) as error:
         raise TimingError(f"the timing program failed: {error}") from error
     found = {name: Range(float(least), float(median)) for name, least, median in map(str.split, output.splitlines())}
-    return TrapCost(found["trap_ns"], found["trap_cycles"], found["call_ns"].low, processor, mitigations, virtual)
+    cost, cycles, call = found["trap_ns"], found["trap_cycles"], found["call_ns"].low
+    return TrapCost(cost, cycles, call, processor, mitigations, virtual, _busy())
+
+
+def _busy() -> str:
+    """The load of the last minute, where it is more than half of the CPUs': then another program may have run on the
+    other half of the same core, and no number of batches shows what a trap takes by itself."""
+    load, cpus = os.getloadavg()[0], os.cpu_count() or 1
+    return f"load {load:.1f} on {cpus} {'CPU' if cpus == 1 else 'CPUs'}" if load > cpus / 2 else ""
 
 
 def _program() -> Path:

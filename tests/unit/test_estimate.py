@@ -45,6 +45,17 @@ def test_a_timing_survives_the_recording_s_header() -> None:
     assert trap_cost({"cpu": "A processor"}) is None and trap_cost({**COST.facts(), "trap_ns": "fast"}) is None
 
 
+def test_a_timing_on_a_busy_machine_says_so_wherever_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any("busy" in note for note in notes(summarise(recorded()).estimate))
+    busy = msgspec.structs.replace(COST, busy="load 9.3 on 2 CPUs")
+    assert trap_cost({"cpu": "A processor", **busy.facts()}) == busy
+    assert [note for note in notes(summarise(recorded(busy)).estimate) if "busy (load 9.3 on 2 CPUs)" in note]
+    for load, said in ((0.4, ""), (1.6, "load 1.6 on 2 CPUs")):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0))
+        monkeypatch.setattr("os.cpu_count", lambda: 2)
+        assert trapcost._busy() == said
+
+
 def test_what_a_direct_call_saves_is_never_less_than_nothing() -> None:
     likely, bounds = saved_by_a_call(COST)
     assert (likely, bounds) == (Range(70, 90), Range(40, 105))
