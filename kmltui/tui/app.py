@@ -74,7 +74,12 @@ class KmltuiApp(PrivateApp[ReturnType]):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
                 with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: somebody else's signals
-                    loop.add_signal_handler(number, self.exit, None, 1)
+                    loop.add_signal_handler(number, self._end, number)
+
+    def _end(self, number: int) -> None:
+        """A signal asks the app to end. The same one again ends the process, whatever keeps the app."""
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self.exit(None, 1)
 
     def on_resize(self, event: events.Resize) -> None:
         if isinstance(self.driver, DiffDriver):

@@ -10,6 +10,8 @@ Made for Textual 8. What to check at its next release, beside the tests of the s
   until then. It calls ``flush`` after each update, and starts its own writer thread in ``start_application_mode``, to
   which nothing is written here. ``XTermParser`` still takes a flag, has ``feed`` and ``tick``, and raises
   ``ParseError`` or ``EOFError`` when its input ends in a sequence.
+* :class:`Steady`: ``Screen`` lays itself out again at each ``Resize``, and sends itself another one when that changed
+  its size.
 * :func:`own_bindings`: ``DOMNode._bindings`` holds those of a screen's class, by key.
 * :func:`full_update`: ``Screen._compositor.render_full_update()`` is the whole screen, to be rendered for a console.
 """
@@ -29,7 +31,9 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Resize
 from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 
 
@@ -46,6 +50,19 @@ class PrivateApp(App[ReturnType]):
         traceback = Traceback(show_locals=False, width=None)
         self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
         self._close_messages_no_wait()
+
+
+class Steady(MessagePump):
+    """A screen that takes no notice of a size that the terminal no longer has.
+
+    Textual's answers each new size by sending it to itself once more. If the terminal is resized twice before the
+    screen first gets to it, as at the start on a busy machine, the two sizes take turns for ever, and nothing ends the
+    program.
+    """
+
+    def on_resize(self, event: Resize) -> None:
+        if event.size != self.app.size:
+            event.prevent_default()
 
 
 class PrivateDriver(LinuxDriver):

@@ -12,6 +12,8 @@ from made_up_run import run
 from test_callcost import watched
 from test_one_session import drawn, monitor
 from test_pictures import benched
+from textual.events import Resize
+from textual.geometry import Size
 from tui_support import MemorySource, viewer
 
 from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER
@@ -208,3 +210,15 @@ class TestABench:
         assert "●●●●●·····" in shown
         # Turns of 4.5 s: of 22 there are 13 over.
         assert "about 45 s left" in shown
+
+
+async def test_a_size_that_the_terminal_no_longer_has_is_not_laid_out() -> None:
+    """It may be resized again before the screen gets to it. Both sizes would then take turns, without an end."""
+    app = viewer(run(20), live=True, theme=None)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        laid_out: list[object] = []
+        app.screen.screen_layout_refresh_signal.subscribe(app.screen, laid_out.append)
+        app.screen.post_message(Resize(Size(60, 20), Size(60, 20)))
+        await pilot.pause()
+        assert not laid_out

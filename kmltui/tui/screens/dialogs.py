@@ -16,10 +16,11 @@ from textual.widgets import Input, Label
 
 from kmltui.printable import printable
 from kmltui.tui.text import Line
+from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.lines import Lines
 
 
-class Prompt(ModalScreen[str | None]):
+class Prompt(Steady, ModalScreen[str | None]):
     """Asks for one line of text. Escape gives None. ``check`` returns what is wrong with the text, or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
@@ -46,7 +47,7 @@ class Prompt(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Steady, ModalScreen[str | None]):
     """Asks for one of several keys. ``choices``: (key, answer, words). Escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
@@ -78,7 +79,7 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Table(ModalScreen[None]):
+class Table(Steady, ModalScreen[None]):
     """Shows a table of text, each of its rows as lines of a name and a value, until a key is pressed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -20,6 +20,7 @@ from kmltui.printable import printable
 from kmltui.tui import form
 from kmltui.tui.controls import Choice, Library
 from kmltui.tui.form import HOWS, Offer, Problem, Values
+from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 
 _CHECK_AFTER_S = 0.25
@@ -39,7 +40,7 @@ _HELP = {
 _ARMS = ("stock", "kml", "stock+libc", "stock+idt", "local")
 
 
-class FormScreen(Screen[Choice | None]):
+class FormScreen(Steady, Screen[Choice | None]):
     """Ends with what to start, or with None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
 from kmltui.tui.text import Line, line
+from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.keybar import key_sign
 from kmltui.tui.widgets.lines import Lines
 
@@ -73,7 +74,7 @@ def _wrapped(head: str, text: str, room: int) -> list[tuple[str, str]]:
     return [(head, first), *(("", more) for more in rest)]
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Steady, ModalScreen[None]):
     """Shows the help until a key is pressed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -104,7 +105,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         yield Lines(id="help")
 
-    def on_resize(self) -> None:
+    def on_resize(self, _: events.Resize) -> None:
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:

@@ -26,6 +26,7 @@ from kmltui.tui.layout import SMALLEST
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.form import FormScreen
 from kmltui.tui.text import clock, size
+from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
 
@@ -49,7 +50,7 @@ _ACTIONS = (
 )
 
 
-class HomeScreen(Screen[None]):
+class HomeScreen(Steady, Screen[None]):
     """What can be started above, the recordings below: live ones first, those that ship with kmltui last."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -430,7 +431,7 @@ def _when(row: RunRow) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_unix_ns / 1e9)) if row.created_unix_ns else ""
 
 
-class ReportScreen(ModalScreen[None]):
+class ReportScreen(Steady, ModalScreen[None]):
     """A recording's report, or how two recordings differ; any key that leaves a screen closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,r", "close", "close")]

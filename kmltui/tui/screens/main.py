@@ -33,6 +33,7 @@ from kmltui.tui.player import Frame, Player, Source
 from kmltui.tui.screens.dialogs import Ask, Prompt, Table, parse_time
 from kmltui.tui.screens.help import HelpScreen
 from kmltui.tui.text import Line, centre, clock
+from kmltui.tui.textual_private import Steady
 from kmltui.tui.themes import Settings
 from kmltui.tui.widgets.body import Body
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
@@ -71,7 +72,7 @@ def _page_bindings() -> list[BindingType]:
     return [bindings.pop(CallsPage), bindings.pop(ReportPage), *bindings.values()]
 
 
-class MainScreen(Screen[None]):
+class MainScreen(Steady, Screen[None]):
     """Draws the frames that the app passes on, and turns keys into requests to the player."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
