@@ -33,6 +33,7 @@ from kmltui.sessions.tls import Tls, TlsError, tls_of
 
 DEFAULT_PORT = 3306
 _USUAL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _EXAMPLES = "mysql://USER@HOST:PORT or mysql:///PATH/TO/SOCKET"
 _ACCESS_DENIED = {1044, 1045, 1698}
 _MAX_PASSWORD_BYTES = 4096
@@ -101,7 +102,7 @@ def parse_dsn(text: str) -> Address:
     if not (host + path + user).isprintable() or not re.fullmatch(r"[\w.:%+~-]*", host):
         raise DsnError(f"{shown}: no user, host or socket has such characters in its name; write {_EXAMPLES}")
     if host and "/" in path.strip("/"):
-        login, beginning = f"{quote(user, safe='')}@" if user else "", "" if host == "localhost" else f"/{host}"
+        login, beginning = f"{quote(user, safe='')}@" if user else "", "" if host in _THIS_MACHINE else f"/{host}"
         raise DsnError(f"{shown}: for a socket write no host before its path: mysql://{login}{beginning}{path}")
     if host and path.strip("/"):
         raise DsnError(f"{shown}: a server is watched, not the database {path.strip('/')!r}; leave that out")

@@ -47,6 +47,8 @@ def test_addresses_are_read_and_written_back(text, address):
         ("mysql://h/shop", "not the database 'shop'"),
         ("mysql://run/mysqld/mysqld.sock", "its path: mysql:///run/mysqld/mysqld.sock"),
         ("mysql://u@localhost/tmp/x.sock", "its path: mysql://u@/tmp/x.sock"),
+        ("mysql://u@127.0.0.1/tmp/x.sock", "its path: mysql://u@/tmp/x.sock"),
+        ("mysql://u@[::1]/tmp/x.sock", "its path: mysql://u@/tmp/x.sock"),
         ("mysql://a%0Ab@h", "such characters"),
         ("mysql://%1b31m@h", "such characters"),
         ("mysql://h?ssl=1", "'?'"),
