@@ -20,13 +20,14 @@ from kmltui.figures.card import CardLine
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.live.recent import RATE_WINDOW_NS
-from kmltui.live.views import Seconds
+from kmltui.live.views import LatencyView, Seconds
 from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State, WorkloadSpec
 from kmltui.recording import Reader
 from kmltui.tui.draw import endcard, header, judging
 from kmltui.tui.draw.judging import counted_phases
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
+from kmltui.tui.pages import queries
 from kmltui.tui.pages.base import Canvas
 from kmltui.tui.pages.calls import CallsPage
 from kmltui.tui.pages.live import SINGLE_CALLS, LivePage
@@ -347,3 +348,10 @@ class TestAGuestThatBoots:
         player = Player(MemorySource([State(t_ns=S, session="kml", state="booting")], live=True))
         player.tick(0)
         assert header.banner(player.tick(200 * S), 80, UNICODE) is not None
+
+
+@pytest.mark.parametrize(("number", "p50", "p99"), [(1, False, False), (10, True, False), (100, True, True)])
+def test_a_percentile_of_a_few_queries_is_compared_with_nothing(number: int, p50: bool, p99: bool) -> None:
+    a, b = (LatencyView(us, us, us, us, us, number) for us in (1000, 900))
+    *_, saved_p50, _, _, saved_p99, _, _, _ = (cell[0] for cell in queries._row(1, "a statement", a, b).cells)
+    assert [text != ABSENT for text in (saved_p50, saved_p99)] == [p50, p99]

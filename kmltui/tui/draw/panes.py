@@ -421,10 +421,10 @@ def _progress(drawing: Drawing, session: SessionView, other: SessionView | None)
     progress, cells = session.progress, drawing.layout.pane
     label = f"{progress.phase}" if progress else "–"
     if progress and progress.statement:
-        label += f" {progress.statement}"
+        label += f" #{progress.statement}"  # "change 24" would read as a change of 24
     loops = f" {count(progress.loop)}/{count(progress.loops)}" if progress and progress.loops and progress.loop else ""
     fraction = progress.fraction if progress else None
-    share = f" {fraction * 100:3.0f} %" if fraction is not None else ""
+    share = f" {int(fraction * 100):3} %" if fraction is not None else ""  # 100 % is said when nothing is left
     if (seconds_left := _left_s(drawing, session)) is not None:
         words = time_left(seconds_left)
         room = cells - 10 - _LEAST_BAR - len(share)

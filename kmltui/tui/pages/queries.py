@@ -193,14 +193,20 @@ def _title(number: int, titles: list[str]) -> str:
     return f"{number:>2}  {printable(titles[number - 1])}" if number <= len(titles) else f"statement {number}"
 
 
+_LEAST_FOR_P50, _LEAST_FOR_P99 = 10, 100
+"""Of so few queries in one session no percentile is compared: it would be that of a single query."""
+
+
+def _saved(a: LatencyView | None, b: LatencyView | None, percentile: str, least: int) -> float | None:
+    if a is None or b is None or min(a.count, b.count) < least:
+        return None
+    change = difference(getattr(a, percentile), getattr(b, percentile))
+    return None if change is None else -change
+
+
 def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None, *, comparable: bool = True) -> Row:
-    p50, p99 = (
-        -change if change is not None and comparable else None
-        for change in (
-            difference(a.p50_us if a else None, b.p50_us if b else None),
-            difference(a.p99_us if a else None, b.p99_us if b else None),
-        )
-    )
+    p50 = _saved(a, b, "p50_us", _LEAST_FOR_P50) if comparable else None
+    p99 = _saved(a, b, "p99_us", _LEAST_FOR_P99) if comparable else None
     many = max((view.count for view in (a, b) if view), default=0) > 999_999 and a and b and a.count != b.count
     of_a, of_b = ((short if many else count)(view.count) if view else ABSENT for view in (a, b))
     queries = (a.count if a else 0) + (b.count if b else 0)

@@ -18,6 +18,7 @@ from kmltui.printable import printable
 from kmltui.tui.text import Line
 from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.lines import Lines
+from kmltui.tui.widgets.textfield import TextField
 
 
 class Prompt(Steady, ModalScreen[str | None]):
@@ -34,7 +35,7 @@ class Prompt(Steady, ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._title, classes="dialog-title", markup=False)
-            yield Input(value=self._value, id="prompt", max_length=1000)
+            yield TextField(value=self._value, id="prompt", max_length=1000)
             yield Label(self._hint, id="hint", classes="dialog-hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -22,6 +22,7 @@ from kmltui.tui.controls import Choice, Library
 from kmltui.tui.form import HOWS, Offer, Problem, Values
 from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
+from kmltui.tui.widgets.textfield import TextField
 
 _CHECK_AFTER_S = 0.25
 """Wait this long after the last key: a check may have to look on the disk for images."""
@@ -120,7 +121,7 @@ class FormScreen(Steady, Screen[Choice | None]):
         await fields.remove_children()
         rows = []
         for name, value, empty, told, choices in self._fields():
-            box = Input(
+            box = TextField(
                 value=value,
                 placeholder=empty,
                 compact=True,
