@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from kmltui import files
 from kmltui.images import store
-from kmltui.images.errors import GuestError
+from kmltui.images.errors import GuestError, MissingError
 from kmltui.images.image import Image
 from kmltui.machine.channel import Channel
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig, qemu_version
@@ -45,7 +45,11 @@ def _memory() -> Path:
 
 def remembered() -> tuple[bool, str] | None:
     """The result since this machine booted: whether KVM works, and why not. None if not tried yet."""
-    answer = (files.remembered(_memory(), dict[str, _Answer]) or {}).get(_key())
+    try:
+        key = _key()
+    except MissingError:  # without QEMU nothing is known, and others say that it is missing
+        return None
+    answer = (files.remembered(_memory(), dict[str, _Answer]) or {}).get(key)
     return (answer.works, answer.reason) if answer else None
 
 

@@ -41,6 +41,13 @@ def test_what_is_missing_comes_with_the_command_that_mends_it(name: str, package
 
 
 @pytest.mark.usefixtures("nothing_installed")
+def test_a_kvm_that_was_tried_with_a_qemu_that_has_gone_is_one_that_was_not_tried(home: Path) -> None:
+    (home / "cache/guest").mkdir(parents=True)
+    (home / "cache/guest/kvm.json").write_text('{"6.1 7.2 boot": {"works": true, "reason": ""}}')
+    assert found("qemu").status == "missing"
+
+
+@pytest.mark.usefixtures("nothing_installed")
 def test_with_an_image_at_hand_no_compiler_is_needed() -> None:
     (store.root() / "images").mkdir(parents=True)
     (store.root() / "images/some.json").touch()
