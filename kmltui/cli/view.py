@@ -169,8 +169,12 @@ def export(
             return DONE
         from kmltui.recording import export as exporting
 
-        export_lines = exporting.csv_lines if format == "csv" else exporting.jsonl
-        for line in export_lines(waiting.records(reader, "exporting")):
+        if format == "csv":
+            cpus = exporting.cpus_seen(waiting.records(reader, "reading"))
+            lines = exporting.csv_lines(waiting.records(reader, "exporting"), cpus)
+        else:
+            lines = exporting.jsonl(waiting.records(reader, "exporting"))
+        for line in lines:
             write(line)
     return DONE
 

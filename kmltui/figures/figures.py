@@ -22,6 +22,7 @@ from kmltui.live.latencies import Latencies
 from kmltui.model import (
     CLIENT,
     SERVER,
+    CpuTicks,
     GroupCpu,
     HardwareCounts,
     Measure,
@@ -64,6 +65,8 @@ class CpuTime(Struct, omit_defaults=True):
     """Brought online that long after the interval's beginning, seconds; None: it was there from the beginning."""
     until_s: float | None = None
     """Last seen that long after the beginning; None: it was there at the end."""
+    offline_s: float | None = None
+    """How long it was gone in between, where what it counted is left out; None: it was never gone."""
 
 
 class CallCount(Struct):
@@ -189,6 +192,31 @@ class Figures(Struct):
     """None where the session's processor has no counters, as under emulation."""
 
 
+@dataclass(frozen=True)
+class CpuGap:
+    """Between a CPU's last sample before it was taken offline and its first one after that; of several, the sum."""
+
+    mono_ns: int = 0
+    ticks: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """User, system, idle and other, of USER_HZ."""
+
+    def plus(self, cpu: int, before: Sample, after: Sample) -> CpuGap:
+        """Another absence added."""
+        counted = cpu_ticks(before.cpus[cpu], after.cpus[cpu])
+        user, system, idle, other = (a + b for a, b in zip(self.ticks, counted, strict=True))
+        return CpuGap(self.mono_ns + after.mono_ns - before.mono_ns, (user, system, idle, other))
+
+
+def cpu_ticks(before: CpuTicks, after: CpuTicks) -> tuple[int, int, int, int]:
+    """What a CPU did between two samples: user, system, idle and other, in ticks."""
+    return (
+        after.user + after.nice - before.user - before.nice,
+        after.system + after.irq + after.softirq - before.system - before.irq - before.softirq,
+        after.idle - before.idle,
+        after.iowait + after.steal - before.iowait - before.steal,
+    )
+
+
 @dataclass
 class Interval:
     """The records of one measured interval of one session."""
@@ -221,6 +249,8 @@ class Interval:
     """Where CPUs were first seen that were not there at the beginning."""
     went: dict[int, Sample] = field(default_factory=dict)
     """The last sample before CPUs were gone, those that came back included."""
+    offline: dict[int, CpuGap] = field(default_factory=dict)
+    """Of CPUs that came back: how long they were gone in all, and what they counted meanwhile."""
     measures: dict[str, Measure] = field(default_factory=dict)
     """What the workload measured itself, by name."""
 
@@ -263,7 +293,8 @@ def figures(
     if result.per_cpu and duration_s > 0:
         there = [cpu for cpu in result.per_cpu if cpu.since_s is None and cpu.until_s is None]
         accounted = sum(cpu.user_s + cpu.system_s + cpu.idle_s + cpu.other_s for cpu in there)
-        result.ticks_seen = accounted / (duration_s * len(there)) if there else None
+        online_s = sum(duration_s - (cpu.offline_s or 0) for cpu in there)
+        result.ticks_seen = accounted / online_s if online_s > 0 else None
     if start.kml and end.kml:
         vectors = {
             str(vector): count - start.kml.demotions_vector.get(vector, 0)
@@ -344,19 +375,20 @@ def _sum(parts: Iterable[CpuSeconds | None]) -> CpuSeconds | None:
     )
 
 
+_NO_GAP = CpuGap()
+
+
 def _per_cpu(interval: Interval) -> list[CpuTime] | None:
     """Of each CPU from where it was first seen in the interval to where it was last."""
     times = []
     for cpu in sorted(interval.start.cpus.keys() | interval.came.keys()):
         first = interval.start if cpu in interval.start.cpus else interval.came[cpu]
         last = interval.end if cpu in interval.end.cpus else interval.went.get(cpu, first)
-        before, after = first.cpus[cpu], last.cpus[cpu]
-        user = after.user + after.nice - before.user - before.nice
-        system = after.system + after.irq + after.softirq - before.system - before.irq - before.softirq
-        other = after.iowait + after.steal - before.iowait - before.steal
+        gap = interval.offline.get(cpu, _NO_GAP)
+        counted = cpu_ticks(first.cpus[cpu], last.cpus[cpu])
         # The kernel lets idle and iowait step back by a tick now and then.
         user_s, system_s, idle_s, other_s = (
-            max(0, value) / USER_HZ for value in (user, system, after.idle - before.idle, other)
+            max(0, value - offline) / USER_HZ for value, offline in zip(counted, gap.ticks, strict=True)
         )
         since, until = ((sample.mono_ns - interval.start.mono_ns) / 1e9 for sample in (first, last))
         times.append(
@@ -368,6 +400,7 @@ def _per_cpu(interval: Interval) -> list[CpuTime] | None:
                 other_s,
                 since_s=since if first is not interval.start else None,
                 until_s=until if last is not interval.end else None,
+                offline_s=gap.mono_ns / 1e9 if gap.mono_ns else None,
             )
         )
     return times or None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kmltui.counters.lives import Lives
-from kmltui.figures.figures import Interval
+from kmltui.figures.figures import CpuGap, Interval
 from kmltui.live.latencies import Latencies
 from kmltui.model import END, START, Latency, Measure, Phase, Progress, Record, Repeat, Sample, Status, marked_phase
 
@@ -144,8 +144,11 @@ def _note_hotplug(interval: Interval, sample: Sample) -> None:
     """Which CPUs have come and gone since the sample before."""
     if sample.cpus.keys() == interval.end.cpus.keys():
         return
-    for cpu in sample.cpus.keys() - interval.end.cpus.keys() - interval.start.cpus.keys():
-        interval.came.setdefault(cpu, sample)
+    for cpu in sample.cpus.keys() - interval.end.cpus.keys():
+        if cpu in interval.went:
+            interval.offline[cpu] = interval.offline.get(cpu, CpuGap()).plus(cpu, interval.went[cpu], sample)
+        else:
+            interval.came[cpu] = sample
     for cpu in interval.end.cpus.keys() - sample.cpus.keys():
         interval.went[cpu] = interval.end
 

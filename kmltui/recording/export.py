@@ -7,8 +7,7 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +16,8 @@ from kmltui.counters.lives import Lives, query_count
 from kmltui.model import CLIENT, SERVER, Header, Progress, Record, Sample, Status
 
 _USER_HZ = 100
+_CPU_NUMBERS = 4096
+"""So many CPUs can have columns; a damaged recording may claim any number."""
 _GROUPS = (SERVER, CLIENT)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -31,31 +32,31 @@ def jsonl(records: Iterable[Record]) -> Iterator[str]:
         yield json.dumps(json.loads(encoder.encode(record)), separators=(",", ":")) + "\n"
 
 
-def csv_lines(records: Iterable[Record]) -> Iterator[str]:
+def cpus_seen(records: Iterable[Record]) -> list[int]:
+    """The CPUs that the sessions began with, by the header, and all that any sample has: some may come later."""
+    seen: set[int] = set()
+    for record in records:
+        if isinstance(record, Header):
+            seen.update(*(range(spec.vcpus) for spec in record.sessions))
+        elif isinstance(record, Sample):
+            seen.update(record.cpus)
+    return sorted(cpu for cpu in seen if 0 <= cpu < _CPU_NUMBERS)
+
+
+def csv_lines(records: Iterable[Record], cpus: Sequence[int]) -> Iterator[str]:
     """The samples as a table: one line per sample, with cumulative counters as in the recording.
+
+    ``cpus``: those that have columns, as :func:`cpus_seen` lists them.
 
     Times are in seconds; what a session does not provide is empty. Queries and rows are the last that the workload's
     client, or a watched server, had reported before the sample, summed over the server's lives. System calls by number
     are only in JSON Lines.
     """
-    iterator = iter(records)
-    # How many CPUs there are decides the columns; a local session's header does not say it, its first sample does.
-    before: list[Record] = []
-    cpus = 1
-    for record in iterator:
-        before.append(record)
-        if isinstance(record, Header):
-            cpus = max([cpus, *(spec.vcpus for spec in record.sessions)])
-        elif isinstance(record, Sample):
-            cpus = max([cpus, *(cpu + 1 for cpu in record.cpus if cpu < 4096)])
-            break
-        elif len(before) > 10_000:
-            break
     progress: dict[str, Progress] = {}
     watched: dict[str, Status] = {}
     lives: defaultdict[str, Lives] = defaultdict(Lives)
     yield csv_line(_columns(cpus))
-    for record in chain(before, iterator):
+    for record in records:
         if isinstance(record, Progress):
             progress[record.session] = record
         elif isinstance(record, Status):
@@ -65,9 +66,9 @@ def csv_lines(records: Iterable[Record]) -> Iterator[str]:
             yield csv_line(_row(record, work, cpus))
 
 
-def _columns(cpus: int) -> list[str]:
+def _columns(cpus: Sequence[int]) -> list[str]:
     names = ["t_s", "session", "session_clock_s", "mark", "phase", "statement", "loop", "queries", "rows"]
-    names += [f"cpu{cpu}_{part}_s" for cpu in range(cpus) for part in ("user", "system", "idle", "other")]
+    names += [f"cpu{cpu}_{part}_s" for cpu in cpus for part in ("user", "system", "idle", "other")]
     names += [f"{group}_{part}_s" for group in _GROUPS for part in ("cpu", "user", "system")]
     names += ["traps", "direct_calls", "elevations", "demotions", "interrupts", "context_switches"]
     return [*names, "instructions_user", "instructions_kernel", "agent_cpu_s", "agent_calls"]
@@ -82,20 +83,20 @@ def _work(progress: Progress | None, server: Status | None) -> list[Any]:
     return [None] * 5
 
 
-def _row(sample: Sample, work: list[Any], cpus: int) -> list[Any]:
+def _row(sample: Sample, work: list[Any], cpus: Sequence[int]) -> list[Any]:
     row: list[Any] = [sample.t_ns / 1e9, _text(sample.session), sample.mono_ns / 1e9, _text(sample.mark)]
     row += work
-    cells: list[Any] = [None] * (4 * cpus)
-    for cpu, ticks in sample.cpus.items():
-        if 0 <= cpu < cpus:
-            parts = (
-                ticks.user + ticks.nice,
-                ticks.system + ticks.irq + ticks.softirq,
-                ticks.idle,
-                ticks.iowait + ticks.steal,
-            )
-            cells[4 * cpu : 4 * cpu + 4] = [value / _USER_HZ for value in parts]
-    row += cells
+    for cpu in cpus:
+        if (ticks := sample.cpus.get(cpu)) is None:
+            row += [None] * 4
+            continue
+        parts = (
+            ticks.user + ticks.nice,
+            ticks.system + ticks.irq + ticks.softirq,
+            ticks.idle,
+            ticks.iowait + ticks.steal,
+        )
+        row += [value / _USER_HZ for value in parts]
     for name in _GROUPS:
         group = sample.groups.get(name)
         row += [None] * 3 if group is None else [us / 1e6 for us in (group.usage_us, group.user_us, group.system_us)]

@@ -198,13 +198,14 @@ def cpus(summary: Summary) -> Iterator[Block]:
 
 
 def cpu_name(cpu: CpuTime) -> str:
-    """The CPU's number; if it was not there all the time, also from when and until when."""
+    """The CPU's number; if it was not there all the time, also from when, until when, and how long it was offline."""
     parts = [
         f"{word} {int(seconds) // 60:02}:{int(seconds) % 60:02}"
         for word, seconds in (("from", cpu.since_s), ("to", cpu.until_s))
         if seconds is not None
     ]
-    return ", ".join(filter(None, (f"cpu{cpu.cpu}", " ".join(parts))))
+    gone = f"offline for {numbers.seconds(cpu.offline_s)} s" if cpu.offline_s is not None else ""
+    return ", ".join(filter(None, (f"cpu{cpu.cpu}", " ".join(parts), gone)))
 
 
 def hardware(summary: Summary) -> Iterator[Block]:

@@ -19,7 +19,7 @@ from kmltui.machine.output import Lines
 from kmltui.printable import printable
 from kmltui.recording import Reader, RecordingError, library
 from kmltui.recording.cutting import cut
-from kmltui.recording.export import csv_lines, jsonl
+from kmltui.recording.export import cpus_seen, csv_lines, jsonl
 from kmltui.report import FORMATS, render
 from kmltui.runner import listing
 from kmltui.sessions.link import Link
@@ -67,8 +67,8 @@ def read(data: bytes) -> None:
 
 def export(data: bytes) -> None:
     with contextlib.suppress(RecordingError), Reader.open(_file(data)) as reader:
-        for lines in (csv_lines, jsonl):
-            for line in lines(reader.records()):
+        for lines in (csv_lines(reader.records(), cpus_seen(reader.records())), jsonl(reader.records())):
+            for line in lines:
                 assert _is_printable(printable(line, keep="\n"))
 
 

@@ -58,3 +58,30 @@ def test_the_report_counts_a_cpu_from_where_it_came_to_where_it_went() -> None:
     assert [cpu_name(cpu) for cpu in cpus] == ["cpu0", "cpu1, to 00:30", "cpu2, from 01:00"]
     assert [cpu.user_s for cpu in cpus] == [30.0, 1.0, 5.0], "what a CPU had used before it came is nobody's use"
     assert figures(repetition.interval, []).ticks_seen == pytest.approx(1.0)
+
+
+def test_what_a_cpu_counted_while_it_was_offline_is_left_out_and_the_report_says_how_long() -> None:
+    samples = [
+        sample(0, cpu0=(0, 0), cpu1=(0, 0)),
+        sample(10, cpu0=(500, 500), cpu1=(200, 800), cpu2=(70_000, 40)),
+        # Offline meanwhile: cpu1 twice, its idle time counted on, and cpu2, which begins anew.
+        sample(30, cpu0=(1500, 1500)),
+        sample(40, cpu0=(2000, 2000), cpu1=(400, 3600)),
+        sample(50, cpu0=(2500, 2500), cpu2=(5, 0)),
+        sample(60, cpu0=(3000, 3000), cpu1=(450, 3600), cpu2=(105, 900)),
+        sample(70, cpu0=(3500, 3500), cpu1=(650, 4400), cpu2=(205, 1800)),
+    ]
+    marks = [START, *[""] * 5, END]
+    found = Intervals()
+    for one, mark in zip(samples, marks, strict=True):
+        found.add(msgspec.structs.replace(one, mark=mark))
+    (repetition,) = found.of("local")
+    result = figures(repetition.interval, [])
+    assert result.per_cpu is not None
+    assert [cpu_name(cpu) for cpu in result.per_cpu] == [
+        "cpu0",
+        "cpu1, offline for 50.00 s",
+        "cpu2, from 00:10, offline for 40.00 s",
+    ]
+    assert [(cpu.user_s, cpu.idle_s) for cpu in result.per_cpu] == [(35.0, 35.0), (4.0, 16.0), (2.0, 18.0)]
+    assert result.ticks_seen == pytest.approx(1.0), "ticks that an offline CPU did not get are not lost"

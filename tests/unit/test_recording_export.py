@@ -11,6 +11,7 @@ import os
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from recording_samples import HEADER, SECOND, a_run, write
 
@@ -28,12 +29,13 @@ from kmltui.model import (
     Progress,
     Record,
     Sample,
+    SessionSpec,
     State,
     Status,
 )
 from kmltui.recording import Reader, RecordingError, copy_stream, spooled
 from kmltui.recording.cutting import cut
-from kmltui.recording.export import csv_lines, jsonl
+from kmltui.recording.export import cpus_seen, csv_lines, jsonl
 from kmltui.recording.landmarks import is_landmark
 
 
@@ -113,7 +115,7 @@ class TestCsv:
             instructions={"0": (10, 20), "1": (1, 2)},
         )
         progress = Progress(t_ns=1, session="kml", phase="=cmd()", queries=4, rows=9)
-        text = "".join(csv_lines([HEADER, progress, sample, Mark(t_ns=2)]))
+        text = "".join(csv_lines([HEADER, progress, sample, Mark(t_ns=2)], [0, 1]))
         (row,) = csv.DictReader(io.StringIO(text))
         assert row["t_s"] == "1.5" and row["session_clock_s"] == "9.0" and row["mark"] == "start"
         assert row["phase"] == "'=cmd()" and row["queries"] == "4" and row["rows"] == "9"
@@ -123,13 +125,27 @@ class TestCsv:
         assert (row["traps"], row["direct_calls"], row["elevations"], row["demotions"]) == ("11", "7", "2", "1")
         assert (row["instructions_user"], row["instructions_kernel"], row["interrupts"]) == ("11", "22", "")
 
+    def test_a_cpu_that_came_later_has_columns_too(self) -> None:
+        def sample(second: int, *cpus: int) -> Sample:
+            ticks = {cpu: CpuTicks(100 * cpu + second, 0, 0, 0) for cpu in cpus}
+            return Sample(t_ns=second * SECOND, session="local", mono_ns=second, cpus=ticks)
+
+        header = msgspec.structs.replace(HEADER, sessions=[SessionSpec(name="local", kind="local", vcpus=2)])
+        run = [header, sample(0, 0), sample(1, 0, 300), sample(2, 1), sample(3, 1 << 40)]
+        cpus = cpus_seen(run)
+        assert cpus == [0, 1, 300], "the online ones, those that came, and not what no machine has"
+        rows = list(csv.DictReader(io.StringIO("".join(csv_lines(run, cpus)))))
+        assert [row["cpu300_user_s"] for row in rows] == ["", "300.01", "", ""]
+        assert [row["cpu0_user_s"] for row in rows] == ["0.0", "0.01", "", ""]
+        assert [row["cpu1_user_s"] for row in rows] == ["", "", "1.02", ""]
+
     def test_it_streams(self) -> None:
         def endless():
             yield HEADER
             for number in itertools.count():
                 yield Sample(t_ns=number, session="kml", mono_ns=number)
 
-        assert len(list(itertools.islice(csv_lines(endless()), 100))) == 100
+        assert len(list(itertools.islice(csv_lines(endless(), [0]), 100))) == 100
 
 
 def test_json_lines_hold_every_record() -> None:
@@ -200,7 +216,7 @@ def test_a_watched_servers_queries_and_rows_are_in_the_table_and_never_fall() ->
             Status(t_ns=second * SECOND, session="local", counters=counters, own={"Queries": second}),
             Sample(t_ns=second * SECOND + 1, session="local", mono_ns=1),
         ]
-    rows = list(csv.DictReader(io.StringIO("".join(csv_lines(run)))))
+    rows = list(csv.DictReader(io.StringIO("".join(csv_lines(run, [0])))))
     assert [row["queries"] for row in rows] == ["100", "149", "153", "172"]
     assert [row["rows"] for row in rows] == ["200", "300", "310", "350"]
 
