@@ -101,15 +101,20 @@ def _one_line(text: str) -> Iterator[Source]:
         match = re.match(r"^\s*deb\s+(?:\[(?P<options>[^]]*)\]\s*)?(?P<rest>[^#]+)", line)
         if not match:
             continue
-        words = match["rest"].split()
+        words = _words(match["rest"])
         options: dict[str, str] = {}
-        for option in (match["options"] or "").split():
+        for option in _words(match["options"] or ""):
             name, sign, value = option.partition("=")
             if sign and name[-1:] not in ("+", "-"):  # which add to and take from what is the default
                 name = name.lower()
                 options[_NAMES.get(name, name)] = value if name == "signed-by" else value.replace(",", " ")
         if len(words) >= 2 and _serves_amd64(options):
             yield Source(words[0], (words[1],), tuple(words[2:]), _carried(options))
+
+
+def _words(text: str) -> list[str]:
+    """Words as apt reads them: blanks within quotes belong to a word, the quotes do not."""
+    return [word.replace('"', "") for word in re.findall(r'(?:"[^"]*"|[^\s"]|")+', text)]
 
 
 def _deb822(text: str) -> Iterator[Source]:
@@ -139,7 +144,9 @@ def _serves_amd64(options: Mapping[str, str]) -> bool:
 
 
 def _carried(options: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in options.items() if name not in _OURS and re.fullmatch(r"[\w-]+", name)}
+    names = (name for name in options if name not in _OURS and re.fullmatch(r"[\w-]+", name))
+    # The latter add to and take from the host's own default, which is not the guest's.
+    return {name: options[name] for name in names if not name.endswith(("-add", "-remove"))}
 
 
 def read_sources(apt_dir: Path = APT_DIR) -> list[Source]:

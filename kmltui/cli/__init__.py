@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -99,6 +100,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explained(error: CycloptsError, arguments: Sequence[str]) -> str:
     """What is wrong with the arguments, and which help explains them."""
+    from kmltui.images.spec import without_login
+
     words: list[str] = []
     for word in arguments:
         if word.startswith("-") or word not in _commands(words):
@@ -109,9 +112,11 @@ def _explained(error: CycloptsError, arguments: Sequence[str]) -> str:
         first = error.unused_tokens[0]
         known = ", ".join(sorted(_commands(words)))
         near = did_you_mean(first, _commands(words))
-        text = f"there is no command {first!r}; there are: {known}{near}"
+        # An address without its option, or after an option that takes only one, may have a password in it.
+        shown = without_login(first) if re.search(":.*@", first, re.DOTALL) else first
+        text = f"there is no command {shown!r}; there are: {known}{near}"
         if not known:
-            text = f"{first!r} is one argument too many"
+            text = f"{shown!r} is one argument too many"
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         parameter = error.argument.field_info
         if not error.argument.tokens:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from kmltui.figures.card import CardLine, by_program, card
 from kmltui.figures.compare import Comparison
+from kmltui.figures.estimate import OF_THE_PROCESSES
 from kmltui.figures.summary import SessionFigures, Summary
 from kmltui.figures.verdict import bounds, clock_name, no_verdict_on_time, percent, share
 
@@ -92,7 +93,9 @@ def _calls(kml: SessionFigures) -> Row | None:
     if calls is None or kml.direct_share is None:
         return None
     text = f"{calls.trap + calls.direct:,} a run, {share(kml)} without a trap"
-    return Row("System calls", text, f"{calls.direct:,} direct, {calls.trap:,} trapped; counted, each one")
+    # On the host itself, programs that the command starts may be missing: the report says whose calls were counted.
+    how = "counted" if OF_THE_PROCESSES in kml.calls_source else "counted, each one"
+    return Row("System calls", text, f"{calls.direct:,} direct, {calls.trap:,} trapped; {how}")
 
 
 def _trapped(kml: SessionFigures) -> Row | None:

@@ -85,8 +85,8 @@ _MIRROR = re.compile(r"(https?://|file:/)[^\s\[\]]+")
 
 
 def without_login(address: str) -> str:
-    """``address`` without user and password, for messages."""
-    return re.sub(r"//.*@", "//", address, flags=re.DOTALL)
+    """``address`` without user and password, for messages: also what only resembles an address may contain them."""
+    return re.sub(r"^(\w[\w+.-]*:/+)?.*@", lambda match: match[1] or "", address, flags=re.DOTALL)
 
 
 def check_mirror(uri: str) -> str:

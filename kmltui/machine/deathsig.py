@@ -31,7 +31,8 @@ def main() -> None:
     if os.getppid() != int(sys.argv[1]):
         sys.exit("the process that started this is gone")
     # Not execvp: that imports, and the user may have no way to Python's files.
-    os.execv(sys.argv[3], sys.argv[3:])
+    # Python sets LC_CTYPE when it starts without a locale; the program gets the environment that was meant for it.
+    os.execve(sys.argv[3], sys.argv[3:], {name: os.environ[name] for name in os.environ if name != "LC_CTYPE"})
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
+from kmltui import cli
+from kmltui.build import apt
 from kmltui.build.sources import Mirror, host_mirror, named_mirror, read_sources
 from kmltui.images.errors import ImageError
 from kmltui.images.spec import make_spec
@@ -172,3 +176,56 @@ class TestWhoVouchesForANamedMirror:
     def test_without_it_the_package_is_named(self, etc: Path, tmp_path: Path) -> None:
         with pytest.raises(ImageError, match="install the package debian-archive-keyring"):
             named_mirror("http://m/debian", etc, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "ftp://user:S3cret@mirror.example/debian",
+        "http://user:S3cret@mirror.example/deb ian",
+        "http://user:S3c ret@mirror.example/debian",
+        "http://user:p@S3cret@mirror.example/[debian",
+        "http:user:S3cret@mirror.example/debian",
+        "user:S3cret@mirror.example/debian",
+        "http//user:S3cret@mirror.example/debian",
+        "user:S3cret@mirror.example//debian",
+    ],
+)
+def test_a_mirrors_password_is_not_repeated_in_the_error(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, why in (["--mirror", uri], "not the address of a mirror"), ([uri], "one argument too many"):
+        assert cli.run(["guest", "build", *arguments]) != 0
+        said = "".join(capsys.readouterr())
+        assert why in said and "mirror.example" in said
+        assert "S3c" not in said and "ret@" not in said and "user" not in said
+
+
+def test_quotes_in_the_one_line_format_are_those_of_apt(tmp_path: Path) -> None:
+    text = 'deb [signed-by="/usr/share/key rings/a.gpg" "trusted=yes"] "http://m.example/debian" bookworm main\n'
+    (source,) = read_sources(configure(tmp_path, one_line=text))
+    assert source.uri == "http://m.example/debian"
+    assert source.options == {"signed-by": "/usr/share/key rings/a.gpg", "trusted": "yes"}
+
+
+def test_what_adds_to_the_hosts_defaults_is_not_carried_over(tmp_path: Path) -> None:
+    text = (
+        "Types: deb\nURIs: http://m.example/debian\nSuites: trixie\nComponents: main\nTrusted: yes\n"
+        "Architectures-Add: i386\nArchitectures-Remove: amd64\nTargets-Add: Contents-deb\nLanguages-Remove: en\n"
+    )
+    (source,) = read_sources(configure(tmp_path, deb822=text))
+    assert source.options == {"trusted": "yes"}
+
+
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="there is no apt here")
+def test_a_mirrors_password_is_not_repeated_when_it_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(apt, "_host_access", lambda: 'Acquire::Retries "0";\n')  # it would wait between them
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        monkeypatch.setenv("KMLTUI_HOME", str(tmp_path / "ho\"me';[x] \\"))
+        mirror = f"http://user:S3cret@127.0.0.1:{port}/debian"
+        assert cli.run(["guest", "build", "--mirror", mirror]) != 0
+    said = "".join(capsys.readouterr())
+    assert f"127.0.0.1:{port}" in said, "apt was asked, from a directory with quotes in its name, too"
+    assert "S3cret" not in said and "user" not in said
