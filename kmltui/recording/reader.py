@@ -191,9 +191,12 @@ class Reader:
     def _decode(
         self, offset: int, decoder: Decoder, until_ns: int | None = None, stop: int | None = None
     ) -> Iterator[Timed]:
+        # Only what is there now: a file that grows faster than it is read would otherwise never come to an end. Whether
+        # more may come is asked first, so that a frame that is still being written is not taken for damage.
+        live, size = self.live, self.size_bytes
         parser = FrameParser(offset)
         position = offset
-        while data := self._pread(BLOCK_BYTES, position):
+        while position < size and (data := self._pread(min(BLOCK_BYTES, size - position), position)):
             position += len(data)
             for item in parser.feed(data):
                 if stop is not None and item.offset >= stop:
@@ -203,7 +206,7 @@ class Reader:
                     return
                 yield from decoder.feed(item)
         # In a live recording the last frame may be incomplete for an instant; in any other it stays incomplete.
-        if parser.pending_bytes and not self.live:
+        if parser.pending_bytes and not live:
             for item in parser.finish():
                 yield from decoder.feed(item)
         yield from decoder.finish()

@@ -648,3 +648,27 @@ def test_states_and_gaps_are_never_confused(tmp_path: Path) -> None:
     run: list[Record] = [Gap(t_ns=1, lost_bytes=3, reason="x"), State(t_ns=2, session="kml", state="done")]
     write(tmp_path / "a.kmlrec", run)
     assert read(tmp_path / "a.kmlrec") == [HEADER, *run]
+
+
+def test_a_file_that_grows_faster_than_it_is_read_can_be_opened_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what a flood through ``watch -`` is kept in: viewers draw, and read keys, when the file has been opened."""
+    writer = write(tmp_path / "a.kmlrec", a_run(3, end=False), close=False)
+    before = len(a_run(3, end=False))
+    read_piece = Reader._pread
+    grown = 0
+
+    def grow(reader: Reader, size: int, offset: int) -> bytes:
+        nonlocal grown
+        grown += 1
+        assert grown < 100, "it runs after the end of the file"
+        writer.append(Mark(t_ns=10 * SECOND + grown, note="more"))
+        return read_piece(reader, size, offset)
+
+    monkeypatch.setattr(Reader, "_pread", grow)
+    with Reader.open(tmp_path / "a.kmlrec") as reader:
+        found = list(reader.records())
+        assert before < len(found) < before + 100
+        assert len(reader.landmarks()) >= 1 and not reader.damaged
+    writer.close()
