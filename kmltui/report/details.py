@@ -81,12 +81,12 @@ def work(summary: Summary) -> Iterator[Block]:
     for label, value, keys in wanted:
         values = [value(session) for session in summary.sessions.values()]
         if any(text != ABSENT for text in values):
-            change = _changes(summary, *keys) if keys else ([""] if summary.compared else [])
+            change = _changes(summary, *keys) if keys else ([""] if summary.compared is not None else [])
             rows.append([label, *values, *change])
     if rows:
         yield Heading("Work and time")
         notes = [] if summary.clock == "wall" else [IDLE_NOTE]
-        yield Table(["", *_headers(summary), *(["saved"] if summary.compared else [])], rows, notes=notes)
+        yield Table(["", *_headers(summary), *(["saved"] if summary.compared is not None else [])], rows, notes=notes)
 
 
 def system_calls(summary: Summary) -> Iterator[Block]:
