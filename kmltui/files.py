@@ -63,19 +63,11 @@ def open_new(path: Path, mode: int = PRIVATE) -> BinaryIO:
     return os.fdopen(os.open(path, flags, mode), "w+b")
 
 
-def decoded(data: bytes, kind: type[T]) -> T | None:
-    """``data`` as JSON of the type ``kind``; None if it is not, whatever else it may be."""
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def remembered(path: Path, kind: type[T]) -> T | None:
-    """What a small file of ours holds; None if there is none, or it is damaged. Never raises."""
+    """What a small JSON file of ours holds; None if there is none, or it is damaged in whatever way. Never raises."""
     try:
-        return decoded(path.read_bytes(), kind)
-    except OSError:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

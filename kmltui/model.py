@@ -181,6 +181,16 @@ class CpuTicks(Struct, frozen=True, array_like=True):
     softirq: int = 0
     steal: int = 0
 
+    @property
+    def by_kind(self) -> tuple[int, int, int, int]:
+        """User, system, idle and other: nice counts as user, interrupts as system, iowait and steal as other."""
+        return self.user + self.nice, self.system + self.irq + self.softirq, self.idle, self.iowait + self.steal
+
+    def since(self, before: CpuTicks) -> tuple[int, int, int, int]:
+        """What was counted since ``before``, as :attr:`by_kind`. Idle and iowait may step back by a tick."""
+        user, system, idle, other = (b - a for a, b in zip(before.by_kind, self.by_kind, strict=True))
+        return user, system, idle, other
+
 
 class GroupCpu(Struct, frozen=True, array_like=True):
     """``cpu.stat`` of one cgroup v2, microseconds. ``usage_us`` is exact; the split is scaled from ticks."""

@@ -22,7 +22,6 @@ from kmltui.live.latencies import Latencies
 from kmltui.model import (
     CLIENT,
     SERVER,
-    CpuTicks,
     GroupCpu,
     HardwareCounts,
     Measure,
@@ -202,19 +201,9 @@ class CpuGap:
 
     def plus(self, cpu: int, before: Sample, after: Sample) -> CpuGap:
         """Another absence added."""
-        counted = cpu_ticks(before.cpus[cpu], after.cpus[cpu])
+        counted = after.cpus[cpu].since(before.cpus[cpu])
         user, system, idle, other = (a + b for a, b in zip(self.ticks, counted, strict=True))
         return CpuGap(self.mono_ns + after.mono_ns - before.mono_ns, (user, system, idle, other))
-
-
-def cpu_ticks(before: CpuTicks, after: CpuTicks) -> tuple[int, int, int, int]:
-    """What a CPU did between two samples: user, system, idle and other, in ticks."""
-    return (
-        after.user + after.nice - before.user - before.nice,
-        after.system + after.irq + after.softirq - before.system - before.irq - before.softirq,
-        after.idle - before.idle,
-        after.iowait + after.steal - before.iowait - before.steal,
-    )
 
 
 @dataclass
@@ -385,8 +374,7 @@ def _per_cpu(interval: Interval) -> list[CpuTime] | None:
         first = interval.start if cpu in interval.start.cpus else interval.came[cpu]
         last = interval.end if cpu in interval.end.cpus else interval.went.get(cpu, first)
         gap = interval.offline.get(cpu, _NO_GAP)
-        counted = cpu_ticks(first.cpus[cpu], last.cpus[cpu])
-        # The kernel lets idle and iowait step back by a tick now and then.
+        counted = last.cpus[cpu].since(first.cpus[cpu])
         user_s, system_s, idle_s, other_s = (
             max(0, value - offline) / USER_HZ for value, offline in zip(counted, gap.ticks, strict=True)
         )

@@ -96,8 +96,8 @@ def shares_by_cpu(sample: Sample, cpus: Set[int] | None = None) -> dict[int, tup
 
 def shares(ticks: CpuTicks) -> tuple[int, int, int]:
     """A CPU's ticks in user mode, in the kernel, and all of them, idle ones included."""
-    user, system = ticks.user + ticks.nice, ticks.system + ticks.irq + ticks.softirq
-    return user, system, user + system + ticks.idle + ticks.iowait + ticks.steal
+    user, system, _, _ = kinds = ticks.by_kind
+    return user, system, sum(kinds)
 
 
 _NO_COUNTERS = KmlCounters()
@@ -111,13 +111,9 @@ def cpus_between(first: Sample | None, last: Sample | None) -> tuple[CpuView, ..
 
 
 def _cpu(cpu: int, a: CpuTicks, b: CpuTicks) -> CpuView:
-    user = b.user + b.nice - a.user - a.nice
-    system = b.system + b.irq + b.softirq - a.system - a.irq - a.softirq
-    other = b.iowait + b.steal - a.iowait - a.steal
-    idle = b.idle - a.idle
-    # The kernel lets a CPU's idle and iowait step back a tick; a share must not become negative because of that.
-    user, system, other, idle = max(user, 0), max(system, 0), max(other, 0), max(idle, 0)
-    everything = user + system + other + idle
+    # A share must not become negative because a counter steps back.
+    user, system, idle, other = (max(ticks, 0) for ticks in b.since(a))
+    everything = user + system + idle + other
     return (
         CpuView(cpu, user / everything, system / everything, other / everything)
         if everything

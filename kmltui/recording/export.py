@@ -90,13 +90,7 @@ def _row(sample: Sample, work: list[Any], cpus: Sequence[int]) -> list[Any]:
         if (ticks := sample.cpus.get(cpu)) is None:
             row += [None] * 4
             continue
-        parts = (
-            ticks.user + ticks.nice,
-            ticks.system + ticks.irq + ticks.softirq,
-            ticks.idle,
-            ticks.iowait + ticks.steal,
-        )
-        row += [value / _USER_HZ for value in parts]
+        row += [value / _USER_HZ for value in ticks.by_kind]
     for name in _GROUPS:
         group = sample.groups.get(name)
         row += [None] * 3 if group is None else [us / 1e6 for us in (group.usage_us, group.user_us, group.system_us)]

@@ -210,6 +210,16 @@ def percent(fraction: float | None) -> str:
     return f"{sign}{text} %"
 
 
+def within(fraction: float) -> float:
+    """``fraction`` from 0 to 1, whatever a damaged recording says it is."""
+    return min(max(0.0, fraction), 1.0)  # in this order 0 for what is no number
+
+
+def done(fraction: float) -> str:
+    """How much is done: ``  7 %``. 100 % is said only when nothing is left."""
+    return f"{int(within(fraction) * 100):3} %"
+
+
 def difference(left: float | None, right: float | None) -> float | None:
     """The fraction by which ``right`` differs from ``left``; None if there is nothing to compare with."""
     return (right - left) / left if left and right is not None else None

@@ -23,7 +23,7 @@ from kmltui.live.recent import RATE_WINDOW_NS
 from kmltui.live.views import LatencyView, Seconds
 from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State, WorkloadSpec
 from kmltui.recording import Reader
-from kmltui.tui.draw import endcard, header, judging
+from kmltui.tui.draw import bars, endcard, header, judging
 from kmltui.tui.draw.judging import counted_phases
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
@@ -35,7 +35,7 @@ from kmltui.tui.pages.projector import ProjectorPage
 from kmltui.tui.pages.queries import QueriesPage
 from kmltui.tui.pages.report import make_outcome
 from kmltui.tui.player import Frame, Player
-from kmltui.tui.text import ABSENT, plain
+from kmltui.tui.text import ABSENT, done, plain, width
 
 CHANGE = re.compile(r"[\d.]+ % (more|less)")
 
@@ -355,3 +355,21 @@ def test_a_percentile_of_a_few_queries_is_compared_with_nothing(number: int, p50
     a, b = (LatencyView(us, us, us, us, us, number) for us in (1000, 900))
     *_, saved_p50, _, _, saved_p99, _, _, _ = (cell[0] for cell in queries._row(1, "a statement", a, b).cells)
     assert [text != ABSENT for text in (saved_p50, saved_p99)] == [p50, p99]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [
+        (0.0, "  0 %"),
+        (0.999, " 99 %"),
+        (1.0, "100 %"),
+        (float("nan"), "  0 %"),
+        (float("inf"), "100 %"),
+        (-3.0, "  0 %"),
+    ],
+)
+def test_how_much_is_done_is_100_only_at_the_end_and_a_percentage_whatever_is_recorded(
+    fraction: float, said: str
+) -> None:
+    assert done(fraction) == said
+    assert width(bars.progress(fraction, 20, UNICODE)) == 20

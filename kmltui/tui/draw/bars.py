@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import Line, Span
+from kmltui.tui.text import Line, Span, within
 
 
 def shares(
@@ -47,7 +47,7 @@ def stacked(
 
 def progress(fraction: float | None, cells: int, glyphs: Glyphs, role: str = "title") -> Line:
     """How much is done; an unknown fraction is an empty track."""
-    done = round(max(min(fraction or 0.0, 1.0), 0.0) * cells)
+    done = round(within(fraction or 0.0) * cells)
     return spans((glyphs.full * done, role), (glyphs.track * (cells - done), "idle"))
 
 

@@ -10,7 +10,7 @@ from kmltui.model import FINAL_STATES
 from kmltui.printable import printable, time_left
 from kmltui.tui.draw import bars, judging
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import Line, clock, fit, line, width
+from kmltui.tui.text import Line, clock, done, fit, line, width
 
 _WORDS = {
     "waiting": "not started",
@@ -72,7 +72,7 @@ def _under_way(snapshot: Snapshot, session: SessionView, cells: int, glyphs: Gly
         line((f"   {printable(state.detail)}", "muted")),
     ]
     if state.fraction is not None:
-        figures: Line = ((f" {state.fraction * 100:3.0f} %", "text"),)
+        figures: Line = ((f" {done(state.fraction)}", "text"),)
         if state.left_s is not None and cells >= 45 and not snapshot.abandoned:
             figures += ((f"  {time_left(state.left_s)}", "muted"),)
         room = max(cells - 8 - width(figures), 4)

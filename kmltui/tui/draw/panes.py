@@ -32,6 +32,7 @@ from kmltui.tui.text import (
     clock,
     count,
     cropped,
+    done,
     fit,
     line,
     micros,
@@ -416,6 +417,10 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     return rows
 
 
+_LABEL = 11
+"""Cells of a phase and its statement, and one behind them."""
+
+
 def _progress(drawing: Drawing, session: SessionView, other: SessionView | None) -> Line:
     """Where the workload is, and how much of it is done."""
     progress, cells = session.progress, drawing.layout.pane
@@ -424,16 +429,16 @@ def _progress(drawing: Drawing, session: SessionView, other: SessionView | None)
         label += f" #{progress.statement}"  # "change 24" would read as a change of 24
     loops = f" {count(progress.loop)}/{count(progress.loops)}" if progress and progress.loops and progress.loop else ""
     fraction = progress.fraction if progress else None
-    share = f" {int(fraction * 100):3} %" if fraction is not None else ""  # 100 % is said when nothing is left
+    share = f" {done(fraction)}" if fraction is not None else ""
     if (seconds_left := _left_s(drawing, session)) is not None:
         words = time_left(seconds_left)
-        room = cells - 10 - _LEAST_BAR - len(share)
+        room = cells - _LABEL - _LEAST_BAR - len(share)
         share += next((f"  {each}" for each in (words, words.removeprefix("about ")) if len(each) + 2 <= room), "")
-    if 10 + (_LEAST_BAR if fraction is not None else 0) + len(loops) + len(share) > cells:
+    if _LABEL + (_LEAST_BAR if fraction is not None else 0) + len(loops) + len(share) > cells:
         loops = ""  # the fraction says the same
-    room = max(cells - 10 - len(loops) - len(share), 0)
+    room = max(cells - _LABEL - len(loops) - len(share), 0)
     return (
-        (f"{cropped(printable(label), 10):<10}", "text"),
+        (f"{cropped(printable(label), _LABEL - 1):<{_LABEL}}", "text"),
         *bars.progress(fraction, room, drawing.glyphs, "stock" if other is None else "kml"),
         (loops, "muted"),
         (share, "text"),
