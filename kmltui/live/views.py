@@ -213,6 +213,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         """Whether all sessions are still being made ready, which takes long and says little."""
         return not self.status and all(session.state.state in _STARTING for session in self.sessions)
 
+    def stale(self, session: SessionView) -> bool:
+        """Whether the session's newest sample is too old to say how busy it is now."""
+        newest = session.last_sample_ns
+        return newest is not None and self.t_ns - newest > max(self.header.sample_period_ns * 8, 5_000_000_000)
+
 
 _STARTING = {"waiting", "image", "booting", "loading", "ready"}
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from made_up_run import run
+from made_up_run import S, run
 from test_callcost import watched
 from test_one_session import drawn, monitor
 from test_pictures import benched
@@ -22,6 +22,7 @@ from kmltui.model import (
     Environment,
     Header,
     Latency,
+    Progress,
     Record,
     Repeat,
     Sample,
@@ -40,7 +41,7 @@ from kmltui.tui.pages.environment import EnvironmentPage
 from kmltui.tui.pages.live import LivePage
 from kmltui.tui.pages.queries import QueriesPage
 from kmltui.tui.player import Frame, Player
-from kmltui.tui.text import plain
+from kmltui.tui.text import plain, short
 from kmltui.tui.widgets.keybar import unique_bindings
 
 
@@ -210,6 +211,34 @@ class TestABench:
         assert "●●●●●·····" in shown
         # Turns of 4.5 s: of 22 there are 13 over.
         assert "about 45 s left" in shown
+
+
+class TestCountedExactly:
+    """A turn of a bench in exact mode: between its first sample and its last one nothing says how busy it is."""
+
+    @staticmethod
+    def frame(later_s: float) -> Frame:
+        records = list(run(40, cpus=1))
+        newest = max(record.t_ns for record in records)
+        records.append(Progress(t_ns=newest + int(later_s * S), session="kml", phase="select", loop=3, loops=5))
+        source = MemorySource(records, live=True)
+        sessions = [SessionSpec(name=name, arm=name, vcpus=1, exact=True) for name in ("stock", "kml")]  # type: ignore[arg-type]
+        source.header = Header(run="r", workload=WorkloadSpec(name="wisconsin", loops=1000), sessions=sessions)
+        return Player(source).tick(0)
+
+    def test_cpus_are_absent_once_the_newest_sample_is_old(self) -> None:
+        fresh, old = self.frame(1), self.frame(20)
+        assert " us " in text(LivePage(), fresh) and " us " not in text(LivePage(), old)
+        for shown, absent in ((fresh, False), (old, True)):
+            row = next(row for row in text(CpusPage(), shown).splitlines() if "cpu0" in row)
+            assert (row.split() == ["cpu0", "–", "–"]) is absent
+
+    def test_calls_are_counts(self) -> None:
+        shown = self.frame(20)
+        total = shown.view.sessions[0].trap
+        assert total is not None
+        drawn = text(LivePage(), shown, (120, 36))
+        assert "syscalls/s" not in drawn and f"trap {short(total):>7}" in drawn
 
 
 async def test_a_size_that_the_terminal_no_longer_has_is_not_laid_out() -> None:

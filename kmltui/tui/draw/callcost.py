@@ -204,6 +204,8 @@ def by_statement(
                 (figures[2], "trap" if after.trap >= _LEAST else "faint"),
             )
         lines.append(row)
+    if others := len(titles) - len(statements):
+        lines.append(line((f" the other {others} were too short to be told apart", "faint")))
     return lines
 
 

@@ -165,13 +165,10 @@ def _silent(frame: Frame) -> str:
     if _is_silent(frame):
         why = "the connection stalls, or the run does" if frame.remote else "the run is still there"
         return f"nothing has come for {clock(frame.silent_ns)}: {why}"
-    limit = max(view.header.sample_period_ns * 8, 5_000_000_000)
     silent = {
         session.name: clock(view.t_ns - session.last_sample_ns)
         for session in view.sessions
-        if session.state.state == "running"
-        and session.last_sample_ns is not None
-        and view.t_ns - session.last_sample_ns > limit
+        if session.state.state == "running" and session.last_sample_ns is not None and view.stale(session)
     }
     if silent and all(spec.exact for spec in view.header.sessions if spec.name in silent):
         return f"{', '.join(map(printable, silent))}: counted exactly, so the next sample comes at the end of the phase"

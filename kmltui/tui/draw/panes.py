@@ -123,6 +123,15 @@ class Drawing:
         """Both have completed the workload: its overall figures say more than the rates of idle guests."""
         return all(session.state.state == "done" and session.trap is not None for session in self.snapshot.sessions)
 
+    @property
+    def counts(self) -> bool:
+        """Calls are shown as counts. In exact mode, too: samples come only between phases, too seldom for rates."""
+        return self.totals or any(spec.exact for spec in self.snapshot.header.sessions)
+
+    def stale(self, session: SessionView) -> bool:
+        """What the session's rates would be of is over."""
+        return not self.counts and self.snapshot.stale(session)
+
 
 def draw(
     snapshot: Snapshot,
@@ -137,7 +146,7 @@ def draw(
     drawing = Drawing(snapshot, layout, glyphs, state, window(snapshot.t_ns, window_ns), call_name, single_calls)
     shown = snapshot.pair or snapshot.sessions[:1]
     charts = {name: _columns(drawing, name, shown) for name in layout.charts}
-    if drawing.totals:
+    if drawing.counts:
         state.calls, state.calls_ns = tuple(as_totals(session.calls) for session in shown), -RATE_WINDOW_NS
     elif not 0 <= snapshot.t_ns - state.calls_ns < RATE_WINDOW_NS - RATE_WINDOW_NS // 8:
         state.calls, state.calls_ns = tuple(session.calls for session in shown), snapshot.t_ns
@@ -242,7 +251,11 @@ def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
         system[-1] = sum(cpu.system for cpu in rest) / len(rest)
     label = max((len(text) for text in labels), default=4)
     result: list[Line] = []
+    stale = drawing.snapshot.stale(session)
     for text, us, sy in zip(labels, user, system, strict=True):
+        if stale:
+            result.append(line((f"{text:<{label}} ", "muted"), (ABSENT, "faint")))
+            continue
         figures: Line = (
             (" us ", "muted"),
             (f"{us * 100:3.0f}", "user"),
@@ -317,37 +330,10 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
             words += f"; reads and writes, a part of them: {rate(session.io_rate)}"
         absent = line(("system calls/s ", "text"), (words, "muted"))
         return [absent, *[()] * layout.calls]
-    wide = cells >= 50
-    totals = drawing.totals
+    totals = drawing.counts
+    stale = drawing.stale(session)
     write = short if totals else rate
-    trap, direct = (
-        (short(session.trap), short(session.direct)) if totals else (rate(session.trap_rate), rate(session.direct_rate))
-    )
-    elevated = session.elevations if totals else session.elevation_rate
-    title = "syscalls" if wide else "calls"
-    if totals and drawing.snapshot.repeats and wide:
-        title = "syscalls, all turns"  # what else is shown of a bench is of a single turn
-    if not session.arm:
-        # This machine without KML: there is only one way into its kernel.
-        total = short(session.trap) if totals else rate(session.trap_rate)
-        head: list[Span] = [(f"{title} " if totals else f"{title}/s ", "text"), (total, "trap")]
-    elif cells >= 37:
-        head = [(f"{title}  " if totals else f"{title}/s", "text")]
-        head += [("  trap ", "muted"), (f"{trap:>7}", "trap"), ("  direct ", "muted"), (f"{direct:>7}", "direct")]
-    else:
-        unit = "" if totals else "/s"
-        head = [("trap ", "muted"), (trap + unit, "trap"), (" direct ", "muted"), (direct + unit, "direct")]
-    rows: list[Line] = [tuple(head)]
-    if elevated is not None and (elevated or session.arm == "kml"):
-        for word in ("into ring 0", "ring 0"):
-            elevations: Line = ((f"{word} ", "muted"), (f"{write(elevated):>5}", "elevation"))
-            if width(head) + width(elevations) + 2 <= cells:
-                rows = [spread(tuple(head), elevations, cells)]
-                break
-    scale = f"{_SCALE} on both sides" if layout.panes == 2 else _SCALE
-    if index == 0 and width(rows[0]) + len(scale) + 2 <= cells:
-        rows = [spread(rows[0], line((scale, "faint")), cells)]
-
+    rows = [_calls_head(drawing, session, index)]
     calls = drawing.state.calls
     by_number = {call.nr: call for call in calls[index]}
     order = _order(drawing.state)[: layout.calls]
@@ -355,16 +341,60 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
         max((call.rate for each in calls for call in each if call.nr in order), default=0.0)
     )
     names = {nr: printable(drawing.call_name(nr)) for nr in order}
-    label = min(max((len(name) for name in names.values()), default=8), 16 if wide else 9)
+    label = min(max((len(name) for name in names.values()), default=8), 16 if cells >= _WIDE else 9)
     for nr in order:
+        name: Span = (f" {cropped(names[nr], label):<{label}} ", "muted")
+        if stale:
+            rows.append((name, (f"{ABSENT:>8}", "faint")))
+            continue
         call = by_number.get(nr) or CallView(nr, 0.0, 0.0, 0, 0)
         number: Span = (f"{write(call.rate):>8} ", "text" if call.rate else "faint")
         room = cells - label - 2 - len(number[0])
         bar = bars.stacked(
             (call.trap_rate, call.direct_rate), most, min(room, 44), glyphs, roles=("trap", "direct"), fine=False
         )
-        rows.append(((f" {cropped(names[nr], label):<{label}} ", "muted"), number, *bar))
+        rows.append((name, number, *bar))
     return rows + [()] * (layout.calls + 1 - len(rows))
+
+
+_WIDE = 50
+"""Cells of a pane from which on words are written out."""
+
+
+def _calls_head(drawing: Drawing, session: SessionView, index: int) -> Line:
+    """All calls together, trapped and direct, and the scale of the bars below."""
+    layout, cells = drawing.layout, drawing.layout.pane
+    totals, wide = drawing.counts, drawing.layout.pane >= _WIDE
+    write = short if totals else rate
+    figures: tuple[float | None, ...] = (session.trap_rate, session.direct_rate, session.elevation_rate)
+    if totals:
+        figures = (session.trap, session.direct, session.elevations)
+    elif drawing.stale(session):
+        figures = (None, None, None)
+    (trap, direct), elevated = map(write, figures[:2]), figures[2]
+    title = "syscalls" if wide else "calls"
+    if totals and drawing.snapshot.repeats and wide:
+        title = "syscalls, all turns"  # what else is shown of a bench is of a single turn
+    if not session.arm:
+        # This machine without KML: there is only one way into its kernel.
+        head: list[Span] = [(f"{title} " if totals else f"{title}/s ", "text"), (trap, "trap")]
+    elif cells >= 37:
+        head = [(f"{title}  " if totals else f"{title}/s", "text")]
+        head += [("  trap ", "muted"), (f"{trap:>7}", "trap"), ("  direct ", "muted"), (f"{direct:>7}", "direct")]
+    else:
+        unit = "" if totals else "/s"
+        head = [("trap ", "muted"), (trap + unit, "trap"), (" direct ", "muted"), (direct + unit, "direct")]
+    row = tuple(head)
+    if elevated is not None and (elevated or session.arm == "kml"):
+        for word in ("into ring 0", "ring 0"):
+            elevations: Line = ((f"{word} ", "muted"), (f"{write(elevated):>5}", "elevation"))
+            if width(head) + width(elevations) + 2 <= cells:
+                row = spread(row, elevations, cells)
+                break
+    scale = f"{_SCALE} on both sides" if layout.panes == 2 else _SCALE
+    if index == 0 and width(row) + len(scale) + 2 <= cells:
+        row = spread(row, line((scale, "faint")), cells)
+    return row
 
 
 def _order(state: PaneState) -> list[int]:

@@ -54,6 +54,7 @@ class CpusPage(ScrolledPage):
     def body(self, frame: Frame, canvas: Canvas) -> Sequence[Line]:
         shown = frame.view.pair or frame.view.sessions[:1]
         sides = [{cpu.cpu: cpu for cpu in session.cpus} for session in shown]
+        stale = [frame.view.stale(session) for session in shown]
         pane = (canvas.width - 9) // len(shown)
         cpus = sorted(set().union(*sides))
         # A bar and the mean for each CPU; the rest of the width is for its history.
@@ -63,8 +64,8 @@ class CpusPage(ScrolledPage):
         lines: list[Line] = []
         for cpu in cpus:
             spans: list[Span] = [(f" cpu{cpu:<3}", "muted")]
-            for side in sides:
-                spans += _bar(side.get(cpu), pane, canvas)
+            for side, old in zip(sides, stale, strict=True):
+                spans += _bar(None if old else side.get(cpu), pane, canvas)
                 spans.append(("  ", "text"))
             lines.append(tuple(spans))
             for row in range(rows if charts else 0):
@@ -76,7 +77,7 @@ class CpusPage(ScrolledPage):
         if len(cpus) > 1:
             lines.append(())
             spans = [(" mean  ", "strong")]
-            for side in sides:
+            for side, old in zip(sides, stale, strict=True):
                 number = max(len(side), 1)
                 average = CpuView(
                     -1,
@@ -84,7 +85,7 @@ class CpusPage(ScrolledPage):
                     sum(cpu.system for cpu in side.values()) / number,
                     0.0,
                 )
-                spans += _bar(average if side else None, pane, canvas)
+                spans += _bar(average if side and not old else None, pane, canvas)
                 spans.append(("  ", "text"))
             lines.append(tuple(spans))
         return lines or [line((" no sample of the CPUs yet", "muted"))]
