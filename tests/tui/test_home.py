@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from made_up_run import S
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Label, OptionList, Static
 from tui_support import settled
@@ -15,6 +17,7 @@ from tui_support import settled
 from kmltui.tui.app import HomeApp
 from kmltui.tui.controls import Choice, RunRow
 from kmltui.tui.form import Offer, Problem, Setting, Values, arguments, command_line
+from kmltui.tui.widgets.keybar import key_sign, unique_bindings
 
 DAY = 86_400 * S
 OFFERS = (
@@ -125,6 +128,12 @@ def text_of(app: HomeApp, selector: str) -> str:
     return str(app.screen.query_one(selector, Static).render())
 
 
+def text_on(app: HomeApp) -> str:
+    """All that the screen shows."""
+    rows = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in rows)
+
+
 async def ready(pilot: Pilot[Any]) -> None:
     """What reads has read, and what it brought is shown. (Workers that wait for an answer in a dialog go on.)"""
     for _ in range(500):
@@ -160,6 +169,29 @@ def test_a_terminal_that_is_too_small_says_what_it_takes(snap_compare: Any) -> N
 
 def test_at_the_first_start_it_says_what_can_be_begun(snap_compare: Any) -> None:
     assert snap_compare(app_with(Shelf([])), terminal_size=(80, 24), run_before=ready)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_the_help_names_every_key_and_all_that_it_does(width: int) -> None:
+    app = app_with(shelf())
+    async with app.run_test(size=(width, 60)) as pilot:
+        await ready(pilot)
+        told = [binding for binding in unique_bindings(app.screen) if binding.tooltip]
+        assert {binding.action for binding in told} >= {"again", "cut", "rename", "page", "export", "compare"}
+        await pilot.press("question_mark")
+        await settled(pilot)
+        shown = " ".join(text_on(app).partition("╭")[2].partition("╰")[0].replace("│", " ").split())
+        assert "…" not in shown
+        assert all(f"{key_sign(binding)} " in shown for binding in told)
+        assert all(word in shown for binding in told for word in binding.tooltip.split())
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)])
+async def test_the_last_line_names_the_help(size: tuple[int, int]) -> None:
+    app = app_with(shelf())
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot)
+        assert "? help" in text_on(app)
 
 
 async def test_enter_watches_a_live_run_and_replays_a_finished_one() -> None:
@@ -317,6 +349,33 @@ class TestTheForm:
         words = ("run", "--workload", "wisconsin", "--loops", "40", "--engine", "InnoDB")
         assert app.return_value == Choice(action="start", arguments=words)
         assert library.kept.settings == {"--engine": "InnoDB"}
+
+    async def test_what_is_typed_after_tab_goes_into_the_next_field_however_fast(self) -> None:
+        app = app_with(shelf())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await ready(pilot)
+            await pilot.press("s")
+            await ready(pilot)
+            fields = {box.name: box for box in app.screen.query(".field").results(Input)}
+            fields["loops"].focus()
+            await pilot.pause()
+            for key in ("4", "tab", "9", "s"):  # all of them are there before the first one is dealt with
+                app.post_message(events.Key(key, key if len(key) == 1 else None))
+            await ready(pilot)
+            assert (fields["loops"].value, fields["duration"].value) == ("4", "9s")
+
+    async def test_arrows_go_from_field_to_field(self) -> None:
+        app = app_with(shelf())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await ready(pilot)
+            await pilot.press("s")
+            await ready(pilot)
+            await pilot.press("enter")
+            first = app.focused
+            await pilot.press("down")
+            assert isinstance(first, Input) and app.focused is not first
+            await pilot.press("up")
+            assert app.focused is first
 
     async def test_what_is_wrong_stands_beside_its_field_and_nothing_starts(self) -> None:
         app = app_with(shelf())

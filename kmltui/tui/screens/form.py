@@ -48,7 +48,11 @@ class FormScreen(Steady, Screen[Choice | None]):
         Binding("f2,ctrl+s", "start", "start", key_display="F2", priority=True),
         Binding("f3,ctrl+y", "copy", "copy the command", key_display="F3", priority=True),
         Binding("f4", "defaults", "defaults", key_display="F4", priority=True),
-        Binding("tab", "app.focus_next", "next field", show=False),
+        # At once, before what is typed after it: a key that waits for the field's turn lets later ones overtake it.
+        Binding("tab", "app.focus_next", "next field", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", "previous field", show=False, priority=True),
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
         Binding("escape", "cancel", "back", key_display="esc"),
     ]
 

@@ -19,12 +19,16 @@ from textual.widgets import DataTable, OptionList, Static
 from textual.widgets.option_list import Option
 
 from kmltui.printable import printable
+from kmltui.tui import glyphs
 from kmltui.tui.controls import Choice, Library, RunRow
 from kmltui.tui.draw import header
 from kmltui.tui.form import Values
 from kmltui.tui.layout import SMALLEST
+from kmltui.tui.names import call_name
+from kmltui.tui.pages.base import Canvas
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.form import FormScreen
+from kmltui.tui.screens.help import HelpScreen
 from kmltui.tui.text import clock, size
 from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
@@ -54,23 +58,24 @@ class HomeScreen(Steady, Screen[None]):
     """What can be started above, the recordings below: live ones first, those that ship with kmltui last."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", priority=True),
-        Binding("s", "start", "measure"),
-        Binding("a", "again", "run again"),
-        Binding("r", "report", "report"),
-        Binding("h", "page", "page", show=False, tooltip="the report as an HTML page that plays"),
-        Binding("e", "export", "export", show=False),
-        Binding("x", "cut", "cut", show=False),
-        Binding("space", "select", "select", show=False),
-        Binding("c", "compare", "compare", show=False),
-        Binding("n", "rename", "rename"),
-        Binding("d,delete", "delete", "delete", key_display="d"),
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("o", "sort", "sort", show=False),
-        Binding("f5,ctrl+r", "reload", "reload", show=False),
-        Binding("T", "app.next_theme", "theme", show=False),
-        Binding("question_mark,f1", "keys", "help", key_display="?"),
-        Binding("q,escape", "quit", "quit", key_display="q"),
+        Binding("enter", "open", "open", priority=True, tooltip="begin, watch or replay"),
+        Binding("s", "start", "measure", tooltip="measure something"),
+        Binding("a", "again", "run again", tooltip="run the same again"),
+        Binding("r", "report", "report", tooltip="the recording's report"),
+        Binding("h", "page", "page", show=False, tooltip="save as an HTML page"),
+        Binding("e", "export", "export", show=False, tooltip="export to other formats"),
+        Binding("x", "cut", "cut", show=False, tooltip="cut out a part"),
+        Binding("space", "select", "select", show=False, tooltip="select"),
+        Binding("c", "compare", "compare", show=False, tooltip="compare the two selected"),
+        Binding("n", "rename", "rename", tooltip="rename"),
+        Binding("d,delete", "delete", "delete", key_display="d", tooltip="delete"),
+        Binding("slash", "filter", "filter", key_display="/", tooltip="filter"),
+        Binding("o", "sort", "sort", show=False, tooltip="sort in another way"),
+        Binding("tab", "app.focus_next", show=False, key_display="Tab", tooltip="to the list, and back"),
+        Binding("f5,ctrl+r", "reload", "reload", show=False, key_display="F5", tooltip="read the list again"),
+        Binding("T", "app.next_theme", "theme", show=False, tooltip="the next theme"),
+        Binding("question_mark,f1", "help", "help", key_display="?", tooltip="this help"),
+        Binding("q,escape", "quit", "quit", key_display="q", tooltip="quit"),
     ]
 
     def __init__(self, library: Library) -> None:
@@ -412,16 +417,10 @@ class HomeScreen(Steady, Screen[None]):
         self._sort = (self._sort + 1) % len(_SORTS)
         self._show()
 
-    @work
-    async def action_keys(self) -> None:
-        keys = [
-            ("", "", "Tab  from what can be begun to the recordings, and back"),
-            ("", "", "enter  begin, watch or replay      s  measure      a  run again"),
-            ("", "", "r  report      h  as a page      e  export      x  cut out a part"),
-            ("", "", "space  select      c  compare two      d  delete      n  rename"),
-            ("", "", "/  filter      o  sort      T  theme      q  quit"),
-        ]
-        await self.app.push_screen_wait(Ask("Keys", "Escape closes this.", keys))
+    def action_help(self) -> None:
+        bindings = [binding for binding in unique_bindings(self) if binding.tooltip]
+        canvas = Canvas(self.size.width, self.size.height, glyphs.detect(), call_name)
+        self.app.push_screen(HelpScreen(bindings, canvas))
 
     def action_quit(self) -> None:
         self.app.exit(None)
