@@ -70,6 +70,10 @@ class TrapCost(Struct, frozen=True):
         }
 
 
+TRAP_UNTIMED = "trap_untimed"
+"""Among a recording's facts about its machine: why no trap was timed."""
+
+
 def trap_cost(host: Mapping[str, str]) -> TrapCost | None:
     """The recording machine's, from its header; None where it was not timed."""
     try:

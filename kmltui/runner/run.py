@@ -17,6 +17,7 @@ from typing import TypeVar
 import psutil
 
 from kmltui import __version__, files, paths
+from kmltui.figures.estimate import TRAP_UNTIMED
 from kmltui.machine import trapcost
 from kmltui.model import (
     FINAL_STATES,
@@ -74,14 +75,14 @@ def host_facts() -> dict[str, str]:
 
 
 def trap_facts() -> dict[str, str]:
-    """What a trap costs this machine's processor; empty where that cannot be timed, or another run is going on."""
+    """What a trap costs this machine's processor; or why that was not timed."""
     if any(entry.alive for entry in registry.entries()):
-        return {}
+        return {TRAP_UNTIMED: "another run was going on"}
     own = host.facts()
     try:
         cost = trapcost.measure(own.get("cpu", ""), own.get("mitigations", ""), "virtual" in own.get("accelerator", ""))
-    except trapcost.TimingError:
-        return {}
+    except trapcost.TimingError as error:
+        return {TRAP_UNTIMED: str(error)}
     return cost.facts()
 
 

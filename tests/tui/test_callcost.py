@@ -75,6 +75,10 @@ class TestAWatchedServer:
     def test_where_no_trap_was_timed_nothing_is_claimed(self) -> None:
         assert "cost this server" not in shown(watched(monitor(30), host={}))
 
+    def test_why_no_trap_was_timed_is_said(self) -> None:
+        text = shown(watched(monitor(30), host={"trap_untimed": "another run was going on"}))
+        assert "what system calls cost is unknown" in text and "no trap was timed: another run was going on" in text
+
     def test_where_calls_are_not_counted_nothing_is_claimed(self) -> None:
         assert "cost this server" not in shown(watched(monitor(30, counted=False)))
 

@@ -94,6 +94,27 @@ class TestThePlan:
             assert "what system calls cost this server" in shown
 
 
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 48)])
+async def test_a_grant_that_would_show_more_can_be_read_to_its_end(size: tuple[int, int]) -> None:
+    account = "mysql://watcher@/var/run/mysqld/mysqld.sock"
+    grants = {"digests": "SELECT ON performance_schema.*", "replication": "REPLICA MONITOR ON *.*"}
+    facts = {
+        f"absent {what}": f"{account} may not see it: GRANT {grant} TO that account" for what, grant in grants.items()
+    }
+    app = watching(facts=facts)
+    async with app.run_test(size=size) as pilot:
+        app.pump(0)
+        await pilot.press("u")
+        await pilot.pause()
+        rows = [plain(line).rstrip() for line in app.main.query_one("#body", Lines).lines]
+        shown = " ".join(" ".join(rows).split())
+        assert all(
+            f"no {what}: {account} may not see it: GRANT {grant} TO that account" in shown
+            for what, grant in grants.items()
+        )
+        assert max(map(len, rows)) <= size[0]
+
+
 class TestPictures:
     def test_an_account_with_few_rights_sees_what_would_show_more(self, picture: Picture) -> None:
         denied = {

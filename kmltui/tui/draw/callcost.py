@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 
+from kmltui.figures.estimate import TRAP_UNTIMED
 from kmltui.figures.servercost import ASSUMED, ServerCost, server_cost
 from kmltui.figures.statements import NO_CALLS, StatementCalls
 from kmltui.live.recent import RATE_WINDOW_NS
@@ -13,7 +15,7 @@ from kmltui.live.views import MONO, QUERIES, SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw.panes import PaneState
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import ABSENT, Line, cropped, line, rate
+from kmltui.tui.text import ABSENT, Line, cropped, line, rate, width
 
 CallName = Callable[[int], str]
 
@@ -23,37 +25,43 @@ _LEAST = 0.005
 """The fewest calls per query that are worth a row: one in two hundred queries."""
 
 
-def cost(view: Snapshot, call_name: Callable[[int], str]) -> list[Line]:
-    """What system calls cost the server: the most that ring 0 could save, and what fewer calls would. Empty if
-    unknown."""
+def cost(view: Snapshot, call_name: Callable[[int], str], cells: int) -> list[Line]:
+    """What system calls cost the server: the most that ring 0 could save, and what fewer calls would. Empty where calls
+    are not counted."""
     session = view.sessions[0]
     found = server_cost(session, view.header.host)
     if found is None:
-        return []
+        why = view.header.host.get(TRAP_UNTIMED, "")
+        if not why or session.arm or session.trap_rate is None:
+            return []
+        unknown = line((" what system calls cost is unknown", "strong"))
+        return [(), unknown, *_indented(f"no trap was timed: {printable(why)}", "muted", cells)]
     low, high = found.cores.low, found.cores.high
     a_query = f", {found.per_query:,.1f} a query" if found.per_query is not None else ""
     most = f"{_two(high)} cores" + (f", {_two(100 * found.share.high)} % of its CPU time" if found.share else "")
     least = f"{_two(low)} cores" + (f", {_two(100 * found.share.low)} %" if found.share else "")
+    bound: Line = (("  ring 0 would save at most ", "text"), (most, "strong"))
     lines: list[Line] = [
         (),
         line((f" what system calls cost this {'server' if session.server else 'machine'}", "strong")),
-        line((f"  {rate(found.per_s)} calls a second{a_query}; here a trap takes ", "muted"), _trap(found)),
-        line(("  ring 0 would save at most ", "text"), (most, "strong")),
+        *_indented(f"{rate(found.per_s)} calls a second{a_query}; here a trap takes {_trap(found)}", "muted", cells),
+        *([line(*bound)] if width(bound) <= cells else [line(bound[0]), line((f"    {most}", "strong"))]),
         line((f"  {'at least':>24} {least}", "muted")),
-        line((f"  {ASSUMED}", "faint")),
+        *_indented(ASSUMED, "faint", cells),
     ]
     asked = found.per_query is not None  # without queries there is nothing to say about them
     head = (
         f"{'calls/s':>9}{'a query':>9}{'at most':>9}  once a query saves" if asked else f"{'calls/s':>9}{'at most':>9}"
     )
-    lines.append(line((f"  {'':<14}{head}", "muted")))
+    name = min(14, cells - 2 - len(head))
+    lines.append(line((f"  {'':<{name}}{head}", "muted")))
     for each in found.names[:_NAMES]:
         if not each.per_s:
             break
         per_query = "" if not asked else f"{each.per_query:.2f}" if each.per_query is not None else ABSENT
         lines.append(
             line(
-                (f"  {cropped(printable(call_name(each.nr)), 13):<14}", "text"),
+                (f"  {cropped(printable(call_name(each.nr)), name - 1):<{name}}", "text"),
                 (f"{rate(each.per_s):>9}{per_query:>{9 if asked else 0}}", "trap"),
                 (f"{_part(each.cores, found):>9}", "text"),
                 (f"{_part(each.fewer_cores, found):>10}" if each.fewer_cores is not None else "", "muted"),
@@ -85,8 +93,12 @@ def estimate(view: Snapshot, cells: int) -> str:
     return text
 
 
-def _trap(found: ServerCost) -> tuple[str, str]:
-    return (f"{found.trap_ns.low:.0f} to {found.trap_ns.high:.0f} ns", "text")
+def _indented(text: str, role: str, cells: int) -> list[Line]:
+    return [line((row, role)) for row in wrap(text, max(cells, 20), initial_indent="  ", subsequent_indent="    ")]
+
+
+def _trap(found: ServerCost) -> str:
+    return f"{found.trap_ns.low:.0f} to {found.trap_ns.high:.0f} ns"
 
 
 def _part(cores: float | None, found: ServerCost) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from kmltui.live.views import SessionView
 from kmltui.printable import printable
@@ -54,12 +55,17 @@ def _hits(rates: dict[str, float]) -> str:
     return f"{100 * max(1 - missed / requests, 0.0):.2f} %"
 
 
-def absent(session: SessionView) -> list[Line]:
-    """What the server does not report, and what would change that."""
+def absent(session: SessionView, cells: int) -> list[Line]:
+    """What the server does not report, and what would change that: a grant is of use only if all of it can be read."""
     found: list[Line] = []
     for name, why in session.facts:
         if name.startswith("absent ") and not why.startswith("this server"):
-            found.append(line((f" no {name.removeprefix('absent ')}: ", "muted"), (printable(why), "text")))
+            label = f" no {printable(name.removeprefix('absent '))}: "
+            first, *rest = wrap(
+                label + printable(why), max(cells, 20), subsequent_indent="    ", break_on_hyphens=False
+            )
+            found.append(line((first[: len(label)], "muted"), (first[len(label) :], "text")))
+            found += [line((row, "text")) for row in rest]
     return [(), *found] if found else []
 
 

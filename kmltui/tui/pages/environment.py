@@ -37,6 +37,9 @@ _WORDS = {
     "cpu": "CPU",
     "kernel_package": "package",
     "rewritten_files": "rewritten",
+    "absent digests": "no digests",
+    "absent threads": "no threads",
+    "absent replication": "no repl. lag",
 }
 
 

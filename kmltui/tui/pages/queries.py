@@ -72,8 +72,8 @@ class QueriesPage(TablePage):
             lines = list(super().body(frame, canvas)) if watched.digests else []
             if watched.digests:
                 lines.append(line((" x: the server's plan (EXPLAIN) of the statement at the mark", "faint")))
-        cost = callcost.cost(frame.view, canvas.call_name)
-        return [*lines, *cost, *server.absent(watched), *server.threads(watched)]
+        cost = callcost.cost(frame.view, canvas.call_name, canvas.width - 1)
+        return [*lines, *cost, *server.absent(watched, canvas.width - 1), *server.threads(watched)]
 
     def _by_statement(self, frame: Frame, shown: Sequence[SessionView], canvas: Canvas) -> list[Line]:
         if self.calls is None:
