@@ -94,7 +94,7 @@ class TestThePlan:
             assert "what system calls cost this server" in shown
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 48)])
+@pytest.mark.parametrize("size", [(60, 40), (80, 24), (160, 48)])
 async def test_a_grant_that_would_show_more_can_be_read_to_its_end(size: tuple[int, int]) -> None:
     account = "mysql://watcher@/var/run/mysqld/mysqld.sock"
     grants = {"digests": "SELECT ON performance_schema.*", "replication": "REPLICA MONITOR ON *.*"}
