@@ -11,6 +11,7 @@ half minute, so that something happens in every chunk. Prints the figures beside
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import resource
 import subprocess
@@ -171,6 +172,7 @@ def measure(path: Path) -> None:
 
 def screen(path: Path) -> None:
     """The same for what the screen shows: the state at a time."""
+    gc.freeze()  # as the screen does
     begin, begin_cpu = time.perf_counter(), time.process_time()
     reader = Reader.open(path)
     middle = reader.duration_ns // 2

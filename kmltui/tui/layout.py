@@ -73,7 +73,7 @@ def plan(
         calls = max(room - work, 0)
         missing = ("chart", "single CPUs", *(("latency",) if work == 2 else ()), "traps", "cost")
         return Layout(width, height, 1, (), 0, calls, work, table, panes=panes, dropped=missing)
-    work = 3 if queries else 1
+    work = 1 if not queries else 4 if panes == 2 and height >= 30 else 3
     groups = height >= 34
     table += 2 if groups else 0
     rest = height - fixed - table - work - shown_cpus

@@ -27,7 +27,6 @@ from kmltui.tui.draw import bars, endcard, header, judging
 from kmltui.tui.draw.judging import counted_phases
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
-from kmltui.tui.pages import queries
 from kmltui.tui.pages.base import Canvas
 from kmltui.tui.pages.calls import CallsPage
 from kmltui.tui.pages.live import SINGLE_CALLS, LivePage
@@ -105,25 +104,28 @@ class TestWhileTheyWork:
         records = [each for each in on_hardware(list(run(60))) if getattr(each, "t_ns", 0) <= 19.5 * S]
         shown = frame(records)
         (at,) = {session.progress.statement for session in shown.view.sessions if session.progress}
-        assert at and "p50 saved" in text(LivePage(), shown, (120, 40))
+        assert at and "p50 saved" in text(LivePage(), shown, (120, 28))
+        assert re.search(r"saved  +p50 +\S+ %  p95 +\S+ %  p99 +\S+ %", text(LivePage(), shown, (120, 40)))
         late = [
             each
             for each in records
             if not (isinstance(each, Latency) and each.session == "stock" and each.statement == at)
         ]
-        shown_late = text(LivePage(), frame(late), (120, 40))
-        assert "saved" not in next(line for line in shown_late.splitlines() if line.startswith("latency"))
+        for height in (28, 40):
+            rows = text(LivePage(), frame(late), (120, height)).splitlines()
+            (first,) = (number for number, row in enumerate(rows) if row.startswith("latency"))
+            assert "saved" not in "".join(rows[first : first + 2])
 
     def test_the_tail_of_latencies_is_judged_as_the_median_is(self) -> None:
         page, shown = QueriesPage(), frame(on_hardware(list(run(95))))
         text(page, shown, (160, 40))
         titles = [column.title for column in page.columns]
         rows = page.rows(shown, Canvas(160, 40, UNICODE, call_name))
-        judged = {row.cells[titles.index(f"saved {which}")][1] for row in rows for which in ("p50", "p99")}
+        judged = {row.cells[titles.index(f"saved {which}")][1] for row in rows for which in ("p50", "p95", "p99")}
         assert judged <= {"muted", "faint"}, "what the report gives no verdict on has no colour"
         for row in rows:
-            p50, p99 = (row.cells[titles.index(f"saved {which}")][0] for which in ("p50", "p99"))
-            assert (p50 == ABSENT) == (p99 == ABSENT)
+            told = [row.cells[titles.index(f"saved {which}")][0] for which in ("p50", "p95", "p99")]
+            assert len({each == ABSENT for each in told}) == 1
 
     def test_the_time_that_is_left_stands_beside_what_is_done(self) -> None:
         shown = frame(list(run(60))[: len(list(run(60))) // 2])
@@ -350,11 +352,12 @@ class TestAGuestThatBoots:
         assert header.banner(player.tick(200 * S), 80, UNICODE) is not None
 
 
-@pytest.mark.parametrize(("number", "p50", "p99"), [(1, False, False), (10, True, False), (100, True, True)])
-def test_a_percentile_of_a_few_queries_is_compared_with_nothing(number: int, p50: bool, p99: bool) -> None:
-    a, b = (LatencyView(us, us, us, us, us, number) for us in (1000, 900))
-    *_, saved_p50, _, _, saved_p99, _, _, _ = (cell[0] for cell in queries._row(1, "a statement", a, b).cells)
-    assert [text != ABSENT for text in (saved_p50, saved_p99)] == [p50, p99]
+@pytest.mark.parametrize(("number", "compared"), [(1, 0), (10, 1), (20, 2), (100, 3)])
+def test_a_percentile_of_a_few_queries_is_compared_with_nothing(number: int, compared: int) -> None:
+    before, after = (LatencyView(us, us, us, us, us, number) for us in (1000, 900))
+    told = judging.latency_saved(before, after)
+    assert told == tuple(pytest.approx(0.1) if place < compared else None for place in range(3))
+    assert judging.latency_saved(before, None) == judging.latency_saved(None, after) == (None, None, None)
 
 
 @pytest.mark.parametrize(

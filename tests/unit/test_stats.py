@@ -217,7 +217,17 @@ class TestOutliers:
     def test_ordinary_noise_has_none(self) -> None:
         rng = random.Random(3)
         named = sum(bool(outliers([rng.gauss(0, 1) for _ in range(10)])) for _ in range(1000))
-        assert named <= 10
+        assert named <= 1
+
+    def test_in_twenty_pairs_with_heavy_tails_at_most_one_bench_in_twenty_has_one(self) -> None:
+        rng = random.Random(4)
+
+        def heavy() -> float:
+            """Student's t with three degrees of freedom."""
+            return rng.gauss(0, 1) / math.sqrt(sum(rng.gauss(0, 1) ** 2 for _ in range(3)) / 3)
+
+        named = sum(bool(outliers([heavy() - heavy() for _ in range(20)])) for _ in range(2000))
+        assert 40 <= named <= 100
 
 
 class TestTicks:

@@ -16,8 +16,9 @@ from kmltui.figures.judging import (
     own_ways,
 )
 from kmltui.figures.stats import tick_difference_shown
-from kmltui.live.views import EqualWork, Seconds, SessionView, Snapshot
+from kmltui.live.views import EqualWork, LatencyView, Seconds, SessionView, Snapshot
 from kmltui.model import ClockKind, WorkloadSpec
+from kmltui.tui.text import difference
 
 
 def _facts(snapshot: Snapshot) -> dict[str, dict[str, str]]:
@@ -122,3 +123,19 @@ def work_role(snapshot: Snapshot, work: EqualWork | None) -> str:
     if not is_difference(saved, None, clock(snapshot)):
         return "text"
     return "good" if (saved or 0.0) > 0 else "bad"
+
+
+_LEAST_QUERIES = {"p50_us": 10, "p95_us": 20, "p99_us": 100}
+"""Of fewer queries in one session a percentile is not compared: it would be that of a single query."""
+
+
+def latency_saved(before: LatencyView | None, after: LatencyView | None) -> tuple[float | None, ...]:
+    """The fractions saved of p50, p95 and p99; None of each that cannot be compared."""
+    if before is None or after is None:
+        return (None,) * len(_LEAST_QUERIES)
+    queries = min(before.count, after.count)
+    changes = {name: difference(getattr(before, name), getattr(after, name)) for name in _LEAST_QUERIES}
+    return tuple(
+        -change if change is not None and queries >= least else None
+        for change, least in zip(changes.values(), _LEAST_QUERIES.values(), strict=True)
+    )

@@ -37,8 +37,8 @@ from kmltui.tui.text import (
     line,
     micros,
     more_or_less,
+    percent,
     rate,
-    saved,
     short,
     shorten,
     spread,
@@ -441,8 +441,7 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
         rows = [shorten(queries, cells)]
     if progress is None and (session.server or session.state.detail):
         return rows + _server(session, layout)
-    if layout.work >= 3:
-        rows.append(_latency(drawing, session, other))
+    rows += _latency(drawing, session, other)
     rows.append(_progress(drawing, session, other))
     return rows
 
@@ -529,30 +528,46 @@ def _current_latency(session: SessionView, *, whole: bool) -> LatencyView | None
     return session.latency if whole or not current else dict(session.statements).get(current)
 
 
-def _latency(drawing: Drawing, session: SessionView, other: SessionView | None) -> Line:
-    """Percentiles; the right pane adds how much of the median is saved, if that can be compared."""
-    cells, whole = drawing.layout.pane, drawing.totals
+def _latency(drawing: Drawing, session: SessionView, other: SessionView | None) -> list[Line]:
+    """Percentiles, in one row or two; the right pane adds how much of them is saved, if that can be compared."""
+    cells, whole, rows = drawing.layout.pane, drawing.totals, drawing.layout.work - 2
+    if rows <= 0:
+        return []
     latency = _current_latency(session, whole=whole)
+    if latency is None:
+        return [line(("latency  ", "text"), (ABSENT, "muted")), ()][:rows]
     before = None
     if other is not None and judging.times(drawing.snapshot) and (whole or _same_part(session, other)):
         before = _current_latency(other, whole=whole)
-    if latency is None:
-        return line(("latency  ", "text"), (ABSENT, "muted"))
-    figures = [("p50", latency.p50_us), ("p95", latency.p95_us), ("p99", latency.p99_us)]
-    if cells >= 70:
-        figures.append(("p99.9", latency.p999_us))
-    spans: list[Span] = [("latency", "text")]
+    values = [micros(value) for value in (latency.p50_us, latency.p95_us, latency.p99_us)]
+    parts = list(zip(("p50", "p95", "p99"), values, strict=True))
+    changes = ["" if each is None else percent(each).lstrip("+") for each in judging.latency_saved(before, latency)]
     change: Span | None = None
-    if before is not None:
-        text = f"saved {saved(before.p50_us, latency.p50_us)}"
-        change = (f"p50 {text}" if cells >= 50 else text, "muted")
-    room = cells - len(change[0]) - 1 if change else cells
-    for name, value in figures:
-        part: tuple[Span, Span] = ((f"  {name} ", "muted"), (micros(value), "text"))
-        if width(spans) + width(part) > room:
+    if changes[0] and rows == 1:
+        change = (f"p50 saved {changes[0]}" if cells >= 50 else f"saved {changes[0]}", "muted")
+    tail = [("p99.9", micros(latency.p999_us)), ("longest", micros(latency.max_us))]
+    if rows == 1 and cells >= 70:
+        parts.append(tail[0])
+    first = _fields("latency", parts, cells - (len(change[0]) + 1 if change else 0))
+    if rows == 1:
+        return [spread(first, (change,), cells) if change else first]
+    if any(changes):
+        told = [(each or ABSENT).rjust(len(value)) for each, value in zip(changes, values, strict=True)]
+        second = _fields("saved", list(zip(("p50", "p95", "p99"), told, strict=True)), cells, "muted")
+    else:
+        second = _fields("", tail, cells)
+    return [first, second]
+
+
+def _fields(label: str, parts: Sequence[tuple[str, str]], cells: int, role: str = "text") -> Line:
+    """A label, and of the named values as many as there is room for."""
+    spans: list[Span] = [(f"{label:<{len('latency')}}", role)]
+    for name, value in parts:
+        part: tuple[Span, Span] = ((f"  {name} ", "muted"), (value, role))
+        if width(spans) + width(part) > cells:
             break
         spans += part
-    return spread(tuple(spans), (change,), cells) if change else tuple(spans)
+    return tuple(spans)
 
 
 def _same_part(session: SessionView, other: SessionView) -> bool:

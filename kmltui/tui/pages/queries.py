@@ -18,7 +18,6 @@ from kmltui.tui.text import (
     Span,
     count,
     cropped,
-    difference,
     line,
     micros,
     more_or_less,
@@ -172,6 +171,9 @@ def _columns(names: list[str]) -> tuple[Column, ...]:
         Column(f"{left} p50", 11, name="first p50"),
         Column(f"{right} p50", 11, name="second p50"),
         Column("saved p50", 11),
+        Column(f"{left} p95", 11, least=175, name="first p95"),
+        Column(f"{right} p95", 11, least=175, name="second p95"),
+        Column("saved p95", 11, least=175),
         Column(f"{left} p99", 11, least=90, name="first p99"),
         Column(f"{right} p99", 11, least=90, name="second p99"),
         Column("saved p99", 11, least=101),
@@ -193,20 +195,8 @@ def _title(number: int, titles: list[str]) -> str:
     return f"{number:>2}  {printable(titles[number - 1])}" if number <= len(titles) else f"statement {number}"
 
 
-_LEAST_FOR_P50, _LEAST_FOR_P99 = 10, 100
-"""Of so few queries in one session no percentile is compared: it would be that of a single query."""
-
-
-def _saved(a: LatencyView | None, b: LatencyView | None, percentile: str, least: int) -> float | None:
-    if a is None or b is None or min(a.count, b.count) < least:
-        return None
-    change = difference(getattr(a, percentile), getattr(b, percentile))
-    return None if change is None else -change
-
-
 def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None, *, comparable: bool = True) -> Row:
-    p50 = _saved(a, b, "p50_us", _LEAST_FOR_P50) if comparable else None
-    p99 = _saved(a, b, "p99_us", _LEAST_FOR_P99) if comparable else None
+    p50, p95, p99 = judging.latency_saved(a, b) if comparable else (None, None, None)
     many = max((view.count for view in (a, b) if view), default=0) > 999_999 and a and b and a.count != b.count
     of_a, of_b = ((short if many else count)(view.count) if view else ABSENT for view in (a, b))
     queries = (a.count if a else 0) + (b.count if b else 0)
@@ -214,6 +204,9 @@ def _row(number: int, title: str, a: LatencyView | None, b: LatencyView | None, 
         (a.p50_us if a else None, "stock"),
         (b.p50_us if b else None, "kml"),
         (p50, ""),
+        (a.p95_us if a else None, "stock"),
+        (b.p95_us if b else None, "kml"),
+        (p95, ""),
         (a.p99_us if a else None, "stock"),
         (b.p99_us if b else None, "kml"),
         (p99, ""),
