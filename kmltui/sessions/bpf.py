@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Counts system calls in the host's kernel, with a small BPF program on the tracepoint ``sys_enter``.
 
-Exact and by number and CPU, for chosen processes or for the whole host. Needs root, or CAP_BPF and CAP_PERFMON. The
-counts lie in an array that is mapped into this process, so reading them costs no system call. Every system call of
-the host pays for the tracepoint while the counter is open (some 0.1 microseconds).
+Exact and by number and CPU, for chosen processes and those that they start, or for the whole host. Needs root, or
+CAP_BPF and CAP_PERFMON. The counts lie in an array that is mapped into this process, so reading them costs no system
+call. Every system call of the host pays for the tracepoint while the counter is open (some 0.1 microseconds).
 
 Source for the encoding: ``include/uapi/linux/bpf.h`` and the kernel's ``Documentation/bpf/standardization``.
 """
@@ -19,6 +19,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from kmltui.sessions.btf import field_offset
+
 _SYS_BPF = 321
 _MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 2, 3, 5, 17
 _MAP_HASH, _MAP_ARRAY = 1, 2
@@ -33,7 +35,7 @@ OTHER_SLOT = SLOTS - 1
 COMPAT_SLOT = SLOTS - 2
 """All calls by 32-bit programs, or by ``int 0x80``: their numbers have other meanings."""
 
-_MAX_PROCESSES = 1024
+_MAX_PROCESSES = 16_384
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,8 +61,9 @@ def _possible_cpus() -> int:
 
 # Instructions are named as in the kernel's own documentation; R0 is the result, R1 to R5 are arguments, R6 is kept
 # across calls, R10 is the frame pointer.
-_R0, _R1, _R2, _R3, _R6, _R10 = 0, 1, 2, 3, 6, 10
-_LOOKUP, _GET_SMP_PROCESSOR_ID, _GET_CURRENT_PID_TGID, _GET_CURRENT_TASK, _PROBE_READ_KERNEL = 1, 8, 14, 35, 113
+_R0, _R1, _R2, _R3, _R4, _R6, _R10 = 0, 1, 2, 3, 4, 6, 10
+_LOOKUP, _UPDATE, _DELETE = 1, 2, 3
+_GET_SMP_PROCESSOR_ID, _GET_CURRENT_PID_TGID, _GET_CURRENT_TASK, _PROBE_READ_KERNEL = 8, 14, 35, 113
 
 _TS_COMPAT = 2
 """In ``thread_info.status`` of x86-64: the task is in a 32-bit system call (``arch/x86/include/asm/thread_info.h``)."""
@@ -121,21 +124,71 @@ def _program(counts: int, processes: int | None) -> bytes:
             _insn(0x7B, _R0, _R1),  # *(u64 *)r0 = r1
         )
     )
-    chosen = b""
-    if processes is not None:
-        chosen = b"".join(
-            (
-                _call(_GET_CURRENT_PID_TGID),
-                _insn(0x77, _R0, immediate=32),  # r0 >>= 32: the process (tgid)
-                _insn(0x63, _R10, _R0, -4),
-                _load_map(_R1, processes),
-                _insn(0xBF, _R2, _R10),
-                _insn(0x07, _R2, immediate=-4),
-                _call(_LOOKUP),
-                _insn(0x15, _R0, offset=len(name + count) // 8),  # if r0 == 0 goto end
-            )
-        )
+    chosen = _unless_chosen(processes, name + count) if processes is not None else b""
     return _insn(0x79, _R6, _R1, 8) + chosen + name + count + end  # r6 = the call's number
+
+
+def _key(processes: int) -> bytes:
+    """Make the number at fp - 4 the key of a call about the map of processes."""
+    return _load_map(_R1, processes) + _insn(0xBF, _R2, _R10) + _insn(0x07, _R2, immediate=-4)
+
+
+def _unless_chosen(processes: int, skipped: bytes) -> bytes:
+    """Skip those instructions unless the current process is in the map."""
+    return b"".join(
+        (
+            _call(_GET_CURRENT_PID_TGID),
+            _insn(0x77, _R0, immediate=32),  # r0 >>= 32: the process (tgid)
+            _insn(0x63, _R10, _R0, -4),
+            _key(processes),
+            _call(_LOOKUP),
+            _insn(0x15, _R0, offset=len(skipped) // 8),  # if r0 == 0 skip
+        )
+    )
+
+
+_CLONE_THREAD = 0x10000
+
+
+def _followers(processes: int) -> dict[str, bytes]:
+    """Programs by their tracepoints: a process that one in the map starts is put into the map, before it can make a
+    call, and taken out when its number becomes free. Raises OSError or ValueError: nobody knows where a task has its
+    number."""
+    end = _insn(0xB7, _R0) + _insn(0x95)  # r0 = 0; exit
+    number = b"".join(  # fp - 4 = the number of the task in r6
+        (
+            _insn(0xBF, _R3, _R6),
+            _insn(0x07, _R3, immediate=field_offset("task_struct", "pid")),
+            _insn(0xB7, _R2, immediate=4),
+            _insn(0xBF, _R1, _R10),
+            _insn(0x07, _R1, immediate=-4),
+            _call(_PROBE_READ_KERNEL),
+        )
+    )
+    add = b"".join(
+        (
+            number,
+            _insn(0x7A, _R10, offset=-16),  # *(u64 *)(fp - 16) = 0
+            _key(processes),
+            _insn(0xBF, _R3, _R10),
+            _insn(0x07, _R3, immediate=-16),
+            _insn(0xB7, _R4),  # r4 = 0: whether it is there or not
+            _call(_UPDATE),
+        )
+    )
+    ours = _unless_chosen(processes, add) + add
+    new = b"".join(
+        (
+            _insn(0x79, _R6, _R1),  # r6 = the new task
+            _insn(0x79, _R0, _R1, 8),  # r0 = how it is made
+            _insn(0x57, _R0, immediate=_CLONE_THREAD),
+            _insn(0x55, _R0, offset=len(ours) // 8),  # a thread: its calls are its process's
+            ours,
+            end,
+        )
+    )
+    gone = _insn(0x79, _R6, _R1) + number + _key(processes) + _call(_DELETE) + end
+    return {"sched_process_free": gone, "task_newtask": new}
 
 
 class TracepointCounter:
@@ -146,6 +199,8 @@ class TracepointCounter:
 
         Raises OSError: not permitted, or the kernel has no BPF or no tracepoints.
         """
+        self.follows = processes is not None
+        """Processes that the chosen ones start are counted with them."""
         self._cpus = _possible_cpus()
         self._descriptors: list[int] = []
         self._processes: int | None = None
@@ -154,20 +209,28 @@ class TracepointCounter:
             if processes is not None:
                 self._processes = self._keep(_create_map(_MAP_HASH, 1, _MAX_PROCESSES))
             self._counts = mmap.mmap(counts, self._cpus * SLOTS * 8, mmap.MAP_SHARED, mmap.PROT_READ)
-            code = ctypes.create_string_buffer(_program(counts, self._processes))
-            licence = ctypes.create_string_buffer(b"GPL")
-            length = (len(code) - 1) // 8
-            attributes = struct.pack(
-                "=IIQQ", _RAW_TRACEPOINT, length, ctypes.addressof(code), ctypes.addressof(licence)
-            )
-            program = self._keep(_bpf(_PROG_LOAD, attributes))
+            if self._processes is not None:
+                try:
+                    for name, program in _followers(self._processes).items():
+                        self._attach(name, program)
+                except (OSError, ValueError):
+                    self.follows = False
             for process in processes or ():
                 self.add(process)
-            name = ctypes.create_string_buffer(b"sys_enter")
-            self._keep(_bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", ctypes.addressof(name), program)))
+            self._attach("sys_enter", _program(counts, self._processes))
         except BaseException:
             self.close()
             raise
+
+    def _attach(self, tracepoint: str, program: bytes) -> None:
+        code = ctypes.create_string_buffer(program, len(program))
+        licence = ctypes.create_string_buffer(b"GPL")
+        attributes = struct.pack(
+            "=IIQQ", _RAW_TRACEPOINT, len(program) // 8, ctypes.addressof(code), ctypes.addressof(licence)
+        )
+        loaded = self._keep(_bpf(_PROG_LOAD, attributes))
+        name = ctypes.create_string_buffer(tracepoint.encode())
+        self._keep(_bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", ctypes.addressof(name), loaded)))
 
     def _keep(self, descriptor: int) -> int:
         self._descriptors.append(descriptor)

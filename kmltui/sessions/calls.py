@@ -53,8 +53,9 @@ def open_counter(processes: Iterable[int] | None) -> tuple[CallCounter | None, s
     why_not = NOT_COUNTED
     try:
         if _sees_processes():
-            without = "" if chosen is None else "; without those of programs that they start in turn"
-            return TracepointCounter(chosen), f"exact, {whose}, by the tracepoint sys_enter{without}"
+            traced = TracepointCounter(chosen)
+            without = "" if chosen is None or traced.follows else "; without those of programs that they start in turn"
+            return traced, f"exact, {whose}, by the tracepoint sys_enter{without}"
         why_not = IN_NAMESPACE  # permitted, but nothing is seen
     except (OSError, ValueError):
         pass

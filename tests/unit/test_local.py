@@ -4,6 +4,7 @@
 import asyncio
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 from kmltui.counters import syscalls
 from kmltui.counters.syscalls import COMPAT, NUMBERS, OTHER
 from kmltui.model import Environment, GroupCpu, Sample, SessionSpec, State
-from kmltui.sessions import bpf, calls, create_session, host, hostkml
+from kmltui.sessions import bpf, btf, calls, create_session, host, hostkml
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.local import LocalSession
 from kmltui.sessions.processes import Groups, parse_io, parse_stat
@@ -322,6 +323,69 @@ def test_the_tracepoint_counts_every_call_of_a_process_and_no_other():
     finally:
         counter.close()
         counter.close()
+
+
+def test_the_tracepoint_counts_programs_that_a_process_starts_in_turn():
+    tell = "dd if=/dev/zero of=/dev/null bs=1 count=500 2>/dev/null"
+    script = f"read go; for i in 1 2 3; do {tell}; sh -c '{tell} & wait'; done"
+    process = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE)
+    try:
+        counter = permitted(lambda: bpf.TracepointCounter([process.pid]))
+        if not counter.follows:
+            counter.close()
+            pytest.skip("this kernel does not describe its types")
+        process.communicate(b"go\n")
+        subprocess.run(["/bin/sh", "-c", tell], check=True)  # somebody else's
+        counts, _ = counter.read()
+        counter.close()
+    finally:
+        process.kill()
+        process.wait()
+    assert 3000 <= counts[NUMBERS["read"]] < 3400 and 3000 <= counts[NUMBERS["write"]] < 3400
+
+
+class TestKernelTypes:
+    """``task_struct { int state; union { struct { int on_cpu, pid; }; }; }``, as a kernel describes its own types."""
+
+    NAMES = b"\0task_struct\0state\0pid\0on_cpu\0int\0"
+
+    @classmethod
+    def described(cls, tmp_path, **changed):
+        def compound(kind, name, size, *members):
+            packed = struct.pack("<III", cls.at(name), kind << 24 | len(members), size)
+            return packed + b"".join(struct.pack("<III", cls.at(called), of, bits) for called, of, bits in members)
+
+        integer = struct.pack("<IIII", cls.at("int"), 1 << 24, 4, 32)
+        inner = compound(4, "", 8, ("on_cpu", 1, 0), ("pid", 1, 32))
+        union = compound(5, "", 8, ("", 2, 0))
+        forward = struct.pack("<III", cls.at("task_struct"), 7 << 24, 0)
+        types = integer + inner + union + forward + compound(4, "task_struct", 12, ("state", 1, 0), ("", 3, 32))
+        header = {"magic": 0xEB9F, "length": len(types)} | changed
+        path = tmp_path / f"btf{len(changed)}"
+        head = struct.pack("<HBBIIIII", header["magic"], 1, 0, 24, 0, header["length"], len(types), len(cls.NAMES))
+        path.write_bytes(head + types + cls.NAMES)
+        return path
+
+    @classmethod
+    def at(cls, name):
+        return cls.NAMES.index(b"\0" + name.encode() + b"\0") + 1 if name else 0
+
+    def test_a_field_is_found_within_unnamed_structures_too(self, tmp_path):
+        path = self.described(tmp_path)
+        assert btf.field_offset("task_struct", "state", path) == 0
+        assert btf.field_offset("task_struct", "pid", path) == 8
+
+    def test_what_is_not_there_is_said(self, tmp_path):
+        path = self.described(tmp_path)
+        for structure, field in (("task_struct", "tgid"), ("mm_struct", "pid")):
+            with pytest.raises(ValueError, match=f"{structure}.{field}"):
+                btf.field_offset(structure, field, path)
+        with pytest.raises(ValueError, match="no description"):
+            btf.field_offset("task_struct", "pid", self.described(tmp_path, magic=1))
+        with pytest.raises(ValueError, match="cannot be understood"):
+            btf.field_offset("task_struct", "missing", self.described(tmp_path, magic=0xEB9F, length=1000))
+        with pytest.raises(OSError, match="nothing"):
+            btf.field_offset("task_struct", "pid", tmp_path / "nothing")
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
