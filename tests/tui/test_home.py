@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,15 @@ async def ready(pilot: Pilot[Any]) -> None:
         if not any(w.is_running and w.group in ("list", "check", "start", "report") for w in pilot.app.workers):
             break
     await settled(pilot)
+
+
+async def checked(pilot: Pilot[Any], *, wrong: bool = False) -> None:
+    """The form shows what was found about what is in it: that it is wrong, or what it would take."""
+    for _ in range(500):
+        await ready(pilot)
+        if pilot.app.screen.query(".wrong") if wrong else text_of(pilot.app, "#expected"):
+            return
+    raise AssertionError("the form was never checked")
 
 
 def app_with(library: Shelf) -> HomeApp:
@@ -399,6 +409,32 @@ class TestTheForm:
             await ready(pilot)
             assert names(app)
 
+    async def test_a_check_that_ends_late_does_not_take_back_what_is_wrong_now(self) -> None:
+        library, go = shelf(), threading.Event()
+        check = library.check
+
+        def slow(words: Sequence[str]) -> Problem | None:
+            if "Aria" not in words:
+                go.wait(10)
+            return check(words)
+
+        library.check = slow  # type: ignore[method-assign]
+        app = app_with(library)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await ready(pilot)
+            await pilot.press("s")
+            while not any(worker.group == "check" for worker in app.workers):
+                await pilot.pause(0.02)
+            fields = {box.name: box for box in app.screen.query(".field").results(Input)}
+            fields["--engine"].value = "Aria"
+            await pilot.pause()
+            await pilot.press("f2")
+            while not app.screen.query(".field-help.wrong"):
+                await pilot.pause(0.02)
+            go.set()
+            await ready(pilot)
+            assert app.screen.query(".field-help.wrong")
+
     async def test_run_again_fills_the_form_with_what_made_the_recording(self) -> None:
         app = app_with(shelf())
         async with app.run_test(size=(80, 24)) as pilot:
@@ -420,9 +456,7 @@ class TestTheForm:
         async def open_form(pilot: Pilot[Any]) -> None:
             await ready(pilot)
             await pilot.press("s")
-            await ready(pilot)
-            await pilot.pause(0.5)
-            await ready(pilot)
+            await checked(pilot)
 
         assert snap_compare(app_with(shelf()), terminal_size=(80, 24), run_before=open_form)
 
@@ -430,14 +464,12 @@ class TestTheForm:
         async def wrong(pilot: Pilot[Any]) -> None:
             await ready(pilot)
             await pilot.press("s")
-            await ready(pilot)
+            await checked(pilot)
             next(
                 box for box in pilot.app.screen.query(".field").results(Input) if box.name == "--engine"
             ).value = "Aria"
             await pilot.press("f2")
-            await ready(pilot)
-            await pilot.pause(0.5)
-            await ready(pilot)
+            await checked(pilot, wrong=True)
 
         assert snap_compare(app_with(shelf()), terminal_size=(80, 24), run_before=wrong)
 

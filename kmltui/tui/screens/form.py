@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import ClassVar
 
 from textual import events, work
@@ -142,7 +143,9 @@ class FormScreen(Steady, Screen[Choice | None]):
 
     def _set(self, name: str, text: str) -> None:
         if name.startswith("--"):
-            self._values.settings[name] = text
+            self._values.settings.pop(name, None)
+            if text:
+                self._values.settings[name] = text
         else:
             setattr(self._values, name, text)
 
@@ -184,24 +187,27 @@ class FormScreen(Steady, Screen[Choice | None]):
         self.query_one("#command", Static).update(printable(form.command_line(self._values)))
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(_CHECK_AFTER_S, self._check)
+        self._timer = self.set_timer(_CHECK_AFTER_S, lambda: self._check(deepcopy(self._values)))
 
     @work(thread=True, exclusive=True, group="check")
-    def _check(self) -> None:
-        problem, expected = self._checked()
-        self.app.call_from_thread(self._show_problem, problem, expected)
+    def _check(self, values: Values) -> None:
+        problem, expected = self._checked(values)
+        self.app.call_from_thread(self._show_problem, values, problem, expected)
 
-    def _checked(self) -> tuple[Problem | None, str]:
-        if self._values.how not in HOWS:
+    def _checked(self, values: Values) -> tuple[Problem | None, str]:
+        if values.how not in HOWS:
             return Problem(f"is one of {', '.join(HOWS)}", "how"), ""
         try:
-            words = form.arguments(self._values)
+            words = form.arguments(values)
         except ValueError as error:
             return Problem(str(error), "command"), ""
         problem = self._library.check(words)
         return problem, "" if problem else self._library.expected(words)
 
-    def _show_problem(self, problem: Problem | None, expected: str) -> None:
+    def _show_problem(self, values: Values, problem: Problem | None, expected: str) -> None:
+        """Show what was found about these values, unless they have been changed since."""
+        if values != self._values:
+            return
         self._problem = problem
         wrong = form.field_of(problem.flag) if problem is not None else ""
         told = {name: text for name, _, _, text, _ in self._fields()}
@@ -221,16 +227,18 @@ class FormScreen(Steady, Screen[Choice | None]):
     def action_start(self) -> None:
         if self._timer is not None:
             self._timer.stop()  # what it would check is checked now
-        self._start()
+        for box in self.query(".field").results(Input):
+            self._set(box.name or "", box.value)  # what was typed just before this key may not have been told yet
+        self._start(deepcopy(self._values))
 
     @work(thread=True, exclusive=True, group="start")
-    def _start(self) -> None:
-        problem, expected = self._checked()
+    def _start(self, values: Values) -> None:
+        problem, expected = self._checked(values)
         if problem is not None:
-            self.app.call_from_thread(self._show_problem, problem, expected)
+            self.app.call_from_thread(self._show_problem, values, problem, expected)
             return
-        self._library.remember(self._values)
-        self.app.call_from_thread(self.dismiss, Choice(action="start", arguments=tuple(form.arguments(self._values))))
+        self._library.remember(values)
+        self.app.call_from_thread(self.dismiss, Choice(action="start", arguments=tuple(form.arguments(values))))
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(form.command_line(self._values))
