@@ -86,7 +86,7 @@ class Recent:
                 self.progress = record
             case Inside():
                 self.insides.append(record)
-            case State() if self._watched and record.detail:
+            case State(state="running") if self._watched and record.detail:
                 self.statuses.restart()  # the server is gone, and its last figures are no longer true
                 self.insides.clear()
             case _:

@@ -250,7 +250,7 @@ class Session:
     def gone(self, after_ns: int, until_ns: int) -> bool:
         """Whether a watched server went away between two times."""
         states = self._states.until(until_ns)[self._states.count(after_ns) :]
-        return self.watched and any(state.detail for state in states)
+        return self.watched and any(state.state == "running" and state.detail for state in states)
 
     def view(
         self,

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from kmltui.live.history import Series
 from kmltui.model import (
+    FINAL_STATES,
     Environment,
     Gap,
     Header,
@@ -171,6 +172,11 @@ class SessionView(Struct, frozen=True, kw_only=True):
     replica_lag_s: int | None = None
     server_rates: tuple[tuple[str, float], ...] = ()
     """How fast the server's own counters grow, per second, without the sampler's share."""
+
+    @property
+    def lacking(self) -> str:
+        """What it is waiting for, e.g. its server. Of a session that is over, the detail of its state tells why."""
+        return "" if self.state.state in FINAL_STATES else self.state.detail
 
 
 class Landmark(Struct, frozen=True, order=True):

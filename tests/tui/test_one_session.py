@@ -107,6 +107,15 @@ def test_a_server_that_is_gone_is_said_to_be() -> None:
     assert "connections" not in text
 
 
+def test_why_a_run_was_stopped_is_not_told_of_a_server_that_it_did_not_watch() -> None:
+    reason = "by a viewer"
+    records = [record for record in monitor() if not isinstance(record, Status)]
+    records.append(State(t_ns=11 * S, session="local", state="stopped", detail=reason))
+    assert "queries" not in drawn(LivePage(), records)
+    shown = drawn(QueriesPage(), records)
+    assert "no server is watched" in shown and reason not in shown
+
+
 def test_the_table_of_calls_has_one_side() -> None:
     text = drawn(CallsPage(), monitor())
     head = next(line for line in text.splitlines() if "calls/s" in line and "in all" in line and "share" in line)

@@ -20,8 +20,10 @@ from kmltui.live.store import Store
 from kmltui.live.views import CPU_US, MONO, TRAP, EqualWork, SessionView, Snapshot, equal_work
 from kmltui.model import (
     CpuTicks,
+    Digest,
     GroupCpu,
     Header,
+    Inside,
     KmlCounters,
     Latency,
     Log,
@@ -298,6 +300,23 @@ class TestGoingBack:
         store.extend(records)
         assert dict(store.at(3 * S).sessions[0].server) == {"Queries": 3}
         assert store.at(500 * S).sessions[0].server == ()
+
+    @pytest.mark.parametrize("ended", ["done", "stopped", "failed"])
+    def test_the_last_figures_of_a_watched_server_stay_when_the_run_is_over(self, ended: Any) -> None:
+        session = SessionSpec(name="local", kind="local")
+        watched = Header(workload=WorkloadSpec(name="any"), sessions=[session], kind="monitor")
+        digest = Digest("a", "shop", "SELECT ?", 10, 1000, 10, 10, 0)
+        records: list[Record] = [
+            Status(t_ns=2 * S, session="local", counters={"Queries": 2}),
+            Inside(t_ns=3 * S, session="local", digests=[digest]),
+            State(t_ns=4 * S, session="local", state=ended, detail="by a viewer"),
+            Log(t_ns=900 * S, session="local", source="server", text="nothing"),
+        ]
+        store = Store(watched, Written(records))
+        store.extend(records)
+        for t in (4, 500, 900):
+            seen = store.at(t * S).sessions[0]
+            assert dict(seen.server) == {"Queries": 2} and [each.text for each in seen.digests] == ["SELECT ?"], t
 
 
 def essence(snapshot: Snapshot) -> list[object]:

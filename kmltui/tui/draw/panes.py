@@ -419,7 +419,7 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
     """Queries, latency and progress; the right pane adds how much it differs from the left one."""
     layout, cells = drawing.layout, drawing.layout.pane
     progress = session.progress
-    if drawing.snapshot.header.kind == "monitor" and not (session.server or session.state.detail):
+    if drawing.snapshot.header.kind == "monitor" and not (session.server or session.lacking):
         return [()] * layout.work  # no server is watched, so there is nothing to say about queries
     if layout.work == 1:
         return [_progress(drawing, session, other)]
@@ -439,7 +439,7 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
         rows = [spread(shorten(queries, cells - width((change,)) - 1), (change,), cells)]
     else:
         rows = [shorten(queries, cells)]
-    if progress is None and (session.server or session.state.detail):
+    if progress is None and (session.server or session.lacking):
         return rows + _server(session, layout)
     rows += _latency(drawing, session, other)
     rows.append(_progress(drawing, session, other))
@@ -489,7 +489,7 @@ def _left_s(drawing: Drawing, session: SessionView) -> float | None:
 def _server(session: SessionView, layout: Layout) -> list[Line]:
     """What a server that is only watched reports about itself, or that it reports nothing."""
     if not session.server:
-        rows: list[Line] = [line((printable(session.state.detail), "warn"))]
+        rows: list[Line] = [line((printable(session.lacking), "warn"))]
         return rows + [()] * (layout.work - 2)
     figures = dict(session.server)
     parts = [("rows/s", rate(session.row_rate))]

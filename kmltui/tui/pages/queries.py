@@ -66,7 +66,7 @@ class QueriesPage(TablePage):
             return [*super().body(frame, canvas), *now, *every]
         if not watched.server:
             self.listed = []
-            lines = [line((f" {printable(watched.state.detail) or 'no server is watched'}", "muted"))]
+            lines = [line((f" {printable(watched.lacking) or 'no server is watched'}", "muted"))]
         else:
             lines = list(super().body(frame, canvas)) if watched.digests else []
             if watched.digests:
