@@ -164,7 +164,8 @@ SAMPLE = "wisconsin"
 def find_recording(what: str | None, *, shipped: str = "") -> Path:
     """Find the file that a user means: a path, or the name of a run or of a sample that ships with kmltui.
 
-    If nothing is named: the newest run, or the sample ``shipped``.
+    If nothing is named: the newest run, or the sample ``shipped``. A run or sample of exactly that name comes before a
+    run whose name only begins or ends with it.
     """
     from kmltui import paths
     from kmltui.runner import listing
@@ -185,11 +186,11 @@ def find_recording(what: str | None, *, shipped: str = "") -> Path:
             beside = [each.name for each in path.parent.glob("*.kmlrec")] if path.parent.is_dir() else []
             fail(f"{path}: no such file{did_you_mean(path.name, beside)}")
         return path
+    if what in samples and what not in map(listing.name_of, listing.runs()):
+        return samples[what]
     try:
         return listing.find(what)
     except LookupError as error:
-        if what in samples:
-            return samples[what]
         fail(f"{error.args[0]}{did_you_mean(what, [*samples, *map(listing.name_of, listing.runs())])}")
 
 

@@ -16,7 +16,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from tui_support import MemorySource, viewer
 
-from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER
+from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER, Landmark
 from kmltui.model import (
     Contention,
     Environment,
@@ -31,7 +31,7 @@ from kmltui.model import (
     WorkloadSpec,
 )
 from kmltui.tui import themes
-from kmltui.tui.draw import bars
+from kmltui.tui.draw import bars, timeline
 from kmltui.tui.glyphs import ASCII, CONSOLE, UNICODE, Glyphs
 from kmltui.tui.names import call_name
 from kmltui.tui.pages.base import Canvas, Page
@@ -189,6 +189,18 @@ def test_a_host_that_is_busy_with_something_else_is_said_to_be(waited: float, di
             case _:
                 records.append(record)
     assert ("the host is busy" in text(LivePage(), frame(records, 2))) is disturbed
+
+
+def test_a_name_below_the_timeline_ends_where_the_next_one_begins() -> None:
+    shown = frame(list(run(95, cpus=1)), 1)
+    marks = (
+        Landmark(0, "mark", "a long note that would reach far"),
+        Landmark(10 * S, "phase", "load"),
+        Landmark(50 * S, "mark", "alone"),
+    )
+    shown = msgspec.structs.replace(shown, landmarks=marks, live=False, duration_ns=100 * S)
+    row = plain(timeline.draw(shown, 116, 2, UNICODE, {})[1])
+    assert row.split() == f"{UNICODE.mark}a long no{UNICODE.wall}load {UNICODE.mark}alone".split()
 
 
 class TestABench:

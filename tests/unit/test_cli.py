@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -611,6 +612,19 @@ def test_a_sample_is_found_by_its_name_and_a_slip_is_pointed_out(kmltui):
     status, _, err = kmltui("report", "point-selct")
     assert status == 2
     assert "did you mean 'point-select'?" in err
+
+
+def test_the_full_name_of_a_sample_comes_before_part_of_a_runs_name(kmltui):
+    found = Path("recordings/syscalls.kmlrec").resolve()
+    assert common.find_recording("syscalls").resolve() == found
+    runs = paths.runs_dir()
+    runs.mkdir(parents=True, exist_ok=True)
+    for name in ("20261127-101500-syscalls", "20261127-101500-mine"):
+        shutil.copy(found, runs / f"{name}.kmlrec")
+    assert common.find_recording("syscalls").resolve() == found
+    assert common.find_recording("mine").stem == "20261127-101500-mine"
+    shutil.copy(found, runs / "syscalls.kmlrec")
+    assert common.find_recording("syscalls") == runs / "syscalls.kmlrec"
 
 
 def test_a_workload_whose_packages_no_image_has_says_the_command_that_makes_one(kmltui):

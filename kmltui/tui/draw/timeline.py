@@ -28,8 +28,8 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Ch
     duration = max(axis_ns(frame), 1)
     track = _throughput(frame.head, duration, length, glyphs, kept)
     names: list[tuple[str, str]] = [(" ", "text")] * length
-    for landmark in frame.landmarks:
-        column = min(int(landmark.t_ns / duration * length), length - 1)
+    columns = [min(int(landmark.t_ns / duration * length), length - 1) for landmark in frame.landmarks]
+    for column, landmark in zip(columns, frame.landmarks, strict=True):
         if landmark.kind == "mark":
             track[column] = (glyphs.mark, "mark")
         elif landmark.kind == "gap":
@@ -37,9 +37,10 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Ch
         role = {"mark": "mark", "gap": "bad"}.get(landmark.kind, "faint")
         text = printable(landmark.text) if landmark.kind != "gap" else "damaged"
         sign = glyphs.mark if landmark.kind == "mark" else glyphs.wall
-        for index, character in enumerate(sign + text[:20]):
-            if column + index < length:
-                names[column + index] = (character, role if index == 0 or landmark.kind != "phase" else "muted")
+        # A name ends where the next one begins: what is left of it behind a shorter one would be read as part of that.
+        room = min((other for other in columns if other > column), default=length) - column
+        for index, character in enumerate((sign + text[:20])[:room]):
+            names[column + index] = (character, role if index == 0 or landmark.kind != "phase" else "muted")
     here = min(int(frame.view.t_ns / duration * length), length - 1)
     if not (frame.live and frame.at_head):
         track[here] = (glyphs.cursor, "cursor")
