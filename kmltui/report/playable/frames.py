@@ -90,6 +90,8 @@ def _call_name(nr: int) -> str:
 
 def _session(snapshots: list[Snapshot], index: int, named: list[int]) -> dict[str, Any]:
     views = [snapshot.sessions[index] for snapshot in snapshots]
+    # What says how busy a session is at an instant, unless its newest sample is too old to.
+    busy = [None if at.stale(view) else view for at, view in zip(snapshots, views, strict=True)]
     last = views[-1]
     cpus = sorted({cpu.cpu for view in views for cpu in view.cpus})
     return {
@@ -98,9 +100,9 @@ def _session(snapshots: list[Snapshot], index: int, named: list[int]) -> dict[st
         "states": _changes([view.state.state for view in views]),
         "details": _changes([printable(view.state.detail)[:_TEXT] for view in views]),
         "phases": _changes([_phase(view) for view in views]),
-        "cpu": {str(cpu): [_share(view, cpu) for view in views] for cpu in cpus},
-        "trap": _integers(view.trap_rate for view in views),
-        "direct": _integers(view.direct_rate for view in views),
+        "cpu": {str(cpu): [_share(view, cpu) for view in busy] for cpu in cpus},
+        "trap": _integers(view.trap_rate if view else None for view in busy),
+        "direct": _integers(view.direct_rate if view else None for view in busy),
         "queries": _integers(view.query_rate for view in views),
         "trapped": _integers(view.trap for view in views),
         "directly": _integers(view.direct for view in views),
@@ -124,9 +126,9 @@ def _phase(view: SessionView) -> str:
     return printable(open_phases[-1]) if open_phases else ""
 
 
-def _share(view: SessionView, cpu: int) -> list[int] | None:
+def _share(view: SessionView | None, cpu: int) -> list[int] | None:
     """User and system time of one CPU, per mille."""
-    for each in view.cpus:
+    for each in view.cpus if view else ():
         if each.cpu == cpu:
             return [round(each.user * 1000), round(each.system * 1000)]
     return None
