@@ -53,7 +53,7 @@ async def run(clock: ClockKind, loops: int) -> list[Record]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--loops", type=int, default=5)
+    arguments.add_argument("--loops", type=int, default=60)
     arguments.add_argument("--rounds", type=int, default=1)
     chosen = arguments.parse_args()
     speed: dict[ClockKind, list[float]] = {clock: [] for clock in CLOCKS}
