@@ -12,7 +12,7 @@ import pytest
 from made_up_run import run
 from rich.segment import Segment
 from rich.style import Style
-from test_home import shelf
+from test_home import ready, shelf
 from textual.app import App
 from textual.color import Color
 from textual.screen import ModalScreen
@@ -21,6 +21,7 @@ from tui_support import viewer
 from kmltui.tui import themes
 from kmltui.tui.app import HomeApp
 from kmltui.tui.glyphs import COLOURLESS, UNICODE, detect
+from kmltui.tui.screens.form import FormScreen
 from kmltui.tui.text import ROLES
 
 LEAST = 4.5
@@ -83,7 +84,7 @@ async def test_everything_on_the_viewers_screens_is_readable(name: str) -> None:
     app = viewer(run(95), live=True, theme=name)
     async with app.run_test(size=(120, 40)) as pilot:
         app.pump(0)
-        for key in ("l", "t", "p", "u", "o", "e", "r", "question_mark", "escape", "g", "escape", "ctrl+p"):
+        for key in ("l", "t", "p", "u", "o", "e", "r", "b", "question_mark", "escape", "g", "escape", "ctrl+p"):
             await pilot.press(key)
             await pilot.pause(0.05)
             assert unreadable(app) == [], key
@@ -93,10 +94,11 @@ async def test_everything_on_the_viewers_screens_is_readable(name: str) -> None:
 async def test_everything_on_the_home_screen_and_the_form_is_readable(name: str) -> None:
     app = HomeApp(shelf(), theme=name)
     async with app.run_test(size=(100, 30)) as pilot:
-        for key in ("tab", "question_mark", "escape", "m"):
+        for key in ("tab", "question_mark", "escape", "s", "enter", "x"):
             assert unreadable(app) == [], key
             await pilot.press(key)
-            await pilot.pause(0.05)
+            await ready(pilot)
+        assert isinstance(app.screen, FormScreen) and app.screen.query(".wrong")
         assert unreadable(app) == []
 
 
