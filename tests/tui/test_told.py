@@ -100,6 +100,12 @@ class TestWhileTheyWork:
         for page in (LivePage(), QueriesPage(), ProjectorPage()):
             assert "queries/s" not in text(page, shown, (160, 48))
 
+    @pytest.mark.parametrize(
+        ("name", "span"), [("bench-exact-wisconsin", "in this repetition"), ("wisconsin", "in all")]
+    )
+    def test_it_is_said_which_queries_are_counted(self, name: str, span: str) -> None:
+        assert f"queries {span}  " in text(QueriesPage(), shipped(name, 1.0), (160, 48))
+
     def test_latencies_are_compared_once_both_have_some_of_the_same_statement(self) -> None:
         records = [each for each in on_hardware(list(run(60))) if getattr(each, "t_ns", 0) <= 19.5 * S]
         shown = frame(records)

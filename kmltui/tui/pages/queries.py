@@ -86,10 +86,12 @@ class QueriesPage(TablePage):
         pair = frame.view.pair
         # A rate per second of the host says nothing of sessions whose clock counts instructions.
         by_wall = judging.clock(frame.view) != "instructions"
+        # A session counts anew in each repetition of a bench; the latencies below are of all of them.
+        span = "in this repetition" if frame.view.header.kind == "bench" else "in all"
         if pair is None:
             alone = frame.view.sessions[0]
             if not by_wall:
-                return ((" queries in all  ", "muted"), (count(alone.queries), "text"))
+                return ((f" queries {span}  ", "muted"), (count(alone.queries), "text"))
             rows: Line = (("    rows/s  ", "muted"), (rate(alone.row_rate), "text"))
             return ((" queries/s  ", "muted"), (rate(alone.query_rate), "text"), *rows)
         comparable = judging.times(frame.view) and by_wall
@@ -102,7 +104,7 @@ class QueriesPage(TablePage):
             (rate(pair[1].query_rate), "kml"),
         )
         totals: Line = (
-            ("    in all  " if known else " queries in all  ", "muted"),
+            (f"    {span}  " if known else f" queries {span}  ", "muted"),
             (count(pair[0].queries), "stock"),
             (" / ", "muted"),
             (count(pair[1].queries), "kml"),
