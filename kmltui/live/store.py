@@ -47,9 +47,9 @@ from kmltui.model import (
 
 _LANDMARKS = 5000
 _STRETCH_SAMPLES = 120
-_STRETCH_NS = 60_000_000_000
-"""How much is read before a time that was not reached yet: the last minute of the charts, but no more samples than that
-of each session. Rates need a few of them."""
+_STRETCH_NS = 30_000_000_000
+"""How much is read before a time that was not reached yet: the last half minute of the charts, but no more samples than
+that of each session. Rates need a few of them."""
 _LEAST_STRETCH_NS = 5_000_000_000
 _LEAST_STRETCH_SAMPLES = 4
 
