@@ -29,7 +29,7 @@ ALPHA = 0.05
 """A difference is shown where its p-value is smaller: exactly where the 95 % interval does not hold zero."""
 
 _NORMAL = NormalDist()
-_OUTLIER_ALPHA = 0.0001
+_OUTLIER_ALPHA = 0.00005
 """How often Grubbs' test may name an outlier among normally distributed values. So low because run times are not: with
 heavy tails it then names one in less than 5 % of benches of twenty pairs (benchmarks/coverage.py)."""
 _POWER = 0.8

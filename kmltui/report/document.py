@@ -271,7 +271,7 @@ def _work(summary: Summary) -> str:
 
 def _tick_notes(summary: Summary) -> Iterator[str]:
     errors = [
-        f"{printable(name)} +- {numbers.seconds(session.tick_error_s)} s"
+        f"{printable(name)} ± {numbers.seconds(session.tick_error_s)} s"
         for name, session in summary.sessions.items()
         if session.tick_error_s is not None
     ]

@@ -85,7 +85,7 @@ FLAGS = {
 
 def arguments(values: Values) -> list[str]:
     """The command that the form stands for, without the program's name."""
-    words = ["run"] if values.how == "run" else ["bench"]
+    words = ["bench"] if values.how in ("bench", "exact") else ["run"]
     program = shlex.split(values.command) if values.workload == "command" else []
     if not program:
         words += ["--workload", values.workload]

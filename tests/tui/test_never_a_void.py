@@ -99,6 +99,21 @@ class TestAMonitor:
         assert "queries/s" not in live and "latency" not in live
         assert "no server is watched" in drawn(QueriesPage(), alone)
 
+    @pytest.mark.parametrize("width", [60, 80, 120])
+    def test_without_a_server_the_cpu_seconds_are_the_machines(self, width: int) -> None:
+        alone = [
+            msgspec.structs.replace(record, groups={}) if isinstance(record, Sample) else record
+            for record in monitor(30)
+            if not isinstance(record, Status)
+        ]
+        samples = [record for record in alone if isinstance(record, Sample)]
+        ticks = [cpu.since(samples[0].cpus[number]) for number, cpu in samples[-1].cpus.items()]
+        user, system = (sum(each[kind] for each in ticks) / 100 for kind in (0, 1))
+        live = drawn(LivePage(), alone, (width, 30))
+        row = next(line for line in live.splitlines() if line.startswith(" machine"))
+        assert [float(word) for word in row.split()[1:]] == pytest.approx([user + system, user, system], abs=0.06)
+        assert "no server is watched (--mysql)" in live
+
     def test_calls_that_are_not_counted_have_no_chart(self) -> None:
         assert "system calls/s  " not in drawn(LivePage(), monitor(30, counted=False), (160, 60)).split("log")[0]
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from kmltui.counters.proc import USER_HZ
 from kmltui.figures import article
 from kmltui.figures.verdict import INSTRUCTION_CLOCK
-from kmltui.live.views import EqualWork, Seconds, SessionView, Snapshot, equal_work
+from kmltui.live.views import SYSTEM, USER, EqualWork, Seconds, SessionView, Snapshot, equal_work
 from kmltui.model import CLIENT, SERVER
 from kmltui.printable import printable
 from kmltui.tui.draw import bars, bench, callcost, judging
@@ -151,14 +152,26 @@ def _alone(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
         ((glyphs.rule, "rule"), (title, "strong"), (glyphs.rule * (layout.width - len(title) - 1), "rule")),
         line((f" {'':<7}{'total':>10}{'user':>10}{'system':>10}", "muted")),
     ]
-    for group, used in session.groups:
-        figures = "".join(f"{seconds(value, 1):>10}" for value in (used.total, used.user, used.system))
-        rows.append(((f" {cropped(printable(group), 7):<7}", "text"), (figures, "text")))
-    if not session.groups:
-        rows.append(line((f" {ABSENT}  of no process in particular", "muted")))
+    used = [(printable(group), (own.total, own.user, own.system)) for group, own in session.groups]
+    if not used and (machine := _of_all_cpus(session)) is not None:
+        used = [("machine", machine)]
+    for name, figures in used:
+        cells = "".join(f"{seconds(value, 1):>10}" for value in figures)
+        rows.append(((f" {cropped(name, 7):<7}", "text"), (cells, "text")))
+    if not session.groups and snapshot.header.kind == "monitor":
+        rows.append(line((" no server is watched (--mysql)", "muted")))
     if estimate := callcost.estimate(snapshot, layout.width):
         rows.append(line((f" {estimate}", "text")))
     return _padded(rows, layout)
+
+
+def _of_all_cpus(session: SessionView) -> tuple[float, float, float] | None:
+    """Seconds of the machine's CPUs since the beginning: in all, user and system. By ticks, as their shares are."""
+    first, last = session.samples.first, session.samples.last
+    if first is None or last is None:
+        return None
+    user, system = ((last[column] - first[column]) / USER_HZ for column in (USER, SYSTEM))
+    return user + system, user, system
 
 
 def _title(snapshot: Snapshot, work: EqualWork | None) -> str:
