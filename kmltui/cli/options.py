@@ -91,8 +91,8 @@ class RecordingOptions:
 @dataclass(frozen=True, kw_only=True)
 class WatchingOptions:
     headless: Annotated[bool, Flag] = False
-    """No screen: a line for each phase, and exit status 0 only if the run succeeded. For a command, its output, and its
-    exit status if that is the same in all sessions."""
+    """No screen: a line for each phase, and exit status 0 only if the run and its checks succeeded. For a command, its
+    output, and its exit status if that is the same in all sessions."""
 
     detach: Annotated[bool, Flag] = False
     """Start the run in the background, print its name and return."""

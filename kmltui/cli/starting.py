@@ -128,9 +128,11 @@ def _here(plan: Plan) -> int:
     once = isinstance(plan.how, Once)
     status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
     # A bench has nothing to say but its card, which therefore goes to standard output.
-    _print_card(outcome.recording, sys.stderr if once else sys.stdout)
+    sound = _print_card(outcome.recording, sys.stderr if once else sys.stdout)
     say(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
-    return status if succeeded(outcome, plan) else RUN_FAILED
+    if not succeeded(outcome, plan):
+        return RUN_FAILED
+    return status or (DONE if sound else RUN_FAILED)
 
 
 def told_by_command(path: Path, *, output: bool = True) -> int:
@@ -176,8 +178,8 @@ def told_by_command(path: Path, *, output: bool = True) -> int:
     return int(value) if not values and value.isdigit() else RUN_FAILED
 
 
-def _print_card(path: Path, where: TextIO) -> None:
-    """Summarise the run in a few lines; the report has the rest."""
+def _print_card(path: Path, where: TextIO) -> bool:
+    """Summarise the run in a few lines; the report has the rest. False if a check inside a session failed."""
     from kmltui.figures.program import program_card
     from kmltui.figures.summarise import summarise
     from kmltui.recording import Reader, RecordingError
@@ -188,6 +190,7 @@ def _print_card(path: Path, where: TextIO) -> None:
             summary = summarise(reader.records())
         text = program.as_text(program_card(summary)) if "command" in summary.run.options else card_text(summary)
     except (RecordingError, ValueError):
-        return  # its own message matters more
+        return True  # its own message matters more
     if text:
         say(f"\n{text}", file=where)
+    return not any(session.failed_proofs for session in summary.sessions.values())

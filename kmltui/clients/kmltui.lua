@@ -80,9 +80,10 @@ end
 
 -- Reads for each packet --------------------------------------------------------------------------------------------
 
--- Calls of read() that this process has made so far, as counted by the kernel, which does not include recv().
+-- Calls of read() that this thread has made so far, as counted by the kernel, which does not include recv(). (Another
+-- thread of the process may be reading something at the same time.)
 local function reads_so_far()
-   local file = assert(io.open("/proc/self/io", "r"))
+   local file = assert(io.open("/proc/thread-self/io", "r"))
    local text = file:read("*a")
    file:close()
    return tonumber(text:match("syscr: (%d+)"))

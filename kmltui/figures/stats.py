@@ -29,9 +29,6 @@ ALPHA = 0.05
 """A difference is shown where its p-value is smaller: exactly where the 95 % interval does not hold zero."""
 
 _NORMAL = NormalDist()
-_OUTLIER_ALPHA = 0.00005
-"""How often Grubbs' test may name an outlier among normally distributed values. So low because run times are not: with
-heavy tails it then names one in less than 5 % of benches of twenty pairs (benchmarks/coverage.py)."""
 _POWER = 0.8
 _MOST_PAIRS = 1_000_000
 _TINY = 1e-300
@@ -221,7 +218,10 @@ def t_test_power(effect: float, count: int) -> float:
 def outliers(values: Sequence[float]) -> tuple[int, ...]:
     """The index of the outlier among the values, if there is one, by Grubbs' test.
 
-    None with fewer than :data:`MIN_PAIRS_FOR_OUTLIERS` values.
+    None with fewer than :data:`MIN_PAIRS_FOR_OUTLIERS` values. The more values there are, the smaller is the test's
+    level: run times are not normally distributed, and the farthest of many is far off by nature. With heavy tails
+    (Student's t with three degrees of freedom) it then names one in 2 to 5 % of benches, with five pairs as with fifty
+    (benchmarks/coverage.py).
     """
     count = len(values)
     if count < MIN_PAIRS_FOR_OUTLIERS:
@@ -230,7 +230,8 @@ def outliers(values: Sequence[float]) -> tuple[int, ...]:
     if scatter <= 1e-12 * max(map(abs, values)):  # equal but for rounding
         return ()
     farthest = max(range(count), key=lambda index: abs(values[index] - mean))
-    t_squared = t_quantile(1 - _OUTLIER_ALPHA / (2 * count), count - 2) ** 2
+    level = max(0.05 * math.exp(-count / 3), 1e-12)
+    t_squared = t_quantile(1 - level / (2 * count), count - 2) ** 2
     critical = (count - 1) / math.sqrt(count) * math.sqrt(t_squared / (count - 2 + t_squared))
     return (farthest,) if abs(values[farthest] - mean) / scatter > critical else ()
 

@@ -18,6 +18,8 @@ from tui_support import settled
 from kmltui.tui.app import HomeApp
 from kmltui.tui.controls import Choice, RunRow
 from kmltui.tui.form import Offer, Problem, Setting, Values, arguments, command_line
+from kmltui.tui.screens.form import FormScreen
+from kmltui.tui.screens.home import ReportScreen
 from kmltui.tui.widgets.keybar import key_sign, unique_bindings
 
 DAY = 86_400 * S
@@ -434,6 +436,24 @@ class TestTheForm:
             go.set()
             await ready(pilot)
             assert app.screen.query(".field-help.wrong")
+
+    async def test_what_was_found_too_late_is_shown_nowhere(self) -> None:
+        """While the program ends, a screen's parts go before those who still read something for it."""
+        app = app_with(shelf())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await to_list(pilot)
+            await pilot.press("r")
+            await ready(pilot)
+            report = app.screen
+            assert isinstance(report, ReportScreen)
+            await report.remove_children()
+            report._show("read")
+            await pilot.press("escape", "s")
+            await checked(pilot)
+            form = app.screen
+            assert isinstance(form, FormScreen)
+            await form.remove_children()
+            form._show_problem(form._values, Problem("is wrong", "name"), "")
 
     async def test_run_again_fills_the_form_with_what_made_the_recording(self) -> None:
         app = app_with(shelf())

@@ -13,11 +13,13 @@ import pytest
 
 from kmltui import cli, paths
 from kmltui.cli import common, parsed, planning, starting
+from kmltui.cli.common import RUN_FAILED
 from kmltui.cli.home import RunLibrary
 from kmltui.model import End, Header, Log, Proof, SessionSpec, State, WorkloadSpec
 from kmltui.recording import Writer
 from kmltui.runner import launch
 from kmltui.runner.plan import Bench, Monitor, Once, Plan
+from kmltui.runner.run import Outcome
 from kmltui.sessions.mysql import Address, Login
 from kmltui.tui.form import arguments
 
@@ -568,6 +570,25 @@ class TestCommands:
         printed = capsys.readouterr()
         assert printed.out == out
         assert ("failed" in printed.err) == (status != 0)
+
+    @pytest.mark.parametrize("status", [0, 3])
+    def test_its_status_comes_before_that_of_a_failed_check(self, tmp_path, monkeypatch, status):
+        path = self.recorded(tmp_path / "x.kmlrec", {"stock": ([], status), "kml": ([], status)})
+        monkeypatch.setattr(starting, "execute", lambda plan: Outcome("done", "", path))
+        plan = Plan(workload=WorkloadSpec(name="command", keeps_output=True), sessions=[], out=path)
+        assert starting._here(plan) == status
+
+    def test_a_check_that_failed_inside_a_session_is_a_failed_run(self, tmp_path, capsys, monkeypatch):
+        path = tmp_path / "x.kmlrec"
+        sessions = [SessionSpec(name=name) for name in ("stock", "kml")]
+        header = Header(run="x", created_unix_ns=1, workload=WorkloadSpec(name="wisconsin"), sessions=sessions)
+        with Writer.create(path, header) as writer:
+            for name, reads in (("stock", 10), ("kml", 11)):
+                value, ok = f"{reads} for 5 packets", reads == 10
+                writer.append(Proof(t_ns=2, session=name, name="reads", subject="sysbench", value=value, ok=ok))
+            writer.append(End(t_ns=3, status="done"))
+        monkeypatch.setattr(starting, "execute", lambda plan: Outcome("done", "", path))
+        assert starting._here(Plan(workload=header.workload, sessions=sessions, out=path)) == RUN_FAILED
 
     def test_a_long_output_is_printed_in_part(self, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(starting, "MOST_LINES", 2)

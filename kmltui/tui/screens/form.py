@@ -205,8 +205,8 @@ class FormScreen(Steady, Screen[Choice | None]):
         return problem, "" if problem else self._library.expected(words)
 
     def _show_problem(self, values: Values, problem: Problem | None, expected: str) -> None:
-        """Show what was found about these values, unless they have been changed since."""
-        if values != self._values:
+        """Show what was found about these values, unless they have been changed since, or the form has been left."""
+        if values != self._values or not self.query("#problem"):
             return
         self._problem = problem
         wrong = form.field_of(problem.flag) if problem is not None else ""
@@ -238,7 +238,11 @@ class FormScreen(Steady, Screen[Choice | None]):
             self.app.call_from_thread(self._show_problem, values, problem, expected)
             return
         self._library.remember(values)
-        self.app.call_from_thread(self.dismiss, Choice(action="start", arguments=tuple(form.arguments(values))))
+        self.app.call_from_thread(self._leave, Choice(action="start", arguments=tuple(form.arguments(values))))
+
+    def _leave(self, choice: Choice) -> None:
+        if self.app.screen is self:
+            self.dismiss(choice)
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(form.command_line(self._values))

@@ -468,9 +468,9 @@ class ReportScreen(Steady, ModalScreen[None]):
         self.app.call_from_thread(self._show, text)
 
     def _show(self, text: str) -> None:
-        report = self.query_one("#report", OptionList)
-        report.clear_options()
-        report.add_options([Option(printable(line) or " ") for line in text.splitlines()])
+        for report in self.query("#report").results(OptionList):  # none once the dialog has been closed
+            report.clear_options()
+            report.add_options([Option(printable(line) or " ") for line in text.splitlines()])
 
     def action_close(self) -> None:
         self.dismiss()
