@@ -760,6 +760,8 @@ class TestLoading:
         going_on = (
             "traps() { awk '/^trap/ { zero += $3; one += $4 } END { print zero, one }' /proc/kml/counters; };"
             f'for c in 0 1; do taskset -c $c {WHERE}/state 2000 & p="$p $!"; done; sleep 1;'
+            # Process 1 would switch the machine off when it finds its host gone.
+            "cd /sys/fs/cgroup; mkdir hold; echo 1 > hold/cgroup.procs; echo 1 > hold/cgroup.freeze; cd /;"
             "echo shutdown > /sys/power/disk; echo disk > /sys/power/state || exit 1;"
             "for x in $p; do wait $x || exit 1; done; before=$(traps);"
             f'for c in 0 1; do echo "<3>cpu $c: $(taskset -c $c {WHERE}/attached)" > /dev/kmsg; done;'
@@ -776,9 +778,12 @@ class TestLoading:
         await waker.session.spawn(
             Command(["/bin/sh", "-c", "insmod /tmp/virtio_blk.ko; cat /sys/block/vda/dev > /sys/power/resume"])
         )
-        async with asyncio.timeout(120):
-            while not (said := re.search(r"traps: (.*)", "\n".join(waker.console))):  # noqa: ASYNC110
-                await asyncio.sleep(0.2)
+        try:
+            async with asyncio.timeout(120):
+                while not (said := re.search(r"traps: (.*)", "\n".join(waker.console))):  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            pytest.fail("it did not go on:\n" + "\n".join([*sleeper.console, "", *waker.console]))
         counted = [int(word) for word in said[1].split()]
         assert all(before < after for before, after in zip(counted[:2], counted[2:], strict=True)), (
             "traps are not counted any more"
