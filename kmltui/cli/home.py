@@ -47,6 +47,7 @@ class RunLibrary:
                 name=name,
                 created_unix_ns=entry.created_unix_ns or entry.modified_unix_ns,
                 workload=entry.workload.name if entry.workload else "",
+                server=entry.workload.options.get("mysql", "") if entry.workload else "",
                 sessions=", ".join(session.name for session in entry.sessions),
                 result=entry.state,
                 duration_ns=entry.duration_ns,
@@ -102,13 +103,13 @@ class RunLibrary:
     def comparison_text(self, left: Path, right: Path, width: int) -> str:
         from kmltui.figures.summarise import summarise
         from kmltui.figures.versus import compare_recordings
-        from kmltui.report import render_versus
+        from kmltui.report import render_versus, text
 
         summaries = []
         for path in (left, right):
             with screen.opened(path) as reader:
                 summaries.append(summarise(reader.records()))
-        return render_versus(compare_recordings(*summaries), "text")
+        return render_versus(compare_recordings(*summaries), "text", min(width, text.WIDTH))
 
     def offers(self) -> Sequence[Offer]:
         from kmltui import workloads

@@ -15,11 +15,14 @@ from kmltui.report import html, markdown, numbers, text
 from kmltui.report.blocks import ABSENT, Block, Heading, Paragraph, Table
 
 
-def render_versus(versus: Versus, format: str = "text") -> str:
-    """The comparison as ``text``, ``markdown``, ``json`` or ``html``. Raises ValueError for any other format."""
+def render_versus(versus: Versus, format: str = "text", width: int = text.WIDTH) -> str:
+    """The comparison as ``text`` of ``width`` columns, ``markdown``, ``json`` or ``html``.
+
+    Raises ValueError for any other format.
+    """
     match format:
         case "text":
-            return text.render(document(versus))
+            return text.render(document(versus), width)
         case "markdown":
             return markdown.render(document(versus))
         case "html":

@@ -85,12 +85,8 @@ class LocalSession:
         self._facts["arm"] = self.spec.arm
         if self.spec.kind == "local-kml":
             self._facts["calls"] = "exact, of the whole host, by the KML module"
-        else:
-            counter, source = await asyncio.to_thread(calls.open_counter, None if self._whole_host else ())
-            self._sampler.count_calls(counter)
-            self._facts["calls"] = source
-            if counter is None:
-                self._facts["io_calls"] = calls.IO_COVERAGE
+        elif self._programs or self._whole_host:
+            await self._count_calls()
         if self._programs and self.spec.kind != "local-kml":
             self._state("taking the programs from the image")
             await self._root()
@@ -112,11 +108,21 @@ class LocalSession:
         facts_now = Environment(t_ns=self._journal.now(), session=self.spec.name, facts=dict(self._facts))
         self._journal.emit(facts_now)
 
+    async def _count_calls(self) -> None:
+        counter, source = await asyncio.to_thread(calls.open_counter, None if self._whole_host else ())
+        self._live().count_calls(counter)
+        self._facts["calls"] = source
+        if counter is None:
+            self._facts["io_calls"] = calls.IO_COVERAGE
+
     async def watch(self, group: str, pid: int) -> None:
         """Count a process's CPU time and system calls in ``group`` from now on.
 
         Raises :class:`SessionError`: it is gone, or may not be looked at.
         """
+        if "calls" not in self._facts:  # until there is a process to count them of, none were counted: that is not 0
+            await self._count_calls()
+            self.add_facts({})
         try:
             await asyncio.to_thread(self._live().watch, group, pid)
         except OSError as error:

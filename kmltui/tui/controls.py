@@ -62,6 +62,8 @@ class RunRow(Struct, frozen=True, kw_only=True):
     name: str
     created_unix_ns: int = 0
     workload: str = ""
+    server: str = ""
+    """The address of the server that a monitor watched."""
     sessions: str = ""
     result: str = ""
     """``live``, ``done``, ``failed``, ``stopped``, ``lost``, ``unreadable``, or empty."""

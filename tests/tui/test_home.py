@@ -271,6 +271,39 @@ async def test_two_are_selected_and_compared() -> None:
         assert str(report.get_option_at_index(0).prompt) == "b.kmlrec against a.kmlrec"
 
 
+async def test_what_a_filter_hides_stays_selected() -> None:
+    library = shelf()
+    app = app_with(library)
+    async with app.run_test() as pilot:
+        for wanted in ("syscalls", "wisconsin"):
+            await to_list(pilot)
+            await pilot.press("slash")
+            await pilot.pause()
+            app.screen.query_one(Input).value = wanted
+            await pilot.press("enter")
+            await ready(pilot)
+            await to_list(pilot, 1 if wanted == "wisconsin" else 0)
+            await pilot.press("space")
+        assert "2 selected" in text_of(app, "#home-note")
+        await pilot.press("d")
+        await pilot.pause()
+        assert "20261121-101500-wisconsin" in text_on(app) and "20261122-180000-syscalls" in text_on(app)
+        await pilot.press("y")
+        await ready(pilot)
+        assert [row.path.name for row in library.rows] == ["c.kmlrec", "point-select.kmlrec"]
+
+
+async def test_a_monitor_is_run_again_with_its_server() -> None:
+    row = RunRow(path=Path("/r/m.kmlrec"), name="m", workload="monitor", server="mysql://me@db:3307", result="done")
+    app = app_with(Shelf([row]))
+    async with app.run_test() as pilot:
+        await to_list(pilot)
+        await pilot.press("a")
+        await pilot.pause()
+        await pilot.press("enter")
+    assert app.return_value == Choice(action="start", arguments=("monitor", "--mysql", "mysql://me@db:3307"))
+
+
 async def test_renaming_and_what_prevents_it() -> None:
     app = app_with(shelf())
     async with app.run_test() as pilot:

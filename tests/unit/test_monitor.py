@@ -172,6 +172,7 @@ async def test_a_server_on_another_machine_does_not_show_this_ones_cpus(world, m
     run.request_stop()
     await task
     assert "another machine" in of(records, Environment)[-1].facts["server"]
+    assert all(sample.kml is None for sample in of(records, Sample))  # no process to count calls of: that is not 0
 
 
 async def test_what_is_no_server_is_named_and_not_counted_as_one(world, monkeypatch):
@@ -184,7 +185,25 @@ async def test_what_is_no_server_is_named_and_not_counted_as_one(world, monkeypa
     await task
     fact = of(records, Environment)[-1].facts["server"]
     assert fact.startswith(f"reached through ssh (process {os.getpid()}), which is no MySQL or MariaDB server")
-    assert not any(sample.groups for sample in of(records, Sample))
+    assert not any(sample.groups or sample.kml for sample in of(records, Sample))
+
+
+async def test_calls_are_counted_from_when_the_servers_process_is_found(world, monkeypatch):
+    found = [Peer(local=True)]
+    monkeypatch.setattr(follow, "find_peer", lambda link: found[0])
+    server = Server()
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+    assert "calls" not in of(records, Environment)[-1].facts
+    server.down = True
+    await until(lambda: server.logins >= 2)
+    found[0] = Peer(local=True, pid=os.getpid(), program="mariadbd")
+    server.down = False
+    await until(lambda: of(records, Sample)[-1].groups)
+    await until(lambda: "calls" in of(records, Environment)[-1].facts)
+    run.request_stop()
+    await task
 
 
 async def test_a_server_that_does_not_tell_its_version_is_known_by_its_greeting(world):

@@ -95,3 +95,9 @@ def test_what_was_saved_of_counted_instructions_is_not_called_cpu_time() -> None
     )
     assert "instructions" in left and "1.4 %" in left and "6.4 %" in left
     assert "CPU time *" in right and "1.5 %" in right
+
+
+def test_the_text_is_as_wide_as_the_screen() -> None:
+    long = " ".join(["option=on"] * 20)
+    versus = compare_recordings(on(long, bench(5)), on("6.12", bench(5)))
+    assert max(map(len, render_versus(versus, "text", 60).splitlines())) <= 60

@@ -79,7 +79,8 @@ def _under_way(snapshot: Snapshot, session: SessionView, cells: int, glyphs: Gly
         lines.append(line("   ", *bars.progress(state.fraction, room, glyphs), *figures))
     steps: list[tuple[str, str]] = [("   ", "text")]
     reached = _STEPS.index(state.state) if state.state in _STEPS else len(_STEPS) - 1 if state.state == "ready" else -1
-    for index, (step, word) in enumerate(zip(_STEPS, ("image", "boot", "tables", "run"), strict=True)):
+    loading = "prepare" if judging.without_queries(snapshot) else "tables"
+    for index, (step, word) in enumerate(zip(_STEPS, ("image", "boot", loading, "run"), strict=True)):
         sign = glyphs.done if index < reached else glyphs.play if index == reached else glyphs.dot
         role = "good" if index < reached else "strong" if step == state.state else "faint"
         steps.append((f"{sign} {word}  ", role))

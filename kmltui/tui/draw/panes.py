@@ -492,7 +492,7 @@ def _server(session: SessionView, layout: Layout) -> list[Line]:
         rows: list[Line] = [line((printable(session.lacking), "warn"))]
         return rows + [()] * (layout.work - 2)
     figures = dict(session.server)
-    parts = [("rows/s", rate(session.row_rate))]
+    parts = [("rows/s", rate(session.row_rate))] if session.row_rate is not None else []
     for title, name in (("connections", "Threads_connected"), ("running", "Threads_running"), ("slow", "Slow_queries")):
         if name in figures:
             parts.append((title, count(figures[name])))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A watched server: its rates in two lines, what is at work in it, and what it does not report."""
+"""A watched server: its rates in a few lines, what is at work in it, and what it does not report."""
 
 from __future__ import annotations
 
@@ -10,16 +10,28 @@ from kmltui.live.views import SessionView
 from kmltui.printable import printable
 from kmltui.tui.text import Line, Span, fit, line, rate, shorten
 
+_FILES = {
+    "Innodb_data_reads": "reads",
+    "Innodb_data_writes": "writes",
+    "Innodb_data_fsyncs": "syncs",
+    "Innodb_log_writes": "log writes",
+    "Innodb_row_lock_waits": "lock waits",
+}
+_ROWS = {
+    "Innodb_rows_read": "rows read",
+    "Innodb_rows_inserted": "inserted",
+    "Innodb_rows_updated": "updated",
+    "Innodb_rows_deleted": "deleted",
+}
 _COMMANDS = ("select", "insert", "update", "delete", "replace", "commit", "rollback", "call_procedure")
 
 
 def summary(session: SessionView, cells: int) -> list[Line]:
-    """Queries, threads and kinds of commands; then InnoDB. What is not known is left out."""
+    """Queries, threads and kinds of commands; InnoDB's files; its rows. What is not known is left out."""
     rates, counters = dict(session.server_rates), dict(session.server)
     first: list[Line] = [((" queries/s ", "muted"), (rate(session.query_rate), "queries"))]
     if "Threads_running" in counters:
-        running, connected = counters["Threads_running"], counters.get("Threads_connected", 0)
-        first.append((("   threads ", "muted"), (f"{running} of {connected}", "text"), (" running", "muted")))
+        first.append((("   threads running ", "muted"), (str(counters["Threads_running"]), "text")))
     if session.replica_lag_s is not None:
         role = "warn" if session.replica_lag_s > 10 else "text"
         first.append((("   behind its source ", "muted"), (f"{session.replica_lag_s} s", role)))
@@ -31,20 +43,16 @@ def summary(session: SessionView, cells: int) -> list[Line]:
     second: list[Line] = []
     if hits := _hits(rates):
         second.append(((" buffer pool ", "muted"), (hits, "text"), (" found", "muted")))
-    for name, label in (
-        ("Innodb_data_reads", "reads"),
-        ("Innodb_data_writes", "writes"),
-        ("Innodb_data_fsyncs", "syncs"),
-        ("Innodb_log_writes", "log writes"),
-        ("Innodb_rows_read", "rows read"),
-        ("Innodb_rows_inserted", "inserted"),
-        ("Innodb_rows_updated", "updated"),
-        ("Innodb_rows_deleted", "deleted"),
-        ("Innodb_row_lock_waits", "lock waits"),
-    ):
-        if name in rates:
-            second.append(((f"   {label} ", "muted"), (f"{rate(rates[name])}/s", "text")))
-    return [shorten(parts, cells) for parts in (first, second) if parts]
+    second += _each(rates, _FILES)
+    return [shorten(parts, cells) for parts in (first, second, _each(rates, _ROWS)) if parts]
+
+
+def _each(rates: dict[str, float], labels: dict[str, str]) -> list[Line]:
+    return [
+        ((f"   {label} ", "muted"), (f"{rate(rates[name])}/s", "text"))
+        for name, label in labels.items()
+        if name in rates
+    ]
 
 
 def _hits(rates: dict[str, float]) -> str:

@@ -159,7 +159,9 @@ def _alone(snapshot: Snapshot, layout: Layout, glyphs: Glyphs) -> list[Line]:
         cells = "".join(f"{seconds(value, 1):>10}" for value in figures)
         rows.append(((f" {cropped(name, 7):<7}", "text"), (cells, "text")))
     if not session.groups and snapshot.header.kind == "monitor":
-        rows.append(line((" no server is watched (--mysql)", "muted")))
+        watched = session.server or session.lacking
+        why = "the server's own is not known (e says why)" if watched else "no server is watched (--mysql)"
+        rows.append(line((f" {why}", "muted")))
     if estimate := callcost.estimate(snapshot, layout.width):
         rows.append(line((f" {estimate}", "text")))
     return _padded(rows, layout)

@@ -18,6 +18,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, OptionList, Static
 from textual.widgets.option_list import Option
 
+from kmltui.model import MONITOR
 from kmltui.printable import printable
 from kmltui.tui import glyphs
 from kmltui.tui.controls import Choice, Library, RunRow
@@ -44,6 +45,8 @@ _LEAST_ROWS = 12
 """Title, what can be started, heads, a few rows, note and keys."""
 _LEAST_NAME = 23
 """Cells of a recording's name: those that are made up from date and time need as many to be told apart."""
+_NAMED = 6
+"""Recordings that a question about several names; of the others their number."""
 _REPORT_FRAME = 3
 """Columns that the border of a report takes in addition to the margins of the screen itself."""
 _ACTIONS = (
@@ -239,16 +242,14 @@ class HomeScreen(Steady, Screen[None]):
                 if text and text.strip():
                     self._try(text.strip())
             case "monitor":
-                text = await self.app.push_screen_wait(
-                    Prompt(
-                        "Monitor",
-                        value="",
-                        hint="mysql:// for the server that runs here, its address, or nothing: this machine alone",
-                    )
-                )
-                if text is not None:
-                    server = ("--mysql", text.strip()) if text.strip() else ()
-                    self.app.exit(Choice(action="start", arguments=("monitor", *server)))
+                await self._monitor("")
+
+    async def _monitor(self, server: str) -> None:
+        hint = "mysql:// for the server that runs here, its address, or nothing: this machine alone"
+        text = await self.app.push_screen_wait(Prompt("Monitor", value=server, hint=hint))
+        if text is not None:
+            address = ("--mysql", text.strip()) if text.strip() else ()
+            self.app.exit(Choice(action="start", arguments=("monitor", *address)))
 
     def _try(self, command: str) -> None:
         try:
@@ -274,6 +275,9 @@ class HomeScreen(Steady, Screen[None]):
     async def action_again(self) -> None:
         row = self._need_row()
         if row is None:
+            return
+        if row.workload == MONITOR:
+            await self._monitor(row.server)
             return
         try:
             values = self._library.values_of(row.path)
@@ -349,6 +353,10 @@ class HomeScreen(Steady, Screen[None]):
         if await self.app.push_screen_wait(Prompt("Cut out a part", hint=hint, check=cut)):
             self.action_reload()
 
+    def _chosen(self) -> list[RunRow]:
+        """The selected recordings, those that a filter hides at present included: they were found one by one."""
+        return sorted((row for row in self._all if row.path in self._selected), key=_SORTS[0][1])
+
     def action_select(self) -> None:
         row = self._row
         if row is not None:
@@ -357,7 +365,7 @@ class HomeScreen(Steady, Screen[None]):
 
     @work
     async def action_compare(self) -> None:
-        chosen = [row for row in self._rows if row.path in self._selected]
+        chosen = self._chosen()
         if len(chosen) != 2:
             self.notify("select two recordings with the space bar", severity="warning")
             return
@@ -384,7 +392,7 @@ class HomeScreen(Steady, Screen[None]):
 
     @work
     async def action_delete(self) -> None:
-        rows = [row for row in self._rows if row.path in self._selected] or [row for row in [self._row] if row]
+        rows = self._chosen() or [row for row in [self._row] if row]
         if any(row.result == "live" for row in rows):
             self.notify("a run is still going on: stop it first", severity="warning")
             return
@@ -393,8 +401,8 @@ class HomeScreen(Steady, Screen[None]):
             return
         if not rows:
             return
-        what = printable(str(rows[0].path)) if len(rows) == 1 else f"{len(rows)} recordings"
-        title = "Delete the recording?" if len(rows) == 1 else "Delete the recordings?"
+        what = printable(str(rows[0].path)) if len(rows) == 1 else _named(rows)
+        title = "Delete the recording?" if len(rows) == 1 else f"Delete {len(rows)} recordings?"
         keys = [("y", "yes", "delete for good"), ("n", "", "keep")]
         if await self.app.push_screen_wait(Ask(title, what, keys)):
             for row in rows:
@@ -424,6 +432,12 @@ class HomeScreen(Steady, Screen[None]):
 
     def action_quit(self) -> None:
         self.app.exit(None)
+
+
+def _named(rows: Sequence[RunRow]) -> str:
+    names = [printable(row.name) for row in rows]
+    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return "\n".join([*names[:_NAMED], *more])
 
 
 def _when(row: RunRow) -> str:
