@@ -16,6 +16,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from tui_support import MemorySource, viewer
 
+from kmltui.live.history import History
 from kmltui.live.views import CPU_SYSTEM, CPU_TICKS, CPU_USER, Landmark
 from kmltui.model import (
     Contention,
@@ -32,6 +33,7 @@ from kmltui.model import (
 )
 from kmltui.tui import themes
 from kmltui.tui.draw import bars, timeline
+from kmltui.tui.draw.chart import ChartColumns, Rates, Window
 from kmltui.tui.glyphs import ASCII, CONSOLE, UNICODE, Glyphs
 from kmltui.tui.names import call_name
 from kmltui.tui.pages.base import Canvas, Page
@@ -278,3 +280,15 @@ async def test_a_size_that_the_terminal_no_longer_has_is_not_laid_out() -> None:
         app.screen.post_message(Resize(Size(60, 20), Size(60, 20)))
         await pilot.pause()
         assert not laid_out
+
+
+def test_a_chart_is_drawn_anew_when_all_that_came_before_has_been_read() -> None:
+    """A viewer that joins a long run first sees the last half a minute of it."""
+    everything, lately = History(), History()
+    for second in range(120):
+        everything.append((second * S, second * S, 100.0 * second))
+        if second >= 90:
+            lately.append((second * S, second * S, 100.0 * second))
+    columns, window, rates = ChartColumns(), Window(0, 180 * S), Rates((2,), 1, 1e9)
+    assert columns.update(lately.series(), window, 18, rates)[:9] == [None] * 9
+    assert columns.update(everything.series(), window, 18, rates)[:9] == [(pytest.approx(100.0),)] * 9

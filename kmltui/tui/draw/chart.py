@@ -70,16 +70,17 @@ class ChartColumns:
     """The columns of one chart, kept from frame to frame: only those that time has reached since then are computed."""
 
     def __init__(self) -> None:
-        self._key: tuple[int, int, int] | None = None
+        self._key: tuple[int, int, int, float] | None = None
         self._until = 0.0
         self._end = 0
         self._columns: list[Column] = []
 
     def update(self, series: Series, frame: Window, number: int, rates: Rates, *, per_cell: int = 1) -> list[Column]:
         """``number`` columns over ``frame``; None where ``series`` has nothing."""
-        last = series.last
+        first, last = series.first, series.last
         until = last[0] if last else 0.0
-        key = (frame.start_ns, frame.end_ns, number)
+        # A series that begins earlier than before was incomplete: so were the columns made of it.
+        key = (frame.start_ns, frame.end_ns, number, first[0] if first else until)
         position = (until - frame.start_ns) * number / (frame.end_ns - frame.start_ns)
         # Only what lies in the past is drawn, in whole cells: a column is sent once and never changes.
         end = min(max(int(position) // per_cell * per_cell, 0), number)
