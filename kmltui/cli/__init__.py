@@ -55,8 +55,7 @@ for command in _RECORDINGS:
 app.command(guest.app)
 app.command(setup.doctor, group=common.MACHINE)
 app.register_install_completion_command(
-    help="Let bash, zsh or fish complete commands, options, workloads and the names of runs. "
-    "In zsh, move the line that this adds to ~/.zshrc before the one that runs compinit.",
+    help="Let bash, zsh or fish complete commands, options, workloads and the names of runs.",
     group="Help",
 )
 app["--help"].group = app["--version"].group = "Help"
