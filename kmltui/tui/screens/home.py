@@ -355,7 +355,7 @@ class HomeScreen(Steady, Screen[None]):
 
     def _chosen(self) -> list[RunRow]:
         """The selected recordings, those that a filter hides at present included: they were found one by one."""
-        return sorted((row for row in self._all if row.path in self._selected), key=_SORTS[0][1])
+        return sorted((row for row in self._all if row.path in self._selected), key=lambda row: -row.created_unix_ns)
 
     def action_select(self) -> None:
         row = self._row
