@@ -32,6 +32,7 @@ class Server:
         self.questions = 100
         self.uptime = 1000
         self.logins = 0
+        self.asked = set()
 
     def connect(self):
         self.logins += 1
@@ -46,6 +47,7 @@ class Server:
         if self.down:
             raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
         self.questions += 1
+        self.asked.add(statement)
         if "VERSION" in statement:
             if self.mute:
                 raise pymysql.ProgrammingError(1064, "You have an error in your SQL syntax")
@@ -204,6 +206,17 @@ async def test_calls_are_counted_from_when_the_servers_process_is_found(world, m
     await until(lambda: "calls" in of(records, Environment)[-1].facts)
     run.request_stop()
     await task
+
+
+async def test_only_what_is_kept_is_asked_for(world):
+    server = Server()
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: of(records, Status))
+    run.request_stop()
+    await task
+    (statement,) = (each for each in server.asked if "STATUS" in each)
+    assert "'Questions'" in statement and "'Uptime'" in statement and "Ssl_" not in statement
 
 
 async def test_a_server_that_does_not_tell_its_version_is_known_by_its_greeting(world):
