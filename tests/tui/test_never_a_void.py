@@ -282,6 +282,20 @@ async def test_a_size_that_the_terminal_no_longer_has_is_not_laid_out() -> None:
         assert not laid_out
 
 
+def test_a_watched_server_is_not_set_beside_the_articles_machine() -> None:
+    assert "the article" not in drawn(EnvironmentPage(), monitor(10), (120, 40))
+    assert "the article" in text(EnvironmentPage(), frame(list(run(10)), 1), (120, 40))
+
+
+def test_a_server_whose_process_is_out_of_sight_is_watched_all_the_same() -> None:
+    assert "the server's own is not known" in drawn(LivePage(), monitor(30, remote=True), (80, 24))
+
+
+def test_the_last_name_on_the_timeline_goes_on_below_the_time() -> None:
+    shown = msgspec.structs.replace(frame(list(run(30)), 1), landmarks=[Landmark(59 * S, "phase", "modify")])
+    assert plain(timeline.draw(shown, 100, 2, UNICODE, {})[1]).rstrip().endswith("modify")
+
+
 def test_a_chart_is_drawn_anew_when_all_that_came_before_has_been_read() -> None:
     """A viewer that joins a long run first sees the last half a minute of it."""
     everything, lately = History(), History()

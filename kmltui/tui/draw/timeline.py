@@ -27,7 +27,7 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Ch
     start, length = geometry(cells)
     duration = max(axis_ns(frame), 1)
     track = _throughput(frame.head, duration, length, glyphs, kept)
-    names: list[tuple[str, str]] = [(" ", "text")] * length
+    names: list[tuple[str, str]] = [(" ", "text")] * (cells - start)  # the last one may go on below the time at the end
     columns = [min(int(landmark.t_ns / duration * length), length - 1) for landmark in frame.landmarks]
     for column, landmark in zip(columns, frame.landmarks, strict=True):
         if landmark.kind == "mark":
@@ -38,7 +38,7 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Ch
         text = printable(landmark.text) if landmark.kind != "gap" else "damaged"
         sign = glyphs.mark if landmark.kind == "mark" else glyphs.wall
         # A name ends where the next one begins: what is left of it behind a shorter one would be read as part of that.
-        room = min((other for other in columns if other > column), default=length) - column
+        room = min((other for other in columns if other > column), default=len(names)) - column
         for index, character in enumerate((sign + text[:20])[:room]):
             names[column + index] = (character, role if index == 0 or landmark.kind != "phase" else "muted")
     here = min(int(frame.view.t_ns / duration * length), length - 1)

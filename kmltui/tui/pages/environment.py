@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from kmltui.figures import article
 from kmltui.figures.environment import mitigations
+from kmltui.model import MONITOR
 from kmltui.printable import printable
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
@@ -33,6 +34,7 @@ _WORDS = {
     "memory_bytes": "memory",
     "cmdline": "command line",
     "mariadb": "server",
+    "server": "its process",
     "vcpus": "CPUs",
     "cpu": "CPU",
     "kernel_package": "package",
@@ -50,10 +52,10 @@ class EnvironmentPage(ScrolledPage):
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         names = [session.name for session in frame.view.sessions]
         spans: list[Span] = [(f" {'':<14}", "text")]
-        width = self._width(canvas, len(names))
+        width = self._width(frame, canvas)
         for index, name in enumerate(names):
             spans += fit(((printable(name), "kml" if index else "stock"),), width)
-        if self._article(canvas):
+        if self._article(frame, canvas):
             spans.append(("the article", "muted"))
         return [tuple(spans), line((canvas.glyphs.rule * canvas.width, "rule"))]
 
@@ -61,11 +63,11 @@ class EnvironmentPage(ScrolledPage):
         view = frame.view
         facts = [dict(session.facts) for session in view.sessions]
         keys = dict.fromkeys([*_FIRST, *(key for each in facts for key in sorted(each))])
-        width = self._width(canvas, len(facts))
+        width = self._width(frame, canvas)
         lines: list[Line] = []
         for key in keys:
             values = [_value(key, each.get(key, "")) for each in facts]
-            theirs = article.ENVIRONMENT.get(_ARTICLE_KEYS.get(key, key), "") if self._article(canvas) else ""
+            theirs = article.ENVIRONMENT.get(_ARTICLE_KEYS.get(key, key), "") if self._article(frame, canvas) else ""
             if not any(values) and not theirs:
                 continue
             differs = len(set(values)) > 1
@@ -95,11 +97,11 @@ class EnvironmentPage(ScrolledPage):
         return lines
 
     @staticmethod
-    def _article(canvas: Canvas) -> bool:
-        return canvas.width >= 100
+    def _article(frame: Frame, canvas: Canvas) -> bool:
+        return canvas.width >= 100 and frame.view.header.kind != MONITOR
 
-    def _width(self, canvas: Canvas, sessions: int) -> int:
-        return (canvas.width - 16) // (sessions + self._article(canvas))
+    def _width(self, frame: Frame, canvas: Canvas) -> int:
+        return (canvas.width - 16) // (len(frame.view.sessions) + self._article(frame, canvas))
 
 
 def _proofs(frame: Frame) -> list[Line]:
