@@ -271,6 +271,17 @@ async def test_two_are_selected_and_compared() -> None:
         assert str(report.get_option_at_index(0).prompt) == "b.kmlrec against a.kmlrec"
 
 
+async def test_home_and_end_go_to_the_first_and_last_recording() -> None:
+    app = app_with(shelf())
+    async with app.run_test() as pilot:
+        await to_list(pilot)
+        table = app.screen.query_one("#runs", DataTable)
+        for key, row in (("end", 3), ("home", 0)):
+            await pilot.press(key)
+            await pilot.pause()
+            assert table.cursor_row == row
+
+
 async def test_what_a_filter_hides_stays_selected() -> None:
     library = shelf()
     app = app_with(library)

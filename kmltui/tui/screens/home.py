@@ -57,6 +57,15 @@ _ACTIONS = (
 )
 
 
+class _Recordings(DataTable[Text]):
+    """Home and End go to the first and the last row: along a row there is nowhere to go."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "scroll_top", show=False),
+        Binding("end", "scroll_bottom", show=False),
+    ]
+
+
 class HomeScreen(Steady, Screen[None]):
     """What can be started above, the recordings below: live ones first, those that ship with kmltui last."""
 
@@ -94,7 +103,7 @@ class HomeScreen(Steady, Screen[None]):
     def compose(self) -> ComposeResult:
         yield Static("kmltui", id="home-title", markup=False)
         yield OptionList(id="actions", markup=False)
-        yield DataTable(id="runs", cursor_type="row", zebra_stripes=False)
+        yield _Recordings(id="runs", cursor_type="row", zebra_stripes=False)
         yield Static("reading…", id="home-note", markup=False)
         yield KeyBar(id="keys")
         yield Lines(id="small")
