@@ -169,8 +169,17 @@ class RunLibrary:
         return None
 
     def values_of(self, path: Path) -> Values:
+        from kmltui.cli import bench
+        from kmltui.model import Repeat
+
         with screen.opened(path) as reader:
-            return values_of(reader.header)
+            values = values_of(reader.header)
+            if reader.header.kind == "bench":
+                first = next((each for each in reader.records(only=Repeat) if isinstance(each, Repeat)), None)
+                usual = bench.EXACT_PAIRS if values.how == "exact" else bench.PAIRS
+                if first is not None and first.pairs not in (0, usual):
+                    values.pairs = str(first.pairs)
+            return values
 
     def remembered(self) -> Values:
         from kmltui.tui.form import Values

@@ -15,7 +15,7 @@ from kmltui import cli, paths
 from kmltui.cli import common, parsed, planning, starting
 from kmltui.cli.common import RUN_FAILED
 from kmltui.cli.home import RunLibrary
-from kmltui.model import End, Header, Log, Proof, SessionSpec, State, WorkloadSpec
+from kmltui.model import End, Header, Log, Proof, Repeat, SessionSpec, State, WorkloadSpec
 from kmltui.recording import Writer
 from kmltui.runner import launch
 from kmltui.runner.plan import Bench, Monitor, Once, Plan
@@ -529,6 +529,14 @@ class TestWhatTheHomeScreenAsks:
         values = self.library().values_of(paths.data_dir("recordings") / "point-select.kmlrec")
         assert arguments(values)[:3] == ["run", "--workload", "oltp_point_select"]
         assert self.library().check(arguments(values)) is None
+
+    @pytest.mark.parametrize(("planned", "told"), [(3, "3"), (10, ""), (0, "")])
+    def test_run_again_makes_as_many_pairs(self, tmp_path, planned, told):
+        sessions = [SessionSpec(name=name, arm=name) for name in ("stock", "kml")]
+        header = Header(workload=WorkloadSpec(name="syscalls", loops=20), sessions=sessions, kind="bench")
+        with Writer.create(tmp_path / "x.kmlrec", header) as writer:
+            writer.append(Repeat(t_ns=1, session="stock", pair=0, event="begin", pairs=planned))
+        assert self.library().values_of(tmp_path / "x.kmlrec").pairs == told
 
     def test_what_a_sample_showed_is_read_once(self) -> None:
         sample = paths.data_dir("recordings") / "wisconsin.kmlrec"
