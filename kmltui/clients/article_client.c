@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@ static struct connection {
 	uint8_t header[HEADER];
 	uint32_t have; /* bytes of the header */
 	uint32_t left; /* bytes of the body that are still to be read */
+	int waits;     /* its socket blocks */
 } connections[CONNECTIONS];
 
 static uint64_t packets;
@@ -46,11 +48,23 @@ static void take_header(struct connection *c, const uint8_t *bytes, size_t size)
 	__atomic_add_fetch(&packets, 1, __ATOMIC_RELAXED);
 }
 
+/* Today's library may leave its socket as it connected it, so that it does not block, and wait in poll(). */
+static void make_wait(int fd, struct connection *c)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && flags & O_NONBLOCK)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	c->waits = 1;
+}
+
 /* Reads one packet of the connection, from its current position; returns what read() does if there is nothing. */
 static ssize_t read_packet(int fd, struct connection *c, uint8_t *to, size_t room)
 {
 	size_t done = 0;
 
+	if (!c->waits)
+		make_wait(fd, c);
 	while (done < room) {
 		int in_header = c->left == 0;
 		size_t size = in_header ? HEADER - c->have : c->left;
