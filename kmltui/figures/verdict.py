@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kmltui.figures.compare import Comparison
 from kmltui.figures.judging import INSTRUCTION_CLOCK_ERROR, LEAST_DIRECT_SHARE, LEAST_RUN_SHARE, is_difference, is_kml
 from kmltui.figures.summary import SessionFigures, Summary
@@ -76,25 +78,34 @@ def not_direct(summary: Summary) -> str | None:
         if session.arm != "kml" or session.direct_share is None or session.syscalls is None:
             continue
         times_both = any("direct" in found for found in session.measures.values())
-        calls = session.syscalls.trap + session.syscalls.direct
-        if is_kml(session.arm, session.syscalls.trap, session.syscalls.direct, times_both=times_both):
+        trap, direct = _of_programs(session) or (session.syscalls.trap, session.syscalls.direct)
+        calls = trap + direct
+        if is_kml(session.arm, trap, direct, times_both=times_both):
             if times_both or (left := _left_in_ring_3(session, calls)) is None:
                 continue
-            program, direct = left
+            program, own_share = left
             return (
-                f"{program} ran mostly in ring 3 in {name}: only {share_text(direct)} of its system calls were direct."
-                " Its figures are not KML's, and nothing is concluded about KML."
+                f"{program} ran mostly in ring 3 in {name}: only {share_text(own_share)} of its system calls were"
+                " direct. Its figures are not KML's, and nothing is concluded about KML."
             )
-        if session.syscalls.direct == 0:
+        if direct == 0:
             return (
                 f"{name} ran in ring 3: none of its {calls:,} system calls was direct. Its figures are not KML's, and"
                 " nothing is concluded about KML."
             )
         return (
-            f"{name} ran mostly in ring 3: only {share(session)} of its {calls:,} system calls were direct. Its figures"
-            " are not KML's, and nothing is concluded about KML."
+            f"{name} ran mostly in ring 3: only {share_text(direct / calls)} of its {calls:,} system calls were direct."
+            " Its figures are not KML's, and nothing is concluded about KML."
         )
     return None
+
+
+def _of_programs(session: SessionFigures) -> tuple[int, int] | None:
+    """The calls of what was executed, by trap and direct, where they are counted: without the forty or so by trap that
+    it takes the guest's own daemon to start a command, which may make more of them than the command."""
+    programs = (session.programs or {}).values()
+    calls = sum(each.trap for each in programs), sum(each.direct for each in programs)
+    return calls if any(calls) else None
 
 
 _LEAST_PART = 0.1
@@ -376,7 +387,9 @@ def _pairs(summary: Summary) -> str:
 
 def _amounts(summary: Summary, total: Comparison) -> str:
     if total.unit == "s":
-        amounts = f"{total.baseline:.2f} to {total.compared:.2f} CPU seconds"
+        least = min(total.baseline, total.compared)
+        digits = 2 - math.floor(math.log10(least)) if 0 < least < 0.1 else 2
+        amounts = f"{total.baseline:.{digits}f} to {total.compared:.{digits}f} CPU seconds"
     else:
         amounts = f"{1e6 * total.baseline:.1f} to {1e6 * total.compared:.1f} µs a query"
     served = any(session.server is not None and session.server.total for session in summary.sessions.values())

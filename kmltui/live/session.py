@@ -296,6 +296,7 @@ class Session:
             elevation_rate=rates[2] if rated else None,
             trap=sum(usage.trap.values()) if totals else None,
             direct=sum(usage.direct.values()) if totals else None,
+            programs=usage.programs if totals and any(usage.programs) else None,
             elevations=usage.elevations if totals else None,
             demotions=tuple(sorted(usage.demotions.items(), key=lambda item: -item[1])) if known else (),
             rewinds=usage.rewinds if totals else None,

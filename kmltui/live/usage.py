@@ -12,7 +12,7 @@ from kmltui.model import CpuTicks, KmlCounters, Sample
 class Usage:
     """Cumulative use of a session: what the workload's interval is the difference of. Immutable once made."""
 
-    __slots__ = ("demotions", "direct", "elevations", "groups", "rewinds", "trap")
+    __slots__ = ("demotions", "direct", "elevations", "groups", "programs", "rewinds", "trap")
 
     def __init__(self, sample: Sample | None = None) -> None:
         kml = sample.kml if sample else None
@@ -24,6 +24,9 @@ class Usage:
         self.demotions: Mapping[int, int] = kml.demotions_vector if kml else {}
         self.elevations = sum(kml.elevations_cpu.values()) if kml else 0
         self.rewinds = kml.rewinds if kml else 0
+        counted = kml.programs.values() if kml else ()
+        self.programs = (sum(each.trap for each in counted), sum(each.direct for each in counted))
+        """Calls of what was executed, by trap and direct: without those of the guest's own daemon."""
 
     def plus(self, other: Usage, sign: int = 1) -> Usage:
         """The sum of both; ``sign`` -1: the difference."""
@@ -40,6 +43,8 @@ class Usage:
         result.demotions = _plus(self.demotions, other.demotions, sign)
         result.elevations = self.elevations + sign * other.elevations
         result.rewinds = self.rewinds + sign * other.rewinds
+        (trap, direct), (others_trap, others_direct) = self.programs, other.programs
+        result.programs = (trap + sign * others_trap, direct + sign * others_direct)
         return result
 
     def minus(self, other: Usage) -> Usage:

@@ -124,6 +124,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     elevation_rate: float | None = None
     trap: int | None = None
     direct: int | None = None
+    programs: tuple[int, int] | None = None
+    """Of these the calls of what was executed, by trap and direct, where they are counted by program."""
     elevations: int | None = None
     demotions: tuple[tuple[int, int], ...] = ()
     """By exception or interrupt vector, most first, since the workload began."""

@@ -20,7 +20,7 @@ from kmltui.figures.card import CardLine
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.live.recent import RATE_WINDOW_NS
-from kmltui.live.views import LatencyView, Seconds
+from kmltui.live.views import LatencyView, Seconds, Snapshot
 from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State, WorkloadSpec
 from kmltui.recording import Reader
 from kmltui.tui.draw import bars, endcard, header, judging
@@ -382,3 +382,20 @@ def test_how_much_is_done_is_100_only_at_the_end_and_a_percentage_whatever_is_re
 ) -> None:
     assert done(fraction) == said
     assert width(bars.progress(fraction, 20, UNICODE)) == 20
+
+
+def test_what_starts_commands_does_not_make_them_run_in_ring_3() -> None:
+    view = shipped("wisconsin", 1.0).view
+    assert judging.not_kml(view) is None
+
+    def with_calls(programs: tuple[int, int] | None) -> Snapshot:
+        """As after 100 executions of ``true``."""
+        sessions = [
+            msgspec.structs.replace(each, trap=4300, direct=1600, programs=programs) if each.arm == "kml" else each
+            for each in view.sessions
+        ]
+        return msgspec.structs.replace(view, sessions=tuple(sessions), measures=())
+
+    assert judging.not_kml(with_calls((100, 1600))) is None
+    assert judging.not_kml(with_calls((1600, 100))) is not None
+    assert judging.not_kml(with_calls(None)) is not None

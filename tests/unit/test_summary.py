@@ -614,6 +614,17 @@ class TestRingThree:
         assert verdict.startswith("client ran mostly in ring 3 in kml: only 0.0 % of its system calls were direct.")
         assert "less CPU time" not in verdict
 
+    def test_what_starts_a_command_is_not_the_command(self) -> None:
+        """Of 59 calls to run ``true`` 43 are traps, 42 of them those of the guest's daemon."""
+        run = self.by_program(true=ProgramCalls(16, 1))
+        few = [
+            msgspec.structs.replace(r, kml=msgspec.structs.replace(r.kml, trap_nr={0: 43}, direct_nr={0: 16}))
+            if isinstance(r, Sample) and r.session == "kml" and r.mark == "end" and r.kml
+            else r
+            for r in run
+        ]
+        assert "ring 3" not in summarise(few).verdict
+
     def test_a_program_of_few_calls_does_not_decide(self) -> None:
         run = self.by_program(server=ProgramCalls(90_000, 9_000), shell=ProgramCalls(10, 990))
         assert "KML used" in summarise(run).verdict

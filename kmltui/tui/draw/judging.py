@@ -93,7 +93,7 @@ def not_kml(snapshot: Snapshot) -> SessionView | None:
     """The session that was meant to be KML's but made hardly any direct calls, if there is one."""
     timed = {measure.session for measure in snapshot.measures if "direct" in measure.values}
     for session in snapshot.sessions:
-        trap, direct = session.trap or 0, session.direct or 0
+        trap, direct = session.programs or (session.trap or 0, session.direct or 0)
         if trap + direct < _TELLING_CALLS:
             continue
         if not is_kml(session.arm, trap, direct, times_both=session.name in timed):
