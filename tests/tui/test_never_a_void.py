@@ -101,6 +101,18 @@ class TestAMonitor:
         assert "queries/s" not in live and "latency" not in live
         assert "no server is watched" in drawn(QueriesPage(), alone)
 
+    @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 36), (160, 48)])
+    def test_one_with_a_server_stands_beside_one_without(self, size: tuple[int, int]) -> None:
+        shown = watched(list(monitor(30)))
+        view = shown.view
+        served = view.sessions[0]
+        alone = msgspec.structs.replace(served, name="other", server=(), statements=(), latency=None, progress=None)
+        header = msgspec.structs.replace(view.header, sessions=[view.header.sessions[0], SessionSpec(name="other")])
+        for pair in ((served, alone), (alone, served)):
+            both = msgspec.structs.replace(view, header=header, sessions=pair)
+            rows = text(LivePage(), msgspec.structs.replace(shown, view=both), size).splitlines()
+            assert len(rows) == size[1]
+
     @pytest.mark.parametrize("width", [60, 80, 120])
     def test_without_a_server_the_cpu_seconds_are_the_machines(self, width: int) -> None:
         alone = [

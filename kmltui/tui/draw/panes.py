@@ -235,8 +235,8 @@ def _pane(
         rows += measures.draw(drawing.snapshot, session, timed, (layout.pane, room), drawing.glyphs)
     else:
         rows += _calls(drawing, session, index)
-    rows += _work(drawing, session, shown[0] if index else None)
-    return rows
+    work = _work(drawing, session, shown[0] if index else None)
+    return rows + work + [()] * (layout.work - len(work))
 
 
 def _cpus(drawing: Drawing, session: SessionView) -> list[Line]:
