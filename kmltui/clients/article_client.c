@@ -72,11 +72,8 @@ static ssize_t read_packet(int fd, struct connection *c, uint8_t *to, size_t roo
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got <= 0) {
-			if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
-				memset(c, 0, sizeof(*c)); /* the next one with this number is another connection */
+		if (got <= 0)
 			return done ? (ssize_t)done : got;
-		}
 		if (in_header)
 			take_header(c, to + done, got);
 		else
@@ -98,4 +95,16 @@ ssize_t recv(int fd, void *to, size_t room, int flags)
 	if (!next)
 		next = (ssize_t (*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
 	return next(fd, to, room, flags);
+}
+
+/* What has this number from now on is another connection. */
+int connect(int fd, const struct sockaddr *to, socklen_t size)
+{
+	static int (*next)(int, const struct sockaddr *, socklen_t);
+
+	if (fd >= 0 && fd < CONNECTIONS)
+		memset(&connections[fd], 0, sizeof(connections[fd]));
+	if (!next)
+		next = (int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "connect");
+	return next(fd, to, size);
 }

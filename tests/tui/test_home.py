@@ -146,6 +146,14 @@ async def ready(pilot: Pilot[Any]) -> None:
     await settled(pilot)
 
 
+async def open_form(pilot: Pilot[Any]) -> dict[str | None, Input]:
+    """Its fields by their names."""
+    await ready(pilot)
+    await pilot.press("s")
+    await ready(pilot)
+    return {box.name: box for box in pilot.app.screen.query(".field").results(Input)}
+
+
 async def checked(pilot: Pilot[Any], *, wrong: bool = False) -> None:
     """The form shows what was found about what is in it: that it is wrong, or what it would take."""
     for _ in range(500):
@@ -392,10 +400,7 @@ class TestTheForm:
         library = shelf()
         app = app_with(library)
         async with app.run_test(size=(80, 24)) as pilot:
-            await ready(pilot)
-            await pilot.press("s")
-            await ready(pilot)
-            fields = {box.name: box for box in app.screen.query(".field").results(Input)}
+            fields = await open_form(pilot)
             fields["loops"].value = "40"
             fields["--engine"].value = "InnoDB"
             await ready(pilot)
@@ -409,10 +414,7 @@ class TestTheForm:
     async def test_what_is_typed_after_tab_goes_into_the_next_field_however_fast(self) -> None:
         app = app_with(shelf())
         async with app.run_test(size=(80, 24)) as pilot:
-            await ready(pilot)
-            await pilot.press("s")
-            await ready(pilot)
-            fields = {box.name: box for box in app.screen.query(".field").results(Input)}
+            fields = await open_form(pilot)
             fields["loops"].focus()
             await pilot.pause()
             for key in ("4", "tab", "9", "s"):  # all of them are there before the first one is dealt with
@@ -423,9 +425,7 @@ class TestTheForm:
     async def test_arrows_go_from_field_to_field(self) -> None:
         app = app_with(shelf())
         async with app.run_test(size=(80, 24)) as pilot:
-            await ready(pilot)
-            await pilot.press("s")
-            await ready(pilot)
+            await open_form(pilot)
             await pilot.press("enter")
             first = app.focused
             await pilot.press("down")
@@ -436,10 +436,7 @@ class TestTheForm:
     async def test_what_is_wrong_stands_beside_its_field_and_nothing_starts(self) -> None:
         app = app_with(shelf())
         async with app.run_test(size=(80, 24)) as pilot:
-            await ready(pilot)
-            await pilot.press("s")
-            await ready(pilot)
-            fields = {box.name: box for box in app.screen.query(".field").results(Input)}
+            fields = await open_form(pilot)
             fields["--engine"].value = "Aria"
             await pilot.press("f2")
             await ready(pilot)
@@ -510,9 +507,7 @@ class TestTheForm:
     async def test_the_command_is_copied(self) -> None:
         app = app_with(shelf())
         async with app.run_test(size=(80, 24)) as pilot:
-            await ready(pilot)
-            await pilot.press("s")
-            await ready(pilot)
+            await open_form(pilot)
             await pilot.press("f3")
             assert app.clipboard == "kmltui run --workload wisconsin"
 

@@ -15,7 +15,7 @@ from kmltui import clients
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no compiler")
 
 READER = """
-import ctypes, json, random, socket, sys
+import ctypes, json, random, socket, sys, threading
 
 packets_so_far = ctypes.CDLL(None).article_client_packets
 packets_so_far.restype = ctypes.c_uint64
@@ -37,6 +37,20 @@ def received(stream, room):
     ours.close()
     return pieces
 
+def answered_late(listener):
+    # Connections in turn, which have the same number and do not block, as newer Connector/C leaves them. Their server
+    # answers only when the client waits for it.
+    client = socket.create_connection(listener.getsockname())
+    client.setblocking(False)
+    server, _ = listener.accept()
+    answer = packets([3])[0]
+    threading.Timer(0.1, server.sendall, [answer]).start()
+    buffer = ctypes.create_string_buffer(64)
+    size = ctypes.CDLL(None).recv(client.fileno(), buffer, 64, socket.MSG_DONTWAIT)
+    client.close()
+    server.close()
+    return size == len(answer) and buffer.raw[:size] == answer
+
 one_by_one = packets([1, 0, 5, 300, 70])
 own = -reads() + reads()
 begin, known = reads(), packets_so_far()
@@ -46,6 +60,7 @@ luck = random.Random(7)
 many = packets([luck.choice([0, 1, 3, 4, 5, 200, 5000]) for _ in range(20)])
 ours, theirs = socket.socketpair()
 theirs.sendall(b"abcdefgh")
+listener = socket.create_server(("127.0.0.1", 0))
 print(json.dumps({
     "each alone": pieces == one_by_one,
     "packets": packets_so_far() - known,
@@ -53,6 +68,7 @@ print(json.dumps({
     "in pieces": b"".join(received(many, lambda: luck.choice([1, 2, 3, 4, 5, 7, 100]))) == b"".join(many),
     "large": [len(piece) for piece in received(packets([40000]), 16384)],
     "again": received(packets([3]), 16384) == packets([3]),
+    "waited": [answered_late(listener) for _ in range(3)],
     "peeked": ours.recv(8, socket.MSG_PEEK) == b"abcdefgh",
 }))
 """
@@ -98,3 +114,7 @@ def test_a_closed_connection_leaves_nothing_to_the_next_of_its_number(found: dic
 
 def test_other_requests_are_the_kernels(found: dict) -> None:
     assert found["peeked"]
+
+
+def test_it_waits_in_read_on_a_socket_that_does_not_block_whatever_had_its_number(found: dict) -> None:
+    assert found["waited"] == [True] * 3
