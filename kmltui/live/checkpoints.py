@@ -8,7 +8,7 @@ of those that have changed, and no more of them than a memory budget allows.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from kmltui.live.latencies import Latencies
 from kmltui.live.views import LatencyView
@@ -26,10 +26,13 @@ _BUDGET_BYTES = 3 << 20
 class LatencyTable:
     """The latencies of one session by statement, merged, and their percentiles."""
 
-    __slots__ = ("_merged", "_views")
+    __slots__ = ("_merged", "_total", "_views")
 
     def __init__(self, merged: dict[int, Latencies] | None = None) -> None:
         self._merged = merged if merged is not None else {}
+        self._total: Latencies | None = None
+        """Of all statements, from when it is first asked for; adding them all up for each frame costs more than the
+        rest of reading."""
         self._views: dict[int, LatencyView | None] = {}
 
     def add(self, record: Latency) -> bool:
@@ -37,7 +40,7 @@ class LatencyTable:
         if not record.hdr or (record.statement not in self._merged and len(self._merged) >= _MOST_STATEMENTS):
             return False
         try:
-            self._merged.setdefault(record.statement, Latencies()).add(record.hdr)
+            self._merged.setdefault(record.statement, Latencies()).add(record.hdr, self._total)
         except ValueError:
             return False
         self._views.pop(record.statement, None)
@@ -51,21 +54,20 @@ class LatencyTable:
     def view(self, statement: int) -> LatencyView | None:
         """Percentiles of one statement, or of :data:`ALL`; recomputed only when latencies were added."""
         if statement not in self._views:
-            parts = list(self._merged.values()) if statement == ALL else [self._merged[statement]]
-            self._views[statement] = _view(parts[0] if len(parts) == 1 else _sum(parts))
+            self._views[statement] = _view(self._of_all() if statement == ALL else self._merged[statement])
         return self._views[statement]
+
+    def _of_all(self) -> Latencies:
+        if self._total is None:
+            self._total = Latencies()
+            for part in self._merged.values():
+                self._total.merge(part)
+        return self._total
 
     def statements(self) -> tuple[tuple[int, LatencyView], ...]:
         """The percentiles of each statement that has any, by its number."""
         views = ((statement, self.view(statement)) for statement in sorted(self._merged))
         return tuple((statement, view) for statement, view in views if view is not None)
-
-
-def _sum(parts: Iterable[Latencies]) -> Latencies:
-    total = Latencies()
-    for part in parts:
-        total.merge(part)
-    return total
 
 
 def _view(merged: Latencies) -> LatencyView | None:

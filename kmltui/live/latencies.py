@@ -38,12 +38,14 @@ class Latencies:
         """Compressed, instead of ``_counts``: all values as differences, then the count of each."""
         self.count = 0
 
-    def add(self, encoded: bytes) -> None:
-        """Merge one interval's histogram. Raises ValueError when ``encoded`` is not one."""
+    def add(self, encoded: bytes, total: Latencies | None = None) -> None:
+        """Merge one interval's histogram, into ``total`` as well. Raises ValueError when ``encoded`` is not one."""
         pairs = _decode(encoded)
         if (self.count + sum(count for _, count in pairs)) >> 63:
             raise ValueError("a histogram counts more than 63 bits hold")
         self._take(pairs)
+        if total is not None:
+            total._take(pairs)
 
     def counts(self) -> Iterable[tuple[int, int]]:
         """Each value, microseconds, with how often it occurred."""
