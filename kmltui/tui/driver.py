@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from codecs import getincrementaldecoder
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kmltui.tui import glyphs
@@ -55,6 +56,7 @@ class DiffDriver(PrivateDriver):
         self._lock = threading.Condition()
         self._wake = False
         self._stop = False
+        self._painted = False
         self._busy_since = 0.0
         self._thread: threading.Thread | None = None
         self._told_gone = False
@@ -89,7 +91,17 @@ class DiffDriver(PrivateDriver):
         with self._lock:
             self._screen.write(data)
 
+    def paint(self, x: int, y: int, cells: Iterable[tuple[str, str]]) -> None:
+        """Write text with its SGR parameters from a place of the screen on; to be sent once the event loop's turn is
+        over."""
+        with self._lock:
+            self._screen.paint(x, y, cells)
+        if not self._painted:
+            self._painted = True
+            self._loop.call_soon(self.flush)
+
     def flush(self) -> None:
+        self._painted = False
         with self._lock:
             self._wake = True
             self._lock.notify()

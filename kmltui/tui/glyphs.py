@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key of caches that are asked for every span: only itself is equal to it
 class Glyphs:
     """One set of characters for the drawings."""
 

@@ -11,7 +11,7 @@ Sequences are those of ECMA-48 as Textual and Rich emit them: CUP, SGR, ED, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -170,6 +170,16 @@ class Screen:
             self._wanted[self._y].put(self._x, cells, self._style)
             self._dirty.add(self._y)
             self._x += len(cells)
+
+    def paint(self, x: int, y: int, cells: Iterable[tuple[str, str]]) -> None:
+        """Write text with its SGR parameters from a place on, without the cursor."""
+        if 0 <= y < self.height:
+            row = self._wanted[y]
+            self._dirty.add(y)
+            for text, style in cells:
+                taken = _cells(text, self._glyphs)
+                row.put(x, taken, style)
+                x += len(taken)
 
     def take(self) -> str:
         """What to send now; from then on the terminal is assumed to show everything that was written."""

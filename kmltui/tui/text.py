@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 
@@ -51,11 +52,12 @@ def line(*spans: Span | str) -> Line:
     return tuple((span, "text") if isinstance(span, str) else span for span in spans)
 
 
+_cells = lru_cache(4096)(cell_len)
+"""Asked two hundred times per frame, mostly about the same texts."""
+
+
 def width(spans: Iterable[Span]) -> int:
-    cells = 0
-    for text, _ in spans:
-        cells += len(text) if text.isascii() else cell_len(text)
-    return cells
+    return sum([_cells(text) for text, _ in spans])
 
 
 _NUMBER = re.compile(r"(?<!\S)[^\w\s]*\d\S*(?: (?:[kKMG]i?B?|B|%|[nµm]?s|vCPU)(?!\S))?")

@@ -12,6 +12,11 @@ Made for Textual 8. What to check at its next release, beside the tests of the s
   ``ParseError`` or ``EOFError`` when its input ends in a sequence.
 * :class:`Steady`: ``Screen`` lays itself out again at each ``Resize``, and sends itself another one when that changed
   its size.
+* :func:`paint`: what the compositor would send of a widget that nothing lies over is the widget's own cells, at its
+  ``content_region``; ``Widget._styles_cache`` keeps its lines until they are set dirty.
+  ``Screen._compositor.visible_widgets`` has the topmost first, with their regions and clips; a screen whose layout is
+  about to change says so in ``_layout_required`` or ``_scroll_required``. ``Strip.render`` puts a style's SGR before
+  its text.
 * :func:`own_bindings`: ``DOMNode._bindings`` holds those of a screen's class, by key.
 * :func:`full_update`: ``Screen._compositor.render_full_update()`` is the whole screen, to be rendered for a console.
 """
@@ -19,10 +24,12 @@ Made for Textual 8. What to check at its next release, beside the tests of the s
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
-from rich.segment import Segments
+from rich.segment import Segment, Segments
+from rich.style import Style
 from rich.traceback import Traceback
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
@@ -32,9 +39,12 @@ from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
+from textual.geometry import Region
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import Screen
+from textual.strip import Strip
+from textual.widget import Widget
 
 
 class PrivateApp(App[ReturnType]):
@@ -106,6 +116,52 @@ class KeyParser:
         with contextlib.suppress(EOFError, ParseError):
             for _ in self._parser.feed(""):
                 pass
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """A driver that takes cells as they are, in place of sequences that it would have to read."""
+
+    def paint(self, x: int, y: int, cells: Iterable[tuple[str, str]]) -> None:
+        """Write text with its SGR parameters from a place of the screen on."""
+
+
+def paint(widget: Widget, rows: Iterable[int], cells: Callable[[int], Iterable[tuple[str, str]]]) -> bool:
+    """Draw rows of a widget, text with its SGR parameters, past the compositor; False if that one is to be asked.
+
+    The compositor keeps no cells. So that what it draws later is the same, a widget paints only what it would draw for
+    the compositor too, and only while nothing lies over it.
+    """
+    screen = widget.screen
+    driver = widget.app._driver
+    if not isinstance(driver, Painter) or not screen.is_current or screen._layout_required or screen._scroll_required:
+        return False
+    visible = screen._compositor.visible_widgets
+    if widget not in visible:
+        return False
+    region, clip = visible[widget]
+    if not clip.contains_region(region):
+        return False
+    for other, (covering, _) in visible.items():
+        if other is widget:
+            break
+        if covering.overlaps(region):
+            return False
+    content = widget.content_region
+    for y in rows:
+        if y < content.height:
+            widget._styles_cache.set_dirty(Region(0, content.y - region.y + y, region.width, 1))
+            driver.paint(content.x, content.y + y, cells(y))
+    return True
+
+
+def sgr_of(widget: Widget, style: Style) -> str:
+    """The SGR parameters with which the compositor would send a style of this widget's; empty if it needs none."""
+    strip = Strip([Segment("x", style)], 1)
+    for line_filter in widget.get_line_filters():
+        strip = strip.apply_filter(line_filter, widget.background_colors[1])
+    before = strip.render(widget.app.console).partition("x")[0]
+    return before.removeprefix("\x1b[").removesuffix("m")
 
 
 def own_bindings(node: DOMNode) -> list[Binding]:

@@ -46,10 +46,10 @@ def draw(frame: Frame, cells: int, rows: int, glyphs: Glyphs, kept: dict[str, Ch
         track[here] = (glyphs.cursor, "cursor")
     left = " 00:00 "
     right = f" {clock(duration):<8}" if not frame.reading else " reading…"
-    result = [fit(((left, "muted"), *track, (right, "muted")), cells)]
+    result: list[Line] = [((left, "muted"), *track, (right, "muted"))]
     if rows > 1:
-        result.append(fit(((" " * start, "text"), *names), cells))
-    return [_merge(each) for each in result]
+        result.append(((" " * start, "text"), *names))
+    return [fit(_merge(each), cells) for each in result]
 
 
 def axis_ns(frame: Frame) -> int:

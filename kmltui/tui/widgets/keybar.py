@@ -36,8 +36,12 @@ class KeyBar(Lines):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._places: list[tuple[int, int, str]] = []
+        self._shown: tuple[list[Binding], int] | None = None
 
     def show_bindings(self, bindings: list[Binding]) -> None:
+        if self._shown == (shown := (bindings, self.size.width)):
+            return
+        self._shown = shown
         last = [binding for binding in bindings if binding.action in ("help", "quit", "app.quit")]
         first = [binding for binding in bindings if binding not in last]
         room = self.size.width - 1
