@@ -61,7 +61,7 @@ def summarise(records: Iterable[Record]) -> Summary:
 class _Fold:
     def __init__(self, header: Header) -> None:
         self._header = header
-        self._store = Store(header)
+        self._store = Store(header, by_cpu=False)
         self._intervals = Intervals()
         self._states: dict[str, State] = {}
         self._proofs: dict[str, list[Proof]] = {}

@@ -23,7 +23,7 @@ from kmltui.live.usage import (
     run_share,
     seconds,
     seconds_of_all,
-    shares_by_cpu,
+    shares,
 )
 from kmltui.live.views import MONO, DigestView, PhaseView, Seconds, SessionView
 from kmltui.model import (
@@ -50,9 +50,10 @@ _CONSOLE_LINES = 50
 class SampleColumns:
     """The counters of one session over a stretch of the recording that was read without a gap."""
 
-    def __init__(self, *, watched: bool, points: int) -> None:
+    def __init__(self, *, watched: bool, points: int, by_cpu: bool) -> None:
         self._watched = watched
         self._points = points
+        self._by_cpu = by_cpu
         self.samples = History(points)
         self.work = History(points)
         self.statuses = History(points)
@@ -92,14 +93,13 @@ class SampleColumns:
         elif self._last is not None and self._last.cpus.keys() != sample.cpus.keys():
             self.offsets.add(sample.t_ns, self._after_hotplug(self._last, sample))
         self._last = sample
-        by_cpu = shares_by_cpu(sample)
-        self.samples.append(_shifted(counters(sample, by_cpu), self.offset(sample.t_ns)))
+        self.samples.append(_shifted(counters(sample), self.offset(sample.t_ns)))
         if booted:
             self._cpu_offsets = {cpu: history.last or () for cpu, history in self.cpus.items()}
-        for cpu, ticks in by_cpu.items():
+        for cpu, ticks in sample.cpus.items() if self._by_cpu else ():
             if (history := self.cpus.get(cpu)) is None:
                 history = self.cpus[cpu] = History(self._points)
-            history.append(_shifted((sample.t_ns, *ticks), self._cpu_offsets.get(cpu, ())))
+            history.append(_shifted((sample.t_ns, *shares(ticks)), self._cpu_offsets.get(cpu, ())))
         first, self._mono_ns = self._mono_ns is None, sample.mono_ns
         return first or booted
 
@@ -107,8 +107,8 @@ class SampleColumns:
         """The offset of the counters after CPUs have come or gone: what a new one had used before is not counted as use
         just now, and what one that has gone had used is not taken back."""
         both = before.cpus.keys() & after.cpus.keys()
-        old, new = (counters(sample, shares_by_cpu(sample, both)) for sample in (before, after))
-        reached, raw = self.samples.last or old, counters(after, shares_by_cpu(after))
+        old, new = (counters(sample, both) for sample in (before, after))
+        reached, raw = self.samples.last or old, counters(after)
         return tuple(r + n - o - a for r, n, o, a in zip(reached, new, old, raw, strict=True))
 
     def _count_queries(self, status: Status) -> None:
@@ -156,10 +156,10 @@ class _Intervals:
 class Session:
     """One session of a run."""
 
-    def __init__(self, spec: SessionSpec, *, watched: bool, points: int) -> None:
+    def __init__(self, spec: SessionSpec, *, watched: bool, points: int, by_cpu: bool) -> None:
         self.spec = spec
         self.watched = watched
-        self.columns = SampleColumns(watched=watched, points=points)
+        self.columns = SampleColumns(watched=watched, points=points, by_cpu=by_cpu)
         self.console: Events[str] = Events(kept=1000)
         self._states: Events[State] = Events()
         self._facts: Latest[str, Environment] = Latest()
@@ -201,9 +201,7 @@ class Session:
     def _bound(self, sample: Sample) -> None:
         """Take a sample at which counting begins or ends."""
         usage, counts = Usage(sample), sample.kml is not None
-        self._insert(
-            sample.t_ns, _Boundary(sample.mark, sample.mono_ns, counts, usage, counters(sample, shares_by_cpu(sample)))
-        )
+        self._insert(sample.t_ns, _Boundary(sample.mark, sample.mono_ns, counts, usage, counters(sample)))
 
     def _insert(self, t_ns: int, boundary: _Boundary | Repeat) -> None:
         place = self._boundaries.add(t_ns, boundary)

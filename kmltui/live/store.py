@@ -57,8 +57,9 @@ _LEAST_STRETCH_SAMPLES = 4
 class Store:
     """A run, as far as its records were added. Not thread-safe."""
 
-    def __init__(self, header: Header, recording: Recording | None = None) -> None:
-        """Without a ``recording`` it only knows the newest state."""
+    def __init__(self, header: Header, recording: Recording | None = None, *, by_cpu: bool = True) -> None:
+        """Without a ``recording`` it only knows the newest state; without ``by_cpu`` it keeps no history of each CPU,
+        which is most of the work where there are many."""
         self.header = header
         self.t_ns = 0
         """Time of the newest record that was added."""
@@ -69,7 +70,8 @@ class Store:
         """A server is watched that others use."""
         self._points = max(2 * POINTS // max(len(header.sessions), 1), 4096)
         self._sessions = {
-            spec.name: Session(spec, watched=self.watched, points=self._points) for spec in header.sessions
+            spec.name: Session(spec, watched=self.watched, points=self._points, by_cpu=by_cpu)
+            for spec in header.sessions
         }
         self._first = next(iter(self._sessions.values()), None)
         self._recent = {name: Recent(watched=self.watched, whole=True) for name in self._sessions}
@@ -203,7 +205,9 @@ class Store:
     def _ahead(self, recording: Recording, t_ns: int) -> Place:
         if self._foreseen_ns is None:
             self._look_ahead(recording)
-        columns = {name: SampleColumns(watched=self.watched, points=self._points) for name in self._sessions}
+        columns = {
+            name: SampleColumns(watched=self.watched, points=self._points, by_cpu=True) for name in self._sessions
+        }
         period_ns = self.header.sample_period_ns
         least_ns = max(_LEAST_STRETCH_NS, _LEAST_STRETCH_SAMPLES * period_ns)
         stretch_ns = max(min(_STRETCH_SAMPLES * period_ns, _STRETCH_NS), least_ns)

@@ -23,7 +23,7 @@ def sample(second: int, **cpus: tuple[int, int]) -> Sample:
 
 
 def test_a_cpu_that_comes_back_is_no_burst_and_one_that_goes_takes_nothing_back() -> None:
-    columns = SampleColumns(watched=False, points=100)
+    columns = SampleColumns(watched=False, points=100, by_cpu=True)
     for one in (
         sample(0, cpu0=(100, 1000), cpu1=(50_000, 900)),
         sample(1, cpu0=(150, 1050), cpu1=(50_010, 990)),

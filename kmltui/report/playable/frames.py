@@ -64,7 +64,7 @@ def _snapshots(records: Iterator[Record], duration_ns: int) -> Iterator[Snapshot
     header = next(records, None)
     if not isinstance(header, Header):
         raise ValueError("the records of a run begin with its header")
-    store = Store(header)
+    store = Store(header, by_cpu=False)
     step = max(duration_ns // INSTANTS, header.sample_period_ns, 1)
     due = 0
     for record in records:
