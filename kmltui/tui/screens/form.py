@@ -57,10 +57,10 @@ class FormScreen(Steady, Screen[Choice | None]):
         Binding("escape", "cancel", "back", key_display="esc"),
     ]
 
-    def __init__(self, library: Library, values: Values) -> None:
+    def __init__(self, library: Library, offers: Sequence[Offer], values: Values) -> None:
         super().__init__()
         self._library = library
-        self._offers = {offer.name: offer for offer in library.offers()}
+        self._offers = {offer.name: offer for offer in offers}
         self._values = form.merged(values, self._offers)
         self._timer: Timer | None = None
         self._problem: Problem | None = None

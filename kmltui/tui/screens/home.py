@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -269,10 +270,12 @@ class HomeScreen(Steady, Screen[None]):
         self.app.exit(Choice(action="start", arguments=arguments))
 
     async def _form(self, values: Values) -> None:
-        if not self._library.offers():
+        # Whether a guest can run here is asked of the machine, which takes a moment.
+        offers = await asyncio.to_thread(self._library.offers)
+        if not offers:
             self.notify("no run can be started on this machine; 'kmltui doctor' says why", severity="warning")
             return
-        choice = await self.app.push_screen_wait(FormScreen(self._library, values))
+        choice = await self.app.push_screen_wait(FormScreen(self._library, offers, values))
         if choice is not None:
             self.app.exit(choice)
 
