@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 
 from kmltui.counters import select_status
 from kmltui.counters.mysql import KEPT
 from kmltui.model import SERVER, LogLevel, Status
 from kmltui.sessions.apart import apart
-from kmltui.sessions.inside import Look
+from kmltui.sessions.inside import SHARE, Look
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.link import Link
 from kmltui.sessions.local import LocalSession
@@ -21,6 +22,8 @@ _STATUS = f"SHOW GLOBAL STATUS WHERE Variable_name IN ({', '.join(map(repr, sort
 """Sending all of the variables, more than 400, takes the server several times as long."""
 
 PERIOD_S = 1.0
+"""Between two answers with the server's counters, or longer where they take it more than :data:`SHARE` of the time: it
+adds them up over all its connections."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 """Between attempts to reach a server that is gone."""
 
@@ -44,6 +47,10 @@ class Follower:
         self._link: Link | None = None
         self._look: Look | None = None
         self._next_look_s = 0.0
+        self._way_s = 0.0
+        """What the way to a server on another machine takes, and an answer that costs it nothing."""
+        self._took_s: deque[float] = deque(maxlen=5)
+        """The server's own part of the last answers with its counters, about."""
         self._own: dict[str, int] = {"Questions": 0, "Queries": 0, "Com_select": 0}
         self._sent = 0
         self._pid: int | None = None
@@ -61,7 +68,7 @@ class Follower:
                 try:
                     await self._poll()
                     pause_s = FIRST_PAUSE_S
-                    await asyncio.sleep(PERIOD_S)
+                    await asyncio.sleep(self._pause_s)
                 except MysqlError as error:
                     self._disconnect()
                     self._say_lost(error)
@@ -70,6 +77,12 @@ class Follower:
         finally:
             self._disconnect()
 
+    @property
+    def _pause_s(self) -> float:
+        """Until the next counters. The fastest of the last answers counts: what others took longer, on a busy machine
+        or a slow line, was not the server's work."""
+        return max(PERIOD_S, min(self._took_s, default=0.0) / SHARE)
+
     async def _poll(self) -> None:
         if self._link is None:
             self._link = await apart(self._login.connect)
@@ -77,7 +90,9 @@ class Follower:
             await self._meet(self._link)
             self._look, self._next_look_s = Look(self._link, self._login.where), 0.0
             self._met = True
+        begun = time.monotonic()
         rows = await self._ask(self._link, _STATUS)
+        self._took_s.append(max(time.monotonic() - begun - self._way_s, 0.0))
         counters = select_status((name, value) for name, value in rows)
         # The answer's own rows are counted when it has been sent.
         self._own["Rows_sent"] = self._sent
@@ -119,11 +134,15 @@ class Follower:
 
     async def _meet(self, link: Link) -> None:
         """Identify a new server, and its process on this machine."""
+        begun = time.monotonic()
         try:
             version = await self._version(link)
+            way_s = time.monotonic() - begun
             peer = await apart(find_peer, link)
         except OSError as error:  # gone again already
             raise self._login.explain(error) from None
+        self._way_s = 0.0 if peer.local else way_s
+        self._took_s.clear()
         if not peer.local:
             self._session.hide_host()
         facts = {"mariadb": version[:_MAX_VERSION], "mysql": self._login.where, "server": await self._watched(peer)}

@@ -20,8 +20,9 @@ from kmltui.sessions.link import Link
 T = TypeVar("T")
 
 PERIOD_S = 10.0
-SHARE = 0.01
-"""Share of the server's time that these queries may take; if necessary they are made less often."""
+SHARE = 0.005
+"""Share of the time that the server may spend on these queries; if necessary they are made less often. It may spend as
+much on its counters, so that watching takes a hundredth in all."""
 
 MAX_DIGESTS = 50
 MAX_THREADS = 100

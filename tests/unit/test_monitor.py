@@ -3,6 +3,8 @@
 
 import asyncio
 import os
+import time
+from itertools import pairwise
 
 import pymysql
 import pytest
@@ -33,6 +35,7 @@ class Server:
         self.uptime = 1000
         self.logins = 0
         self.asked = set()
+        self.effort_s = 0.0
 
     def connect(self):
         self.logins += 1
@@ -48,6 +51,8 @@ class Server:
             raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
         self.questions += 1
         self.asked.add(statement)
+        if "STATUS" in statement:
+            time.sleep(self.effort_s)
         if "VERSION" in statement:
             if self.mute:
                 raise pymysql.ProgrammingError(1064, "You have an error in your SQL syntax")
@@ -217,6 +222,19 @@ async def test_only_what_is_kept_is_asked_for(world):
     await task
     (statement,) = (each for each in server.asked if "STATUS" in each)
     assert "'Questions'" in statement and "'Uptime'" in statement and "Ssl_" not in statement
+
+
+async def test_a_server_that_counts_long_is_asked_less_often(world, monkeypatch):
+    monkeypatch.setattr(follow, "SHARE", 0.1)
+    server = Server()
+    server.effort_s = 0.03
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: len(of(records, Status)) >= 4)
+    run.request_stop()
+    await task
+    times_s = [status.t_ns / 1e9 for status in of(records, Status)]
+    assert all(after - before >= 0.3 for before, after in pairwise(times_s))
 
 
 async def test_a_server_that_does_not_tell_its_version_is_known_by_its_greeting(world):
