@@ -45,6 +45,10 @@ class Series:
     def last(self) -> Point | None:
         return self._point(self._count - 1) if self._count else None
 
+    @property
+    def last_but_one(self) -> Point | None:
+        return self._point(self._count - 2) if self._count > 1 else None
+
     def at(self, t_ns: float) -> Point | None:
         """The counters at ``t_ns``, linear between the points around it; None outside of what was recorded."""
         if not self._count or t_ns < self._columns[0][0] or t_ns > self._columns[0][self._count - 1]:

@@ -11,7 +11,7 @@ from test_one_session import monitor
 from tui_support import MemorySource
 
 from kmltui.figures.servercost import server_cost
-from kmltui.model import MONITOR, Environment, Header, Record, SessionSpec, Status, WorkloadSpec
+from kmltui.model import MONITOR, Environment, Header, Progress, Record, SessionSpec, Status, WorkloadSpec
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
 from kmltui.tui.pages.base import Canvas
@@ -98,3 +98,24 @@ class TestAWorkload:
         stock_trap, stock_direct, kml_trap, kml_direct = map(float, row.groups())
         assert stock_direct == 0 and kml_direct > 50 * kml_trap
         assert stock_trap == pytest.approx(kml_trap + kml_direct, rel=0.1)
+
+    def test_a_client_that_reports_seldom_is_counted_from_one_report_to_the_next(self) -> None:
+        sides = [Side("stock"), Side("kml", direct=0.99)]
+        seldom = [
+            record
+            for record in run(900, both=sides)
+            if not isinstance(record, Status) and not (isinstance(record, Progress) and record.t_ns % (25 * S))
+        ]
+        source = MemorySource(seldom, live=True, now_s=376)
+        player, page = Player(source), QueriesPage()
+        shown(player.tick(0), page)
+        source.write_until(430)
+        text = shown(player.tick(3 * S), page)
+        row = re.search(r"pread64 +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)", text)
+        assert row is not None
+        stock_trap, _, kml_trap, kml_direct = map(float, row.groups())
+        assert stock_trap == pytest.approx(kml_trap + kml_direct, rel=0.1)
+
+    def test_before_the_first_report_the_page_says_what_is_missing(self) -> None:
+        player = Player(MemorySource(run(95), live=True, now_s=5))
+        assert "no query has been reported yet" in shown(player.tick(0), QueriesPage())

@@ -21,6 +21,7 @@ CallName = Callable[[int], str]
 
 _NAMES = 12
 _COUNTED_NS = 20_000_000_000
+"""Queries are counted over so much of the run's time, or from one of the client's reports to the next."""
 _LEAST = 0.005
 """The fewest calls per query that are worth a row: one in two hundred queries."""
 
@@ -119,14 +120,18 @@ def _two(value: float) -> str:
 def _query_rate(session: SessionView, t_ns: int) -> tuple[float | None, int]:
     """Queries per second of the session's own clock, like rates of calls, and the time over which they were counted.
 
-    For a server that is not queried while it works this is its client's count, which comes only every few seconds.
+    For a server that is not queried while it works this is its client's count, which comes every few seconds of the
+    client's own time: under emulation that may be a minute.
     """
     if session.query_rate is not None:
         return session.query_rate, RATE_WINDOW_NS
-    last = session.work.last
-    if last is None or t_ns - last[0] > _COUNTED_NS:
+    last, before = session.work.last, session.work.last_but_one
+    if last is None or before is None:
         return None, RATE_WINDOW_NS
-    edges = [last[0] - _COUNTED_NS, last[0]]
+    span = max(last[0] - before[0], _COUNTED_NS)
+    if t_ns - last[0] > 2 * span:
+        return None, RATE_WINDOW_NS
+    edges = [last[0] - span, last[0]]
     queries, own = session.work.rates(edges, (QUERIES,), 0)[0], session.samples.rates(edges, (MONO,), 0)[0]
     over_ns = int(t_ns - edges[0])
     return (queries[0] / own[0] * 1e9 if queries and own and own[0] > 0 else None), over_ns

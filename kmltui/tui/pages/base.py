@@ -117,6 +117,8 @@ class TablePage(ScrolledPage):
 
     columns: tuple[Column, ...]
     """May depend on the frame; :meth:`head` then sets them again."""
+    empty: str = "nothing to show"
+    """What stands in a table without rows."""
     usual: int = 0
     """The column that it is sorted by until the user chooses one; may depend on the frame, too."""
     chosen: tuple[str, bool] | None = None
@@ -218,7 +220,7 @@ class TablePage(ScrolledPage):
                     spans.append((f"{text:>{width}}", role))
             result.append(tuple(spans))
         if not result:
-            result.append(line((" nothing to show" if not self.filter else " nothing matches the filter", "muted")))
+            result.append(line((f" {'nothing matches the filter' if self.filter else self.empty}", "muted")))
         return result
 
     def _shown(self, width: int) -> list[tuple[int, tuple[Column, int]]]:

@@ -33,6 +33,7 @@ class QueriesPage(TablePage):
     name: ClassVar[str] = "queries"
     title: ClassVar[str] = "Queries"
     columns: tuple[Column, ...] = (Column("statement", 0, left=True),)
+    empty = "no query has been reported yet: latencies come with the client's reports"
 
     def __init__(self) -> None:
         super().__init__()
