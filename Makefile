@@ -59,7 +59,7 @@ guest-by-hand: setup-dev
 
 # All of the engine's tests on the kernels of which `guest` runs the short ones.
 guest-kernels: setup-dev
-	KMLTUI_TEST_KERNELS="6.12 7.3" $(VENV)/pytest -q -m guest tests/guest/test_kml_engine.py tests/guest/test_kml_cost.py
+	KMLTUI_TEST_KERNELS="6.12 7.3" $(VENV)/pytest -q -m guest tests/guest/test_kml_engine.py tests/guest/test_kml_windows.py tests/guest/test_kml_cost.py
 	KMLTUI_TEST_KERNELS=7.3 $(VENV)/pytest -q -m guest tests/guest/test_kml_programs.py
 
 # The README's picture, from the recording that ships.

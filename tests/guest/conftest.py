@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import re
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ SUPPORTED: tuple[str, ...] = get_args(Kernel)
 COMMAND_LIMIT_S = 300.0
 RING3 = "/tmp/ring3"
 """Where programs of busybox's lie that are not trusted, since others than root may write to /tmp."""
+PROGRAM_SOURCES = Path(__file__).parent / "programs"
 MEMORY_BYTES = 1536 << 20
 """The image with tools is some 300 MB, twice in memory while the guest boots."""
 
@@ -254,6 +256,30 @@ def image(kernel: str) -> Image:
 
     version, _, flavour = kernel.partition("/")
     return ensure_image(make_spec(kernel=version, flavour=flavour or "cloud", tools=True), report)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The test programs, static, by name."""
+    directory = tmp_path_factory.mktemp("ring0")
+    made = {}
+    for source in PROGRAM_SOURCES.glob("*.c"):
+        output = directory / source.stem
+        command = [
+            "gcc",
+            "-O2",
+            "-static",
+            "-mno-red-zone",
+            "-Wall",
+            "-Werror",
+            "-o",
+            str(output),
+            str(source),
+            "-lpthread",
+        ]
+        subprocess.run(command, check=True)
+        made[source.stem] = output.read_bytes()
+    return made
 
 
 class _Shared:

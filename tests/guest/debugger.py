@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A debugger for the whole guest, through QEMU: stops its only vCPU before any instruction, in whatever state it is.
+"""A debugger for the whole guest, through QEMU: stops a vCPU before any instruction, in whatever state it is, and all
+others with it.
 
 It speaks as much of GDB's remote protocol as that takes. QEMU's breakpoints are its own: nothing in the guest changes.
 """
@@ -13,8 +14,9 @@ from typing import Self
 
 from kmltui.machine.qemu import Vm
 
-RSP, RIP = 7, 16
-"""Numbers of registers, in GDB's order; each has 8 bytes up to these."""
+RBX, RCX, RSP, RIP, FLAGS, CS = 1, 2, 7, 16, 17, 18
+"""Numbers of registers, in GDB's order: 17 of 8 bytes each, the general ones first, then two of 4."""
+TRAP_FLAG = 0x100
 
 
 class Debugger:
@@ -24,6 +26,8 @@ class Debugger:
         self._reader = reader
         self._writer = writer
         self._breakpoints: set[int] = set()
+        self.cpu = 0
+        """The vCPU that has come to a breakpoint, whose registers and memory are read."""
 
     @classmethod
     async def attach(cls, vm: Vm, directory: Path) -> Self:
@@ -35,6 +39,8 @@ class Debugger:
         await debugger._send("vMustReplyEmpty")
         while await debugger._receive():
             pass
+        # QEMU writes single registers only for debuggers that have asked what it calls them.
+        await debugger._ask("qXfer:features:read:target.xml:0,ffb")
         return debugger
 
     async def detach(self) -> None:
@@ -54,22 +60,30 @@ class Debugger:
         assert await self._ask(f"z1,{address:x},1") == b"OK"
         self._breakpoints.discard(address)
 
-    async def resume(self) -> int:
-        """Let the guest run until it stops; returns where."""
-        await self._send("c")
-        stop = await self._receive()
-        assert stop.startswith(b"T"), stop
-        return await self.register(RIP)
+    async def resume(self, cpu: int | None = None) -> int:
+        """Let the guest run, or only that vCPU of it, until it stops; returns where."""
+        return await self._go("c" if cpu is None else f"vCont;c:{cpu + 1:x}")
+
+    async def step(self) -> int:
+        """Execute one instruction, with interrupts and NMIs held off; returns where the next one is."""
+        return await self._go("s")
 
     async def interrupt(self) -> None:
         """Stop the guest, wherever it is: :meth:`resume`, which is waiting, returns."""
         self._writer.write(b"\x03")
         await self._writer.drain()
 
+    async def registers(self) -> tuple[int, ...]:
+        """The general registers, RIP, the flags and CS, by their numbers in GDB's order."""
+        return struct.unpack_from("<17QII", bytes.fromhex((await self._ask("g")).decode()))
+
     async def register(self, number: int) -> int:
-        """A general register, by its number in GDB's order."""
-        registers = bytes.fromhex((await self._ask("g")).decode())
-        return int.from_bytes(registers[8 * number : 8 * number + 8], "little")
+        return (await self.registers())[number]
+
+    async def trap_after_next(self) -> None:
+        """Have the CPU raise #DB after the next instruction, as it does for single steps."""
+        flags = await self.register(FLAGS) | TRAP_FLAG
+        assert await self._ask(f"P{FLAGS:x}={flags.to_bytes(4, 'little').hex()}") == b"OK"
 
     async def stack(self, words: int) -> tuple[int, ...]:
         """The topmost words of the stack, each 8 bytes."""
@@ -82,6 +96,13 @@ class Debugger:
             part = min(length - len(data), 1024)
             data += bytes.fromhex((await self._ask(f"m{address + len(data):x},{part:x}")).decode())
         return data
+
+    async def _go(self, command: str) -> int:
+        await self._send(command)
+        stop = await self._receive()
+        assert stop.startswith(b"T"), stop
+        self.cpu = int(stop.partition(b"thread:")[2].partition(b";")[0], 16) - 1
+        return await self.register(RIP)
 
     async def _ask(self, command: str) -> bytes:
         await self._send(command)

@@ -7,7 +7,7 @@ The soak runs the stressors in groups, each as often as the others and in anothe
 ring 0 too. Beside them run real programs, which check what they get: a database, a key-value store, interpreters, a
 version control system, a debugger, a tracer and a profiler. CPUs go off and on meanwhile. What fails is tried again by
 itself, in ring 0 and then in a stock guest: only what fails in ring 0 alone is a failure. So is a warning, bug, oops or
-lockup in the kernel's messages, or memory that does not come back. Ctrl-C ends it after the round.
+lockup in the kernel's messages, memory that does not come back, or a guest that dies. Ctrl-C ends it after the round.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from kmltui.build.builder import ensure_image
 from kmltui.images.spec import make_spec
 from kmltui.machine import qemu
+from kmltui.machine.channel import GuestGone
+from kmltui.sessions.protocol import SessionError
 
 from .conftest import Guest, start_guest
 
@@ -209,6 +211,8 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
             if not to_run:
                 to_run = random.sample(names, k=len(names))
             group, to_run = to_run[:_GROUP], to_run[_GROUP:]
+            # Before they run: if the guest dies of it, this is all that is known.
+            print(f"round {rounds}: {' '.join(group)}", flush=True)
             running = asyncio.gather(
                 ring0.run(command(group, 20), limit_s=_LIMIT_S), ring0.run(program(*PROGRAMS), limit_s=_LIMIT_S)
             )
@@ -228,7 +232,8 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
                 else:
                     print("one of these, unnamed, fails in stock, too:", flush=True)
             complaints += [await _around(ring0, alarm) for alarm in await ring0.new_alarms()]
-            print(f"round {rounds}: {' '.join(group)}", *complaints[told:], sep="\n    ", flush=True)
+            for complaint in complaints[told:]:
+                print(f"    {complaint}", flush=True)
             told = len(complaints)
         print(f"{len(names)} stressors; each ran {rounds * _GROUP / len(names):.1f} times")
         print(f"{len(PROGRAMS)} programs; each ran {rounds} times")
@@ -237,6 +242,8 @@ async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
             complaints.append(f"{lost} KiB of memory did not come back:\n{usage}")
         direct, trap = await calls(ring0)
         print(f"{direct:,} direct calls, {trap:,} traps")
+    except (GuestGone, SessionError) as error:
+        complaints.append("\n    ".join([f"a guest died: {error}; the end of the console:", *ring0.console[-150:]]))
     finally:
         await ring0.session.stop()
         for guest in compared:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Ring 0: what programs that call directly may rely on, who gets there, and what nothing they do can break.
 
-The programs below ``programs/`` make their direct calls themselves, so nothing here depends on rewritten files.
+What is tested with a debugger that stops the whole guest is in ``test_kml_windows.py``.
 """
 
 from __future__ import annotations
@@ -14,105 +14,46 @@ import re
 import shutil
 import subprocess
 import tarfile
-import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import capstone
 import pytest
 import pytest_asyncio
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
-from kmltui.counters.kml import parse_kml_counters
 from kmltui.images import store
 from kmltui.images.image import Image
 from kmltui.machine.channel import GuestGone
-from kmltui.machine.qemu import Vm
-from kmltui.model import KmlCounters
 from kmltui.sessions.protocol import Command, SessionError
 
 from .conftest import Boot, Guest, start_guest
-from .debugger import Debugger
+from .ring0 import (
+    MACHINE_CHECK,
+    NMI,
+    TIMER,
+    WHERE,
+    counters,
+    expect_crashes,
+    install,
+    monitor,
+    place_in,
+    put_module,
+    run,
+    sh,
+)
 
 pytestmark = pytest.mark.every_kernel
 
-SOURCES = Path(__file__).parent / "programs"
 LIBRARY = Path(str(resources.files("kmltui.kml"))) / "libkmlkernel"
-WHERE = "/trusted/test"
 GETPGRP, GETSID = 111, 124
-NMI, MACHINE_CHECK, TIMER = 2, 18, 236
 NMI_LIMIT_S = 120
-NMI_ATTEMPTS = 8
-NMI_WORK = ("count 1 300 100", "state 60", "faults 1", "step", "vectors ring0", "wild")
-NMI_VECTORS = (0, 3, 6, 13, 14, TIMER)
-NMI_ELSEWHERE = re.compile(
-    r"kml_(full_entry|kernel_call|unlinked|trampolines_end|db|user_in_ring0|elevate|(direct_exit|leave_iret)\+0x(?!0$))"
-)
-"""Where the work may not lead: exit work and the full path, calls of kernel functions, an overflow of the stack, a #DB
-in a trampoline, x2APIC, a process that is stepped."""
-SLOT = 256
-"""Of trampolines.S: the distance between two trampolines."""
 ARMS = ("stock", "stock+libc", "stock+idt", "kml")
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The test programs, static, by name."""
-    directory = tmp_path_factory.mktemp("ring0")
-    made = {}
-    for source in SOURCES.glob("*.c"):
-        output = directory / source.stem
-        command = [
-            "gcc",
-            "-O2",
-            "-static",
-            "-mno-red-zone",
-            "-Wall",
-            "-Werror",
-            "-o",
-            str(output),
-            str(source),
-            "-lpthread",
-        ]
-        subprocess.run(command, check=True)
-        made[source.stem] = output.read_bytes()
-    return made
-
-
-async def install(guest: Guest, programs: dict[str, bytes], *names: str) -> None:
-    for name in names:
-        await guest.session.put(f"{WHERE}/{name}", programs[name], 0o755)
-
-
-async def run(guest: Guest, programs: dict[str, bytes], name: str, *arguments: str) -> str:
-    await install(guest, programs, name)
-    return await guest.check([f"{WHERE}/{name}", *arguments], elevated=False)
-
-
-async def counters(guest: Guest) -> KmlCounters:
-    return parse_kml_counters(await guest.check(["/bin/cat", "/proc/kml/counters"], elevated=False))
 
 
 async def address_of(guest: Guest, symbol: str) -> str:
     lines = await guest.check(f"grep -w {symbol} /proc/kallsyms", elevated=False)
     return lines.split()[0]
-
-
-async def put_module(guest: Guest, name: str, directory: Path) -> None:
-    """Build the module ``programs/module/NAME.c`` for the guest's kernel, as ``/tmp/NAME.ko`` there."""
-    release = (await sh(guest, "uname -r")).strip()
-    headers = next((store.root() / "trees").glob(f"kernel-*/usr/src/linux-headers-{release}"))
-    (directory / f"{name}.c").write_text((SOURCES / "module" / f"{name}.c").read_text())
-    (directory / "Kbuild").write_text(f"obj-m := {name}.o\nccflags-y := -Wno-infinite-recursion\n")
-    # As kmltui.build.kernel builds: without what the kernel's own compiler could do, and tools of the host's.
-    settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="]
-    build = ["make", "-s", "-C", str(headers), f"M={directory}", *settings, "modules"]
-    await asyncio.to_thread(subprocess.run, build, check=True, capture_output=True)
-    await guest.session.put(f"/tmp/{name}.ko", (directory / f"{name}.ko").read_bytes())
 
 
 async def driver_of(guest: Guest, name: str) -> bytes:
@@ -130,95 +71,6 @@ async def driver_of(guest: Guest, name: str) -> bytes:
                     data = contents.read()
                     return lzma.decompress(data) if member.name.endswith(".xz") else data
     pytest.fail(f"no package of {release} has {name}")
-
-
-async def monitor(vm: Vm, command: str) -> None:
-    """A command of QEMU's monitor that answers nothing when it succeeds."""
-    answer = await vm.execute("human-monitor-command", {"command-line": command})
-    assert not answer, answer
-
-
-async def symbols(guest: Guest) -> dict[str, int]:
-    """Addresses of the module's symbols."""
-    lines = await sh(guest, "grep ' [tT] .*\\[kml\\]$' /proc/kallsyms")
-    fields = [line.split() for line in lines.splitlines()]
-    return {name: int(address, 16) for address, _kind, name, *_module in fields}
-
-
-@pytest.fixture
-def sockets() -> Iterator[Path]:
-    """A directory that QEMU, which may be another user, can write to."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o777)
-        yield Path(directory)
-
-
-async def instructions(debugger: Debugger, first: int, end: int) -> dict[int, str]:
-    """The addresses of the instructions there, as they are in the guest's memory, and their text; without padding."""
-    code = await debugger.read(first, end - first)
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    found = {one.address: f"{one.mnemonic} {one.op_str}".strip() for one in decoder.disasm(code, first)}
-    return {address: text for address, text in found.items() if text not in ("nop", "int3") and "nop" not in text}
-
-
-async def interrupt_each(debugger: Debugger, vm: Vm, wanted: set[int], handler: int, work: Awaitable[None]) -> set[int]:
-    """Send an NMI before each of the instructions at ``wanted`` that is executed during ``work``.
-
-    Returns those that the CPU has told its handler it was about to execute.
-    """
-    hit: set[int] = set()
-    passed: Counter[int] = Counter()
-    again: list[int] = []
-    for address in wanted:
-        await debugger.stop_at(address)
-    working = asyncio.ensure_future(work)
-    under_way = False
-    while not working.done():
-        stop = asyncio.create_task(debugger.resume())
-        await asyncio.wait([stop, working], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.done():
-            await debugger.interrupt()
-            await stop
-            break
-        address = stop.result()
-        await debugger.clear(address)
-        if address == handler:
-            hit.add((await debugger.stack(1))[0])
-            under_way = False
-            for passed_by in again:
-                if passed_by not in hit and passed[passed_by] < NMI_ATTEMPTS:
-                    await debugger.stop_at(passed_by)
-            again.clear()
-        else:
-            # If another is being handled (its handler raises a page fault), this one will come only after that.
-            again.append(address)
-            passed[address] += 1
-            if not under_way:
-                await debugger.stop_at(handler)
-                await vm.execute("inject-nmi")
-                under_way = True
-    await working
-    return hit & wanted
-
-
-def offset_in_file(program: bytes, symbol: str) -> int:
-    """Where a function is in an ELF file."""
-    elf = ELFFile(io.BytesIO(program))
-    table = elf.get_section_by_name(".symtab")
-    assert isinstance(table, SymbolTableSection)
-    [found] = table.get_symbol_by_name(symbol)
-    address: int = found["st_value"]
-    return next(iter(elf.address_offsets(address)))
-
-
-async def expect_crashes(guest: Guest) -> None:
-    """Have the kernel not report programs that die of a signal: its words for some are those of an alarm."""
-    await sh(guest, "echo 0 > /proc/sys/debug/exception-trace")
-
-
-async def sh(guest: Guest, command: str) -> str:
-    """A shell command that is not itself elevated."""
-    return await guest.check(["/bin/sh", "-c", command], elevated=False)
 
 
 class TestDirectCalls:
@@ -258,7 +110,7 @@ class TestDirectCalls:
 
     async def test_return_probes_of_users_code_are_hit(self, kml: Guest, programs: dict[str, bytes]) -> None:
         """uprobes and uretprobes; the latter return by a trap, or a system call of their own, that ring 0 executes."""
-        offset = offset_in_file(programs["probed"], "probed")
+        _address, offset = place_in(programs["probed"], "probed")
         await install(kml, programs, "probed")
         await sh(
             kml,
@@ -524,49 +376,6 @@ class TestWildPrograms:
             await asyncio.sleep(0.2)
         assert "all right" in await running
         assert (await counters(guest)).demotions_vector.get(MACHINE_CHECK, 0) > 5
-
-    @pytest.mark.by_hand
-    async def test_nmis_between_any_two_instructions(
-        self, boot: Boot, programs: dict[str, bytes], tmp_path: Path, sockets: Path
-    ) -> None:
-        """A debugger stops the CPU before each instruction of the entries and trampolines in turn, and an NMI is the
-        next thing that happens. Its handler raises a page fault, whose trampoline would overwrite an unprotected frame.
-        """
-        guest = await boot("kml", period_ns=10**12)
-        await expect_crashes(guest)
-        await put_module(guest, "nmis", tmp_path)
-        await sh(guest, "insmod /tmp/nmis.ko")
-        await install(guest, programs, *(command.split()[0] for command in NMI_WORK))
-        at = await symbols(guest)
-        first = at["kml_trampolines"]
-        slots = [(first + vector * SLOT, first + (vector + 1) * SLOT) for vector in NMI_VECTORS]
-        vm = guest.session._vm
-        assert vm is not None
-        debugger = await Debugger.attach(vm, sockets)
-        text: dict[int, str] = {}
-        for start, end in [(at["kml_direct_entry"], first), *slots, (first + 256 * SLOT, at["kml_nmi"])]:
-            text |= await instructions(debugger, start, end)
-
-        async def work() -> None:
-            for command in NMI_WORK:
-                output = await guest.check(f"{WHERE}/{command}".split(), elevated=False)
-                assert command.startswith(("count", "vectors")) or "all right" in output
-
-        hit = await interrupt_each(debugger, vm, set(text), at["kml_nmi"], work())
-        await debugger.detach()
-        await sh(guest, "rmmod nmis")
-
-        def label(address: int) -> str:
-            if first <= address < first + 256 * SLOT:
-                return f"slot+{(address - first) % SLOT:#x}"
-            start, name = max((start, name) for name, start in at.items() if start <= address)
-            return f"{name}+{address - start:#x}"
-
-        # What one vector's trampoline has passed through need not be passed through by another's.
-        labels = {label(address) for address in hit}
-        missed = {label(address): text[address] for address in text if label(address) not in labels}
-        print(f"{len(hit)} instructions of {len(text)}; not before:", *missed.items(), sep="\n")
-        assert not [name for name in missed if not NMI_ELSEWHERE.match(name)]
 
     @pytest.mark.parametrize("vcpus", [4, 8])
     async def test_cpus_come_and_go_under_them(self, boot: Boot, programs: dict[str, bytes], vcpus: int) -> None:

@@ -681,13 +681,15 @@ SYM_CODE_START(\name)
 .Llower_of_\name:
 	andq	$-KML_IST_SIZE, %rdx
 	movq	IST_slot(%rdx), %rdx
+	testw	$(KML_IST_SIZE / 2), (%rdx)
+	jz	.Lout_\name				/* in the lower half: below the frame more than once */
 	subq	$KML_IST_STEP, (%rdx)
 	jmp	.Lout_\name
 
 	/*
 	 * Another wrapper, which may not have got to lowering the entry itself. What it interrupted is in the frame at
-	 * the top of its stack, the last 40 bytes of a page. To lower the entry once too often does no harm: the
-	 * trampoline resets it.
+	 * the top of its stack, the last 40 bytes of a page. To lower the entry too often does no harm while there is
+	 * room: the trampoline resets it.
 	 */
 .Lwrapper_\name:
 	movq	W_RSP(%rsp), %rdx
