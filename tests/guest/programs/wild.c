@@ -39,6 +39,11 @@ static void do_return_there(uint64_t a)	/* a direct call that comes back to nowh
 	__asm__ volatile("mov %0, %%rcx; jmp *0x10000" :: "r"(a), "a"(SYS_getppid) : "rcx", "r11", "memory");
 }
 static void do_invalid(uint64_t a) { __asm__ volatile("mov %0, %%rsp; ud2" :: "r"(a) : "memory"); }
+
+/* The first instruction of a page that has nothing before it: what is in front of it cannot be looked at. */
+static unsigned char *behind_nothing;
+static void do_behind_nothing(uint64_t unused) { ((void (*)(void))behind_nothing)(); }
+
 static void do_breakpoint(uint64_t a) { __asm__ volatile("mov %0, %%rsp; int3; ud2" :: "r"(a) : "memory"); }
 static void do_divide(uint64_t a)
 {
@@ -62,6 +67,7 @@ static const struct {
 	{ "come back to", do_return_there, SEGV_OR_BUS },
 	/* With an alternate stack the signal can be delivered even so; without, it is SIGSEGV. All are default here. */
 	{ "undefined instruction on", do_invalid, 1 << SIGILL | SEGV_OR_BUS },
+	{ "undefined instruction behind nothing, whatever is", do_behind_nothing, 1 << SIGILL },
 	{ "breakpoint on", do_breakpoint, 1 << SIGTRAP | SEGV_OR_BUS },
 	{ "divide by zero on", do_divide, 1 << SIGFPE | SEGV_OR_BUS },
 };
@@ -77,7 +83,11 @@ static void __attribute__((noinline)) touch(void (*run)(uint64_t))
 int main(void)
 {
 	unsigned int deed, place, round;
+	unsigned char *pages = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	behind_nothing = pages + 4096;
+	memcpy(behind_nothing, "\x0f\x0b", 2);		/* UD2 */
+	munmap(pages, 4096);
 	for (round = 0; round < 3; round++)
 		for (deed = 0; deed < sizeof(deeds) / sizeof(*deeds); deed++)
 			for (place = 0; place < sizeof(places) / sizeof(*places); place++) {
