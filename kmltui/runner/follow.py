@@ -48,7 +48,7 @@ class Follower:
         self._look: Look | None = None
         self._next_look_s = 0.0
         self._way_s = 0.0
-        """What the way to a server on another machine takes, and an answer that costs it nothing."""
+        """What an answer takes that costs the server nothing: the way to it, and this machine's own part."""
         self._took_s: deque[float] = deque(maxlen=5)
         """The server's own part of the last answers with its counters, about."""
         self._own: dict[str, int] = {"Questions": 0, "Queries": 0, "Com_select": 0}
@@ -104,12 +104,13 @@ class Follower:
 
     async def _look_inside(self, name: str) -> None:
         """Record the server's reports about its own work; less often than its counters, since they take longer."""
-        look = self._look
-        if look is None or time.monotonic() < self._next_look_s:
+        look, link = self._look, self._link
+        if look is None or link is None or time.monotonic() < self._next_look_s:
             return
+        await self._version(link)  # the way to another machine changes
         asked, known = look.asked, dict(look.absent)
         try:
-            self._journal.emit(await apart(look.look, self._journal.now(), name))
+            self._journal.emit(await apart(look.look, self._journal.now(), name, self._way_s))
         except asyncio.CancelledError:
             if self._link is not None:
                 self._link.abort()
@@ -134,14 +135,11 @@ class Follower:
 
     async def _meet(self, link: Link) -> None:
         """Identify a new server, and its process on this machine."""
-        begun = time.monotonic()
         try:
             version = await self._version(link)
-            way_s = time.monotonic() - begun
             peer = await apart(find_peer, link)
         except OSError as error:  # gone again already
             raise self._login.explain(error) from None
-        self._way_s = 0.0 if peer.local else way_s
         self._took_s.clear()
         if not peer.local:
             self._session.hide_host()
@@ -153,13 +151,17 @@ class Follower:
             self._state("")
 
     async def _version(self, link: Link) -> str:
-        """What the server calls itself: asked, or as in its greeting where it does not answer that."""
+        """What the server calls itself: asked, or as in its greeting where it does not answer that. Takes its time for
+        the way's."""
+        begun = time.monotonic()
         try:
             ((version, comment),) = (await self._ask(link, "SELECT VERSION(), @@version_comment"))[:1]
         except MysqlError:
             if not link.open:
                 raise
             return link.server_version
+        finally:
+            self._way_s = time.monotonic() - begun
         self._own["Com_select"] += 1
         self._sent += 1
         return f"{version} ({comment})"

@@ -32,10 +32,10 @@ class Server:
         self.denied = False
         self.mute = False
         self.questions = 100
-        self.uptime = 1000
+        self.began_s = time.monotonic() - 1000
         self.logins = 0
         self.asked = set()
-        self.effort_s = 0.0
+        self.effort_s = self.way_s = 0.0
 
     def connect(self):
         self.logins += 1
@@ -51,13 +51,18 @@ class Server:
             raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
         self.questions += 1
         self.asked.add(statement)
+        time.sleep(self.way_s)
         if "STATUS" in statement:
             time.sleep(self.effort_s)
         if "VERSION" in statement:
             if self.mute:
                 raise pymysql.ProgrammingError(1064, "You have an error in your SQL syntax")
             return [("11.4-test", "a server for tests")]
-        return [("Questions", str(self.questions)), ("Uptime", str(self.uptime)), ("Variable_text", "x")]
+        return [
+            ("Questions", str(self.questions)),
+            ("Uptime", str(int(time.monotonic() - self.began_s))),
+            ("Variable_text", "x"),
+        ]
 
     def table(self, statement):
         self.questions += 1
@@ -159,9 +164,9 @@ async def test_a_server_that_was_started_again_has_a_life_more_and_it_is_said(wo
     server.down = True
     await until(lambda: server.logins >= 2)
     gone = len(of(records, Status))
-    server.down, server.uptime, server.questions = False, 1, 5000
+    server.down, server.began_s, server.questions = False, time.monotonic() - 1, 5000
     await until(lambda: len(of(records, Status)) > gone + 1)
-    server.uptime = 0  # its clock is set while the connection stays
+    server.began_s = time.monotonic()  # its clock is set while the connection stays
     await until(lambda: len(of(records, Status)) > gone + 3)
     run.request_stop()
     await task
@@ -227,14 +232,25 @@ async def test_only_what_is_kept_is_asked_for(world):
 async def test_a_server_that_counts_long_is_asked_less_often(world, monkeypatch):
     monkeypatch.setattr(follow, "SHARE", 0.1)
     server = Server()
-    server.effort_s = 0.03
+    server.effort_s = 0.05
     run, records = world(server)
     task = asyncio.create_task(run.execute())
     await until(lambda: len(of(records, Status)) >= 4)
     run.request_stop()
     await task
     times_s = [status.t_ns / 1e9 for status in of(records, Status)]
-    assert all(after - before >= 0.3 for before, after in pairwise(times_s))
+    assert all(after - before >= 0.25 for before, after in pairwise(times_s))
+
+
+async def test_a_server_that_is_far_away_is_asked_as_often(world, monkeypatch):
+    monkeypatch.setattr(follow, "SHARE", 0.001)
+    server = Server()
+    server.way_s = 0.2
+    run, records = world(server)
+    task = asyncio.create_task(run.execute())
+    await until(lambda: len(of(records, Status)) >= 4)  # a fifth of a second of the server's work would be 200 s
+    run.request_stop()
+    await task
 
 
 async def test_a_server_that_does_not_tell_its_version_is_known_by_its_greeting(world):
