@@ -66,6 +66,7 @@ class Store:
         self.version = 0
         """Grows with everything that may change an answer."""
         self._recording = recording
+        self._by_cpu = by_cpu
         self.watched = header.kind == "monitor"
         """A server is watched that others use."""
         self._points = max(2 * POINTS // max(len(header.sessions), 1), 4096)
@@ -206,7 +207,8 @@ class Store:
         if self._foreseen_ns is None:
             self._look_ahead(recording)
         columns = {
-            name: SampleColumns(watched=self.watched, points=self._points, by_cpu=True) for name in self._sessions
+            name: SampleColumns(watched=self.watched, points=self._points, by_cpu=self._by_cpu)
+            for name in self._sessions
         }
         period_ns = self.header.sample_period_ns
         least_ns = max(_LEAST_STRETCH_NS, _LEAST_STRETCH_SAMPLES * period_ns)

@@ -52,12 +52,14 @@ def line(*spans: Span | str) -> Line:
     return tuple((span, "text") if isinstance(span, str) else span for span in spans)
 
 
-_cells = lru_cache(4096)(cell_len)
+_LONG = 200
+"""Longer texts, of the log, are not worth keeping."""
+_cells = lru_cache(1024)(cell_len)
 """Asked two hundred times per frame, mostly about the same texts."""
 
 
 def width(spans: Iterable[Span]) -> int:
-    return sum([_cells(text) for text, _ in spans])
+    return sum([_cells(text) if len(text) < _LONG else cell_len(text) for text, _ in spans])
 
 
 _NUMBER = re.compile(r"(?<!\S)[^\w\s]*\d\S*(?: (?:[kKMG]i?B?|B|%|[nµm]?s|vCPU)(?!\S))?")

@@ -132,7 +132,7 @@ def columns_for(cells: int, glyphs: Glyphs) -> int:
     return cells * 2 if glyphs.braille else cells
 
 
-@lru_cache(8192)
+@lru_cache(2048)
 def _heights(column: tuple[float, ...], most: float, steps: int) -> tuple[int, ...]:
     """Where each series ends, in steps from the bottom; a total above 0 shows at least one."""
     if most <= 0:
