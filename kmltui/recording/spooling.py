@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kmltui.recording import locking
@@ -56,7 +56,7 @@ def spooled(source: int, timeout_s: float, max_bytes: int = MAX_BYTES) -> Iterat
             finally:
                 os.close(source)
                 ended.set()
-                if not file.closed:
+                with suppress(OSError, ValueError):  # closed by now, or at this moment
                     locking.release(file)
 
         threading.Thread(target=copy, name="spool", daemon=True).start()
