@@ -22,6 +22,7 @@ import time
 from collections.abc import Sequence
 
 from kmltui.build.builder import ensure_image
+from kmltui.images.image import Image
 from kmltui.images.spec import make_spec
 from kmltui.machine import qemu
 from kmltui.machine.channel import GuestGone
@@ -181,10 +182,8 @@ async def _toggle_cpus(guest: Guest, vcpus: int) -> None:
             await guest.run(f"echo {online} > /sys/devices/system/cpu/cpu{cpu}/online", elevated=False)
 
 
-async def soak(kernel: str, vcpus: int, hours: float, every: bool) -> list[str]:
+async def soak(image: Image, vcpus: int, hours: float, every: bool) -> list[str]:
     """What went wrong, in words."""
-    spec = make_spec(kernel=kernel, tools=True, label=f"soak-{kernel.replace('.', '-')}", extra=PACKAGES)
-    image = ensure_image(spec)
     ring0 = await start_guest(image, "kml", vcpus=vcpus, memory_bytes=_MEMORY_BYTES)
     compared: list[Guest] = []
     complaints: list[str] = []
@@ -260,7 +259,9 @@ def main() -> None:
     options = parser.parse_args()
     # What two CPUs do to each other in the same instant is the point here, at the price of a boot that may fail.
     qemu.EMULATOR_THREADS = "multi"
-    complaints = asyncio.run(soak(options.kernel, options.vcpus, options.hours, options.all))
+    label = f"soak-{options.kernel.replace('.', '-')}"
+    image = ensure_image(make_spec(kernel=options.kernel, tools=True, label=label, extra=PACKAGES))
+    complaints = asyncio.run(soak(image, options.vcpus, options.hours, options.all))
     raise SystemExit("\n".join(complaints) if complaints else 0)
 
 
