@@ -4,6 +4,7 @@
     guest/images/NAME.json         the manifest of an image: replaced in one step, last of a build
     guest/layers/KIND-KEY          its parts, named by a hash of what they were made of; immutable
     guest/debs, apt, trees         what layers are made of
+    guest/booted/KEY-MACHINE       guests that have booted, to go on from (kmltui.machine.booted)
     guest/lock                     held by the one build that may write
 
 So an interrupted build leaves the previous image, and two builds never write the same file.
@@ -100,6 +101,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
 def root() -> Path:
     return paths.cache_dir() / "guest"
+
+
+def booted_dir() -> Path:
+    """Guests as they were after their boot; each file's name begins with its image's key."""
+    return root() / "booted"
 
 
 def layer_path(layer: Layer) -> Path:
@@ -281,6 +287,10 @@ def sweep() -> None:
         for path in (root() / "trees").glob(f"{kind}-*"):
             if path.name not in used:
                 remove(path)
+    keys = tuple(manifest.key for manifest in images)
+    for path in booted_dir().glob("[!.]*"):
+        if not path.name.startswith(keys):
+            path.unlink(missing_ok=True)
     with (root() / "users").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

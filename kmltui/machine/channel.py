@@ -157,7 +157,7 @@ class _Transfer:
 
 
 class Channel:
-    """guestd, over its port. After :meth:`hello` it accepts requests, many at a time."""
+    """guestd, over its port. After :meth:`hello` or :meth:`resume` it accepts requests, many at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -181,8 +181,12 @@ class Channel:
             raise GuestError(
                 "the guest image belongs to another version of kmltui: rebuild it with `kmltui guest build`"
             )
-        self._task = asyncio.create_task(self._serve())
+        self.resume()
         return report
+
+    def resume(self) -> None:
+        """Begin, with a guest that has sent its report before."""
+        self._task = asyncio.create_task(self._serve())
 
     async def _receive(self) -> tuple[int, int, bytes]:
         size, kind, number = FRAME_HEADER.unpack(await self._reader.readexactly(FRAME_HEADER.size))

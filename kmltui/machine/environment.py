@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 from kmltui.images.image import Image
 from kmltui.machine.channel import Channel
 from kmltui.machine.qemu import Accelerator, qemu_version
@@ -24,9 +26,9 @@ say kml head -1 /proc/kml/counters
 
 
 async def read(channel: Channel) -> dict[str, str]:
-    """The facts that only the guest itself knows."""
+    """The facts that only the guest itself knows. The guest is told what time it is: it may have booted long ago."""
     shell = await channel.spawn(["/bin/sh", "-s"], flags=SpawnFlag.STDIN)
-    await shell.write(_SCRIPT.encode())
+    await shell.write(f"date -s @{time.time():.0f} >/dev/null\n{_SCRIPT}".encode())
     await shell.close_stdin()
     facts: dict[str, list[str]] = {}
     name = ""

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from msgspec import Struct
 from qemu.qmp import QMPClient, QMPError
@@ -144,6 +144,54 @@ def _processor(accel: Accelerator) -> str:
     return ",-".join([_CPU[accel], *(name for name in _BY_BYTE if name in listed)])
 
 
+_POLL_S = 0.01
+_AT_ONCE = 1 << 40
+"""Bytes a second: more than any machine copies. QEMU's default would spare a network."""
+
+CONNECTIONS = ("qmp", "console", "control", "agent")
+
+
+def qemu_arguments(config: VmConfig, descriptors: Mapping[str, int]) -> list[str]:
+    """QEMU's arguments for a machine. ``descriptors``: where it finds its end of each of :data:`CONNECTIONS`."""
+    by_instructions = config.clock == "instructions"
+    accel = f"tcg,thread={EMULATOR_THREADS}" if config.accel == "tcg" else config.accel
+    return [
+        "-name", f"kmltui-{config.name}",
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S", "-sandbox", SANDBOX,
+        "-machine", "q35,usb=off,vmport=off,smbus=off,sata=off",
+        "-accel", accel, "-cpu", _processor(config.accel), "-smp", str(config.vcpus),
+        "-m", f"{config.memory_bytes >> 20}M", "-rtc", "base=utc",
+        "-kernel", str(config.kernel), "-initrd", str(config.initrd),
+        "-append", config.command_line,
+        "-chardev", f"socket,id=qmp,fd={descriptors['qmp']}", "-mon", "chardev=qmp,mode=control",
+        "-chardev", f"socket,id=console,fd={descriptors['console']}", "-serial", "chardev:console",
+        "-device", "virtio-serial-pci,max_ports=4",
+        "-chardev", f"socket,id=control,fd={descriptors['control']}",
+        "-device", "virtserialport,chardev=control,name=kmltui.control,nr=1",
+        "-chardev", f"socket,id=agent,fd={descriptors['agent']}",
+        "-device", "virtserialport,chardev=agent,name=kmltui.agent,nr=2",
+        # Port 0: the host's kernel chooses a free one, so two runs cannot ask for the same.
+        "-netdev", "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-10.0.2.15:3306",
+        "-device", "virtio-net-pci,netdev=net,romfile=",
+        *(INSTRUCTION_CLOCK if by_instructions else ()),
+        *config.arguments,
+    ]  # fmt: skip
+
+
+def _reached(word: str, opened: Mapping[Path, int]) -> str:
+    """An argument whose files are named by descriptors."""
+    for path, descriptor in opened.items():
+        word = word.replace(str(path), f"/proc/self/fd/{descriptor}")
+    return word
+
+
+def _send(connection: socket.socket, state: BinaryIO) -> None:
+    """Send what is left of a file. What stops taking it says why elsewhere."""
+    with contextlib.suppress(OSError):
+        connection.sendfile(state, state.tell())
+        connection.shutdown(socket.SHUT_WR)
+
+
 class Vm:
     """A running machine. :meth:`start` starts it, :meth:`stop` ends it; it may also end by itself (:attr:`ended`)."""
 
@@ -175,12 +223,14 @@ class Vm:
         assert isinstance(answer, list)
         return {int(vcpu["thread-id"]) for vcpu in answer}
 
-    async def start(self) -> None:
-        """Start QEMU and the guest's kernel. Raises :class:`GuestError` if QEMU does not come up."""
+    async def start(self, state: BinaryIO | None = None) -> None:
+        """Start QEMU and the guest's kernel, or go on from a ``state`` that :meth:`save` has written.
+
+        Raises :class:`GuestError` if QEMU does not come up.
+        """
         program = qemu_path()
-        processor = await asyncio.to_thread(_processor, self.config.accel)
-        names = ("qmp", "console", "control", "agent")
-        pairs = {name: socket.socketpair() for name in names}
+        await asyncio.to_thread(_processor, self.config.accel)
+        pairs = {name: socket.socketpair() for name in (*CONNECTIONS, *(("state",) if state else ()))}
         ours = {name: pair[0] for name, pair in pairs.items()}
         theirs = {name: pair[1] for name, pair in pairs.items()}
         user = unprivileged(kvm=self.config.accel == "kvm")
@@ -189,7 +239,10 @@ class Vm:
             for path in (self.config.kernel, self.config.initrd, *self.config.files):
                 let_read(path, user)
                 opened[path] = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            arguments = self._arguments(processor, {name: end.fileno() for name, end in theirs.items()}, opened)
+            descriptors = {name: end.fileno() for name, end in theirs.items()}
+            arguments = [_reached(word, opened) for word in qemu_arguments(self.config, descriptors)]
+            if state:
+                arguments += ["-incoming", f"fd:{descriptors['state']}"]
             # -I and -S: a Python process that reads nothing but this one file.
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", deathsig.__file__, str(os.getpid()), str(user or "-"), program, *arguments,
@@ -215,42 +268,44 @@ class Vm:
         try:
             await self._qmp.connect(ours["qmp"])
             self.port = await self._forwarded_port()
+            if state:
+                await self._load(ours["state"], state)
             await self._qmp.execute("cont")
-        except (QMPError, OSError, EOFError) as error:
+        except (QMPError, OSError, EOFError, GuestError) as error:
             await self.stop()
             raise GuestError(f"QEMU did not start: {'; '.join(self._messages) or error}") from error
 
-    def _arguments(self, processor: str, fds: dict[str, int], opened: Mapping[Path, int]) -> list[str]:
-        config = self.config
+    async def _load(self, connection: socket.socket, state: BinaryIO) -> None:
+        with connection:
+            sending = asyncio.create_task(asyncio.to_thread(_send, connection, state))
+            await self._other_than("query-status", "inmigrate")
+            await sending
 
-        def reached(text: str) -> str:
-            for path, descriptor in opened.items():
-                text = text.replace(str(path), f"/proc/self/fd/{descriptor}")
-            return text
+    async def save(self, connection: socket.socket) -> None:
+        """Send the machine's state into ``connection``, whose other end is read meanwhile, and go on running.
 
-        by_instructions = config.clock == "instructions"
-        accel = f"tcg,thread={EMULATOR_THREADS}" if config.accel == "tcg" else config.accel
-        return [
-            "-name", f"kmltui-{config.name}",
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S", "-sandbox", SANDBOX,
-            "-machine", "q35,usb=off,vmport=off,smbus=off,sata=off",
-            "-accel", accel, "-cpu", processor, "-smp", str(config.vcpus),
-            "-m", f"{config.memory_bytes >> 20}M", "-rtc", "base=utc",
-            "-kernel", reached(str(config.kernel)), "-initrd", reached(str(config.initrd)),
-            "-append", config.command_line,
-            "-chardev", f"socket,id=qmp,fd={fds['qmp']}", "-mon", "chardev=qmp,mode=control",
-            "-chardev", f"socket,id=console,fd={fds['console']}", "-serial", "chardev:console",
-            "-device", "virtio-serial-pci,max_ports=4",
-            "-chardev", f"socket,id=control,fd={fds['control']}",
-            "-device", "virtserialport,chardev=control,name=kmltui.control,nr=1",
-            "-chardev", f"socket,id=agent,fd={fds['agent']}",
-            "-device", "virtserialport,chardev=agent,name=kmltui.agent,nr=2",
-            # Port 0: the host's kernel chooses a free one, so two runs cannot ask for the same.
-            "-netdev", "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-10.0.2.15:3306",
-            "-device", "virtio-net-pci,netdev=net,romfile=",
-            *(INSTRUCTION_CLOCK if by_instructions else ()),
-            *map(reached, config.arguments),
-        ]  # fmt: skip
+        Raises :class:`GuestError`.
+        """
+        await self.execute("stop")
+        try:
+            self._qmp.send_fd_scm(connection.fileno())
+            await self.execute("getfd", {"fdname": "state"})
+            await self.execute("migrate-set-parameters", {"max-bandwidth": _AT_ONCE})
+            await self.execute("migrate", {"uri": "fd:state"})
+            status = await self._other_than("query-migrate", "", "setup", "active", "device")
+            if status != "completed":
+                raise GuestError(f"QEMU could not write the guest's state: {status}")
+        finally:
+            await self.execute("cont")
+
+    async def _other_than(self, query: str, *passing: str) -> str:
+        """The status that follows the ``passing`` ones."""
+        while True:
+            answer = await self.execute(query)
+            assert isinstance(answer, dict)
+            if (status := str(answer.get("status", ""))) not in passing:
+                return status
+            await asyncio.sleep(_POLL_S)
 
     async def _forwarded_port(self) -> int:
         text = str(await self._qmp.execute("human-monitor-command", {"command-line": "info usernet"}))

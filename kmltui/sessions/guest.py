@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +21,7 @@ from kmltui.images.image import Image, chosen_spec, find_image
 from kmltui.machine import environment
 from kmltui.machine.accel import choose
 from kmltui.machine.agent import Agent, decode
+from kmltui.machine.booted import Booted, Report
 from kmltui.machine.channel import Channel, GuestGone, GuestProcess
 from kmltui.machine.contention import ContentionFiles
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig
@@ -34,6 +38,11 @@ SILENCE_LIMIT_S = 30.0
 
 RECHECK_S = 2.0
 
+RESUME_LIMIT_S = 60.0
+"""From QEMU's start to a kept guest's first answer; half a second, more on a very busy machine."""
+
+_NOT_KEPT = "the guest was not kept as it is after its boot, so the next start takes as long"
+
 _SHOWN_LINES = 8
 _ALARMS = ("BUG:", "Oops", "Kernel panic", "sysrq:", "general protection fault", "watchdog:", "WARNING:", "Call Trace")
 
@@ -43,6 +52,17 @@ def _telling(console: list[str]) -> list[str]:
     last = len(console) - _SHOWN_LINES
     alarms = [line for line in console[: max(last, 0)] if any(alarm in line for alarm in _ALARMS)]
     return alarms[-_SHOWN_LINES:] + console[max(last, 0) :]
+
+
+class _Up(NamedTuple):
+    """A guest that answers."""
+
+    vm: Vm
+    channel: Channel
+    report: Report
+    """guestd's."""
+    facts: dict[str, str]
+    """What it says of itself."""
 
 
 class GuestSession:
@@ -105,18 +125,12 @@ class GuestSession:
             if accel == "kvm":  # where nothing counts instructions
                 self.spec = msgspec.structs.replace(self.spec, clock="wall")
             self._state(f"starting QEMU with {'KVM' if accel == 'kvm' else 'software emulation (TCG)'}")
-            self._vm = Vm(self._config(image, accel), self._console)
-            await self._vm.start()
+            config = self._config(image, accel)
+            kept = await asyncio.to_thread(self._kept, config, image)
+            if (up := await self._resumed(config, kept) if kept else None) is None:
+                up = await self._booted(config, kept)
+            self._vm, self._channel, report, facts = up
             self._host = ContentionFiles(self._vm.pid, await self._vm.vcpu_threads())
-            self._tasks.append(asyncio.create_task(self._watch_vm(self._vm)))
-            self._state("waiting for the guest's kernel")
-            self._channel = Channel(*self._vm.control)
-            report = await self._channel.hello()
-        if problems := report.get("problem"):
-            raise GuestError("the guest did not boot properly: " + "; ".join(problems))
-        if report.get("arm") != [self.spec.arm]:
-            raise GuestError(f"the guest came up with the arm {report.get('arm')}")
-        facts = await environment.read(self._channel)
         facts |= environment.known(image, accel, self.spec, report)
         facts["clock"] = session_clock(self.spec, {})
         self._journal.emit(Environment(t_ns=self._journal.now(), session=self.spec.name, facts=facts))
@@ -128,6 +142,74 @@ class GuestSession:
         else:
             await self._agent.set_period(self._period_ns)
         self._tasks.append(asyncio.create_task(self._watch_silence()))
+
+    def _kept(self, config: VmConfig, image: Image) -> Booted | None:
+        """Where such a guest is kept as it was after its boot; None if it is not one that comes up alike each time."""
+        if config.clock != "instructions" or self._qemu_arguments or self._append:
+            return None
+        return Booted(config, image.manifest.key)
+
+    async def _booted(self, config: VmConfig, kept: Booted | None) -> _Up:
+        self._vm = vm = Vm(config, self._console)
+        await vm.start()
+        self._tasks.append(asyncio.create_task(self._watch_vm(vm)))
+        self._state("waiting for the guest's kernel")
+        self._channel = channel = Channel(*vm.control)
+        report = await channel.hello()
+        if problems := report.get("problem"):
+            raise GuestError("the guest did not boot properly: " + "; ".join(problems))
+        if report.get("arm") != [self.spec.arm]:
+            raise GuestError(f"the guest came up with the arm {report.get('arm')}")
+        if kept:
+            await self._keep(vm, kept, report)
+        return _Up(vm, channel, report, await environment.read(channel))
+
+    async def _keep(self, vm: Vm, kept: Booted, report: Report) -> None:
+        """Keep the guest as it is, if there is room. It runs on while the file is brought to the disk."""
+        if store.free_bytes() < store.NEEDED_BYTES:
+            return
+        ours, theirs = socket.socketpair()
+        complete: Future[bool] = Future()
+        with theirs:
+            writing = asyncio.create_task(asyncio.to_thread(kept.keep, report, ours, complete))
+            try:
+                await vm.save(theirs)
+                complete.set_result(True)
+            except GuestError as error:
+                self._journal.log(self.spec.name, "runner", f"{_NOT_KEPT}: {error}", "warning")
+            finally:
+                if not complete.done():
+                    complete.set_result(False)
+        self._tasks.append(asyncio.create_task(self._tell_if_not_written(writing)))
+
+    async def _tell_if_not_written(self, writing: asyncio.Task[None]) -> None:
+        try:
+            await writing
+        except OSError as error:
+            self._journal.log(self.spec.name, "runner", f"{_NOT_KEPT}: {error}", "warning")
+
+    async def _resumed(self, config: VmConfig, kept: Booted) -> _Up | None:
+        """The guest that was kept; None if there is none, or it does not go on."""
+        with kept.open() as found:
+            if found is None:
+                return None
+            report, state = found
+            self._state("resuming the guest as it was after its boot")
+            self._vm = vm = Vm(config, self._console)
+            try:
+                async with asyncio.timeout(RESUME_LIMIT_S):
+                    await vm.start(state)
+                    channel = Channel(*vm.control)
+                    channel.resume()
+                    facts = await environment.read(channel)
+            except (GuestError, OSError, TimeoutError) as error:
+                text = f"a guest that was kept after its boot does not go on: {error}; another is booted"
+                self._journal.log(self.spec.name, "runner", text, "warning")
+                await vm.stop()
+                kept.discard()
+                return None
+        self._tasks.append(asyncio.create_task(self._watch_vm(vm)))
+        return _Up(vm, channel, report, facts)
 
     async def _ask_for_samples(self, agent: Agent) -> None:
         """Request a sample each period of the host's clock; the guest's own runs at whatever speed it is emulated."""

@@ -204,8 +204,8 @@ class Guest:
 
 
 async def start_guest(image: Image, arm: str = "stock", *, period_ns: int = 500_000_000, **options: Any) -> Guest:
-    """Boot a guest. ``vcpus`` and ``memory_bytes`` are the session's, other options :class:`GuestSession`'s."""
-    of_spec = {key: options.pop(key) for key in ("vcpus", "memory_bytes", "name") if key in options}
+    """Boot a guest. ``options`` are the session's (vcpus, memory_bytes, name, clock) or :class:`GuestSession`'s."""
+    of_spec = {key: options.pop(key) for key in ("vcpus", "memory_bytes", "name", "clock") if key in options}
     spec = SessionSpec(
         **{  # type: ignore[arg-type]  # of values of several types
             "name": arm.replace("+", "-"),

@@ -5,11 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import signal
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -17,12 +22,14 @@ import pytest
 from kmltui.images.compiler import compile_c
 from kmltui.images.image import Image
 from kmltui.machine import GUESTD
-from kmltui.model import SessionSpec, State
+from kmltui.model import Log, SessionSpec, State
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command, SessionError
 
 from .conftest import Boot, Guest
+
+T = TypeVar("T")
 
 COUNTERS = Path(__file__).parent / "programs/agent/counters.c"
 
@@ -208,6 +215,105 @@ class TestSamples:
             owned.append(after.agent.syscalls - before.agent.syscalls)
             assert after.agent.cpu_ns > before.agent.cpu_ns
         assert seen == owned
+
+
+class TestKept:
+    """A guest whose clock counts instructions is kept as it was after its boot, and the next goes on from there."""
+
+    @pytest.fixture
+    def counting(self, boot: Boot) -> Boot:
+        """``boot`` for guests whose clock counts instructions."""
+        return functools.partial(boot, clock="instructions")
+
+    @staticmethod
+    def _how(guest: Guest) -> str:
+        return next(
+            r.detail for r in guest.records if isinstance(r, State) and r.detail.startswith(("waiting", "resum"))
+        )
+
+    @staticmethod
+    def _warnings(guest: Guest) -> list[str]:
+        return [r.text for r in guest.records if isinstance(r, Log) and r.source == "runner"]
+
+    @pytest.fixture
+    def own_cache(self, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Where guests are kept, of this test alone."""
+        monkeypatch.setattr("kmltui.images.store.booted_dir", lambda: tmp_path / "booted")
+        return tmp_path / "booted"
+
+    async def _kept(self, directory: Path) -> Path:
+        """The one that is kept, once it has been written."""
+        return (await self._once(lambda: list(directory.glob("[!.]*"))))[0]
+
+    @staticmethod
+    async def _once(there: Callable[[], T]) -> T:
+        async with asyncio.timeout(30):
+            while True:
+                if found := there():
+                    return found
+                await asyncio.sleep(0.05)
+
+    @pytest.mark.parametrize("arm", ["stock", "kml"])
+    async def test_the_second_goes_on_from_the_first_and_is_the_same(
+        self, counting: Boot, own_cache: Path, arm: str
+    ) -> None:
+        seen: list[Counter[str]] = []
+        for how in ("waiting", "resum"):
+            guest = await counting(arm, period_ns=0)
+            assert self._how(guest).startswith(how)
+            assert not self._warnings(guest)
+            now = int(await guest.check("date +%s", elevated=False))
+            assert abs(now - time.time()) < 60
+            work = "ls -lR /usr/bin >/dev/null; sha256sum /usr/bin/* >/dev/null"  # no pipe: chance would count, too
+            await guest.check(f"cat /proc/kml/counters >/tmp/a; {work}; cat /proc/kml/counters >/tmp/b")
+            before, after = [self._counts(await guest.session.get(path)) for path in ("/tmp/a", "/tmp/b")]
+            seen.append(after - before)
+            await self._kept(own_cache)
+        assert seen[0].total() > 1000
+        assert seen[0] == seen[1]
+
+    @staticmethod
+    def _counts(text: bytes) -> Counter[str]:
+        """The system calls of /proc/kml/counters by way and number."""
+        words = [line.rsplit(maxsplit=1) for line in text.decode().splitlines()]
+        return Counter({name: int(count) for name, count in words if name.startswith(("trap ", "direct "))})
+
+    async def test_two_may_go_on_from_it_at_once(self, counting: Boot, own_cache: Path) -> None:
+        await counting("kml")
+        await self._kept(own_cache)
+        first, second = await counting("kml"), await counting("kml")
+        assert self._how(first).startswith("resum") and self._how(second).startswith("resum")
+        assert await first.alive() and await second.alive()
+
+    @pytest.mark.parametrize("damage", [0, 100, 1 << 20, -1])
+    async def test_a_damaged_one_is_replaced(self, counting: Boot, own_cache: Path, damage: int) -> None:
+        """It is cut off (or, at -1, of nothing that QEMU knows)."""
+        await counting("stock")
+        kept = await self._kept(own_cache)
+        whole = (await asyncio.to_thread(kept.stat)).st_size
+        os.truncate(kept, max(damage, 0))
+        if damage < 0:
+            await asyncio.to_thread(kept.write_bytes, b'{"protocol":["1"],"arm":["stock"]}\n' + b"?" * 100_000)
+        guest = await counting("stock")
+        assert self._how(guest).startswith("waiting" if damage == 0 else "resum")
+        assert await guest.alive()
+        await self._once(lambda: kept.exists() and kept.stat().st_size > whole // 2)
+        assert self._how(await counting("stock")).startswith("resum")
+
+    async def test_one_of_another_machine_is_not_taken(self, counting: Boot, own_cache: Path) -> None:
+        await counting("stock")
+        await self._kept(own_cache)
+        for other in ({"memory_bytes": 768 << 20}, {"name": "other"}, {"append": "nosmt"}, {"clock": "wall"}):
+            assert self._how(await counting("stock", **other)).startswith("waiting"), other
+
+    async def test_without_room_for_it_the_guest_runs_all_the_same(
+        self, counting: Boot, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await asyncio.to_thread(own_cache.touch)  # no directory can be made here
+        guest = await counting("stock")
+        assert await guest.alive()
+        warnings = await self._once(lambda: self._warnings(guest))
+        assert "was not kept" in warnings[0]
 
 
 class TestEnd:

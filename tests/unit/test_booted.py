@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests that are kept as they were after their boot: which one is taken, and what is not kept."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmltui.images import store
+from kmltui.machine import booted
+from kmltui.machine.booted import KEPT, Booted
+from kmltui.machine.qemu import VmConfig
+
+REPORT = {"protocol": ["1"], "arm": ["kml"]}
+
+
+@pytest.fixture(autouse=True)
+def _no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "qemu"
+    program.write_text("")
+    monkeypatch.setenv("KMLTUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(booted, "qemu_path", lambda: str(program))
+    monkeypatch.setattr(booted, "qemu_version", lambda: "7.2")
+    monkeypatch.setattr("kmltui.machine.qemu._processor", lambda accel: "max")
+
+
+def machine(image: str = "image", directory: str = "/images", **options: Any) -> Booted:
+    files = {"kernel": Path(directory) / "kernel", "initrd": Path(directory) / "initrd"}
+    return Booted(VmConfig(**{"name": "kml", "clock": "instructions"} | files | options), image)
+
+
+def keep(kept: Booted, state: bytes, *, complete: bool = True) -> None:
+    ours, theirs = socket.socketpair()
+    known: Future[bool] = Future()
+    known.set_result(complete)
+    thread = threading.Thread(target=lambda: (theirs.sendall(state), theirs.close()))
+    thread.start()
+    try:
+        kept.keep(REPORT, ours, known)
+    finally:
+        thread.join()
+
+
+def found(kept: Booted) -> bytes | None:
+    with kept.open() as there:
+        if there is None:
+            return None
+        report, stream = there
+        assert report == REPORT
+        return stream.read()
+
+
+def test_what_was_kept_is_found_again() -> None:
+    state = os.urandom(3_000_000)
+    keep(machine(), state)
+    assert found(machine()) == state
+    assert machine().path.stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_found_where_nothing_was_kept() -> None:
+    assert found(machine()) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"arm": "kml"}, {"memory_bytes": 2 << 30}, {"image": "another"}, {"append": "quiet"}, {"name": "x"}, {"vcpus": 2}],
+)
+def test_another_machine_has_another_state(other: dict[str, Any]) -> None:
+    keep(machine(), b"state")
+    assert found(machine(**other)) is None
+
+
+def test_another_qemu_has_another_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(machine(), b"state")
+    monkeypatch.setattr(booted, "qemu_version", lambda: "10.0")
+    assert found(machine()) is None
+
+
+def test_it_does_not_matter_where_the_image_lies() -> None:
+    keep(machine(), b"state")
+    assert found(machine(directory="/elsewhere")) == b"state"
+
+
+def test_half_a_state_is_not_kept() -> None:
+    with pytest.raises(OSError, match="incomplete"):
+        keep(machine(), b"half a st", complete=False)
+    assert found(machine()) is None
+    assert not list(store.booted_dir().iterdir())
+
+
+def test_the_ones_not_used_for_longest_make_room() -> None:
+    every = [machine(memory_bytes=(number + 1) << 28) for number in range(KEPT + 2)]
+    for number, kept in enumerate(every):
+        keep(kept, b"state")
+        os.utime(kept.path, (number, number))
+        assert found(every[0]) == b"state", "the first is used again and again"
+    assert [found(kept) is not None for kept in every] == [True] + [False] * 2 + [True] * (KEPT - 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"[]\n", b"{", b'{"arm": 1}\n', b"\xff\xfe\n", b"x" * 100_000])
+def test_what_is_not_one_of_ours_is_not_taken(content: bytes) -> None:
+    keep(machine(), b"state")
+    machine().path.write_bytes(content)
+    assert found(machine()) is None
+
+
+def test_what_is_discarded_is_gone() -> None:
+    keep(machine(), b"state")
+    machine().discard()
+    machine().discard()
+    assert found(machine()) is None
+
+
+def test_states_of_images_that_are_gone_are_swept() -> None:
+    keep(machine("gone"), b"state")
+    store.sweep()
+    assert not list(store.booted_dir().iterdir())
