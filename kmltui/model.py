@@ -344,6 +344,22 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="progr
     """The fraction of the whole workload that is done, 0 to 1, if known."""
 
 
+class StatementCount(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="statement"):
+    """The system calls that the session made while one statement was executed ``queries`` times, by number.
+
+    Counted by the kernel between two readings of the workload's client, whose own call is subtracted. The agent's
+    calls, a few for each sample, are among them.
+    """
+
+    t_ns: int
+    session: str
+    statement: int
+    """1-based index into ``WorkloadSpec.statements``."""
+    queries: int
+    trap: dict[int, int] = field(default_factory=dict)
+    direct: dict[int, int] = field(default_factory=dict)
+
+
 class Phase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="phase"):
     """The beginning or the end of a phase in a session."""
 
@@ -480,6 +496,7 @@ Record = (
     | Status
     | Inside
     | Progress
+    | StatementCount
     | Phase
     | Latency
     | State

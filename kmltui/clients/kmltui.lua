@@ -13,6 +13,8 @@ int clock_gettime(int clock, kmltui_timespec *now);
 int usleep(unsigned int microseconds);
 int kml_ring0_count(int reads);
 void kml_mark(void);
+int open(const char *path, int flags, ...);
+long pread(int file, void *text, size_t size, long offset);
 uint64_t article_client_packets(void);
 ]]
 
@@ -209,6 +211,68 @@ function kmltui.executed(rows, began, queries)
    progress.queries = progress.queries + (queries or 1)
    progress.rows = progress.rows + rows
    if now >= next_report then report(now) end
+end
+
+-- Calls by statement -----------------------------------------------------------------------------------------------
+
+-- The kernel's counters, if its module is there, in one read of one system call.
+local COUNTERS = "/proc/kml/counters"
+local COUNTERS_MAX = 65536
+local OTHER = -1 -- beyond the table of system calls
+local counters = -1
+local counters_text
+local counting
+
+-- Calls so far, of the whole session, by way and number.
+local function calls_so_far()
+   local size = tonumber(ffi.C.pread(counters, counters_text, COUNTERS_MAX, 0))
+   local calls = { trap = {}, direct = {} }
+   for way, number, counts in ffi.string(counters_text, math.max(size, 0)):gmatch("\n(%a+) (%w+) ([^\n]*)") do
+      if calls[way] then
+         local sum = 0
+         for count in counts:gmatch("%d+") do sum = sum + tonumber(count) end
+         calls[way][number == "other" and OTHER or tonumber(number)] = sum
+      end
+   end
+   return calls
+end
+
+local function difference(after, before)
+   local result = {}
+   for number, count in pairs(after) do
+      local more = count - (before[number] or 0)
+      if more > 0 then result[number] = more end
+   end
+   return result
+end
+
+-- From here to end_count() the session's calls are counted as the current statement's. What a reading itself adds is
+-- known from the two at the beginning.
+function kmltui.begin_count()
+   if not counters_text then
+      counters = ffi.C.open(COUNTERS, 0)
+      counters_text = ffi.new("char[?]", COUNTERS_MAX)
+   end
+   if counters < 0 then return end
+   local first = calls_so_far()
+   local second = calls_so_far()
+   counting = { calls = second, queries = progress.queries, own = {} }
+   for way in pairs(second) do counting.own[way] = difference(second[way], first[way]) end
+end
+
+function kmltui.end_count()
+   if not counting then return end
+   local now, parts = calls_so_far(), {}
+   for _, way in ipairs({ "trap", "direct" }) do
+      local list = {}
+      for number, count in pairs(difference(difference(now[way], counting.calls[way]), counting.own[way])) do
+         list[#list + 1] = string.format("[%d,%d]", number, count)
+      end
+      parts[way] = table.concat(list, ",")
+   end
+   send('{"type":"calls","statement":%d,"queries":%d,"trap":[%s],"direct":[%s]}', progress.statement,
+        progress.queries - counting.queries, parts.trap, parts.direct)
+   counting = nil
 end
 
 -- Reports the end of the script's work; `statements` is the number of those of the benchmark proper.

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """System calls a query for each of a workload's statements, by name, trapped and direct.
 
-The kernel counts calls, and the client says when it goes on to the next statement. Samples come a few times a second,
-so the counts at that moment are interpolated between the samples around it: they are off by a fraction of a sampling
-period at either end. A statement that lasts only a few periods is left out.
+Wisconsin's client reads the kernel's counters at each statement's beginning and end (:class:`StatementCount`). Where
+nothing was read there, as in a run that is bounded by time, it still says when it goes on to the next statement: the
+counts at that moment are interpolated between the samples around it, a few of which come each second, so they are off
+by a fraction of a sampling period at either end. A statement that lasts only a few periods is then left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct, structs
 
-from kmltui.model import END, Progress, Record, Sample
+from kmltui.model import END, Progress, Record, Sample, StatementCount
 
 LEAST_SAMPLES = 10
 """Within a statement: both ends together are then off by less than a tenth."""
@@ -49,6 +50,8 @@ class _Session:
     newest: Progress | None = None
     found: dict[int, tuple[int, Counts]] = field(default_factory=dict)
     """Of each statement that lasted long enough the queries and their calls."""
+    counted: dict[int, tuple[int, Counts]] = field(default_factory=dict)
+    """The same of each statement that was counted from its beginning to its end."""
 
 
 class StatementCalls:
@@ -72,6 +75,10 @@ class StatementCalls:
                 if record.statement != at:
                     session.changes.append(record)
                 session.newest = record
+            case StatementCount() if record.queries > 0:
+                session = self._sessions.setdefault(record.session, _Session())
+                calls = [(nr, (float(trap), float(direct))) for nr, trap, direct in _both(record.trap, record.direct)]
+                _add(session.counted, record.statement, record.queries, calls)
             case Sample() if record.kml is not None:
                 session = self._sessions.setdefault(record.session, _Session())
                 for change in session.changes:
@@ -87,9 +94,10 @@ class StatementCalls:
     def a_query(self, session: str) -> dict[int, dict[int, Calls]]:
         """By statement and by the number of the call."""
         known = self._sessions.get(session)
+        found = known.found | known.counted if known else {}
         return {
             statement: {nr: Calls(trap / queries, direct / queries) for nr, (trap, direct) in counts.items()}
-            for statement, (queries, counts) in sorted(known.found.items() if known else ())
+            for statement, (queries, counts) in sorted(found.items())
         }
 
 
@@ -97,18 +105,34 @@ def _changed(session: _Session, change: Progress, counts: Counts) -> None:
     """The session has gone on to another statement, or has come to its end."""
     queries = change.queries - session.queries
     if session.at and session.samples >= LEAST_SAMPLES and queries > 0:
-        before, sums = session.found.get(session.at, (0, {}))
+        calls = []
         for nr, (trap, direct) in counts.items():
-            was, so_far = session.begun.get(nr, (0.0, 0.0)), sums.get(nr, (0.0, 0.0))
-            sums[nr] = (so_far[0] + max(trap - was[0], 0.0), so_far[1] + max(direct - was[1], 0.0))
-        session.found[session.at] = (before + queries, sums)
+            was = session.begun.get(nr, (0.0, 0.0))
+            calls.append((nr, (max(trap - was[0], 0.0), max(direct - was[1], 0.0))))
+        _add(session.found, session.at, queries, calls)
     session.at, session.queries, session.begun, session.samples = change.statement, change.queries, counts, 0
+
+
+def _add(
+    found: dict[int, tuple[int, Counts]], statement: int, queries: int, calls: Iterable[tuple[int, tuple[float, float]]]
+) -> None:
+    """Add what a statement's ``queries`` more executions have called."""
+    before, sums = found.get(statement, (0, {}))
+    for nr, (trap, direct) in calls:
+        so_far = sums.get(nr, (0.0, 0.0))
+        sums[nr] = (so_far[0] + trap, so_far[1] + direct)
+    found[statement] = (before + queries, sums)
+
+
+def _both(trap: Mapping[int, int], direct: Mapping[int, int]) -> Iterator[tuple[int, int, int]]:
+    """By number how often a system call trapped and was direct."""
+    return ((nr, trap.get(nr, 0), direct.get(nr, 0)) for nr in trap.keys() | direct.keys())
 
 
 def _counts(sample: Sample) -> Counts:
     assert sample.kml is not None
-    trap, direct = sample.kml.trap_nr, sample.kml.direct_nr
-    return {nr: (float(trap.get(nr, 0)), float(direct.get(nr, 0))) for nr in trap.keys() | direct.keys()}
+    both = _both(sample.kml.trap_nr, sample.kml.direct_nr)
+    return {nr: (float(trap), float(direct)) for nr, trap, direct in both}
 
 
 def _counts_at(before: Sample | None, after: Sample, t_ns: int) -> Counts:

@@ -19,6 +19,7 @@ Timed = (
     | model.Status
     | model.Inside
     | model.Progress
+    | model.StatementCount
     | model.Phase
     | model.Latency
     | model.State

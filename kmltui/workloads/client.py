@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from kmltui.model import Latency, Measure, Phase, Progress, Proof, phase_mark
+from kmltui.model import Latency, Measure, Phase, Progress, Proof, StatementCount, phase_mark
 from kmltui.sessions.protocol import Process, SessionError
 from kmltui.workloads.declaration import Context, CountsInstructions, WorkloadError
 
@@ -47,6 +47,15 @@ class ProgressMessage(_Message, frozen=True, tag="progress"):
     loop: int = 0
     loops: int = 0
     fraction: float | None = None
+
+
+class CallsMessage(_Message, frozen=True, tag="calls"):
+    """The session's system calls while a statement was executed ``queries`` times: pairs of number and count."""
+
+    statement: int
+    queries: int
+    trap: list[tuple[int, int]]
+    direct: list[tuple[int, int]]
 
 
 class LatencyMessage(_Message, frozen=True, tag="latency"):
@@ -97,6 +106,7 @@ class DoneMessage(_Message, frozen=True, tag="done"):
 Message = (
     PhaseMessage
     | ProgressMessage
+    | CallsMessage
     | LatencyMessage
     | RingMessage
     | ReadsMessage
@@ -211,6 +221,17 @@ class ClientOutput:
                 )
             case ProgressMessage():
                 self._progress(message, t_ns)
+            case CallsMessage():
+                emit(
+                    StatementCount(
+                        t_ns=t_ns,
+                        session=session,
+                        statement=message.statement,
+                        queries=message.queries,
+                        trap=dict(message.trap),
+                        direct=dict(message.direct),
+                    )
+                )
             case LatencyMessage():
                 emit(
                     Latency(

@@ -23,7 +23,19 @@ from kmltui.figures.summary import Summary
 from kmltui.images.image import Image
 from kmltui.images.spec import make_spec
 from kmltui.machine import plugin
-from kmltui.model import Arm, ClockKind, Latency, Log, Measure, Phase, Proof, Record, Sample, SessionSpec
+from kmltui.model import (
+    Arm,
+    ClockKind,
+    Latency,
+    Log,
+    Measure,
+    Phase,
+    Proof,
+    Record,
+    Sample,
+    SessionSpec,
+    StatementCount,
+)
 from kmltui.runner.activity import activity_for
 from kmltui.runner.plan import Bench, Once, Plan
 from kmltui.runner.run import Run
@@ -118,10 +130,11 @@ async def test_wisconsin_gives_the_same_right_results_in_both_rings(do: Any) -> 
 async def test_the_demonstration_measures_wisconsin_when_it_is_warm(do: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "DD_COPIES", 1)
     monkeypatch.setattr(demo, "CALL_ROUNDS", 2)
-    done = await do("demo", loops=2, clock="instructions")
+    done = await do("demo", loops=10, clock="instructions")
     for name in ("stock", "kml"):
         assert [p.name for p in done.of(Phase, name) if p.event == "end"] == ["dd", "calls", "select", "change"]
-        assert latencies(done.of(Latency, name)) == dict.fromkeys(range(1, 11), 2) | dict.fromkeys(range(11, 25), 1)
+        executed = dict.fromkeys(range(1, 11), 10) | dict.fromkeys(range(11, 25), 1)
+        assert latencies(done.of(Latency, name)) == executed
         assert done.of(Measure, name)
         marks = [sample.mark for sample in done.of(Sample, name) if sample.mark in ("start", "phase:select", "end")]
         assert marks == ["start", "phase:select", "start", "phase:select", "end"], "what is measured begins after it"
@@ -130,6 +143,15 @@ async def test_the_demonstration_measures_wisconsin_when_it_is_warm(do: Any, mon
         assert any(sample.contention for sample in done.of(Sample, name))
     assert done.summary.saved is not None and done.summary.saved.total is not None
     assert done.summary.saved.total > 0
+    stock, kml = ({c.statement: c for c in done.of(StatementCount, name)} for name in ("stock", "kml"))
+    assert {statement: count.queries for statement, count in stock.items()} == executed
+    read = 0  # its number
+    for statement, count in stock.items():
+        assert not count.direct
+        # Two reads a packet in the client, and two or more in the server; the agent's few come with its samples.
+        assert count.trap[read] == pytest.approx(kml[statement].direct[read], abs=8, rel=0.01), statement
+        assert kml[statement].trap.get(read, 0) <= 8 + count.trap[read] / 100, statement
+    assert sum(count.trap[read] for count in stock.values()) > 280_000
 
 
 def latencies(records: list[Latency]) -> Counter[int]:

@@ -17,11 +17,22 @@ from tui_support import MemorySource
 from kmltui import paths
 from kmltui.figures import card
 from kmltui.figures.card import CardLine
-from kmltui.figures.statements import StatementCalls
+from kmltui.figures.statements import Calls, StatementCalls
 from kmltui.figures.summarise import summarise
 from kmltui.live.recent import RATE_WINDOW_NS
 from kmltui.live.views import LatencyView, Seconds, Snapshot
-from kmltui.model import END, Environment, KmlCounters, Latency, Progress, Record, Sample, State, WorkloadSpec
+from kmltui.model import (
+    END,
+    Environment,
+    KmlCounters,
+    Latency,
+    Progress,
+    Record,
+    Sample,
+    State,
+    StatementCount,
+    WorkloadSpec,
+)
 from kmltui.recording import Reader
 from kmltui.tui.draw import bars, endcard, header, judging
 from kmltui.tui.draw.judging import counted_phases
@@ -320,6 +331,20 @@ class TestCallsByStatement:
         assert set(stock) == set(kml) == {1, 3}, "the second is too short"
         assert stock[1][0].trap == pytest.approx(10, rel=0.05) and stock[1][0].direct == 0
         assert kml[3][0].trap == pytest.approx(1, rel=0.1) and kml[3][0].direct == pytest.approx(9, rel=0.1)
+
+    def test_what_the_client_has_counted_is_taken_however_short_the_statement(self) -> None:
+        counts = [
+            StatementCount(t_ns=S, session="kml", statement=1, queries=4, trap={0: 2}, direct={0: 10, 17: 8}),
+            StatementCount(t_ns=2 * S, session="kml", statement=2, queries=1, direct={44: 3}),
+            StatementCount(t_ns=3 * S, session="kml", statement=1, queries=1, direct={0: 3}),
+            StatementCount(t_ns=4 * S, session="kml", statement=9, queries=0, direct={0: 3}),
+        ]
+        calls = StatementCalls()
+        for record in [*self.records(), *counts]:
+            calls.hear(record)
+        kml = calls.a_query("kml")
+        assert set(kml) == {1, 2, 3}
+        assert kml[1] == {0: Calls(2 / 5, 13 / 5), 17: Calls(0, 8 / 5)} and kml[2] == {44: Calls(0, 3)}
 
     def test_the_page_has_them_when_the_run_is_over(self) -> None:
         page, shown = QueriesPage(), shipped("wisconsin", 1.0)

@@ -230,16 +230,16 @@ async def test_only_what_is_kept_is_asked_for(world):
 
 
 async def test_a_server_that_counts_long_is_asked_less_often(world, monkeypatch):
-    monkeypatch.setattr(follow, "SHARE", 0.1)
+    monkeypatch.setattr(follow, "SHARE", 0.5)
     server = Server()
-    server.effort_s = 0.05
+    server.effort_s = 0.3  # much longer than a busy machine may hold up an answer
     run, records = world(server)
     task = asyncio.create_task(run.execute())
     await until(lambda: len(of(records, Status)) >= 4)
     run.request_stop()
     await task
     times_s = [status.t_ns / 1e9 for status in of(records, Status)]
-    assert all(after - before >= 0.25 for before, after in pairwise(times_s))
+    assert all(after - before >= 0.4 for before, after in pairwise(times_s))
 
 
 async def test_a_server_that_is_far_away_is_asked_as_often(world, monkeypatch):

@@ -223,6 +223,9 @@ def by_statement(
         lines.append(row)
     if others := len(titles) - len(statements):
         lines.append(line((f" the other {others} were too short to be told apart", "faint")))
+    lines.append(
+        line((" a sample of the agent's, of ten traps, counts with the statement into which it falls", "faint"))
+    )
     return lines
 
 
