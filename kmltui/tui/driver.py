@@ -29,12 +29,41 @@ if TYPE_CHECKING:
     from textual.app import App
 
 _CHUNK = 4096
+_TICK_MS = 100
+_TICKS = 5
+"""After the last key: by then it is known whether an escape key was one, or the beginning of a sequence."""
 _LAST_WORDS_S = 0.5
 """How long a terminal may take to accept the sequences that restore it before it is left as it is."""
 
 
 class TerminalGone(Exception):
     """There is no terminal (any more)."""
+
+
+class _ExitEvent(threading.Event):
+    """An event that can be waited for together with files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def fileno(self) -> int:
+        """Readable while the event is set."""
+        return self._read
+
+    def set(self) -> None:
+        if not self.is_set():
+            os.write(self._write, b"x")
+        super().set()
+
+    def clear(self) -> None:
+        super().clear()
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read, 1)
+
+    def __del__(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
 
 
 class DiffDriver(PrivateDriver):
@@ -44,6 +73,7 @@ class DiffDriver(PrivateDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self.exit_event: _ExitEvent = _ExitEvent()
         if not self.input_tty:
             self.fileno = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             self.input_tty = True
@@ -162,17 +192,22 @@ class DiffDriver(PrivateDriver):
         decode = getincrementaldecoder("utf-8")("replace").decode
         waiter = select.poll()
         waiter.register(self.fileno, select.POLLIN)
+        waiter.register(self.exit_event.fileno(), select.POLLIN)
+        ticks = 0
         try:
             while not self.exit_event.is_set():
-                if waiter.poll(100):
+                ready = waiter.poll(_TICK_MS if ticks else None)
+                if any(fileno == self.fileno for fileno, _ in ready):
                     data = os.read(self.fileno, _CHUNK)
                     if not data:
                         self._gone()
                         return
+                    ticks = _TICKS
                     for message in parser.feed(decode(data)):
                         self.process_message(message)
                 for message in parser.tick():
                     self.process_message(message)
+                ticks = max(ticks - 1, 0)
         except OSError:
             self._gone()
         finally:
