@@ -22,14 +22,17 @@ import time
 from pathlib import Path
 
 from kmltui.build.builder import ensure_image
+from kmltui.images import store
 from kmltui.images.progress import Progress
+from kmltui.images.removal import remove
 from kmltui.images.spec import make_spec
-from kmltui.model import Record, Sample, SessionSpec
+from kmltui.model import Arm, ClockKind, Record, Sample, SessionSpec
 from kmltui.runner.server import Server
 from kmltui.sessions.guest import GuestSession
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Command
 
+ARMS: tuple[Arm, ...] = ("stock", "kml")
 PERIOD_NS = 500_000_000
 BUSY_S = 20.0
 DOWNLOADS = ("asking the mirror for packages", "fetching packages")
@@ -45,10 +48,10 @@ def command_ms(*arguments: str, runs: int = 15) -> float:
     return statistics.median(times)
 
 
-async def first_query_s(arm: str) -> float:
-    """Seconds from nothing to a MariaDB that answers."""
+async def first_query_s(arm: Arm, clock: ClockKind = "wall") -> float:
+    """Seconds from nothing to a MariaDB that answers. A guest whose clock counts instructions may have been kept."""
     journal = Journal.begin(lambda record: None)
-    session = GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS)  # type: ignore[arg-type]
+    session = GuestSession(SessionSpec(name=arm, arm=arm, clock=clock), PERIOD_NS)
     try:
         await session.start(journal)
         server = Server(session, journal)
@@ -60,20 +63,25 @@ async def first_query_s(arm: str) -> float:
         await session.stop()
 
 
-async def lateness() -> dict[str, float]:
+async def both_s() -> float:
+    """The same of both guests that a run starts, at once."""
+    return max(await asyncio.gather(*(first_query_s(arm, "instructions") for arm in ARMS)))
+
+
+async def lateness() -> dict[Arm, float]:
     """The largest deviation of the time between samples from the period, in periods, while two busy guests run."""
-    records: dict[str, list[Record]] = {"stock": [], "kml": []}
-    sessions = [GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS) for arm in records]  # type: ignore[arg-type]
+    records: dict[Arm, list[Record]] = {arm: [] for arm in ARMS}
+    sessions = [GuestSession(SessionSpec(name=arm, arm=arm), PERIOD_NS) for arm in ARMS]
     try:
-        await asyncio.gather(*(s.start(Journal.begin(records[s.spec.name].append)) for s in sessions))
+        await asyncio.gather(*(s.start(Journal.begin(records[s.spec.arm].append)) for s in sessions))
         busy = ["/bin/busybox", "sh", "-c", "while :; do :; done"]
         for session in sessions:
             await session.spawn(Command(busy))
-            records[session.spec.name].clear()
+            records[session.spec.arm].clear()
         await asyncio.sleep(BUSY_S)
     finally:
         await asyncio.gather(*(session.stop() for session in sessions))
-    worst = {}
+    worst: dict[Arm, float] = {}
     for name, found in records.items():
         times = [record.mono_ns for record in found if isinstance(record, Sample)]
         steps = [b - a for a, b in itertools.pairwise(times)]
@@ -114,8 +122,11 @@ def main() -> None:
     version = command_ms(sys.executable, "-m", "kmltui", "--version")
     row("kmltui --version", f"{version:.0f} ms", "≤ 150 ms", f"{version / python:.1f} × python -c pass")
     ensure_image(make_spec())
-    for arm in ("stock", "kml"):
+    for arm in ARMS:
         row(f"boot to the first query, {arm}", f"{asyncio.run(first_query_s(arm)):.1f} s", "≤ 8 s (TCG)")
+    remove(store.booted_dir())
+    row("both at once, the first time", f"{asyncio.run(both_s()):.1f} s", "", "each is kept as it is after its boot")
+    row("both at once, the second time", f"{asyncio.run(both_s()):.1f} s", "≤ 7 s")
     for arm, worst in asyncio.run(lateness()).items():
         row(f"worst sample, {arm}, both busy", f"{worst * 100:.1f} %", "< 20 %", "of the period of 0.5 s")
     if arguments.image_build:
