@@ -25,10 +25,11 @@ say kml head -1 /proc/kml/counters
 """
 
 
-async def read(channel: Channel) -> dict[str, str]:
-    """The facts that only the guest itself knows. The guest is told what time it is: it may have booted long ago."""
+async def read(channel: Channel, *, resumed: bool = False) -> dict[str, str]:
+    """The facts that only the guest itself knows. One that was ``resumed`` is told what time it is first."""
     shell = await channel.spawn(["/bin/sh", "-s"], flags=SpawnFlag.STDIN)
-    await shell.write(f"date -s @{time.time():.0f} >/dev/null\n{_SCRIPT}".encode())
+    date = f"date -s @{time.time():.0f} >/dev/null\n" if resumed else ""
+    await shell.write((date + _SCRIPT).encode())
     await shell.close_stdin()
     facts: dict[str, list[str]] = {}
     name = ""

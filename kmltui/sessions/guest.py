@@ -201,7 +201,7 @@ class GuestSession:
                     await vm.start(state)
                     channel = Channel(*vm.control)
                     channel.resume()
-                    facts = await environment.read(channel)
+                    facts = await environment.read(channel, resumed=True)
             except (GuestError, OSError, TimeoutError) as error:
                 text = f"a guest that was kept after its boot does not go on: {error}; another is booted"
                 self._journal.log(self.spec.name, "runner", text, "warning")

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from kmltui import files
 from kmltui.images import store
 from kmltui.machine import booted
-from kmltui.machine.booted import KEPT, Booted
+from kmltui.machine.booted import Booted
 from kmltui.machine.qemu import VmConfig
 
 REPORT = {"protocol": ["1"], "arm": ["kml"]}
@@ -31,8 +32,8 @@ def _no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(image: str = "image", directory: str = "/images", **options: Any) -> Booted:
-    files = {"kernel": Path(directory) / "kernel", "initrd": Path(directory) / "initrd"}
-    return Booted(VmConfig(**{"name": "kml", "clock": "instructions"} | files | options), image)
+    lies = {"kernel": Path(directory) / "kernel", "initrd": Path(directory) / "initrd"}
+    return Booted(VmConfig(**{"name": "kml", "clock": "instructions"} | lies | options), image)
 
 
 def keep(kept: Booted, state: bytes, *, complete: bool = True) -> None:
@@ -94,13 +95,30 @@ def test_half_a_state_is_not_kept() -> None:
     assert not list(store.booted_dir().iterdir())
 
 
-def test_the_ones_not_used_for_longest_make_room() -> None:
-    every = [machine(memory_bytes=(number + 1) << 28) for number in range(KEPT + 2)]
+def test_the_ones_not_used_for_longest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booted, "KEPT_BYTES", 3500)
+    every = [machine(memory_bytes=(number + 1) << 28) for number in range(5)]
     for number, kept in enumerate(every):
-        keep(kept, b"state")
+        keep(kept, b"x" * 900)
         os.utime(kept.path, (number, number))
-        assert found(every[0]) == b"state", "the first is used again and again"
-    assert [found(kept) is not None for kept in every] == [True] + [False] * 2 + [True] * (KEPT - 1)
+        assert found(every[0]) is not None, "the first is used again and again"
+    assert [found(kept) is not None for kept in every] == [True, False, False, True, True]
+
+
+def test_one_that_is_larger_than_all_may_be_is_kept_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booted, "KEPT_BYTES", 1000)
+    keep(machine(), b"small")
+    keep(machine(arm="kml"), b"x" * 2000)
+    assert found(machine()) is None and found(machine(arm="kml")) is not None
+
+
+def test_what_another_writes_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booted, "KEPT_BYTES", 1000)
+    keep(machine(), b"small")
+    with files.replacing(machine(arm="kml").path) as stream:
+        stream.write(b"{}\n")
+        keep(machine(), b"x" * 2000)
+    assert machine(arm="kml").path.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"[]\n", b"{", b'{"arm": 1}\n', b"\xff\xfe\n", b"x" * 100_000])
