@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 import pytest
@@ -424,3 +426,30 @@ def test_what_starts_commands_does_not_make_them_run_in_ring_3() -> None:
     assert judging.not_kml(with_calls((100, 1600))) is None
     assert judging.not_kml(with_calls((1600, 100))) is not None
     assert judging.not_kml(with_calls(None)) is not None
+
+
+def in_ring_3(records: Iterable[Record]) -> list[Record]:
+    """The same run, but all calls of the KML session trap."""
+
+    def trapping(record: Record) -> Record:
+        if not isinstance(record, Sample) or record.session != "kml" or record.kml is None:
+            return record
+        both = dict(Counter(record.kml.trap_nr) + Counter(record.kml.direct_nr))
+        kml = msgspec.structs.replace(record.kml, trap_nr=both, direct_nr={}, direct_cpu={}, programs={})
+        return msgspec.structs.replace(record, kml=kml)
+
+    return [trapping(record) for record in records]
+
+
+@pytest.mark.parametrize("size", [(60, 18), (80, 22), (160, 46)])
+@pytest.mark.parametrize("finish", [False, True])
+def test_a_kml_session_in_ring_3_is_said_to_be_so_before_anything_is_compared(
+    size: tuple[int, int], finish: bool
+) -> None:
+    source = MemorySource(in_ring_3(run(60, finish=finish)), live=not finish)
+    page = LivePage()
+    page.card = make_outcome(source).card if finish else None
+    shown = text(page, Player(source).tick(0), size)
+    assert re.search(r"(kml|KML) (runs|ran) in ring 3: (0 of|none of)", shown), shown
+    own = "".join(row for row in shown.splitlines(keepends=True) if "The article" not in row)
+    assert not re.search(r"KML saved|saved +\d", own), shown
