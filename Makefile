@@ -64,7 +64,7 @@ guest-kernels: setup-dev
 
 # The README's picture, from the recording that ships.
 screenshot: setup
-	$(VENV)/python -m kmltui.tui.screenshot recordings/wisconsin.kmlrec docs/screenshot.svg --at 92 --size 120x36
+	$(VENV)/python -m kmltui.tui.screenshot recordings/wisconsin.kmlrec docs/screenshot.svg --at 110 --size 120x36
 
 # The README's figures, from the recordings that ship.
 figures: setup

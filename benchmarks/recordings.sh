@@ -19,7 +19,7 @@ exact() {
 
 mkdir -p "$to"
 "$python" benchmarks/tour.py "$to/tour.kmlrec"
-kmltui run --headless --workload wisconsin --tables ready --loops 100 --title "Wisconsin, MyISAM" --out "$to/wisconsin.kmlrec"
+kmltui run --headless --workload wisconsin --tables ready --loops 200 --title "Wisconsin, MyISAM" --out "$to/wisconsin.kmlrec"
 kmltui run --headless --workload oltp_point_select --loops 20000 --title "point selects, InnoDB" \
 	--out "$to/point-select.kmlrec"
 kmltui run --headless --workload syscalls --title "single calls" --out "$to/syscalls.kmlrec"

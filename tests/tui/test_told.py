@@ -357,7 +357,8 @@ class TestCallsByStatement:
         lines = text(page, shown, (120, 60)).splitlines()
         at = next(index for index, line in enumerate(lines) if "calls a query, by statement" in line)
         assert lines[at + 1].split()[0] == "read"
-        assert re.match(r"  2  1000 rows by unique1 +2,0\d\d → \d", lines[at + 2])
+        assert re.match(r"  2  1000 rows by unique1 +2,0\d\d → \d", lines[at + 3])
+        assert re.match(r" 24  update of a key 6 +2\.0 → 0", lines[at + 25]), "counted, however short it is"
 
 
 class TestAWatchedServer:
