@@ -34,6 +34,10 @@ Report = dict[str, list[str]]
 """guestd's report, as :meth:`kmltui.machine.channel.Channel.hello` returns it."""
 
 
+class IncompleteError(OSError):
+    """Not all of a guest's state came."""
+
+
 class Booted:
     """Where the state of a machine after its boot is kept, or would be."""
 
@@ -65,9 +69,9 @@ class Booted:
             yield report, stream
 
     def keep(self, report: Report, source: socket.socket, complete: Future[bool]) -> None:
-        """Keep what comes from ``source``, if ``complete`` then says that it was all. Raises OSError.
+        """Keep what comes from ``source``, if ``complete`` then says that it was all.
 
-        The ones that were not used for longest make room.
+        The ones that were not used for longest make room. Raises OSError, :class:`IncompleteError`.
         """
         with source:
             files.private_dir(self.path.parent)
@@ -76,7 +80,7 @@ class Booted:
                 while data := source.recv(_PIECE):
                     stream.write(data)
                 if not complete.result():
-                    raise OSError("the guest's state is incomplete")
+                    raise IncompleteError
             self._forget_others()
 
     def _forget_others(self) -> None:

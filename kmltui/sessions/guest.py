@@ -21,7 +21,7 @@ from kmltui.images.image import Image, chosen_spec, find_image
 from kmltui.machine import environment
 from kmltui.machine.accel import choose
 from kmltui.machine.agent import Agent, decode
-from kmltui.machine.booted import Booted, Report
+from kmltui.machine.booted import Booted, IncompleteError, Report
 from kmltui.machine.channel import Channel, GuestGone, GuestProcess
 from kmltui.machine.contention import ContentionFiles
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig
@@ -172,21 +172,27 @@ class GuestSession:
         complete: Future[bool] = Future()
         with theirs:
             writing = asyncio.create_task(asyncio.to_thread(kept.keep, report, ours, complete))
+            failure: GuestError | None = None
             try:
                 await vm.save(theirs)
                 complete.set_result(True)
             except GuestError as error:
-                self._journal.log(self.spec.name, "runner", f"{_NOT_KEPT}: {error}", "warning")
+                failure = error
             finally:
                 if not complete.done():
                     complete.set_result(False)
-        self._tasks.append(asyncio.create_task(self._tell_if_not_written(writing)))
+                self._tasks.append(asyncio.create_task(self._tell_if_not_kept(writing, failure)))
 
-    async def _tell_if_not_written(self, writing: asyncio.Task[None]) -> None:
+    async def _tell_if_not_kept(self, writing: asyncio.Task[None], failure: GuestError | None) -> None:
+        reason: Exception | None = failure
         try:
             await writing
+        except IncompleteError:
+            pass
         except OSError as error:
-            self._journal.log(self.spec.name, "runner", f"{_NOT_KEPT}: {error}", "warning")
+            reason = error  # which is why QEMU could not go on, too
+        if reason:
+            self._journal.log(self.spec.name, "runner", f"{_NOT_KEPT}: {reason}", "warning")
 
     async def _resumed(self, config: VmConfig, kept: Booted) -> _Up | None:
         """The guest that was kept; None if there is none, or it does not go on."""

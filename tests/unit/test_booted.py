@@ -15,7 +15,7 @@ import pytest
 from kmltui import files
 from kmltui.images import store
 from kmltui.machine import booted
-from kmltui.machine.booted import Booted
+from kmltui.machine.booted import Booted, IncompleteError
 from kmltui.machine.qemu import VmConfig
 
 REPORT = {"protocol": ["1"], "arm": ["kml"]}
@@ -89,7 +89,7 @@ def test_it_does_not_matter_where_the_image_lies() -> None:
 
 
 def test_half_a_state_is_not_kept() -> None:
-    with pytest.raises(OSError, match="incomplete"):
+    with pytest.raises(IncompleteError):
         keep(machine(), b"half a st", complete=False)
     assert found(machine()) is None
     assert not list(store.booted_dir().iterdir())
