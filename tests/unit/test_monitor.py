@@ -243,12 +243,12 @@ async def test_a_server_that_counts_long_is_asked_less_often(world, monkeypatch)
 
 
 async def test_a_server_that_is_far_away_is_asked_as_often(world, monkeypatch):
-    monkeypatch.setattr(follow, "SHARE", 0.001)
+    monkeypatch.setattr(follow, "SHARE", 0.05)
     server = Server()
-    server.way_s = 0.2
+    server.way_s = 0.5
     run, records = world(server)
     task = asyncio.create_task(run.execute())
-    await until(lambda: len(of(records, Status)) >= 4)  # a fifth of a second of the server's work would be 200 s
+    await until(lambda: len(of(records, Status)) >= 4)  # half a second of the server's work would be 10 s, each time
     run.request_stop()
     await task
 
