@@ -147,6 +147,17 @@ def find_run(name: str) -> RunEntry:
         fail(f"{error.args[0]}{did_you_mean(name, [entry.name for entry in registry.entries()])}")
 
 
+def only_live_run(command: str) -> RunEntry:
+    """The live run, if there is but one. Raises Failure, which lists them if there are more."""
+    from kmltui.runner import registry
+
+    found = [entry for entry in registry.entries() if entry.alive]
+    if len(found) != 1:
+        names = ", ".join(entry.name for entry in found)
+        fail(f"{command}: {'name one with --run: ' + names if found else 'no run is live'}")
+    return found[0]
+
+
 def wait_for_end(entry: RunEntry, limit_s: float = 30.0) -> bool:
     """Wait until a run's process has ended, the last thing a run does; False if it takes too long."""
     deadline = time.monotonic() + limit_s

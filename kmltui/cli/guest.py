@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from kmltui.cli import common
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, say
-from kmltui.cli.options import Put
+from kmltui.cli.options import LiveRun, Put
 from kmltui.cli.planning import check_files, check_program
 from kmltui.cli.sessions import memory_bytes
 from kmltui.printable import printable
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Flag = Parameter(negative="")
+_COPY_LIMIT_S = 600.0
+"""For a large program on a busy machine: its calls are redirected, and an emulated guest takes it in."""
 app = App(name="guest", help="Build the guest image, inspect it, run programs in it.", group=common.MACHINE)
 
 
@@ -310,6 +312,43 @@ async def _bring(session: GuestSession, files: Sequence[Path], directory: str) -
     from kmltui.workloads.localprogram import bring
 
     _tell(await bring(session, {f"{directory}/{file.name}": file for file in files}))
+
+
+@app.command
+def cp(*files_and_target: str, run: LiveRun | None = None) -> int:
+    """Copy files into a guest of a live run. (--put of 'run', 'guest exec' and 'guest shell' does it at the start.)
+
+    The system calls of programs are redirected if the session's own are. The recording gets a mark.
+
+    Parameters
+    ----------
+    files_and_target:
+        Files of this machine, then SESSION:PATH, e.g. kml:/root/prog; several files, or one whose name shall stay: a
+        directory, written with a slash at its end, e.g. kml:/root/.
+    run:
+        The run's name (default: the only live run).
+    """
+    from kmltui.paths import user_name
+    from kmltui.runner import control
+
+    *files, target = files_and_target or ("",)
+    session, colon, path = target.partition(":")
+    if not files or not colon or not session or not path.startswith("/"):
+        fail("guest cp: name files, then where they go, e.g. kmltui guest cp ./prog kml:/root/")
+    sources = [Path(file) for file in files]
+    check_files(sources, "guest cp")
+    if len(sources) > 1 and not path.endswith("/"):
+        fail(f"guest cp: several files go into a directory: {target}/")
+    put = {path + source.name if path.endswith("/") else path: str(source.absolute()) for source in sources}
+    entry = common.find_run(run) if run else common.only_live_run("guest cp")
+    try:
+        request = control.request(
+            entry.socket, "put", timeout_s=_COPY_LIMIT_S, session=session, files=put, author=user_name()
+        )
+        _tell(asyncio.run(request)["told"])
+    except control.ControlError as error:
+        fail(str(error), RUN_FAILED)
+    return DONE
 
 
 def _tell(sentences: Sequence[str]) -> None:

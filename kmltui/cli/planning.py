@@ -177,14 +177,14 @@ def check_program(program: str, specs: Sequence[SessionSpec]) -> None:
             )
 
 
-def check_files(files: Sequence[Path]) -> None:
-    """The files to put into a session, each under its own name. Raises :class:`Failure`."""
+def check_files(files: Sequence[Path], what: str = "--put") -> None:
+    """The files to put into a session, each under its own name. Raises :class:`Failure`, which begins with ``what``."""
     for file in files:
         if not file.is_file():
-            fail(f"--put {file}: {'is not a file' if file.exists() else 'there is no such file'}")
+            fail(f"{what} {file}: {'is not a file' if file.exists() else 'there is no such file'}")
     names = [file.name for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        fail(f"--put: two files are called {twice[0]}; each gets its own name in the session")
+        fail(f"{what}: two files are called {twice[0]}; each gets its own name in the session")
 
 
 def piped_input() -> bytes | None:

@@ -12,6 +12,7 @@ from kmltui.runner.plan import Bench, Monitor, Once, Plan
 from kmltui.runner.side_by_side import SideBySide
 from kmltui.runner.work import Work
 from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Session
 
 
 class Activity(Protocol):
@@ -22,6 +23,10 @@ class Activity(Protocol):
 
         Raises SessionError or WorkloadError: a session or the work in it failed; the message says which and why.
         """
+        ...
+
+    def session(self, name: str) -> Session | None:
+        """The session of this name that files can be put into, while it is up."""
         ...
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 from kmltui.model import Repeat
 from kmltui.runner.work import Work, Workplace
 from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Session
 from kmltui.workloads.calibration import measure_tick_bias
 
 
@@ -63,6 +64,9 @@ class InTurn:
 
     work: Work
     pairs: int
+
+    def session(self, name: str) -> Session | None:
+        return self.work.up.get(name)
 
     async def perform(self, journal: Journal) -> None:
         specs = self.work.plan.sessions

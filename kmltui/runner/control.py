@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control socket of a run: stop it, put a mark into its recording.
+"""The control socket of a run: stop it, put a mark into its recording or a file into one of its sessions.
 
 A Unix socket in a directory of mode 0700; the peer's uid is checked as well, since root may have widened the
 directory. One JSON object a line in each direction::
@@ -7,10 +7,11 @@ directory. One JSON object a line in each direction::
     {"op": "ping"}                                    → {"ok": true, "run": NAME, "recording": PATH}
     {"op": "stop"}                                    → {"ok": true}
     {"op": "mark", "note": TEXT, "author": TEXT}      → {"ok": true, "t_ns": N}
+    {"op": "put", "session": NAME, "files": {TO: FROM…}, "author": TEXT} → {"ok": true, "told": [TEXT…]}
     {"op": "explain", "digest": HEX, "schema": TEXT}  → {"ok": true, "columns": [TEXT…], "rows": [[TEXT…]…]}
     anything else                                     → {"ok": false, "error": TEXT}
 
-``explain`` is for runs that watch a server.
+``put`` copies files of this machine, which the runner reads itself. ``explain`` is for runs that watch a server.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ Explain = Callable[[str, str], Explanation]
 """For a digest and its schema, the server's plan; blocks. Raises :class:`NoExplanation`."""
 
 
+Put = Callable[[str, dict[str, str], str], Awaitable[list[str]]]
+"""For a session, files by the path that each gets there, and who puts them; returns what the user should be told.
+Raises :class:`ControlError`."""
+
+
 class Request(msgspec.Struct):
     """One line from a client."""
 
@@ -44,6 +50,8 @@ class Request(msgspec.Struct):
     author: str = ""
     digest: str = ""
     schema: str = ""
+    session: str = ""
+    files: dict[str, str] = {}
 
 
 class ControlError(Exception):
@@ -52,7 +60,7 @@ class ControlError(Exception):
 
 class ControlServer:
     """The runner's end. ``on_stop`` and ``on_mark`` are called in the event loop; the second returns the t_ns.
-    ``explain`` is called in a thread, one call at a time; None if no server is watched."""
+    ``explain`` is called in a thread, one call at a time; None if no server is watched. ``put`` is awaited."""
 
     def __init__(
         self,
@@ -61,12 +69,14 @@ class ControlServer:
         on_stop: Callable[[], None],
         on_mark: Callable[[str, str], int],
         explain: Explain | None = None,
+        put: Put | None = None,
     ) -> None:
         self._path = path
         self._info = info
         self._on_stop = on_stop
         self._on_mark = on_mark
         self._explain = explain
+        self._put = put
         self._explaining = asyncio.Lock()
         self._server: asyncio.Server | None = None
 
@@ -96,32 +106,45 @@ class ControlServer:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
+            return {"ok": True, **await self._done(line)}
+        except ControlError as error:
+            return {"ok": False, "error": str(error)}
+
+    async def _done(self, line: bytes) -> dict[str, Any]:
+        """What there is to answer when a request was carried out. Raises :class:`ControlError`."""
+        try:
             request = msgspec.json.decode(line, type=Request)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return {"ok": False, "error": f"not a request: {error}"}
+            raise ControlError(f"not a request: {error}") from error
         match request.op:
             case "ping":
-                return {"ok": True, **self._info}
+                return dict(self._info)
             case "stop":
                 self._on_stop()
-                return {"ok": True}
+                return {}
             case "mark":
-                t_ns = self._on_mark(request.note[:MAX_NOTE_CHARACTERS], request.author[:100])
-                return {"ok": True, "t_ns": t_ns}
+                return {"t_ns": self._on_mark(request.note[:MAX_NOTE_CHARACTERS], request.author[:100])}
+            case "put":
+                return await self._files(request)
             case "explain":
                 return await self._plan(request)
             case _:
-                return {"ok": False, "error": f"unknown operation {request.op!r}"}
+                raise ControlError(f"unknown operation {request.op!r}")
+
+    async def _files(self, request: Request) -> dict[str, Any]:
+        if self._put is None:
+            raise ControlError("nothing can be put into this run's sessions")
+        return {"told": await self._put(request.session, request.files, request.author[:100])}
 
     async def _plan(self, request: Request) -> dict[str, Any]:
         if self._explain is None:
-            return {"ok": False, "error": "this run watches no server"}
+            raise ControlError("this run watches no server")
         try:
             async with self._explaining:
                 plan = await asyncio.to_thread(self._explain, request.digest, request.schema)
         except NoExplanation as reason:
-            return {"ok": False, "error": str(reason)}
-        return {"ok": True, "columns": plan.columns, "rows": plan.rows}
+            raise ControlError(str(reason)) from reason
+        return {"columns": plan.columns, "rows": plan.rows}
 
 
 def _peer_uid(connection: socket.socket) -> int:
@@ -130,7 +153,7 @@ def _peer_uid(connection: socket.socket) -> int:
     return uid
 
 
-async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: str) -> dict[str, Any]:
+async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: object) -> dict[str, Any]:
     """Send one request to the run behind ``path`` and return its answer.
 
     Raises ControlError: nobody answers there, or the run refused; the message says what to do.

@@ -54,6 +54,9 @@ class Watching:
     plan: Plan
     login: Login | None = None
 
+    def session(self, name: str) -> None:
+        """There is none that files could be put into."""
+
     async def perform(self, journal: Journal) -> None:
         (spec,) = self.plan.sessions
         session = LocalSession(spec, self.plan.sample_period_ns, programs=False, whole_host=self.login is None)

@@ -32,13 +32,14 @@ from kmltui.model import (
 from kmltui.recording import RecordingError, Writer
 from kmltui.runner import registry
 from kmltui.runner.activity import Activity
-from kmltui.runner.control import ControlServer
+from kmltui.runner.control import MAX_NOTE_CHARACTERS, ControlError, ControlServer
 from kmltui.runner.plan import Monitor, Plan
 from kmltui.sessions import host
 from kmltui.sessions.explain import explain
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import SessionError
 from kmltui.workloads import WorkloadError
+from kmltui.workloads.localprogram import bring
 
 T = TypeVar("T")
 Listener = Callable[[Record], None]
@@ -160,6 +161,7 @@ class Run:
             partial(explain, self.plan.how.login)
             if isinstance(self.plan.how, Monitor) and self.plan.how.login
             else None,
+            self._put,
         )
         if self.plan.out is None:
             files.private_dir(self.path.parent)
@@ -200,6 +202,21 @@ class Run:
         if self._writer is not None:
             self._writer.flush()
         return mark.t_ns
+
+    async def _put(self, session: str, put: dict[str, str], author: str) -> list[str]:
+        """Put files into a guest that is up, and a mark into the recording: what is measured may show it."""
+        there = self.activity.session(session)
+        if there is None or there.spec.kind != "guest":
+            names = ", ".join(spec.name for spec in self.plan.sessions if spec.kind == "guest")
+            raise ControlError(
+                f"there is no guest {session!r} that is up in this run" + (f"; its guests are {names}" if names else "")
+            )
+        try:
+            told = await bring(there, {target: Path(source) for target, source in put.items()})
+        except (SessionError, WorkloadError) as error:
+            raise ControlError(str(error)) from error
+        self._mark(f"put into {session}: {', '.join(put)}"[:MAX_NOTE_CHARACTERS], author)
+        return told
 
     def _close_states(self, status: RunStatus, reason: str) -> None:
         for spec in self.plan.sessions:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kmltui.runner.work import Work, Workplace
 from kmltui.sessions.journal import Journal
+from kmltui.sessions.protocol import Session
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,9 @@ class SideBySide:
     """Every session prepares itself; when all are ready, the workload begins in all of them at once."""
 
     work: Work
+
+    def session(self, name: str) -> Session | None:
+        return self.work.up.get(name)
 
     async def perform(self, journal: Journal) -> None:
         barrier = asyncio.Barrier(len(self.work.plan.sessions))

@@ -93,6 +93,8 @@ class Work:
     workload: Workload
     source: SessionSource = dataclasses.field(default_factory=SessionSource)
     settle_s: float = BOUNDARY_SETTLE_S
+    up: dict[str, Session] = dataclasses.field(default_factory=dict)
+    """The sessions that are up, by name."""
 
     async def everywhere(self, journal: Journal, drive: Callable[[Workplace], Awaitable[None]]) -> None:
         """Start all sessions and await ``drive`` in each; the first failure ends them all.
@@ -110,7 +112,10 @@ class Work:
 
         async def one(spec: SessionSpec) -> None:
             session = self.source.create(spec, self.plan.sample_period_ns)
-            await live(session, kept, lambda session: self._with_server(session, kept, drive))
+            try:
+                await live(session, kept, lambda session: self._with_server(session, kept, drive))
+            finally:
+                self.up.pop(spec.name, None)
 
         await self.source.prepare(self.plan.sessions, journal)
         tasks = [asyncio.create_task(one(spec), name=spec.name) for spec in self.plan.sessions]
@@ -126,6 +131,7 @@ class Work:
     async def _with_server(
         self, session: Session, journal: Journal, drive: Callable[[Workplace], Awaitable[None]]
     ) -> None:
+        self.up[session.spec.name] = session
         spec = self.plan.workload
         context = Context(session=session, spec=spec, journal=journal, input=self.plan.input)
         for told in await bring(session, {f"/{file.name}": file for file in self.plan.files}):

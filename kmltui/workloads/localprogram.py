@@ -7,6 +7,7 @@ the ones whose system calls are direct.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 from collections.abc import Mapping
@@ -65,7 +66,8 @@ async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None
             data, own = source.read_bytes(), source.stat().st_mode & 0o755 | 0o444
         except OSError as error:
             raise WorkloadError(f"{source} cannot be read: {error.strerror}") from error
-        if rewritten and (result := rewrite_elf(data, target)) is not None:
+        # In a thread: of a large program it takes seconds, and the session may be sampled meanwhile.
+        if rewritten and (result := await asyncio.to_thread(rewrite_elf, data, target)) is not None:
             data = data if result.data is None else result.data
             if reason := result.report.mostly_left_alone():
                 told.append(f"{source.name} makes its system calls in ring 3: {reason}")

@@ -436,11 +436,34 @@ PRINT_NOTHING_TO_PARSE = {
     "rm": "nothing",
     "guest build": "progress, and that it is ready",
     "guest exec": "the output of the program it runs",
+    "guest cp": "nothing",
     "guest shell": "a shell",
     "guest export": "that it is done",
     "guest fetch": "that it is ready",
     "guest import": "that it is ready",
 }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "name files, then where they go"),
+        (["kml:/root/"], "name files, then where they go"),
+        (["{file}", "/root/"], "name files, then where they go"),
+        (["{file}", "kml:root/"], "name files, then where they go"),
+        (["{file}", "{file}", "kml:/root/"], "two files are called"),
+        (["{file}", "{other}", "kml:/root/x"], "several files go into a directory: kml:/root/x/"),
+        (["/no/such/file", "kml:/root/"], "there is no such file"),
+        (["{file}", "kml:/root/"], "no run is live"),
+        (["{file}", "kml:/root/", "--run", "nobody"], "nobody"),
+    ],
+)
+def test_what_cannot_be_copied_into_a_run_is_said(kmltui, tmp_path, words, said):
+    places = {"file": tmp_path / "a", "other": tmp_path / "b"}
+    for place in places.values():
+        place.write_text("x")
+    status, _, err = kmltui("guest", "cp", *(word.format(**places) for word in words))
+    assert status == 2 and said in err
 
 
 def test_every_command_that_prints_figures_or_a_list_prints_them_as_json_too():

@@ -18,7 +18,13 @@ async def server(tmp_path):
         calls.append(("mark", note, author))
         return 42
 
-    server = control.ControlServer(path, {"run": "r1"}, lambda: calls.append(("stop",)), on_mark)
+    async def on_put(session, files, author):
+        if session != "kml":
+            raise control.ControlError(f"there is no guest {session!r}")
+        calls.append(("put", files, author))
+        return ["prog runs in ring 3: it is static"]
+
+    server = control.ControlServer(path, {"run": "r1"}, lambda: calls.append(("stop",)), on_mark, put=on_put)
     await server.start()
     yield path, calls
     await server.stop()
@@ -35,6 +41,20 @@ async def test_stop_and_mark_reach_the_run(server):
     answer = await control.request(path, "mark", note="here", author="me")
     assert answer["t_ns"] == 42
     assert calls == [("stop",), ("mark", "here", "me")]
+
+
+async def test_files_reach_the_run_and_what_is_to_be_told_comes_back(server):
+    path, calls = server
+    answer = await control.request(path, "put", session="kml", files={"/root/prog": "/home/me/prog"}, author="me")
+    assert answer["told"] == ["prog runs in ring 3: it is static"]
+    assert calls == [("put", {"/root/prog": "/home/me/prog"}, "me")]
+
+
+async def test_files_for_a_session_that_is_not_there_are_refused(server):
+    path, calls = server
+    with pytest.raises(control.ControlError, match="no guest 'other'"):
+        await control.request(path, "put", session="other", files={"/root/prog": "/home/me/prog"})
+    assert (await control.request(path, "ping"))["ok"] and not calls
 
 
 async def test_socket_is_private(server):
