@@ -219,6 +219,7 @@ end
 local COUNTERS = "/proc/kml/counters"
 local COUNTERS_MAX = 65536
 local OTHER = -1 -- beyond the table of system calls
+local PREAD = 17
 local counters = -1
 local counters_text
 local counting
@@ -246,8 +247,8 @@ local function difference(after, before)
    return result
 end
 
--- From here to end_count() the session's calls are counted as the current statement's. What a reading itself adds is
--- known from the two at the beginning.
+-- From here to end_count() the session's calls are counted as the current statement's. The reading at the end adds one
+-- of its own; the two at the beginning tell which way it goes. (The agent, which may come between them, only traps.)
 function kmltui.begin_count()
    if not counters_text then
       counters = ffi.C.open(COUNTERS, 0)
@@ -256,8 +257,8 @@ function kmltui.begin_count()
    if counters < 0 then return end
    local first = calls_so_far()
    local second = calls_so_far()
-   counting = { calls = second, queries = progress.queries, own = {} }
-   for way in pairs(second) do counting.own[way] = difference(second[way], first[way]) end
+   local way = difference(second.direct, first.direct)[PREAD] and "direct" or "trap"
+   counting = { calls = second, queries = progress.queries, own = { trap = {}, direct = {}, [way] = { [PREAD] = 1 } } }
 end
 
 function kmltui.end_count()

@@ -303,7 +303,7 @@ class TestKept:
     async def test_one_of_another_machine_is_not_taken(self, counting: Boot, own_cache: Path) -> None:
         await counting("stock")
         await self._kept(own_cache)
-        for other in ({"memory_bytes": 768 << 20}, {"name": "other"}, {"append": "nosmt"}, {"clock": "wall"}):
+        for other in ({"memory_bytes": 2 << 30}, {"name": "other"}, {"append": "nosmt"}, {"clock": "wall"}):
             assert self._how(await counting("stock", **other)).startswith("waiting"), other
 
     async def test_without_room_for_it_the_guest_runs_all_the_same(
