@@ -323,8 +323,8 @@ def cp(*files_and_target: str, run: LiveRun | None = None) -> int:
     Parameters
     ----------
     files_and_target:
-        Files of this machine, then SESSION:PATH, e.g. kml:/root/prog; several files, or one whose name shall stay: a
-        directory, written with a slash at its end, e.g. kml:/root/.
+        Files of this machine, then SESSION:PATH, e.g. kml:/opt/prog; several files, or one whose name shall stay: a
+        directory, written with a slash at its end, e.g. kml:/opt/.
     run:
         The run's name (default: the only live run).
     """
@@ -334,7 +334,7 @@ def cp(*files_and_target: str, run: LiveRun | None = None) -> int:
     *files, target = files_and_target or ("",)
     session, colon, path = target.partition(":")
     if not files or not colon or not session or not path.startswith("/"):
-        fail("guest cp: name files, then where they go, e.g. kmltui guest cp ./prog kml:/root/")
+        fail("guest cp: name files, then where they go, e.g. kmltui guest cp ./prog kml:/opt/")
     sources = [Path(file) for file in files]
     check_files(sources, "guest cp")
     if len(sources) > 1 and not path.endswith("/"):

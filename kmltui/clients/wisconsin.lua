@@ -221,8 +221,8 @@ local function delete_rows()
    expect_changed("the delete from Bprime", 9000)
 end
 
--- Counting the calls of each statement costs as many instructions as a small one. It is done where that is nothing to
--- speak of, and so not where one loop is to be counted to the instruction.
+-- Reading the counters at each statement's ends is itself work that is measured. It is done where each select is
+-- repeated, and not where one loop or a few are to be counted to the instruction.
 local COUNTED_FROM_LOOPS = 10
 local counted = false
 

@@ -81,7 +81,8 @@ class Booted:
                     stream.write(data)
                 if not complete.result():
                     raise IncompleteError
-            self._forget_others()
+            with contextlib.suppress(FileNotFoundError):  # another session forgets some at this moment
+                self._forget_others()
 
     def _forget_others(self) -> None:
         """Remove those that were not used for longest, as many as are too many beside this one."""

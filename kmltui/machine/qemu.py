@@ -229,7 +229,7 @@ class Vm:
         Raises :class:`GuestError` if QEMU does not come up.
         """
         program = qemu_path()
-        await asyncio.to_thread(_processor, self.config.accel)
+        await asyncio.to_thread(_processor, self.config.accel)  # which is remembered: the first time it asks QEMU
         pairs = {name: socket.socketpair() for name in (*CONNECTIONS, *(("state",) if state else ()))}
         ours = {name: pair[0] for name, pair in pairs.items()}
         theirs = {name: pair[1] for name, pair in pairs.items()}
@@ -278,8 +278,12 @@ class Vm:
     async def _load(self, connection: socket.socket, state: BinaryIO) -> None:
         with connection:
             sending = asyncio.create_task(asyncio.to_thread(_send, connection, state))
-            await self._other_than("query-status", "inmigrate")
-            await sending
+            try:
+                await self._other_than("query-status", "inmigrate")
+            finally:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)  # so that the thread ends before its socket is closed
+                await sending
 
     async def save(self, connection: socket.socket) -> None:
         """Send the machine's state into ``connection``, whose other end is read meanwhile, and go on running.

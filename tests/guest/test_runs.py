@@ -140,25 +140,25 @@ def test_a_headless_run_tells_its_phases_and_proofs(finished):
 def test_files_are_copied_into_the_guests_of_a_live_run(image, tmp_path):
     path, word, program = tmp_path / "run.kmlrec", tmp_path / "word", tmp_path / "said"
     word.write_text("here it is\n")
-    program.write_text("#!/bin/sh\ncat /root/word\n")
+    program.write_text("#!/bin/sh\ncat /opt/word\n")
     program.chmod(0o755)
-    script = "until [ -e /root/word ] && [ -x /root/said ]; do sleep 0.1; done; /root/said"
+    script = "until [ -e /opt/word ] && [ -x /opt/said ]; do sleep 0.1; done; /opt/said"
     name = f"copy-{os.getpid()}"
     started = ("run", "--detach", "--name", name, "--image", image.name, "--out", path, "--", "/bin/sh", "-c", script)
     assert kmltui(*started).returncode == 0
     try:
         deadline = time.monotonic() + 120
-        while (first := kmltui("guest", "cp", word, program, "kml:/root/", "--run", name)).returncode:
+        while (first := kmltui("guest", "cp", word, program, "kml:/opt/", "--run", name)).returncode:
             assert "that is up" in first.stderr and time.monotonic() < deadline, first.stderr
             time.sleep(0.5)
-        while (second := kmltui("guest", "cp", program, "stock:/root/said", "--run", name)).returncode:
+        while (second := kmltui("guest", "cp", program, "stock:/opt/said", "--run", name)).returncode:
             assert "that is up" in second.stderr and time.monotonic() < deadline, second.stderr
             time.sleep(0.5)
-        nowhere = kmltui("guest", "cp", word, "other:/root/word", "--run", name)
+        nowhere = kmltui("guest", "cp", word, "other:/opt/word", "--run", name)
         assert nowhere.returncode == 1 and "its guests are stock, kml" in nowhere.stderr
         not_there = kmltui("guest", "cp", word, "stock:/proc/no-such-place", "--run", name)
         assert not_there.returncode == 1 and "/proc/no-such-place" in not_there.stderr
-        assert kmltui("guest", "cp", word, "stock:/root/word", "--run", name).returncode == 0
+        assert kmltui("guest", "cp", word, "stock:/opt/word", "--run", name).returncode == 0
     except BaseException:
         kmltui("stop", name)
         raise
@@ -169,7 +169,7 @@ def test_files_are_copied_into_the_guests_of_a_live_run(image, tmp_path):
     with Reader.open(path) as reader:
         records = list(reader.records())
     assert [r.text for r in records if isinstance(r, Log) and r.source == "client"] == ["here it is"] * 2
-    assert any(isinstance(r, Mark) and "put into kml: /root/word, /root/said" in r.note for r in records)
+    assert any(isinstance(r, Mark) and "put into kml: /opt/word, /opt/said" in r.note for r in records)
 
 
 @pytest.mark.parametrize("format", ["text", "markdown", "html"])

@@ -448,14 +448,14 @@ PRINT_NOTHING_TO_PARSE = {
     ("words", "said"),
     [
         ([], "name files, then where they go"),
-        (["kml:/root/"], "name files, then where they go"),
-        (["{file}", "/root/"], "name files, then where they go"),
+        (["kml:/opt/"], "name files, then where they go"),
+        (["{file}", "/opt/"], "name files, then where they go"),
         (["{file}", "kml:root/"], "name files, then where they go"),
-        (["{file}", "{file}", "kml:/root/"], "two files are called"),
-        (["{file}", "{other}", "kml:/root/x"], "several files go into a directory: kml:/root/x/"),
-        (["/no/such/file", "kml:/root/"], "there is no such file"),
-        (["{file}", "kml:/root/"], "no run is live"),
-        (["{file}", "kml:/root/", "--run", "nobody"], "nobody"),
+        (["{file}", "{file}", "kml:/opt/"], "two files are called"),
+        (["{file}", "{other}", "kml:/opt/x"], "several files go into a directory: kml:/opt/x/"),
+        (["/no/such/file", "kml:/opt/"], "there is no such file"),
+        (["{file}", "kml:/opt/"], "no run is live"),
+        (["{file}", "kml:/opt/", "--run", "nobody"], "nobody"),
     ],
 )
 def test_what_cannot_be_copied_into_a_run_is_said(kmltui, tmp_path, words, said):

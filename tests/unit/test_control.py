@@ -45,15 +45,15 @@ async def test_stop_and_mark_reach_the_run(server):
 
 async def test_files_reach_the_run_and_what_is_to_be_told_comes_back(server):
     path, calls = server
-    answer = await control.request(path, "put", session="kml", files={"/root/prog": "/home/me/prog"}, author="me")
+    answer = await control.request(path, "put", session="kml", files={"/opt/prog": "/home/me/prog"}, author="me")
     assert answer["told"] == ["prog runs in ring 3: it is static"]
-    assert calls == [("put", {"/root/prog": "/home/me/prog"}, "me")]
+    assert calls == [("put", {"/opt/prog": "/home/me/prog"}, "me")]
 
 
 async def test_files_for_a_session_that_is_not_there_are_refused(server):
     path, calls = server
     with pytest.raises(control.ControlError, match="no guest 'other'"):
-        await control.request(path, "put", session="other", files={"/root/prog": "/home/me/prog"})
+        await control.request(path, "put", session="other", files={"/opt/prog": "/home/me/prog"})
     assert (await control.request(path, "ping"))["ok"] and not calls
 
 
