@@ -88,6 +88,10 @@ _ENVIRONMENT = ("LD_LIBRARY_PATH", "TMPDIR")
 CONSOLE_LINES = 200
 
 
+class SaveError(GuestError):
+    """A machine's state was not saved; the machine runs on."""
+
+
 class VmConfig(Struct, frozen=True, kw_only=True):
     """A machine to start. ``arguments`` are further arguments of QEMU, ``append`` of the kernel's command line."""
 
@@ -288,19 +292,26 @@ class Vm:
     async def save(self, connection: socket.socket) -> None:
         """Send the machine's state into ``connection``, whose other end is read meanwhile, and go on running.
 
-        Raises :class:`GuestError`.
+        Raises :class:`SaveError` if not all was sent, and another :class:`GuestError` if the machine stands still.
         """
-        await self.execute("stop")
         try:
-            self._qmp.send_fd_scm(connection.fileno())
-            await self.execute("getfd", {"fdname": "state"})
-            await self.execute("migrate-set-parameters", {"max-bandwidth": _AT_ONCE})
-            await self.execute("migrate", {"uri": "fd:state"})
-            status = await self._other_than("query-migrate", "", "setup", "active", "device")
-            if status != "completed":
-                raise GuestError(f"QEMU could not write the guest's state: {status}")
+            await self._send_state(connection)
+        except GuestError as error:
+            raise SaveError(str(error)) from error
         finally:
+            # QEMU ends a migration some time after it has said that it is completed; until then it refuses to go on.
+            await self._other_than("query-status", "finish-migrate")
             await self.execute("cont")
+
+    async def _send_state(self, connection: socket.socket) -> None:
+        await self.execute("stop")
+        self._qmp.send_fd_scm(connection.fileno())
+        await self.execute("getfd", {"fdname": "state"})
+        await self.execute("migrate-set-parameters", {"max-bandwidth": _AT_ONCE})
+        await self.execute("migrate", {"uri": "fd:state"})
+        status = await self._other_than("query-migrate", "", "setup", "active", "device")
+        if status != "completed":
+            raise GuestError(f"QEMU could not write the guest's state: {status}")
 
     async def _other_than(self, query: str, *passing: str) -> str:
         """The status that follows the ``passing`` ones."""

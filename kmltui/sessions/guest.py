@@ -24,7 +24,7 @@ from kmltui.machine.agent import Agent, decode
 from kmltui.machine.booted import Booted, IncompleteError, Report
 from kmltui.machine.channel import Channel, GuestGone, GuestProcess
 from kmltui.machine.contention import ContentionFiles
-from kmltui.machine.qemu import Accelerator, Vm, VmConfig
+from kmltui.machine.qemu import Accelerator, SaveError, Vm, VmConfig
 from kmltui.machine.wire import SpawnFlag
 from kmltui.model import Environment, SessionSpec, session_clock
 from kmltui.sessions.journal import Journal
@@ -172,18 +172,18 @@ class GuestSession:
         complete: Future[bool] = Future()
         with theirs:
             writing = asyncio.create_task(asyncio.to_thread(kept.keep, report, ours, complete))
-            failure: GuestError | None = None
+            failure: SaveError | None = None
             try:
                 await vm.save(theirs)
                 complete.set_result(True)
-            except GuestError as error:
+            except SaveError as error:
                 failure = error
             finally:
                 if not complete.done():
                     complete.set_result(False)
                 self._tasks.append(asyncio.create_task(self._tell_if_not_kept(writing, failure)))
 
-    async def _tell_if_not_kept(self, writing: asyncio.Task[None], failure: GuestError | None) -> None:
+    async def _tell_if_not_kept(self, writing: asyncio.Task[None], failure: SaveError | None) -> None:
         reason: Exception | None = failure
         try:
             await writing

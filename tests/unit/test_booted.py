@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qemu.qmp import QMPError
 
 from kmltui import files
 from kmltui.images import store
+from kmltui.images.errors import GuestError
 from kmltui.machine import booted
 from kmltui.machine.booted import Booted, IncompleteError
-from kmltui.machine.qemu import VmConfig
+from kmltui.machine.qemu import SaveError, Vm, VmConfig
 
 REPORT = {"protocol": ["1"], "arm": ["kml"]}
 
@@ -139,3 +141,64 @@ def test_states_of_images_that_are_gone_are_swept() -> None:
     keep(machine("gone"), b"state")
     store.sweep()
     assert not list(store.booted_dir().iterdir())
+
+
+class FakeQmp:
+    """QEMU's monitor during a migration, which it ends some time after it has called it completed."""
+
+    def __init__(self, outcome: str = "completed", ending: int = 3, refused: str = "") -> None:
+        self.outcome = outcome
+        self.ending = ending
+        self.refused = refused
+        self.status = "running"
+
+    def send_fd_scm(self, descriptor: int) -> None: ...
+
+    async def execute(self, command: str, arguments: object = None) -> object:
+        if command == self.refused:
+            raise QMPError("refused")
+        if command == "stop":
+            self.status = "paused"
+        elif command == "migrate":
+            self.status = "finish-migrate"
+        elif command == "query-migrate":
+            return {"status": self.outcome}
+        elif command == "query-status":
+            self.ending -= self.status == "finish-migrate"
+            if self.status == "finish-migrate" and not self.ending:
+                self.status = "postmigrate"
+            return {"status": self.status}
+        elif command == "cont":
+            if self.status == "finish-migrate":
+                raise QMPError("Migration is not finalized yet")
+            self.status = "running"
+        return {}
+
+
+async def save(monkeypatch: pytest.MonkeyPatch, qmp: FakeQmp) -> None:
+    vm = Vm(VmConfig(name="kml", kernel=Path("kernel"), initrd=Path("initrd")))
+    monkeypatch.setattr(vm, "_qmp", qmp)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        await vm.save(theirs)
+
+
+async def test_a_saved_guest_goes_on_once_qemu_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    qmp = FakeQmp()
+    await save(monkeypatch, qmp)
+    assert qmp.status == "running"
+
+
+@pytest.mark.parametrize("qmp", [FakeQmp("failed"), FakeQmp(refused="getfd"), FakeQmp(refused="migrate")])
+async def test_a_guest_that_cannot_be_saved_goes_on(monkeypatch: pytest.MonkeyPatch, qmp: FakeQmp) -> None:
+    with pytest.raises(SaveError):
+        await save(monkeypatch, qmp)
+    assert qmp.status == "running"
+
+
+async def test_a_guest_that_does_not_go_on_is_not_taken_for_one_that_was_only_not_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(GuestError, match="cont: refused") as caught:
+        await save(monkeypatch, FakeQmp(refused="cont"))
+    assert not isinstance(caught.value, SaveError)
