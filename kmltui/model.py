@@ -82,6 +82,10 @@ LogSource = Literal["console", "server", "client", "runner"]
 LogLevel = Literal["info", "warning", "error"]
 
 
+MEMORY_BYTES = 1 << 30
+"""What a guest gets by default. One with a large image needs more, and gets it."""
+
+
 class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What kind of session is requested. ``name`` identifies it in every record of the run."""
 
@@ -89,7 +93,7 @@ class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["guest", "local", "local-kml"] = "guest"
     arm: Arm = "stock"
     vcpus: int = 1
-    memory_bytes: int = 1 << 30
+    memory_bytes: int = MEMORY_BYTES
     accel: Literal["auto", "kvm", "tcg"] = "auto"
     image: str = ""
     """Which guest image (its key ``suite/kernel``); empty: the default one."""

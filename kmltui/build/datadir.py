@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kmltui import clients
 from kmltui.images.errors import GuestError, ImageError
+from kmltui.images.image import default_memory_bytes
 from kmltui.images.progress import Step
 from kmltui.machine.accel import choose
 from kmltui.machine.channel import Channel
@@ -69,7 +70,8 @@ def make(kernel: Path, initrd: Path, archive: Path, step: Step) -> None:
 
 async def _make(kernel: Path, initrd: Path, archive: Path, step: Step) -> None:
     accel = await choose("auto", kernel, initrd)
-    vm = Vm(VmConfig(name="build", kernel=kernel, initrd=initrd, accel=accel))
+    memory = default_memory_bytes(initrd)
+    vm = Vm(VmConfig(name="build", kernel=kernel, initrd=initrd, accel=accel, memory_bytes=memory))
     try:
         async with asyncio.timeout(_LIMIT_S):
             await vm.start()

@@ -11,6 +11,7 @@ from kmltui.images import store
 from kmltui.images.errors import ImageError
 from kmltui.images.spec import ImageSpec, is_label, parse_spec
 from kmltui.images.store import Manifest
+from kmltui.model import MEMORY_BYTES
 
 _UNPACKED = 3
 """While the kernel unpacks the archive, memory holds it twice, as archive and as files; and the files' file system may
@@ -40,8 +41,17 @@ class Image(Struct, frozen=True):
     @property
     def least_memory_bytes(self) -> int:
         """The least memory with which a guest boots from it and can run something."""
-        needed = _UNPACKED * self.manifest.layers["initrd"].size + _REST_BYTES
-        return -(-needed // _STEP_BYTES) * _STEP_BYTES
+        return _least_memory_bytes(self.manifest.layers["initrd"].size)
+
+
+def _least_memory_bytes(archive_bytes: int) -> int:
+    needed = _UNPACKED * archive_bytes + _REST_BYTES
+    return -(-needed // _STEP_BYTES) * _STEP_BYTES
+
+
+def default_memory_bytes(initrd: Path) -> int:
+    """The memory of a guest that boots from an archive and for which nobody has chosen any."""
+    return max(MEMORY_BYTES, _least_memory_bytes(initrd.stat().st_size))
 
 
 def chosen_spec(name: str) -> ImageSpec:

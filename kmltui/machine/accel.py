@@ -21,7 +21,7 @@ from msgspec import Struct
 from kmltui import files
 from kmltui.images import store
 from kmltui.images.errors import GuestError, MissingError
-from kmltui.images.image import Image
+from kmltui.images.image import Image, default_memory_bytes
 from kmltui.machine.channel import Channel
 from kmltui.machine.qemu import Accelerator, Vm, VmConfig, qemu_version
 
@@ -101,7 +101,8 @@ async def choose(wanted: Literal["auto", "kvm", "tcg"], kernel: Path, initrd: Pa
 async def _try(kernel: Path, initrd: Path) -> _Answer:
     """Boot a guest under KVM as far as its first process."""
     talkative = "earlyprintk=ttyS0 ignore_loglevel"
-    vm = Vm(VmConfig(name="probe", kernel=kernel, initrd=initrd, accel="kvm", append=talkative))
+    memory = default_memory_bytes(initrd)
+    vm = Vm(VmConfig(name="probe", kernel=kernel, initrd=initrd, accel="kvm", append=talkative, memory_bytes=memory))
     try:
         await vm.start()
         ended = asyncio.create_task(vm.ended())

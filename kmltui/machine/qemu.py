@@ -30,7 +30,7 @@ from qemu.qmp import QMPClient, QMPError
 from kmltui.images.errors import GuestError, MissingError
 from kmltui.machine import deathsig, tsc
 from kmltui.machine.user import let_read, unprivileged
-from kmltui.model import ClockKind
+from kmltui.model import MEMORY_BYTES, ClockKind
 
 PROGRAM = "qemu-system-x86_64"
 Accelerator = Literal["kvm", "tcg"]
@@ -100,7 +100,7 @@ class VmConfig(Struct, frozen=True, kw_only=True):
     initrd: Path
     arm: str = "stock"
     vcpus: int = 1
-    memory_bytes: int = 1 << 30
+    memory_bytes: int = MEMORY_BYTES
     accel: Accelerator = "tcg"
     clock: ClockKind = "wall"
     arguments: Sequence[str] = ()

@@ -78,7 +78,8 @@ class MariaDB(Suite):
     _SLOW = re.compile(r"source include/(have_|big_|master|restart|kill_)|shutdown|exec |sleep|\bkill\b", re.IGNORECASE)
     """What a test does that needs another server, starts programs, or waits."""
 
-    directory = "/usr/share/mysql/mysql-test"
+    directory = "usr/share/m*/m*-test"
+    """Where the tests are, as a pattern: newer packages say mariadb where older ones said mysql."""
     packages = re.compile(r"(mariadb-server|mariadb-client|mariadb-plugin|mariadb-test)")
     """What of the server's packages the tests need files of that the image leaves out: plugins, scripts, tools."""
 
@@ -93,7 +94,7 @@ class MariaDB(Suite):
 
     def quick(self, tree: Path, longest_bytes: int) -> list[str]:
         """The quick tests of ``main`` that are to print ``longest_bytes`` at most, in order."""
-        main = tree / self.directory[1:] / "main"
+        main = self.main(tree)
         return [
             path.stem
             for path in sorted(main.glob("*.test"))
@@ -102,6 +103,10 @@ class MariaDB(Suite):
             and not any((main / f"{path.stem}{end}").exists() for end in self._OPTIONS)
             and not self._SLOW.search(path.read_text(errors="replace"))
         ]
+
+    def main(self, tree: Path) -> Path:
+        """The directory of the suite ``main``."""
+        return next(tree.glob(f"{self.directory}/main"))
 
     async def bring_missing(self, guest: Guest, tree: Path) -> list[str]:
         """Bring the files and symbolic links of a tree that the guest does not have. Returns their paths there."""
@@ -117,7 +122,7 @@ class MariaDB(Suite):
     def command(self, tests: Sequence[str]) -> str:
         # Two at a time, although the guest has one CPU: one of them often waits.
         return (
-            f"cd {self.directory} && exec perl mysql-test-run.pl --vardir=/run/mtr --force --retry=0 --max-test-fail=0"
+            f"cd /{self.directory} && exec perl mysql-test-run.pl --vardir=/run/mtr --force --retry=0 --max-test-fail=0"
             f" --suite=main --parallel=2 --nocheck-testcases --testcase-timeout=10 {' '.join(tests)}"
         )
 

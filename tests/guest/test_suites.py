@@ -31,7 +31,7 @@ LONGEST_BYTES = 4 << 10
 LOOP = re.compile(r"^\s*(--)?while\b", re.MULTILINE | re.IGNORECASE)
 PACKAGES = re.compile(rf"{MariaDB.packages.pattern}|libperl5|libpcre2-posix")
 PARTS = re.compile(
-    r"usr/(bin/|share/mysql/(?!mysql-test/|\w+/errmsg)|share/mysql/mysql-test/((include|lib|std_data)/|[^/]*$)"
+    r"usr/(bin/|share/(mysql|mariadb)/(?!m\w+-test/|\w+/errmsg)|share/\w+/m\w+-test/((include|lib|std_data)/|[^/]*$)"
     r"|lib/x86_64-linux-gnu/perl/5[^/]*/(?!(auto/)?(CORE|Encode|Unicode)/)|lib/x86_64-linux-gnu/(perl/)?[^/]*$)"
 )
 """What the packages have that the runner needs and the image leaves out."""
@@ -56,14 +56,12 @@ def tree(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
         apt.fetch(packages, debs, step)
     for package in packages:
         unpack(debs / package.file_name, tree, DOCUMENTATION)
-    main = tree / MariaDB.directory[1:] / "main"
+    main = MariaDB().main(tree)
     quick = [
         name
         for name in MariaDB().quick(tree, LONGEST_BYTES)
         if not LOOP.search((main / f"{name}.test").read_text(errors="replace"))
     ]
-    if not quick:
-        pytest.skip(f"mariadb-test {version} has its tests elsewhere than {MariaDB.directory}")
     names = portions(quick, COUNT, 0)[0]
     for name, path in list(files(tree)):
         of_test = path.parent == main and (path.suffix == ".inc" or path.name.partition(".")[0] in names)
@@ -76,7 +74,7 @@ def tree(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def test_mariadbs_own_tests_have_the_same_results(kml: Guest, stock: Guest, tree: Path) -> None:
     suite, guests = MariaDB(), (kml, stock)
-    names = [f"main.{path.stem}" for path in (tree / MariaDB.directory[1:] / "main").glob("*.test")]
+    names = [f"main.{path.stem}" for path in suite.main(tree).glob("*.test")]
     brought = await asyncio.gather(*(suite.bring_missing(guest, tree) for guest in guests))
     logs = [io.StringIO() for _ in guests]
     try:

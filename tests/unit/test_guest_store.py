@@ -3,29 +3,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
+import os
 import tarfile
 import threading
 import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pytest
 import zstandard
 from msgspec.structs import replace
 
+from kmltui.build import datadir
 from kmltui.build.builder import _Build, _keys, _Parts
 from kmltui.images import bundle, store
-from kmltui.images.errors import ImageError
+from kmltui.images.errors import GuestError, ImageError
 from kmltui.images.image import Image, chosen_spec, find_image
 from kmltui.images.info import site_report
 from kmltui.images.package import Package
-from kmltui.images.progress import Progress, silent
+from kmltui.images.progress import Progress, Step, Work, silent
 from kmltui.images.spec import ImageSpec
 from kmltui.images.store import Manifest
+from kmltui.machine import accel
+from kmltui.machine.qemu import Vm
 
 SPEC, TRIXIE = ImageSpec("bookworm", "6.1"), ImageSpec("trixie", "6.12")
 
@@ -326,6 +331,38 @@ def test_a_guest_gets_the_memory_that_its_image_needs() -> None:
     manifest = replace(image.manifest, layers=image.manifest.layers | {"initrd": large})
     assert image.least_memory_bytes <= 512 << 20
     assert 3 * large.size < Image(manifest).least_memory_bytes < 3 << 30
+
+
+@pytest.mark.parametrize(
+    ("archive", "least", "most"), [(111 << 20, 1 << 30, 1 << 30), (543 << 20, 1629 << 20, 2 << 30)]
+)
+def test_guests_that_nobody_asked_for_get_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: int, least: int, most: int
+) -> None:
+    """The one that makes the database, and the one that tries KVM: a panic would be taken for a KVM that hangs."""
+    initrd = tmp_path / "initrd"
+    initrd.touch()
+    os.truncate(initrd, archive)
+    given: list[int] = []
+
+    class NoVm(Vm):
+        async def start(self, state: BinaryIO | None = None) -> None:
+            given.append(self.config.memory_bytes)
+            raise GuestError("none here")
+
+    async def emulated(*_: object) -> str:
+        return "tcg"
+
+    monkeypatch.setattr(accel, "Vm", NoVm)
+    monkeypatch.setattr(datadir, "Vm", NoVm)
+    monkeypatch.setattr(accel, "remembered", lambda: None)
+    monkeypatch.setattr(accel, "_remember", lambda _: None)
+    monkeypatch.setattr("kmltui.machine.accel.os.access", lambda *_: True)
+    asyncio.run(accel.choose("auto", tmp_path, initrd))
+    monkeypatch.setattr(datadir, "choose", emulated)
+    with pytest.raises(ImageError, match="none here"):
+        datadir.make(tmp_path, initrd, tmp_path / "archive", Step("database", Work(silent)))
+    assert len(given) == 2 and all(least <= memory <= most for memory in given)
 
 
 class TestBundles:
