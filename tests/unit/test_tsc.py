@@ -29,6 +29,12 @@ def test_counted_instructions_are_nanoseconds():
     assert "tsc_early_khz=1000000 " in config(clock="instructions").command_line
 
 
+def test_only_where_instructions_are_counted_the_kernel_does_without_the_timer_that_it_would_measure_for_so_long():
+    told = {clock: "noapictimer" in config(clock=clock).command_line for clock in ("instructions", "wall")}
+    assert told == {"instructions": True, "wall": False}
+    assert "noapictimer" not in config(accel="kvm", clock="wall").command_line
+
+
 def test_a_guest_under_kvm_knows_by_itself():
     assert "tsc_early_khz" not in config(accel="kvm").command_line
 
