@@ -67,6 +67,16 @@ def marked_phase(mark: str) -> str | None:
     return mark.removeprefix(_PHASE) if mark.startswith(_PHASE) else None
 
 
+def whole(text: str) -> int | None:
+    """The number in a text that is one of 0 to 2⁶³ - 1 and no more; None for any other.
+
+    ``str.isdigit`` accepts digits of other scripts, and what is longer is no counter and may be too large for a float.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= 19 and (number := int(text)) < 1 << 63:
+        return number
+    return None
+
+
 SERVER, CLIENT = "server", "client"
 """The names of the two cgroups whose processes' CPU time is measured separately."""
 

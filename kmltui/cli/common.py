@@ -89,12 +89,12 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 def seconds(text: str, option: str) -> float:
     """``90``, ``90s``, ``1.5m``, ``2h``, ``1:30`` or ``1:02:03`` as seconds. Raises :class:`Failure` for ``option``."""
-    if re.fullmatch(r"\d+(:[0-5]?\d){1,2}(\.\d+)?", text):
+    if re.fullmatch(r"\d{1,9}(:[0-5]?\d){1,2}(\.\d+)?", text):
         total = 0.0
         for part in text.split(":"):
             total = total * 60 + float(part)
         return total
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([a-z]*)", text.strip())
     if match is None or match[2] not in _UNITS:
         fail(f"{option} {text!r}: is not a time; write it like 90s, 1.5m, 2h or 1:30")
     return float(match[1]) * _UNITS[match[2]]

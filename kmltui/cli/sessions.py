@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from kmltui.cli.common import fail
-from kmltui.model import Arm, ClockKind, SessionSpec
+from kmltui.model import Arm, ClockKind, SessionSpec, whole
 
 ARMS: tuple[str, ...] = typing.get_args(Arm)
 _GUEST_KEYS = ("kernel", "suite", "image", "cpus", "memory", "accel", "name")
@@ -101,9 +101,10 @@ def _apply(spec: SessionSpec, given: dict[str, str], where: str) -> SessionSpec:
     for key, value in given.items():
         match key:
             case "cpus":
-                if not value.isdecimal() or not 1 <= int(value) <= 64:
+                cpus = whole(value)
+                if cpus is None or not 1 <= cpus <= 64:
                     fail(f"{where}: cpus is a number from 1 to 64")
-                spec = replace(spec, vcpus=int(value))
+                spec = replace(spec, vcpus=cpus)
             case "memory":
                 spec = replace(spec, memory_bytes=memory_bytes(value, f"{where}: memory"))
             case "accel":

@@ -141,7 +141,7 @@ def told_by_command(path: Path, *, output: bool = True) -> int:
     Without ``output`` only a failure is reported. Its standard error was printed while it ran. The status is 0, or the
     command's if it is the same in all sessions, else 1.
     """
-    from kmltui.model import Log, Proof
+    from kmltui.model import Log, Proof, whole
     from kmltui.printable import printable
     from kmltui.recording import Reader, RecordingError
 
@@ -174,8 +174,8 @@ def told_by_command(path: Path, *, output: bool = True) -> int:
         return DONE
     say("kmltui: the command failed: " + ", ".join(f"status {v} in {s}" for s, v in wrong.items()), file=sys.stderr)
     values = set(statuses.values())
-    value = values.pop()
-    return int(value) if not values and value.isdigit() else RUN_FAILED
+    status = whole(values.pop())
+    return RUN_FAILED if values or status is None else status
 
 
 def _print_card(path: Path, where: TextIO) -> bool:

@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import re
 
+from kmltui.model import whole
+
 
 class CounterError(ValueError):
     """The text is not what this source of counters writes. The message names the source and quotes the line."""
 
 
 _LONGEST_QUOTE = 80
-_LARGEST = (1 << 63) - 1
 
 
 def unsigned(word: str, source: str, line: str) -> int:
     """A counter's value. Raises CounterError for anything but a decimal number that fits in 63 bits."""
-    # str.isdigit also accepts digits of other scripts, which no kernel prints.
-    if not (word.isascii() and word.isdigit() and len(word) <= 19):
-        raise malformed(source, line)
-    value = int(word)
-    if value > _LARGEST:
+    value = whole(word)
+    if value is None:
         raise malformed(source, line)
     return value
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kmltui.model import whole
+
 KEPT: frozenset[str] = frozenset(
     {
         "Aborted_connects",
@@ -64,7 +66,7 @@ def select_status(rows: Iterable[tuple[object, object]]) -> dict[str, int]:
     """
     kept: dict[str, int] = {}
     for name, value in rows:
-        key, text = str(name), str(value)
-        if key in KEPT and text.isascii() and text.isdigit() and len(text) <= 19 and (number := int(text)) < 1 << 63:
+        key = str(name)
+        if key in KEPT and (number := whole(str(value))) is not None:
             kept[key] = number
     return kept

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kmltui.model import Header
+from kmltui.model import Header, whole
 from kmltui.printable import printable
 
 Facts = Mapping[str, str]
@@ -58,8 +58,8 @@ def is_emulated(facts: Facts) -> bool:
 def tick_hz(facts: Mapping[str, Facts]) -> int:
     """How often a second the sessions' kernel samples user and system time."""
     for own in facts.values():
-        if (value := own.get("tick_hz", "")).isdecimal() and 0 < int(value) <= 10_000:
-            return int(value)
+        if (value := whole(own.get("tick_hz", ""))) is not None and 0 < value <= 10_000:
+            return value
     return _DEFAULT_TICK_HZ
 
 

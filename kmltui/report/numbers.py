@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from kmltui import printable
+from kmltui.model import whole
 from kmltui.report.blocks import ABSENT
 
 RATES = frozenset({"queries_per_s"})
@@ -82,9 +83,9 @@ def unit(name: str) -> str:
 
 def memory(text: str) -> str:
     """A number of bytes as GiB or MiB; any other text unchanged."""
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    size = whole(text)
+    if size is None:
         return text
-    size = int(text)
     return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MiB"
 
 

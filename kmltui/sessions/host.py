@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kmltui.counters import ProcStat, parse_kml_counters, parse_proc_stat
-from kmltui.model import KmlCounters
+from kmltui.model import KmlCounters, whole
 
 KML_COUNTERS = "kml/counters"
 
@@ -67,13 +67,13 @@ def facts(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> dict[str, str
     """Facts about this machine, with the same keys as for a guest. Unreadable ones are left out."""
     cpuinfo = _read(proc / "cpuinfo")
     cpu = _field(cpuinfo, "model name")
-    memory = _field(_read(proc / "meminfo"), "MemTotal").split(" ", maxsplit=1)[0]
+    memory = whole(_field(_read(proc / "meminfo"), "MemTotal").split(" ", maxsplit=1)[0])
     virtual = " hypervisor" in _field(cpuinfo, "flags")
     vulnerabilities = sys / "devices/system/cpu/vulnerabilities"
     found = {
         "cpu": cpu,
         "vcpus": str(sum(line.startswith("processor") for line in cpuinfo.splitlines()) or ""),
-        "memory_bytes": str(int(memory) * 1024) if memory.isdigit() else "",
+        "memory_bytes": str(memory * 1024) if memory else "",
         "accelerator": "this host (virtual)" if virtual else "this host",
         "kernel": _read(proc / "sys/kernel/osrelease"),
         "kernel_build": _read(proc / "sys/kernel/version"),

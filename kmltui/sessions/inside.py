@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pymysql
 
-from kmltui.model import Digest, Inside, ServerThread
+from kmltui.model import Digest, Inside, ServerThread, whole
 from kmltui.sessions.link import Link
 
 T = TypeVar("T")
@@ -143,13 +143,11 @@ class Look:
             self._replica = statement
             for name, value in zip(names, rows[0] if rows else (), strict=False):
                 if name in ("Seconds_Behind_Source", "Seconds_Behind_Master"):
-                    return int(value) if value.isdigit() else None
+                    return whole(value)
             raise Absent("this server is not a replica")
         return None
 
 
 def _whole(text: str) -> int:
     """Parse a counter; anything that is not one, or is too large, counts as 0."""
-    text = text.partition(".")[0]
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
-    return number if number < 1 << 63 else 0
+    return whole(text.partition(".")[0]) or 0

@@ -26,6 +26,7 @@ import psutil
 import pymysql
 from pymysql.constants import CR
 
+from kmltui.model import whole
 from kmltui.printable import printable
 from kmltui.sessions.link import LOGIN_LIMIT_S, Link, LinkError, open_link
 from kmltui.sessions.optionfile import OptionFileError, read_settings
@@ -252,9 +253,9 @@ def _filled_in(address: Address, options: Mapping[str, bytes], source: Path | No
     if address.host or address.socket:
         return replace(address, user=user)
     host, path, port = text["host"], text["socket"], text["port"]
-    if port and not (port.isdecimal() and len(port) < 6 and int(port) < 65536):
+    number = whole(port or "0")  # 0 is the usual one, for the clients, too
+    if number is None or number > 65535:
         raise MysqlError(f"{source}: the port is not a number from 1 to 65535")
-    number = int(port or 0)  # 0 is the usual one, for the clients, too
     by_network = text["protocol"].upper() == "TCP"
     if path and host in ("", "localhost") and not by_network:
         return Address(user, socket=path)

@@ -96,6 +96,8 @@ class TestSeeking:
             ("50%", 50),
             ("x", None),
             ("1:3m", None),
+            ("9" * 400, None),
+            (f"{'9' * 5000}:00:00", None),
         ],
     )
     def test_times_are_understood(self, text: str, seconds: float | None) -> None:

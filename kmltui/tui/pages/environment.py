@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from kmltui.figures import article
 from kmltui.figures.environment import mitigations
-from kmltui.model import MONITOR
+from kmltui.model import MONITOR, whole
 from kmltui.printable import printable
 from kmltui.tui.pages.base import Canvas, ScrolledPage
 from kmltui.tui.player import Frame
@@ -117,8 +117,8 @@ def _proofs(frame: Frame) -> list[Line]:
 
 
 def _value(key: str, value: str) -> str:
-    if key == "memory_bytes" and value.isdigit():
-        return f"{int(value) / (1 << 30):.3g} GiB"
+    if key == "memory_bytes" and (size := whole(value)) is not None:
+        return f"{size / (1 << 30):.3g} GiB"
     if key == "mitigations" and value:
         return mitigations(value)
     return "; ".join(printable(part) for part in value.splitlines())

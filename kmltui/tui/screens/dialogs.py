@@ -118,7 +118,7 @@ class Table(Steady, ModalScreen[None]):
         self.dismiss(None)
 
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)\s*(%|s|m|h)?\Z")
+_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,9}(?:\.\d+)?)\s*(%|s|m|h)?\Z")
 
 
 def parse_time(text: str, duration_ns: int) -> int | None:
