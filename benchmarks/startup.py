@@ -24,7 +24,6 @@ from pathlib import Path
 from kmltui.build.builder import ensure_image
 from kmltui.images import store
 from kmltui.images.progress import Progress
-from kmltui.images.removal import remove
 from kmltui.images.spec import make_spec
 from kmltui.model import Arm, ClockKind, Record, Sample, SessionSpec
 from kmltui.runner.server import Server
@@ -124,9 +123,10 @@ def main() -> None:
     ensure_image(make_spec())
     for arm in ARMS:
         row(f"boot to the first query, {arm}", f"{asyncio.run(first_query_s(arm)):.1f} s", "≤ 8 s (TCG)")
-    remove(store.booted_dir())
-    row("both at once, the first time", f"{asyncio.run(both_s()):.1f} s", "", "each is kept as it is after its boot")
-    row("both at once, the second time", f"{asyncio.run(both_s()):.1f} s", "≤ 7 s")
+    with tempfile.TemporaryDirectory() as booted:
+        store.booted_dir = lambda: Path(booted)
+        row("both at once, the first time", f"{asyncio.run(both_s()):.1f} s", "", "each is saved after its boot")
+        row("both at once, the second time", f"{asyncio.run(both_s()):.1f} s", "≤ 7 s")
     for arm, worst in asyncio.run(lateness()).items():
         row(f"worst sample, {arm}, both busy", f"{worst * 100:.1f} %", "< 20 %", "of the period of 0.5 s")
     if arguments.image_build:

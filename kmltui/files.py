@@ -63,6 +63,19 @@ def open_new(path: Path, mode: int = PRIVATE) -> BinaryIO:
     return os.fdopen(os.open(path, flags, mode), "w+b")
 
 
+def open_own(path: Path) -> BinaryIO:
+    """Open a file for reading that nobody but this user can have written, following no link. Raises OSError."""
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    for status in (os.fstat(stream.fileno()), path.parent.stat()):
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            stream.close()
+            raise PermissionError(f"{path} may have been written by another user")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise PermissionError(f"{path} is not a regular file")
+    return stream
+
+
 def remembered(path: Path, kind: type[T]) -> T | None:
     """What a small JSON file of ours holds; None if there is none, or it is damaged in whatever way. Never raises."""
     try:

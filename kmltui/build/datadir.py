@@ -94,6 +94,6 @@ async def _make(kernel: Path, initrd: Path, archive: Path, step: Step) -> None:
         if isinstance(error, ImageError):
             raise
         console = "\n".join(list(vm.console)[-10:])
-        raise ImageError(f"the guest that makes the database failed: {error or 'no answer'}\n{console}") from error
+        raise ImageError(f"the guest that makes the database failed: {str(error) or 'no answer'}\n{console}") from error
     finally:
         await vm.stop()

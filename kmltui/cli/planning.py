@@ -182,6 +182,10 @@ def check_files(files: Sequence[Path], what: str = "--put") -> None:
     for file in files:
         if not file.is_file():
             fail(f"{what} {file}: {'is not a file' if file.exists() else 'there is no such file'}")
+        try:
+            str(file.absolute()).encode()
+        except UnicodeEncodeError:
+            fail(f"{what} {file}: its name is not UTF-8, as names in a session are")
     names = [file.name for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         fail(f"{what}: two files are called {twice[0]}; each gets its own name in the session")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests as they were after their boot, kept on disk: the next one of the same machine and image goes on from there.
 
-Only guests whose clock counts instructions are kept. They come up in the same state each time anyway, whatever the
-host was doing: a guest that goes on from there is what a fresh boot would have been, in a tenth of the time.
+Only guests whose clock counts instructions are kept. They execute the same boot each time, whatever the host is doing:
+a guest that goes on from there is what another boot would have made of it, in a tenth of the time. What little a boot
+leaves to chance is the same in all that go on from one, though, so a bench always boots.
 
 A file holds guestd's report, on one line, and after it what QEMU calls a migration stream.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -26,7 +28,8 @@ from kmltui.machine.qemu import CONNECTIONS, VmConfig, qemu_arguments, qemu_path
 
 _FORMAT = 1
 KEPT_BYTES = 4 << 30
-"""How much is kept in all. A guest of the default image (111 MB) takes 280 MB, one of an image of 443 MB 950."""
+"""How much is kept in all, unless a single one takes more. A guest of the default image (111 MB) takes 280 MB, one of
+an image of 443 MB 950."""
 _LINE_MAX = 1 << 16
 _PIECE = 1 << 20
 
@@ -52,9 +55,12 @@ class Booted:
 
     @contextmanager
     def open(self) -> Iterator[tuple[Report, BinaryIO] | None]:
-        """guestd's report, and the file at where the state begins; None if nothing is kept."""
+        """guestd's report, and the file at where the state begins; None if nothing is kept.
+
+        QEMU trusts what it reads, so a file that another user could have put there is none.
+        """
         try:
-            stream = self.path.open("rb")
+            stream = files.open_own(self.path)
         except OSError:
             yield None
             return
@@ -81,14 +87,15 @@ class Booted:
                     stream.write(data)
                 if not complete.result():
                     raise IncompleteError
-            with contextlib.suppress(FileNotFoundError):  # another session forgets some at this moment
+            with contextlib.suppress(OSError):  # another session forgets some at this moment
                 self._forget_others()
 
     def _forget_others(self) -> None:
         """Remove those that were not used for longest, as many as are too many beside this one."""
         left = KEPT_BYTES - self.path.stat().st_size
         others = [(path.stat(), path) for path in self.path.parent.glob("[!.]*") if path != self.path]
-        for status, path in sorted(others, key=lambda other: -other[0].st_mtime_ns):
+        now = time.time_ns()  # a file from the future, by a clock that was wrong, is not the newest for ever
+        for status, path in sorted(others, key=lambda other: -min(other[0].st_mtime_ns, now)):
             left -= status.st_size
             if left < 0:
                 path.unlink(missing_ok=True)

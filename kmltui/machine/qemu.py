@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from msgspec import Struct
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from kmltui.images.errors import GuestError, MissingError
 from kmltui.machine import deathsig, tsc
+from kmltui.machine.channel import GuestGone
 from kmltui.machine.user import let_read, unprivileged
 from kmltui.model import MEMORY_BYTES, ClockKind
 
@@ -153,8 +154,10 @@ def _processor(accel: Accelerator) -> str:
 
 
 _POLL_S = 0.01
-_AT_ONCE = 1 << 40
+_UNLIMITED = 1 << 40
 """Bytes a second: more than any machine copies. QEMU's default would spare a network."""
+_GO_ON_LIMIT_S = 20.0
+"""For some milliseconds' work, on a very busy machine."""
 
 CONNECTIONS = ("qmp", "console", "control", "agent")
 
@@ -293,29 +296,44 @@ class Vm:
                     connection.shutdown(socket.SHUT_RDWR)  # so that the thread ends before its socket is closed
                 await sending
 
-    async def save(self, connection: socket.socket) -> None:
+    async def save(self, connection: socket.socket, limit_s: float) -> None:
         """Send the machine's state into ``connection``, whose other end is read meanwhile, and go on running.
 
-        Raises :class:`SaveError` if not all was sent, and another :class:`GuestError` if the machine stands still.
+        Raises :class:`SaveError` if not all was sent within ``limit_s``, and another :class:`GuestError` if the machine
+        stands still. Cancelled, it leaves it standing still.
         """
         try:
-            await self._send_state(connection)
-        except GuestError as error:
-            raise SaveError(str(error)) from error
-        finally:
-            # QEMU ends a migration some time after it has said that it is completed; until then it refuses to go on.
-            await self._other_than("query-status", "finish-migrate")
-            await self.execute("cont")
+            async with asyncio.timeout(limit_s):
+                await self._send_state(connection)
+        except (GuestError, TimeoutError) as error:
+            # Whoever reads is told that no more comes; and QEMU, which may wait for him, that nobody reads any more.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            await self._go_on()
+            raise SaveError(str(error) or f"it took longer than {limit_s:.0f} s") from error
+        await self._go_on()
 
     async def _send_state(self, connection: socket.socket) -> None:
         await self.execute("stop")
-        self._qmp.send_fd_scm(connection.fileno())
+        try:
+            self._qmp.send_fd_scm(connection.fileno())
+        except (QMPError, OSError) as error:
+            raise GuestError(f"QEMU takes no connection: {error}") from error
         await self.execute("getfd", {"fdname": "state"})
-        await self.execute("migrate-set-parameters", {"max-bandwidth": _AT_ONCE})
+        await self.execute("migrate-set-parameters", {"max-bandwidth": _UNLIMITED})
         await self.execute("migrate", {"uri": "fd:state"})
         status = await self._other_than("query-migrate", "", "setup", "active", "device")
         if status != "completed":
             raise GuestError(f"QEMU could not write the guest's state: {status}")
+
+    async def _go_on(self) -> None:
+        """Run on after a migration, which QEMU ends some time after it has said that it is over."""
+        try:
+            async with asyncio.timeout(_GO_ON_LIMIT_S):
+                await self._other_than("query-status", "finish-migrate")
+                await self.execute("cont")
+        except TimeoutError:
+            raise GuestError("QEMU does not let the guest go on") from None
 
     async def _other_than(self, query: str, *passing: str) -> str:
         """The status that follows the ``passing`` ones."""
@@ -372,11 +390,13 @@ class Vm:
         await asyncio.wait(self._tasks, timeout=2)
 
     async def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
-        """A QMP command. Raises :class:`GuestError` if QEMU refuses it or is gone."""
+        """A QMP command. Raises :class:`GuestError` if QEMU refuses it, :class:`GuestGone` if it is gone."""
         try:
             return await self._qmp.execute(command, arguments)
-        except (QMPError, OSError, EOFError) as error:
+        except ExecuteError as error:
             raise GuestError(f"QEMU: {command}: {error}") from error
+        except (QMPError, OSError, EOFError) as error:
+            raise GuestGone(f"QEMU is gone: {command}: {error}") from error
 
     async def stop(self) -> None:
         """End it at once: a guest has nothing to lose. Idempotent."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from kmltui import workloads
@@ -10,7 +11,8 @@ from kmltui.runner.bench import InTurn
 from kmltui.runner.monitor import Watching
 from kmltui.runner.plan import Bench, Monitor, Once, Plan
 from kmltui.runner.side_by_side import SideBySide
-from kmltui.runner.work import Work
+from kmltui.runner.work import SessionSource, Work
+from kmltui.sessions import create_session
 from kmltui.sessions.journal import Journal
 from kmltui.sessions.protocol import Session
 
@@ -36,6 +38,8 @@ def activity_for(plan: Plan) -> Activity:
         case Monitor(login=login):
             return Watching(plan, login)
         case Bench(pairs=pairs):
-            return InTurn(Work(plan, workloads.of(plan.workload)), pairs)
+            # What a boot leaves to chance is to be there anew in each bench.
+            source = SessionSource(create=partial(create_session, fresh=True))
+            return InTurn(Work(plan, workloads.of(plan.workload), source), pairs)
         case Once():
             return SideBySide(Work(plan, workloads.of(plan.workload)))

@@ -29,7 +29,7 @@ import msgspec
 
 from kmltui.sessions.explain import Explanation, NoExplanation
 
-MAX_LINE_BYTES = 16_384
+MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 1 << 20
 MAX_NOTE_CHARACTERS = 1_000
 
@@ -158,20 +158,24 @@ async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: obje
 
     Raises ControlError: nobody answers there, or the run refused; the message says what to do.
     """
+    line = msgspec.json.encode({"op": op, **fields}) + b"\n"
+    if len(line) > MAX_LINE_BYTES:
+        raise ControlError("the request is too long: name fewer files at once")
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_ANSWER_BYTES)
             try:
-                writer.write(msgspec.json.encode({"op": op, **fields}) + b"\n")
+                writer.write(line)
                 await writer.drain()
-                line = await reader.readline()
+                answered = await reader.readline()
             finally:
                 writer.close()
     except (OSError, TimeoutError) as error:
-        raise ControlError(f"the run does not answer on {path}: {error or 'timed out'}; it may have ended") from error
-    if not line:
+        reason = str(error) or f"nothing within {timeout_s:.0f} s"
+        raise ControlError(f"the run does not answer on {path}: {reason}; it may have ended") from error
+    if not answered:
         raise ControlError("the run closed the connection; it is probably just ending")
-    answer: dict[str, Any] = msgspec.json.decode(line)
+    answer: dict[str, Any] = msgspec.json.decode(answered)
     if not answer.get("ok"):
         raise ControlError(str(answer.get("error", "refused")))
     return answer

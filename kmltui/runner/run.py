@@ -211,12 +211,12 @@ class Run:
             raise ControlError(
                 f"there is no guest {session!r} that is up in this run" + (f"; its guests are {names}" if names else "")
             )
+        # Before: even if not all of it succeeds, it disturbs what is measured.
+        self._mark(f"put into {session}: {', '.join(put)}"[:MAX_NOTE_CHARACTERS], author)
         try:
-            told = await bring(there, {target: Path(source) for target, source in put.items()})
+            return await bring(there, {target: Path(source) for target, source in put.items()})
         except (SessionError, WorkloadError) as error:
             raise ControlError(str(error)) from error
-        self._mark(f"put into {session}: {', '.join(put)}"[:MAX_NOTE_CHARACTERS], author)
-        return told
 
     def _close_states(self, status: RunStatus, reason: str) -> None:
         for spec in self.plan.sessions:

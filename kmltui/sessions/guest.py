@@ -38,10 +38,13 @@ SILENCE_LIMIT_S = 30.0
 
 RECHECK_S = 2.0
 
-RESUME_LIMIT_S = 60.0
-"""From QEMU's start to a kept guest's first answer; half a second, more on a very busy machine."""
+SAVE_LIMIT_S = 30.0
+"""For what takes half a second, more on a very busy machine or a slow disk: the guest stands still for as long."""
 
-_NOT_KEPT = "the guest was not kept as it is after its boot, so the next start takes as long"
+RESUME_LIMIT_S = 30.0
+"""From QEMU's start to a saved guest's first answer: half a second, more on a very busy machine or a slow disk."""
+
+_NOT_KEPT = "the guest could not be saved after its boot, so the next start has to boot again"
 
 _SHOWN_LINES = 8
 _ALARMS = ("BUG:", "Oops", "Kernel panic", "sysrq:", "general protection fault", "watchdog:", "WARNING:", "Call Trace")
@@ -70,7 +73,7 @@ class GuestSession:
 
     Even if its clock counts instructions, the period is the host's: samples are then requested from here.
     ``qemu_arguments`` go to QEMU as they are, ``qemu_files`` are the files that they name, ``append`` goes to the
-    kernel's command line.
+    kernel's command line. ``fresh``: it boots, even where it could go on from one that was saved after its boot.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class GuestSession:
         qemu_arguments: Sequence[str] = (),
         qemu_files: Sequence[Path] = (),
         append: str = "",
+        fresh: bool = False,
     ) -> None:
         """Raise :class:`SessionError` for a clock that the session cannot have."""
         if spec.vcpus != 1 and session_clock(spec, {}) == "instructions":
@@ -91,6 +95,7 @@ class GuestSession:
         self._qemu_arguments = qemu_arguments
         self._qemu_files = qemu_files
         self._append = append
+        self._fresh = fresh
         self._journal = Journal.begin(lambda _record: None)
         self._vm: Vm | None = None
         self._channel: Channel | None = None
@@ -145,7 +150,7 @@ class GuestSession:
 
     def _kept(self, config: VmConfig, image: Image) -> Booted | None:
         """Where such a guest is kept as it was after its boot; None if it is not one that comes up alike each time."""
-        if config.clock != "instructions" or self._qemu_arguments or self._append:
+        if self._fresh or config.clock != "instructions" or self._qemu_arguments or self._append:
             return None
         return Booted(config, image.manifest.key)
 
@@ -168,22 +173,23 @@ class GuestSession:
         """Keep the guest as it is, if there is room. It runs on while the file is brought to the disk."""
         if store.free_bytes() < store.NEEDED_BYTES:
             return
+        self._state("saving the guest for the next start")
         ours, theirs = socket.socketpair()
         complete: Future[bool] = Future()
         with theirs:
             writing = asyncio.create_task(asyncio.to_thread(kept.keep, report, ours, complete))
             failure: SaveError | None = None
             try:
-                await vm.save(theirs)
+                await vm.save(theirs, SAVE_LIMIT_S)
                 complete.set_result(True)
             except SaveError as error:
                 failure = error
             finally:
                 if not complete.done():
                     complete.set_result(False)
-                self._tasks.append(asyncio.create_task(self._tell_if_not_kept(writing, failure)))
+                self._tasks.append(asyncio.create_task(self._report_unsaved(writing, failure)))
 
-    async def _tell_if_not_kept(self, writing: asyncio.Task[None], failure: SaveError | None) -> None:
+    async def _report_unsaved(self, writing: asyncio.Task[None], failure: SaveError | None) -> None:
         reason: Exception | None = failure
         try:
             await writing
@@ -209,7 +215,8 @@ class GuestSession:
                     channel.resume()
                     facts = await environment.read(channel, resumed=True)
             except (GuestError, OSError, TimeoutError) as error:
-                text = f"a guest that was kept after its boot does not go on: {error}; another is booted"
+                reason = str(error) or f"it did not answer within {RESUME_LIMIT_S:.0f} s"
+                text = f"could not resume the guest that was saved after its boot ({reason}); booting a new one"
                 self._journal.log(self.spec.name, "runner", text, "warning")
                 await vm.stop()
                 kept.discard()

@@ -12,6 +12,7 @@ Differences from Textual's own:
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import sys
@@ -20,6 +21,8 @@ import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from textual import constants
 
 from kmltui.tui import glyphs
 from kmltui.tui.terminal import Screen
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 4096
 _TICK_MS = 100
-_TICKS = 5
-"""After the last key: by then it is known whether an escape key was one, or the beginning of a sequence."""
 _LAST_WORDS_S = 0.5
 """How long a terminal may take to accept the sequences that restore it before it is left as it is."""
 
@@ -193,6 +194,8 @@ class DiffDriver(PrivateDriver):
         waiter = select.poll()
         waiter.register(self.fileno, select.POLLIN)
         waiter.register(self.exit_event.fileno(), select.POLLIN)
+        # After the last key: by then it is known whether an escape key was one, or the beginning of a sequence.
+        ticks_after_key = math.ceil(constants.ESCAPE_DELAY * 1000 / _TICK_MS) + 4
         ticks = 0
         try:
             while not self.exit_event.is_set():
@@ -202,7 +205,7 @@ class DiffDriver(PrivateDriver):
                     if not data:
                         self._gone()
                         return
-                    ticks = _TICKS
+                    ticks = ticks_after_key
                     for message in parser.feed(decode(data)):
                         self.process_message(message)
                 for message in parser.tick():

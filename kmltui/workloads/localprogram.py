@@ -8,7 +8,10 @@ the ones whose system calls are direct.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +66,8 @@ async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None
     told = []
     for target, source in files.items():
         try:
-            data, own = source.read_bytes(), source.stat().st_mode & 0o755 | 0o444
+            data = await asyncio.to_thread(_read_regular, source)
+            own = source.stat().st_mode & 0o755 | 0o444
         except OSError as error:
             raise WorkloadError(f"{source} cannot be read: {error.strerror}") from error
         # In a thread: of a large program it takes seconds, and the session may be sampled meanwhile.
@@ -73,6 +77,14 @@ async def bring(session: Session, files: Mapping[str, Path], *, mode: int | None
                 told.append(f"{source.name} makes its system calls in ring 3: {reason}")
         await session.put(target, data, own if mode is None else mode)
     return told
+
+
+def _read_regular(path: Path) -> bytes:
+    """Raises OSError, also for what is no regular file and might never end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return stream.read()
 
 
 def is_local(program: str) -> bool:

@@ -313,7 +313,7 @@ class TestKept:
         guest = await counting("stock")
         assert await guest.alive()
         warnings = await self._once(lambda: self._warnings(guest))
-        assert "was not kept" in warnings[0] and "File exists" in warnings[0]
+        assert "could not be saved" in warnings[0] and "File exists" in warnings[0]
 
 
 class TestEnd:

@@ -140,6 +140,16 @@ class TestATerminal:
             terminal.send("q")
             assert terminal.wait() == "left"
 
+    @pytest.mark.parametrize("delay_ms", ["1", "100", "1000"])
+    def test_an_escape_key_arrives_whatever_its_delay(self, recording: Path, tmp_path: Path, delay_ms: str) -> None:
+        """No other key comes after it, which would end the wait."""
+        with opened(Terminal(recording, tmp_path / "result", environ={"ESCDELAY": delay_ms})) as terminal:
+            terminal.wait_for("whole workload")
+            terminal.send("?")
+            terminal.read(until=lambda t: not t.shows("whole workload"))
+            terminal.send("\x1b")
+            terminal.wait_for("whole workload")
+
     def test_resizing_in_any_order_leaves_a_whole_screen(self, live: Live, tmp_path: Path) -> None:
         with opened(Terminal(live.path, tmp_path / "result", size=(80, 24))) as terminal:
             terminal.wait_for("quit")

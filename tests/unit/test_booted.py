@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qemu.qmp import QMPError
+from qemu.qmp import ExecuteError, Message
+from qemu.qmp.models import ErrorResponse
 
 from kmltui import files
 from kmltui.images import store
@@ -146,17 +148,22 @@ def test_states_of_images_that_are_gone_are_swept() -> None:
 class FakeQmp:
     """QEMU's monitor during a migration, which it ends some time after it has called it completed."""
 
-    def __init__(self, outcome: str = "completed", ending: int = 3, refused: str = "") -> None:
+    def __init__(self, outcome: str = "completed", ending: int = 3, refused: str = "", mute: str = "") -> None:
+        self.mute = mute
         self.outcome = outcome
         self.ending = ending
         self.refused = refused
         self.status = "running"
 
-    def send_fd_scm(self, descriptor: int) -> None: ...
+    def send_fd_scm(self, descriptor: int) -> None:
+        self.peer = socket.socket(fileno=os.dup(descriptor))  # QEMU's own, which it keeps whatever becomes of it
 
     async def execute(self, command: str, arguments: object = None) -> object:
         if command == self.refused:
-            raise QMPError("refused")
+            error = {"error": {"class": "GenericError", "desc": "refused"}}
+            raise ExecuteError(ErrorResponse(error), Message(), Message(error))
+        if command == self.mute:
+            await asyncio.Event().wait()
         if command == "stop":
             self.status = "paused"
         elif command == "migrate":
@@ -169,18 +176,27 @@ class FakeQmp:
                 self.status = "postmigrate"
             return {"status": self.status}
         elif command == "cont":
-            if self.status == "finish-migrate":
-                raise QMPError("Migration is not finalized yet")
+            assert self.status != "finish-migrate", "QEMU would refuse it"
             self.status = "running"
         return {}
 
 
-async def save(monkeypatch: pytest.MonkeyPatch, qmp: FakeQmp) -> None:
+async def save(monkeypatch: pytest.MonkeyPatch, qmp: FakeQmp, limit_s: float = 5) -> None:
+    """In a thread somebody reads what is saved; it must come to an end for him, whatever happens."""
     vm = Vm(VmConfig(name="kml", kernel=Path("kernel"), initrd=Path("initrd")))
     monkeypatch.setattr(vm, "_qmp", qmp)
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        await vm.save(theirs)
+    with ours:
+        reading = asyncio.create_task(asyncio.to_thread(ours.recv, 1))
+        try:
+            with theirs:
+                await vm.save(theirs, limit_s)
+        except SaveError:
+            assert await asyncio.wait_for(reading, 5) == b""
+            raise
+        finally:
+            ours.shutdown(socket.SHUT_RDWR)
+            await reading
 
 
 async def test_a_saved_guest_goes_on_once_qemu_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,11 +205,47 @@ async def test_a_saved_guest_goes_on_once_qemu_lets_it(monkeypatch: pytest.Monke
     assert qmp.status == "running"
 
 
-@pytest.mark.parametrize("qmp", [FakeQmp("failed"), FakeQmp(refused="getfd"), FakeQmp(refused="migrate")])
-async def test_a_guest_that_cannot_be_saved_goes_on(monkeypatch: pytest.MonkeyPatch, qmp: FakeQmp) -> None:
+@pytest.mark.parametrize(
+    "qmp",
+    [FakeQmp("failed"), FakeQmp(refused="getfd"), FakeQmp(refused="migrate"), FakeQmp("active"), FakeQmp(mute="getfd")],
+)
+async def test_a_guest_that_cannot_be_saved_in_time_goes_on(monkeypatch: pytest.MonkeyPatch, qmp: FakeQmp) -> None:
     with pytest.raises(SaveError):
-        await save(monkeypatch, qmp)
+        await save(monkeypatch, qmp, 0.1)
     assert qmp.status == "running"
+
+
+@pytest.mark.parametrize("silent", ["stop", "query-migrate"])
+async def test_saving_ends_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
+    task = asyncio.create_task(save(monkeypatch, FakeQmp(mute=silent)))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+
+
+async def test_a_qemu_that_does_not_let_the_guest_go_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmltui.machine.qemu._GO_ON_LIMIT_S", 0.1)
+    with pytest.raises(GuestError, match="does not let the guest go on"):
+        await save(monkeypatch, FakeQmp(mute="cont"))
+
+
+def test_what_others_could_have_written_is_not_taken(tmp_path: Path) -> None:
+    kept = machine()
+    keep(kept, b"state")
+    assert found(kept) is not None
+    kept.path.chmod(0o660)
+    assert found(kept) is None
+    kept.path.chmod(0o600)
+    kept.path.parent.chmod(0o777)
+    assert found(kept) is None
+    kept.path.parent.chmod(0o700)
+    kept.path.rename(tmp_path / "elsewhere")
+    kept.path.symlink_to(tmp_path / "elsewhere")
+    assert found(kept) is None
+    kept.path.unlink()
+    os.mkfifo(kept.path, 0o600)
+    assert found(kept) is None
 
 
 async def test_a_guest_that_does_not_go_on_is_not_taken_for_one_that_was_only_not_saved(
