@@ -146,9 +146,9 @@ class TestATerminal:
         with opened(Terminal(recording, tmp_path / "result", environ={"ESCDELAY": delay_ms})) as terminal:
             terminal.wait_for("whole workload")
             terminal.send("?")
-            terminal.read(until=lambda t: not t.shows("whole workload"))
+            terminal.wait_for("one sample on")
             terminal.send("\x1b")
-            terminal.wait_for("whole workload")
+            terminal.read(until=lambda t: not t.shows("one sample on"))
 
     def test_resizing_in_any_order_leaves_a_whole_screen(self, live: Live, tmp_path: Path) -> None:
         with opened(Terminal(live.path, tmp_path / "result", size=(80, 24))) as terminal:
