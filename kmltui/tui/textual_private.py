@@ -134,7 +134,9 @@ def paint(widget: Widget, rows: Iterable[int], cells: Callable[[int], Iterable[t
     """
     screen = widget.screen
     driver = widget.app._driver
-    if not isinstance(driver, Painter) or not screen.is_current or screen._layout_required or screen._scroll_required:
+    # A screen below a translucent one is "current", too.
+    on_top = widget.app.screen is screen
+    if not isinstance(driver, Painter) or not on_top or screen._layout_required or screen._scroll_required:
         return False
     visible = screen._compositor.visible_widgets
     if widget not in visible:

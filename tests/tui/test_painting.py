@@ -124,8 +124,10 @@ async def test_a_notice_stays_over_what_changes_below(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("key", "said"), [("g", "Go to"), ("question_mark", "scroll up"), ("q", "leave it running")])
 async def test_a_dialog_stays_over_what_changes_below(key: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = viewer(run(95), live=True, now_s=20, controls=MockControls(), glyphs=UNICODE)
+    app = viewer(run(95), live=True, now_s=60, controls=MockControls(), glyphs=UNICODE)
     async with shown(app, monkeypatch) as (terminal, pilot):
+        app.feed.player.seek(20 * S)
+        assert await terminal.frames(2), "what lies below changes"
         await pilot.press(key)
         await pilot.pause(0.2)
         assert not await terminal.frames(2)
