@@ -176,6 +176,19 @@ class SessionView(Struct, frozen=True, kw_only=True):
     """How fast the server's own counters grow, per second, without the sampler's share."""
 
     @property
+    def over(self) -> bool:
+        """It has come to its end, whichever way: its rates of just now are those of nothing."""
+        return self.state.state in FINAL_STATES
+
+    @property
+    def mean_query_rate(self) -> float | None:
+        """Queries per second from the first report of their number to the last."""
+        first, last = self.work.first, self.work.last
+        if first is None or last is None or last[0] <= first[0]:
+            return None
+        return (last[QUERIES] - first[QUERIES]) / (last[0] - first[0]) * 1e9
+
+    @property
     def lacking(self) -> str:
         """What it is waiting for, e.g. its server. Of a session that is over, the detail of its state tells why."""
         return "" if self.state.state in FINAL_STATES else self.state.detail

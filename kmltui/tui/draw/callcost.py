@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from textwrap import wrap
 
 from kmltui.figures.estimate import TRAP_UNTIMED
-from kmltui.figures.servercost import ASSUMED, ServerCost, server_cost
+from kmltui.figures.servercost import ASSUMED, server_cost, two_digits
 from kmltui.figures.statements import NO_CALLS, StatementCalls
+from kmltui.figures.summary import ServerCost
 from kmltui.live.recent import RATE_WINDOW_NS
 from kmltui.live.views import MONO, QUERIES, SessionView, Snapshot
 from kmltui.printable import printable
@@ -39,8 +39,10 @@ def cost(view: Snapshot, call_name: Callable[[int], str], cells: int) -> list[Li
         return [(), unknown, *_indented(f"no trap was timed: {printable(why)}", "muted", cells)]
     low, high = found.cores.low, found.cores.high
     a_query = f", {found.per_query:,.1f} a query" if found.per_query is not None else ""
-    most = f"{_two(high)} cores" + (f", {_two(100 * found.share.high)} % of its CPU time" if found.share else "")
-    least = f"{_two(low)} cores" + (f", {_two(100 * found.share.low)} %" if found.share else "")
+    most = f"{two_digits(high)} cores" + (
+        f", {two_digits(100 * found.share.high)} % of its CPU time" if found.share else ""
+    )
+    least = f"{two_digits(low)} cores" + (f", {two_digits(100 * found.share.low)} %" if found.share else "")
     bound: Line = (("  ring 0 would save at most ", "text"), (most, "strong"))
     lines: list[Line] = [
         (),
@@ -77,9 +79,9 @@ def estimate(view: Snapshot, cells: int) -> str:
     if found is None or not found.per_s:
         return ""
     least, most = (
-        (f"{_two(100 * found.share.low)}", f"{_two(100 * found.share.high)} % of the server's CPU")
+        (f"{two_digits(100 * found.share.low)}", f"{two_digits(100 * found.share.high)} % of the server's CPU")
         if found.share
-        else (_two(found.cores.low), f"{_two(found.cores.high)} cores")
+        else (two_digits(found.cores.low), f"{two_digits(found.cores.high)} cores")
     )
     parts = [
         f"Estimate, not measured: ring 0 would save {least} to {most}",
@@ -102,19 +104,10 @@ def _trap(found: ServerCost) -> str:
     return f"{found.trap_ns.low:.0f} to {found.trap_ns.high:.0f} ns"
 
 
-def _part(cores: float | None, found: ServerCost) -> str:
+def _part(cores: float, found: ServerCost) -> str:
     """As a share of the server's CPU time if that is known, otherwise in cores."""
-    if cores is None:
-        return ABSENT
-    if found.share is None or not found.cores.high:
-        return _two(cores)
-    return f"{_two(100 * cores / found.cores.high * found.share.high)} %"
-
-
-def _two(value: float) -> str:
-    """Two significant digits: a small value is not shown as nothing."""
-    digits = max(1 - math.floor(math.log10(value)), 0) if value > 0 else 0
-    return f"{value:,.{min(digits, 7)}f}"
+    part = found.part(cores)
+    return two_digits(cores) if part is None else f"{two_digits(100 * part)} %"
 
 
 def _query_rate(session: SessionView, t_ns: int) -> tuple[float | None, int]:

@@ -423,9 +423,9 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
         return [()] * layout.work  # no server is watched, so there is nothing to say about queries
     if layout.work == 1:
         return [_progress(drawing, session, other)]
-    done = drawing.totals
-    speed = _mean_rate(session) if done else session.query_rate
-    before = None if other is None else _mean_rate(other) if done else other.query_rate
+    done = drawing.totals or (session.over and (other is None or other.over))
+    speed = session.mean_query_rate if done else session.query_rate
+    before = None if other is None else other.mean_query_rate if done else other.query_rate
     queries: list[Line] = [(("queries/s ", "text"), (f"{rate(speed):>8}", "queries"))]
     if done:
         queries.append(((" on average", "muted"),))
@@ -502,14 +502,6 @@ def _server(session: SessionView, layout: Layout) -> list[Line]:
     if layout.work >= 3:
         rows.append(line((f"up {clock(up * 1_000_000_000)}" if up is not None else "", "muted")))
     return rows
-
-
-def _mean_rate(session: SessionView) -> float | None:
-    """Queries per second from the first report of progress to the last."""
-    first, last = session.work.first, session.work.last
-    if first is None or last is None or last[0] <= first[0]:
-        return None
-    return (last[QUERIES] - first[QUERIES]) / (last[0] - first[0]) * 1e9
 
 
 def _abreast(drawing: Drawing, session: SessionView, other: SessionView) -> bool:
