@@ -54,8 +54,8 @@ def server_cost(session: SessionView, host: Mapping[str, str]) -> ServerCost | N
     counts = {call.nr: call.trap if session.over else call.rate for call in session.calls}
     span, queries = [last[0] - RATE_WINDOW_NS, last[0]], session.query_rate
     if session.over:
-        counted = session.samples.around(TRAP, 1)
-        span, queries = [counted[1][0] if counted else last[0], last[0]], session.mean_query_rate
+        counted, first = session.samples.around(TRAP, 1), session.samples.first or last
+        span, queries = [counted[1][0] if counted else first[0], last[0]], session.mean_query_rate
     found = session.samples.rates(span, (TRAP, CPU_US), MONO)[0]
     if found is None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from textwrap import wrap
 
 from kmltui.figures.estimate import TRAP_UNTIMED
-from kmltui.figures.servercost import ASSUMED, server_cost, two_digits
+from kmltui.figures.servercost import ASSUMED, a_query, server_cost, two_digits
 from kmltui.figures.statements import NO_CALLS, StatementCalls
 from kmltui.figures.summary import ServerCost
 from kmltui.live.recent import RATE_WINDOW_NS
@@ -15,11 +15,13 @@ from kmltui.live.views import MONO, QUERIES, SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw.panes import PaneState
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import ABSENT, Line, cropped, line, rate, width
+from kmltui.tui.text import ABSENT, Line, Span, cropped, line, rate, width
 
 CallName = Callable[[int], str]
 
 _NAMES = 12
+_LEAST_NAME = 6
+"""Cells of a system call's name."""
 _COUNTED_NS = 20_000_000_000
 """Queries are counted over so much of the run's time, or from one of the client's reports to the next."""
 _LEAST = 0.005
@@ -38,7 +40,8 @@ def cost(view: Snapshot, call_name: Callable[[int], str], cells: int) -> list[Li
         unknown = line((" what system calls cost is unknown", "strong"))
         return [(), unknown, *_indented(f"no trap was timed: {printable(why)}", "muted", cells)]
     low, high = found.cores.low, found.cores.high
-    a_query = f", {found.per_query:,.1f} a query" if found.per_query is not None else ""
+    for_a_query = f", {found.per_query:,.1f} a query" if found.per_query is not None else ""
+    when = " on average" if session.over else ""
     most = f"{two_digits(high)} cores" + (
         f", {two_digits(100 * found.share.high)} % of its CPU time" if found.share else ""
     )
@@ -47,29 +50,40 @@ def cost(view: Snapshot, call_name: Callable[[int], str], cells: int) -> list[Li
     lines: list[Line] = [
         (),
         line((f" what system calls cost this {'server' if session.server else 'machine'}", "strong")),
-        *_indented(f"{rate(found.per_s)} calls a second{a_query}; here a trap takes {_trap(found)}", "muted", cells),
+        *_indented(
+            f"{rate(found.per_s)} calls a second{for_a_query}{when}; here a trap takes {_trap(found)}", "muted", cells
+        ),
         *([line(*bound)] if width(bound) <= cells else [line(bound[0]), line((f"    {most}", "strong"))]),
         line((f"  {'at least':>24} {least}", "muted")),
         *_indented(ASSUMED, "faint", cells),
     ]
+    return [*lines, *_by_name(found, call_name, cells)]
+
+
+def _by_name(found: ServerCost, call_name: CallName, cells: int) -> list[Line]:
+    """The most costly calls, each column as wide as what is in it, and a blank more."""
     asked = found.per_query is not None  # without queries there is nothing to say about them
-    head = (
-        f"{'calls/s':>9}{'a query':>9}{'at most':>9}  once a query saves" if asked else f"{'calls/s':>9}{'at most':>9}"
-    )
-    name = min(14, cells - 2 - len(head))
-    lines.append(line((f"  {'':<{name}}{head}", "muted")))
+    roles = ["text", "trap", *(["trap"] if asked else []), "text", *(["muted"] if asked else [])]
+    rows = [["", "calls/s", *(["a query"] if asked else []), "at most", *(["once a query saves"] if asked else [])]]
     for each in found.names[:_NAMES]:
-        if not each.per_s:
-            break
-        per_query = "" if not asked else f"{each.per_query:.2f}" if each.per_query is not None else ABSENT
-        lines.append(
-            line(
-                (f"  {cropped(printable(call_name(each.nr)), name - 1):<{name}}", "text"),
-                (f"{rate(each.per_s):>9}{per_query:>{9 if asked else 0}}", "trap"),
-                (f"{_part(each.cores, found):>9}", "text"),
-                (f"{_part(each.fewer_cores, found):>10}" if each.fewer_cores is not None else "", "muted"),
-            )
-        )
+        spared = "" if each.fewer_cores is None else _part(each.fewer_cores, found)
+        row = [printable(call_name(each.nr)), rate(each.per_s), _part(each.cores, found)]
+        if asked:
+            row[2:2] = [a_query(each.per_query) if each.per_query is not None else ABSENT]
+            row.append(spared)
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = cells - 2 - 2 * (len(widths) - 1)
+    if sum(widths) > room and asked:  # the last head is the longest
+        rows[0][-1] = "once saves"
+        widths[-1] = max(len(row[-1]) for row in rows)
+    widths[0] = max(min(widths[0], room - sum(widths[1:])), _LEAST_NAME)
+    lines: list[Line] = []
+    for index, (name, *figures) in enumerate(rows):
+        spans: list[Span] = [(f"  {cropped(name, widths[0]):<{widths[0]}}", roles[0])]
+        for figure, width_, role in zip(figures, widths[1:], roles[1:], strict=True):
+            spans.append((f"  {figure:>{width_}}", role if index else "muted"))
+        lines.append(tuple(spans))
     return lines
 
 
@@ -169,6 +183,11 @@ def at_work(
     return lines
 
 
+_OTHERS = (
+    "each sample adds about ten traps of the agent, and the client's report each half second a few more of guestd's"
+    " (poll, read, writev), to the statement into which it falls"
+)
+
 _CELL = 18
 """Cells of one system call's figures."""
 
@@ -216,14 +235,11 @@ def by_statement(
         lines.append(row)
     if others := len(titles) - len(statements):
         lines.append(line((f" the other {others} were too short to be told apart", "faint")))
-    lines.append(
-        line((" a sample of the agent's, of ten traps, counts with the statement into which it falls", "faint"))
-    )
-    return lines
+    return [*lines, *(line((f" {row}", "faint")) for row in wrap(_OTHERS, max(cells - 2, 20)))]
 
 
-def _calls(a_query: float) -> str:
-    """As many digits as the interpolation at the statement's ends leaves."""
-    if a_query < _LEAST:
+def _calls(number: float) -> str:
+    """Calls a query. Of few of them the fractions tell how many queries make one, of many they are the samples'."""
+    if number < _LEAST:
         return "0"
-    return f"{a_query:,.0f}" if a_query >= 10 else f"{a_query:.1f}" if a_query >= 1 else f"{a_query:.2f}"
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}" if number >= 1 else f"{number:.2f}"
