@@ -371,8 +371,8 @@ class StatementCount(Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """The system calls that the session made while one statement was executed ``queries`` times, by number.
 
     Counted by the kernel between two readings of the workload's client, whose own call is subtracted. The agent's
-    calls are among them, about ten traps for each sample, and those with which guestd passes on the client's report each
-    half second.
+    calls are among them, about ten traps for each sample, and those with which guestd passes on the client's report
+    each half second.
     """
 
     t_ns: int

@@ -23,6 +23,7 @@ from kmltui.model import (
     Repeat,
     ServerThread,
     State,
+    StatementCount,
     WorkloadSpec,
 )
 
@@ -137,6 +138,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     latency: LatencyView | None = None
     statements: tuple[tuple[int, LatencyView], ...] = ()
     """By the number of the statement; its latencies since the workload began."""
+    counted: tuple[StatementCount, ...] = ()
+    """Statements that have come to their end, with their system calls, as far as all of that was read."""
     cpu: Seconds | None = None
     """Server and client together, since the workload began."""
     groups: tuple[tuple[str, Seconds], ...] = ()

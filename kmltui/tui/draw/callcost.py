@@ -195,14 +195,14 @@ _CELL = 18
 def by_statement(
     view: Snapshot, shown: Sequence[SessionView], calls: StatementCalls, size: tuple[int, Glyphs], call_name: CallName
 ) -> list[Line]:
-    """Calls a query of each statement that lasted long enough, in the first session, and what traps in the last one.
+    """Calls a query of each statement that was counted in both: in the first session, and what traps in the last one.
 
-    ``size``: cells, and the glyphs to draw with. Empty if there is no such statement, or if the run still goes on.
+    ``size``: cells, and the glyphs to draw with. Empty if there is no such statement.
     """
     cells, glyphs = size
     sides = [calls.a_query(session.name) for session in shown]
     statements = sorted(set(sides[0]) & set(sides[-1]))
-    if not view.status or not statements:
+    if not statements:
         return []
     sums: dict[int, float] = {}
     for side in sides:
@@ -234,7 +234,8 @@ def by_statement(
             )
         lines.append(row)
     if others := len(titles) - len(statements):
-        lines.append(line((f" the other {others} were too short to be told apart", "faint")))
+        why = "were too short to be told apart" if view.status else "have not come to their end"
+        lines.append(line((f" the other {others} {why}", "faint")))
     return [*lines, *(line((f" {row}", "faint")) for row in wrap(_OTHERS, max(cells - 2, 20)))]
 
 
