@@ -43,6 +43,10 @@ SessionState = Literal[
 
 FINAL_STATES: frozenset[str] = frozenset({"done", "failed", "panicked", "server-died", "hung", "stopped"})
 
+SessionKind = Literal["guest", "local", "local-kml"]
+"""A virtual machine; this machine itself; this machine with the KML module, which alone of the latter has two ways into
+the kernel."""
+
 Arm = Literal["stock", "stock+libc", "stock+idt", "kml"]
 """How much of KML is active: only counting; the rewritten libc, still trapping; the redirected IDT; all of it."""
 
@@ -100,7 +104,7 @@ class SessionSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What kind of session is requested. ``name`` identifies it in every record of the run."""
 
     name: str
-    kind: Literal["guest", "local", "local-kml"] = "guest"
+    kind: SessionKind = "guest"
     arm: Arm = "stock"
     vcpus: int = 1
     memory_bytes: int = MEMORY_BYTES
@@ -320,6 +324,10 @@ class Digest(Struct, frozen=True, array_like=True):
     errors: int
 
 
+MAX_DIGESTS = 50
+"""Of an answer about kinds of statements."""
+
+
 class ServerThread(Struct, frozen=True, array_like=True):
     """A thread of a watched server that is at work. What it executes is not kept: it may contain private data."""
 
@@ -336,7 +344,8 @@ class Inside(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="inside"
     t_ns: int
     session: str
     digests: list[Digest] = field(default_factory=list)
-    """The kinds of statements that have taken most time since the server began to count, at most fifty."""
+    """The kinds of statements that have taken most time since the server began to count, at most
+    :data:`MAX_DIGESTS`."""
     threads: list[ServerThread] = field(default_factory=list)
     replica_lag_s: int | None = None
     """How far a replica is behind its source, seconds; None if the server is not a replica or does not know."""
@@ -362,7 +371,8 @@ class StatementCount(Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """The system calls that the session made while one statement was executed ``queries`` times, by number.
 
     Counted by the kernel between two readings of the workload's client, whose own call is subtracted. The agent's
-    calls, a few for each sample, are among them.
+    calls are among them, about ten traps for each sample, and those with which guestd passes on the client's report
+    each half second.
     """
 
     t_ns: int

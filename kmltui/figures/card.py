@@ -73,7 +73,7 @@ def _calls(summary: Summary) -> CardLine | None:
     if summary.timed_calls and session.direct_share < LEAST_WITHOUT_PURPOSE:
         more = f"{calls.trap:,} trapped, most of them on purpose, to be timed"
     elif named := by_program(session):
-        more = f"{named}; {more}"
+        more = "; ".join(filter(None, (named, outside(session), more)))
     return CardLine("calls", "Without a trap", text, more)
 
 
@@ -91,6 +91,20 @@ def by_program(session: SessionFigures) -> str:
         if calls.trap + calls.direct >= _LEAST_PART * every
     ]
     return ", ".join(shares[:_PROGRAMS]) if len(shares) > 1 else ""
+
+
+def outside(session: SessionFigures) -> str:
+    """Which calls are in the total and in no program's, where they are a part that a reader would miss."""
+    if session.syscalls is None or not session.programs:
+        return ""
+    inside = session.programs.values()
+    every = session.syscalls.trap + session.syscalls.direct
+    others = every - sum(calls.trap + calls.direct for calls in inside)
+    if others < max(_LEAST_PART * every, 1):
+        return ""
+    trapped = min(session.syscalls.trap - sum(calls.trap for calls in inside), others)
+    how = "all by trap" if trapped == others else f"{trapped:,} by trap"
+    return f"in the total alone: {others:,} calls, {how}, of the guest's own daemon, which starts the programs"
 
 
 def _call(summary: Summary) -> CardLine | None:

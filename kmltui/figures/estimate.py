@@ -16,6 +16,7 @@ from msgspec import Struct
 from kmltui.figures.environment import mitigations
 from kmltui.figures.summary import Estimate, Range, SessionFigures, Summary
 from kmltui.figures.verdict import not_direct, same_arm
+from kmltui.model import MONITOR
 
 DIRECT_CALL_NS = Range(15.0, 60.0)
 """Assumed: what the same system call costs as a function call in ring 0, on a processor of today."""
@@ -121,7 +122,7 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
     # Of two sessions of the same arm neither saves a call: in a control with stock both trap, in one with KML neither.
     if not calls or same_arm(summary) or (is_kml and not_direct(summary)):
         return None
-    units = session.queries or 1
+    units = _units(summary, session)
     native = native_s or _native(summary, session, cost, calls / units)
     likely_ns, bounds_ns = saved_by_a_call(cost)
     counted = _counted_ns(summary, session, calls)
@@ -130,7 +131,7 @@ def estimate(summary: Summary, native_s: Range | None = None) -> Estimate | None
     a_unit = calls / units
     return Estimate(
         trap_ns=cost.ns,
-        calls_per_query=calls / session.queries if session.queries else None,
+        calls_per_query=a_unit if session.queries else None,
         saved=_fraction(a_unit, bounds_ns, native) if native else None,
         likely=_fraction(a_unit, likely_ns, native) if native else None,
         saved_us=Range(a_unit * bounds_ns.low / 1e3, a_unit * bounds_ns.high / 1e3),
@@ -255,10 +256,20 @@ def _whose(summary: Summary) -> SessionFigures | None:
     return session if OF_THE_PROCESSES in session.calls_source else None
 
 
+def _units(summary: Summary, session: SessionFigures) -> float:
+    """The queries to which its calls and its CPU time are related; 1 where nothing counts queries.
+
+    A server that is watched tells of its queries at times of its own: what it made in the whole time is inferred.
+    """
+    if summary.run.workload == MONITOR and session.queries_per_s and session.duration_s:
+        return session.queries_per_s * session.duration_s
+    return session.queries or 1
+
+
 def _native(summary: Summary, session: SessionFigures, cost: TrapCost, calls: float) -> Range | None:
     """CPU seconds of a query, or of the whole work, on the processor without KML."""
     baseline = summary.sessions.get(summary.baseline or "", session)
-    units = baseline.queries or 1
+    units = _units(summary, baseline)
     if summary.exact and baseline.instructions is not None:
         return _from_instructions(baseline.instructions.total / units, calls, cost)
     if baseline.cpu_s is None or baseline.cpu_s.total <= 0:

@@ -21,14 +21,19 @@ from kmltui.figures.agent import without_agent
 from kmltui.live.latencies import Latencies
 from kmltui.model import (
     CLIENT,
+    MAX_DIGESTS,
     SERVER,
+    Digest,
     GroupCpu,
     HardwareCounts,
+    Inside,
+    KmlCounters,
     Measure,
     Phase,
     ProgramCalls,
     Progress,
     Sample,
+    SessionKind,
     Status,
     marked_phase,
 )
@@ -119,6 +124,18 @@ class StatementFigures(Struct):
     latency: LatencyFigures
 
 
+class DigestFigures(Struct):
+    """One kind of statement of a watched server, as it counted them itself."""
+
+    text: str
+    schema: str
+    calls: int
+    time_s: float
+    rows_examined: int
+    rows_sent: int
+    errors: int
+
+
 class PhaseFigures(Struct):
     """One phase, between the samples taken at its beginning and at the next phase's."""
 
@@ -182,6 +199,8 @@ class Figures(Struct):
     answers, which the server counts as well, are not."""
     latency: LatencyFigures | None = None
     statements: list[StatementFigures] | None = None
+    digests: list[DigestFigures] | None = None
+    """Of a watched server that tells: its kinds of statements, those that took most time first."""
     phases: list[PhaseFigures] | None = None
     instructions: Instructions | None = None
     agent_cpu_s: float | None = None
@@ -213,6 +232,8 @@ class Interval:
     start: Sample
     end: Sample
     """The sample marked ``end``; of an interval that was cut off, the last one."""
+    first_counted: Sample | None = None
+    """The first one with counts of system calls: a watched server's begin when its process has been found."""
     complete: bool = False
     boundaries: list[Sample] = field(default_factory=list)
     """The samples taken when phases began."""
@@ -227,6 +248,8 @@ class Interval:
     status_before: Status | None = None
     """Summed over the server's lives, without the watcher's own share, like the other one."""
     status_after: Status | None = None
+    inside_before: Inside | None = None
+    inside_after: Inside | None = None
     latencies: dict[int, Latencies] = field(default_factory=dict)
     instructions: list[Phase] = field(default_factory=list)
     """The ends of phases whose instructions were counted between marks of the workload's own."""
@@ -245,11 +268,11 @@ class Interval:
 
 
 def figures(
-    interval: Interval, statements: list[str], agent_counted: bool = True, samples_asked_for: bool = False
+    interval: Interval, statements: list[str], kind: SessionKind = "guest", samples_asked_for: bool = False
 ) -> Figures:
     """The figures of an interval; ``statements`` are the titles of the workload's statements.
 
-    ``agent_counted``: the monitor's agent runs in the session, and its system calls are among those counted.
+    ``kind`` of the session: in a guest the monitor's agent runs, and its system calls are among those counted.
     ``samples_asked_for``: all of its samples were taken on demand, not only the marked ones.
     """
     start, end = interval.start, interval.end
@@ -265,7 +288,7 @@ def figures(
         server=groups[SERVER],
         client=groups[CLIENT],
         per_cpu=_per_cpu(interval),
-        syscalls=_calls(interval, agent_counted, interval.samples if samples_asked_for else interval.marked),
+        syscalls=call_counts(interval, kind, samples_asked_for),
         programs=_programs(start, end),
         io_calls=_io_calls(start, end),
         interrupts=_difference(start.interrupts, end.interrupts),
@@ -276,6 +299,7 @@ def figures(
         server_status=status,
         latency=merged_latency([interval]),
         statements=_statements(interval, statements),
+        digests=_digests(interval),
         phases=_phases(interval),
         instructions=_marked(interval.instructions) or _instructions(start, end),
     )
@@ -284,7 +308,7 @@ def figures(
         accounted = sum(cpu.user_s + cpu.system_s + cpu.idle_s + cpu.other_s for cpu in there)
         online_s = sum(duration_s - (cpu.offline_s or 0) for cpu in there)
         result.ticks_seen = accounted / online_s if online_s > 0 else None
-    if start.kml and end.kml:
+    if start.kml and end.kml and kind != "local":  # there is no ring 0 to go into
         vectors = {
             str(vector): count - start.kml.demotions_vector.get(vector, 0)
             for vector, count in sorted(end.kml.demotions_vector.items())
@@ -394,14 +418,18 @@ def _per_cpu(interval: Interval) -> list[CpuTime] | None:
     return times or None
 
 
-def _calls(interval: Interval, agent_counted: bool, on_demand: int) -> CallCounts | None:
-    before, after = interval.start.kml, interval.end.kml
-    if before is None or after is None:
+def call_counts(interval: Interval, kind: SessionKind, samples_asked_for: bool) -> CallCounts | None:
+    """The system calls of an interval, as far as it has come; arguments as of :func:`figures`."""
+    after = interval.end.kml
+    if after is None:
         return None
+    # What did not count at the start began to count, from 0, after it.
+    before = interval.start.kml or KmlCounters()
     trap = {nr: count - before.trap_nr.get(nr, 0) for nr, count in after.trap_nr.items()}
     direct = {nr: count - before.direct_nr.get(nr, 0) for nr, count in after.direct_nr.items()}
     agent = None
-    if agent_counted and interval.start.agent and interval.end.agent:
+    if kind == "guest" and interval.start.agent and interval.end.agent:
+        on_demand = interval.samples if samples_asked_for else interval.marked
         agent = interval.end.agent.syscalls - interval.start.agent.syscalls
         # The agent reads the counters of each group on each CPU.
         counters = len(interval.end.hardware) * len(interval.end.cpus)
@@ -492,6 +520,37 @@ def _statements(interval: Interval, titles: list[str]) -> list[StatementFigures]
             title = titles[number - 1] if number <= len(titles) else f"statement {number}"
             found.append(StatementFigures(number, title, latency))
     return found or None
+
+
+_NO_DIGEST = Digest("", "", "", 0, 0, 0, 0, 0)
+
+
+def _digests(interval: Interval) -> list[DigestFigures] | None:
+    """What the server counted of each between its first answer in the interval and its last."""
+    before, after = interval.inside_before, interval.inside_after
+    if before is None or after is None:
+        return None
+    known = {(digest.digest, digest.schema): digest for digest in before.digests}
+    found = []
+    for last in after.digests:
+        first = known.get((last.digest, last.schema))
+        if first is None and len(before.digests) >= MAX_DIGESTS:
+            continue  # one that had taken less time than those that it told of: how much is not known
+        if first is None or last.calls < first.calls:  # new, or the server counts anew
+            first = _NO_DIGEST
+        if last.calls > first.calls:
+            found.append(
+                DigestFigures(
+                    last.text,
+                    last.schema,
+                    last.calls - first.calls,
+                    (last.time_us - first.time_us) / 1e6,
+                    last.rows_examined - first.rows_examined,
+                    last.rows_sent - first.rows_sent,
+                    last.errors - first.errors,
+                )
+            )
+    return sorted(found, key=lambda each: -each.time_s) or None
 
 
 def _instructions(start: Sample, end: Sample) -> Instructions | None:

@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 from kmltui.counters.lives import Lives
 from kmltui.figures.figures import CpuGap, Interval
 from kmltui.live.latencies import Latencies
-from kmltui.model import END, START, Latency, Measure, Phase, Progress, Record, Repeat, Sample, Status, marked_phase
+from kmltui.model import (
+    END,
+    START,
+    Inside,
+    Latency,
+    Measure,
+    Phase,
+    Progress,
+    Record,
+    Repeat,
+    Sample,
+    Status,
+    marked_phase,
+)
 
 _MOST_STATEMENTS = 1000
 _MOST_BOUNDARIES = 10_000
@@ -47,23 +60,13 @@ class Intervals:
         match record:
             case Sample():
                 self._sample(self._session(record.session), record)
-            case Progress():
+            case Progress() | Phase() | Measure() | Inside():
                 if interval := self._session(record.session).open:
-                    interval.progress = record
-                    if len(interval.queries_before) < _MOST_BOUNDARIES:
-                        interval.queries_before.setdefault(record.phase, record.queries)
+                    _note(interval, record)
             case Status():
                 self._status(self._session(record.session), record)
-            case Phase():
-                interval = self._session(record.session).open
-                if interval is not None and record.instructions and len(interval.instructions) < _MOST_BOUNDARIES:
-                    interval.instructions.append(record)
             case Latency():
                 self._latency(self._session(record.session), record)
-            case Measure():
-                interval = self._session(record.session).open
-                if interval is not None and len(interval.measures) < _MOST_MEASURES:
-                    interval.measures[record.name] = record
             case Repeat():
                 session = self._session(record.session)
                 session.pair = record.pair if record.event == "begin" else None
@@ -91,6 +94,7 @@ class Intervals:
     def _sample(self, session: _Session, sample: Sample) -> None:
         if sample.mark == START:
             session.open = Interval(sample, sample, status_before=session.status, samples=0, marked=0)
+            _note_counted(session.open, sample)
             _note_host(session.open, sample)
             return
         interval = session.open
@@ -101,6 +105,7 @@ class Intervals:
             session.open = None
             return
         _note_hotplug(interval, sample)
+        _note_counted(interval, sample)
         interval.end = sample
         interval.samples += 1
         interval.marked += bool(sample.mark)
@@ -140,6 +145,24 @@ class Intervals:
             return  # not a histogram: recorded by some other program
 
 
+def _note(interval: Interval, record: Progress | Phase | Measure | Inside) -> None:
+    """Something that was told in the interval."""
+    match record:
+        case Progress():
+            interval.progress = record
+            if len(interval.queries_before) < _MOST_BOUNDARIES:
+                interval.queries_before.setdefault(record.phase, record.queries)
+        case Phase():
+            if record.instructions and len(interval.instructions) < _MOST_BOUNDARIES:
+                interval.instructions.append(record)
+        case Measure():
+            if len(interval.measures) < _MOST_MEASURES:
+                interval.measures[record.name] = record
+        case Inside():
+            interval.inside_before = interval.inside_before or record
+            interval.inside_after = record
+
+
 def _note_hotplug(interval: Interval, sample: Sample) -> None:
     """Which CPUs have come and gone since the sample before."""
     if sample.cpus.keys() == interval.end.cpus.keys():
@@ -151,6 +174,12 @@ def _note_hotplug(interval: Interval, sample: Sample) -> None:
             interval.came[cpu] = sample
     for cpu in interval.end.cpus.keys() - sample.cpus.keys():
         interval.went[cpu] = interval.end
+
+
+def _note_counted(interval: Interval, sample: Sample) -> None:
+    """Where system calls were first counted."""
+    if interval.first_counted is None and sample.kml is not None:
+        interval.first_counted = sample
 
 
 def _note_host(interval: Interval, sample: Sample) -> None:

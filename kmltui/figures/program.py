@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kmltui.figures.card import CardLine, by_program, card
+from kmltui.figures.card import CardLine, by_program, card, outside
 from kmltui.figures.compare import Comparison
 from kmltui.figures.estimate import OF_THE_PROCESSES
 from kmltui.figures.summary import SessionFigures, Summary
@@ -62,7 +62,7 @@ def _rows(summary: Summary, base: SessionFigures, kml: SessionFigures) -> list[R
     return [
         _proof(summary, base, kml),
         _calls(kml),
-        Row("By program", shares) if (shares := by_program(kml)) else None,
+        Row("By program", shares, outside(kml)) if (shares := by_program(kml)) else None,
         _trapped(kml),
         _density(instructions, base),
         _amount("Instructions", instructions, "{:,.0f}", "counted one by one, user and kernel"),

@@ -20,6 +20,7 @@ from kmltui.figures.intervals import Intervals, Repetition
 from kmltui.figures.judging import any_emulated, common_clock, own_ways
 from kmltui.figures.means import mean
 from kmltui.figures.repeat import repeat_command
+from kmltui.figures.servercost import average_cost
 from kmltui.figures.summary import Bounds, Checksums, Fractions, RunFacts, SessionFigures, Summary, TickBias
 from kmltui.figures.verdict import verdict
 from kmltui.live.events import brief
@@ -133,6 +134,9 @@ class _Fold:
         if is_bench:
             summary.pairs = self._pairs(runs)
             summary.run.pairs = len(summary.pairs)
+        if self._header.kind == "monitor":
+            for name in (name for name in sessions if runs[name]):
+                summary.server_cost = average_cost(sessions[name], runs[name][-1].interval, self._header.host)
         if not self._header.different_work:
             summary.run.command = repeat_command(self._header, summary.run.pairs)
             summary.estimate = estimate(summary)
@@ -182,7 +186,7 @@ class _Fold:
         return figures(
             run.interval,
             self._header.workload.statements,
-            agent_counted=spec.kind == "guest",
+            kind=spec.kind,
             samples_asked_for=session_clock(spec, self._facts.get(name, {})) == "instructions",
         )
 
@@ -216,7 +220,9 @@ class _Fold:
             proofs=kinds,
             failed_proofs=[f"{proof.name} {proof.subject}: {proof.value}" for proof in proofs if not proof.ok],
             server_restarts=[t_ns / 1e9 for t_ns in self._intervals.restarts(name)],
-            direct_share=direct_share(found.syscalls.trap, found.syscalls.direct) if found.syscalls else None,
+            direct_share=direct_share(found.syscalls.trap, found.syscalls.direct)
+            if found.syscalls and spec.kind != "local"
+            else None,
             calls_source=facts.get("calls")
             or ("exact, of the whole guest, by the KML module" if found.syscalls else ""),
             io_calls_source=facts.get("io_calls", ""),

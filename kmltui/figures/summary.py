@@ -14,7 +14,7 @@ from kmltui.figures.calls import TimedCall
 from kmltui.figures.charts import Chart
 from kmltui.figures.compare import Comparison
 from kmltui.figures.figures import Figures
-from kmltui.model import ClockKind, RunStatus
+from kmltui.model import ClockKind, RunStatus, SessionKind
 
 
 class RunFacts(Struct, kw_only=True):
@@ -73,7 +73,7 @@ class SessionFigures(Figures, kw_only=True):
     """One session: what it is, what it proved, and its figures (of a bench, the means over the pairs)."""
 
     arm: str = "stock"
-    kind: str = "guest"
+    kind: SessionKind = "guest"
     clock: ClockKind = "wall"
     state: str = "waiting"
     detail: str = ""
@@ -94,7 +94,8 @@ class SessionFigures(Figures, kw_only=True):
     server_restarts: list[float] = field(default_factory=list)
     """When its server was started again while it was watched, seconds since the run began; of very many the first."""
     direct_share: float | None = None
-    """Of its system calls, those that were made directly, without a trap; None where they were not counted."""
+    """Of its system calls, those that were made directly, without a trap; None where they were not counted, or where
+    there is no KML."""
     calls_source: str = ""
     """How its system calls were counted, and whose."""
     io_calls_source: str = ""
@@ -103,6 +104,11 @@ class SessionFigures(Figures, kw_only=True):
     """Figures that the workload itself measured: name, then unit and values; of a bench the means over the pairs."""
     output: list[str] = field(default_factory=list)
     """The first lines that a program printed, where the workload is one that the user chose."""
+
+    @property
+    def has_kml(self) -> bool:
+        """The module counts its system calls, direct ones among them."""
+        return self.kind != "local"
 
 
 class Fractions(Struct):
@@ -152,6 +158,37 @@ class Estimate(Struct, kw_only=True):
     """How much else the machine had to do while a trap was timed; empty where that was little."""
 
 
+class NamedCost(Struct, frozen=True):
+    """What one system call costs a watched server."""
+
+    nr: int
+    name: str
+    per_s: float
+    per_query: float | None
+    cores: float
+    """At most: what making all of them directly would save."""
+    fewer_cores: float | None
+    """At most: what making it once a query would save, by trap as now; None where it is made no oftener."""
+
+
+class ServerCost(Struct, frozen=True):
+    """What all of a watched server's system calls cost it; see :mod:`kmltui.figures.servercost`."""
+
+    per_s: float
+    per_query: float | None
+    trap_ns: Range
+    cores: Range
+    """Bounds of what making all calls directly would save."""
+    share: Range | None
+    """The same as a fraction of the server's CPU time; None where that is not known."""
+    names: list[NamedCost]
+    """Those that cost most first."""
+
+    def part(self, cores: float) -> float | None:
+        """So many cores as a fraction of the server's CPU time; None where that is not known."""
+        return None if self.share is None or not self.cores.high else cores / self.cores.high * self.share.high
+
+
 class Checksums(Struct):
     """Whether the sessions' results were the same."""
 
@@ -193,6 +230,21 @@ class Summary(Struct, kw_only=True):
     """A session ran under software emulation: a ratio of times is not the hardware's."""
     estimate: Estimate | None = None
     """What was saved would be on the recording machine's processor; None where that cannot be known."""
+    server_cost: ServerCost | None = None
+    """Of a watched server: what its system calls cost it; None where they were not counted, or no trap was timed."""
     checksums: Checksums | None = None
     verdict: str = ""
     charts: list[Chart] = field(default_factory=list)
+
+    @property
+    def has_kml(self) -> bool:
+        """Some session could make direct calls: without one there is a single way into the kernel to be told of."""
+        return any(session.has_kml for session in self.sessions.values())
+
+    @property
+    def lasted_s(self) -> float | None:
+        """How long work that is bounded by time lasted: as long as planned, or until it was stopped. None of others."""
+        measured = [each.duration_s for each in self.sessions.values() if each.duration_s is not None]
+        if self.run.duration_limit_s is None or self.run.status == "done" or not measured:
+            return self.run.duration_limit_s
+        return min(max(measured), self.run.duration_limit_s)

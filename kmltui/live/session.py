@@ -39,6 +39,7 @@ from kmltui.model import (
     Sample,
     SessionSpec,
     State,
+    StatementCount,
     Status,
 )
 
@@ -165,6 +166,7 @@ class Session:
         self._facts: Latest[str, Environment] = Latest()
         self.inside_ns: array[int] = array("q")
         """When a watched server told of its own work."""
+        self._counted: Events[StatementCount] = Events(kept=1000)
         self._proofs: Latest[tuple[str, str], Proof] = Latest()
         self._phases: Events[Phase] = Events()
         self._boundaries: Events[_Boundary | Repeat] = Events(kept=None)
@@ -177,6 +179,8 @@ class Session:
         """Take the next record in full."""
         if isinstance(record, Inside):
             self.inside_ns.append(record.t_ns)
+        if isinstance(record, StatementCount):
+            self._counted.add(record.t_ns, record)
         if self.columns.add(record) and isinstance(record, Sample) and not _is_boundary(record):
             self._bound(record)
 
@@ -304,6 +308,7 @@ class Session:
             rows=progress.rows if progress else None,
             latency=latencies.view(ALL) if latencies else None,
             statements=latencies.statements() if latencies else (),
+            counted=() if ahead else self._counted.until(t_ns),
             cpu=seconds_of_all(usage) if known and complete and usage.groups else None,
             groups=tuple((name, seconds(used)) for name, used in sorted(usage.groups.items(), reverse=True))
             if known

@@ -23,6 +23,7 @@ from kmltui.model import (
     Repeat,
     ServerThread,
     State,
+    StatementCount,
     WorkloadSpec,
 )
 
@@ -137,6 +138,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     latency: LatencyView | None = None
     statements: tuple[tuple[int, LatencyView], ...] = ()
     """By the number of the statement; its latencies since the workload began."""
+    counted: tuple[StatementCount, ...] = ()
+    """Statements that have come to their end, with their system calls, as far as all of that was read."""
     cpu: Seconds | None = None
     """Server and client together, since the workload began."""
     groups: tuple[tuple[str, Seconds], ...] = ()
@@ -174,6 +177,19 @@ class SessionView(Struct, frozen=True, kw_only=True):
     replica_lag_s: int | None = None
     server_rates: tuple[tuple[str, float], ...] = ()
     """How fast the server's own counters grow, per second, without the sampler's share."""
+
+    @property
+    def over(self) -> bool:
+        """It has come to its end, whichever way: its rates of just now are those of nothing."""
+        return self.state.state in FINAL_STATES
+
+    @property
+    def mean_query_rate(self) -> float | None:
+        """Queries per second from the first report of their number to the last."""
+        first, last = self.work.first, self.work.last
+        if first is None or last is None or last[0] <= first[0]:
+            return None
+        return (last[QUERIES] - first[QUERIES]) / (last[0] - first[0]) * 1e9
 
     @property
     def lacking(self) -> str:

@@ -110,16 +110,14 @@ def system_calls(summary: Summary) -> Iterator[Block]:
         assert calls is not None
         everything = calls.trap + calls.direct
         rate = everything / session.cpu_s.total if session.cpu_s and session.cpu_s.total else None
+        ways = [
+            numbers.count(calls.direct if session.has_kml else None),
+            numbers.percent(session.direct_share),
+            numbers.count(session.elevations),
+            numbers.count(session.demotions),
+        ]
         rows.append(
-            [
-                printable(name),
-                numbers.count(calls.trap),
-                numbers.count(calls.direct),
-                numbers.percent(calls.direct / everything) if everything else ABSENT,
-                numbers.count(session.elevations),
-                numbers.count(session.demotions),
-                numbers.rate(rate),
-            ]
+            [printable(name), numbers.count(calls.trap), *(ways if summary.has_kml else ()), numbers.rate(rate)]
         )
     agents = [session.syscalls.agent for session in sessions.values() if session.syscalls and session.syscalls.agent]
     sources = dict.fromkeys(printable(session.calls_source) for session in sessions.values())
@@ -128,9 +126,8 @@ def system_calls(summary: Summary) -> Iterator[Block]:
         notes.append(
             f"The monitor's agent made {numbers.count(max(agents))} more, all by trap, which are not in the figures."
         )
-    yield Table(
-        ["session", "trap", "direct", "direct share", "elevations", "demotions", "calls/CPU s"], rows, notes=notes
-    )
+    headers = ["trap", "direct", "direct share", "elevations", "demotions"] if summary.has_kml else ["calls"]
+    yield Table(["session", *headers, "calls/CPU s"], rows, notes=notes)
     yield _by_name(sessions)
     yield from _by_program(sessions)
 
@@ -177,7 +174,10 @@ def _by_name(sessions: dict[str, SessionFigures]) -> Table:
         rows.append(row)
     hidden = len(ordered) - len(rows)
     notes = [f"{hidden} others are not shown; the JSON report has them all."] if hidden else []
-    headers = ["by name", *(f"{printable(name)} {kind}" for name, kind in kinds)]
+    headers = [
+        "by name",
+        *(f"{printable(name)} {kind if sessions[name].has_kml else ''}".rstrip() for name, kind in kinds),
+    ]
     return Table(headers, rows, notes=notes)
 
 
@@ -255,11 +255,13 @@ def phases(summary: Summary) -> Iterator[Block]:
         for name, session in sessions.items():
             found = next((phase for phase in session.phases or [] if phase.name == phase_name), None)
             if found is not None:
-                rows.append([printable(phase_name), printable(name), *_phase_cells(found)])
+                ways = [numbers.count(found.trap), *([numbers.count(found.direct)] if summary.has_kml else ())]
+                rows.append([printable(phase_name), printable(name), *_phase_cells(found), *ways])
     yield Heading("Phases")
     agent = any(session.syscalls and session.syscalls.agent for session in sessions.values())
     notes = ["Traps of phases include those of the monitor's agent, which other tables leave out."] if agent else []
-    yield Table(["phase", "session", "seconds", "CPU s", "system * s", "queries", "trap", "direct"], rows, notes=notes)
+    ways = ["trap", "direct"] if summary.has_kml else ["calls"]
+    yield Table(["phase", "session", "seconds", "CPU s", "system * s", "queries", *ways], rows, notes=notes)
 
 
 def _phase_cells(phase: PhaseFigures) -> list[str]:
@@ -269,8 +271,6 @@ def _phase_cells(phase: PhaseFigures) -> list[str]:
         numbers.seconds(cpu.total if cpu else None),
         numbers.seconds(cpu.system if cpu else None),
         numbers.count(phase.queries),
-        numbers.count(phase.trap),
-        numbers.count(phase.direct),
     ]
 
 
@@ -296,6 +296,40 @@ def statements(summary: Summary) -> Iterator[Block]:
     headers = ["", "count", *(f"{printable(name)} {what}" for name, what in kinds)]
     yield Heading("Latency by statement")
     yield Table(headers, rows)
+
+
+def digests(summary: Summary) -> Iterator[Block]:
+    """The kinds of statements of a watched server, as it counted them itself."""
+    for session in summary.sessions.values():
+        if not session.digests:
+            continue
+        rows = []
+        for each in session.digests[:TOP_CALLS]:
+            text = f"{each.schema}: {each.text}" if each.schema else each.text
+            rows.append(
+                [
+                    cropped(printable(text), _MOST_STATEMENT),
+                    numbers.count(each.calls),
+                    numbers.seconds(each.time_s),
+                    numbers.microseconds(each.time_s * 1e6 / each.calls),
+                    numbers.rate(each.rows_examined / each.calls),
+                    numbers.count(each.errors),
+                ]
+            )
+        hidden = len(session.digests) - len(rows)
+        notes = ["As the server counts them, between its first and its last answer: the monitor's own are among them."]
+        notes += [f"{hidden} others are not shown; the JSON report has them all."] if hidden else []
+        yield Heading("Statements of the server")
+        headers = ["statement, without its values", "calls", "seconds", "a call", "rows a call", "errors"]
+        yield Table(headers, rows, notes=notes)
+
+
+_MOST_STATEMENT = 160
+"""Characters of a statement in a table; the JSON report has all that was recorded."""
+
+
+def cropped(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def measures(summary: Summary) -> Iterator[Block]:

@@ -12,7 +12,7 @@ from kmltui.figures.summary import Summary
 from kmltui.figures.verdict import INSTRUCTION_CLOCK, clock_name
 from kmltui.model import FINAL_STATES
 from kmltui.printable import printable
-from kmltui.report import bench, details, numbers
+from kmltui.report import bench, details, numbers, servercost
 from kmltui.report.blocks import Block, Bullets, Facts, Heading, Lines, Paragraph, Picture, Table
 from kmltui.report.environment import environment_table
 
@@ -52,10 +52,12 @@ def details_of(summary: Summary) -> Iterator[Block]:
     for chart in summary.charts:
         yield Picture(chart)
     yield from details.system_calls(summary)
+    yield from servercost.section(summary)
     yield from details.cpus(summary)
     yield from details.contention(summary)
     yield from details.phases(summary)
     yield from details.statements(summary)
+    yield from details.digests(summary)
     yield from details.proofs(summary)
     yield from details.output(summary)
     yield Heading("Table 1: environment")
@@ -81,8 +83,8 @@ def _title(summary: Summary) -> str:
     what = printable(run.workload)
     if run.loops:
         what += f", loop count {run.loops:,}"
-    elif run.duration_limit_s:
-        what += f", {numbers.clock(run.duration_limit_s)}"
+    elif summary.lasted_s:
+        what += f", {numbers.clock(summary.lasted_s)}"
     names = " and ".join(printable(name) for name in summary.sessions) if len(summary.sessions) <= 2 else ""
     return f"{what}: {names}" if names else what
 

@@ -78,7 +78,7 @@ def _plain(key: str, value: str) -> str:
 def _workload(summary: Summary) -> str:
     run = summary.run
     bound = f"loop count {run.loops:,}" if run.loops else ""
-    if run.duration_limit_s:
-        bound = numbers.clock(run.duration_limit_s)
+    if summary.lasted_s:
+        bound = numbers.clock(summary.lasted_s)
     options = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in run.options.items())
     return printable(", ".join(filter(None, (run.workload, bound, options))))

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pymysql
 
-from kmltui.model import Digest, Inside, ServerThread, whole
+from kmltui.model import MAX_DIGESTS, Digest, Inside, ServerThread, whole
 from kmltui.sessions.link import Link
 
 T = TypeVar("T")
@@ -24,7 +24,6 @@ SHARE = 0.005
 """Share of the time that the server may spend on these queries; if necessary they are made less often. It may spend as
 much on its counters, so that watching takes a hundredth in all."""
 
-MAX_DIGESTS = 50
 MAX_THREADS = 100
 _MAX_TEXT = 400
 

@@ -7,11 +7,24 @@ import re
 
 import pytest
 from made_up_run import Side, run
+from msgspec import structs
 from test_one_session import monitor
 from tui_support import MemorySource
 
 from kmltui.figures.servercost import server_cost
-from kmltui.model import MONITOR, Environment, Header, Progress, Record, SessionSpec, Status, WorkloadSpec
+from kmltui.model import (
+    MONITOR,
+    Environment,
+    Header,
+    KmlCounters,
+    Progress,
+    Record,
+    Sample,
+    SessionSpec,
+    State,
+    Status,
+    WorkloadSpec,
+)
 from kmltui.tui.glyphs import UNICODE
 from kmltui.tui.names import call_name
 from kmltui.tui.pages.base import Canvas
@@ -62,6 +75,31 @@ class TestAWatchedServer:
         assert re.search(r"400 calls a second, 8\.0 a query; here a trap takes 100 to 200 ns", text)
         assert "at most" in text and "at least" in text and "assumed: a direct call takes 15 to 60 ns" in text
         assert re.search(r"read +300 +6\.00", text)
+
+    @pytest.mark.parametrize("width", [60, 80, 100, 160])
+    def test_its_columns_never_touch_and_names_are_whole_where_there_is_room(self, width: int) -> None:
+        rare = [
+            structs.replace(
+                each, kml=KmlCounters(trap_nr={0: 300 * (at := each.t_ns // S), 204: at, 203: (at + 1) // 2})
+            )
+            if isinstance(each, Sample)
+            else each
+            for each in monitor(30)
+        ]
+        lines = QueriesPage().draw(watched(rare), Canvas(width, 44, UNICODE, call_name))
+        table = [plain(line) for line in lines][-44:]
+        head = next(index for index, text in enumerate(table) if "at most" in text and "calls/s" in text)
+        rows = [re.findall(r"\S+(?: %)?", text) for text in table[head + 1 : head + 4]]
+        assert [len(row) for row in rows] == [5, 4, 4], rows
+        assert [row[0] for row in rows] == ["read", "sched_getaffinity", "sched_setaffinity"] or width == 60
+
+    def test_at_the_end_calls_and_queries_are_averages_of_the_whole_time(self) -> None:
+        records = monitor(30)
+        last = next(each for each in reversed(records) if isinstance(each, Sample))
+        records[records.index(last)] = structs.replace(last, mark="end")
+        text = shown(watched([*records, State(t_ns=30 * S, session="local", state="stopped")]))
+        assert "queries/s 50 on average" in text
+        assert "400 calls a second, 8.0 a query on average" in text and re.search(r"read +300 +6\.00", text)
 
     def test_calls_of_the_whole_machine_are_no_share_of_the_servers_time(self) -> None:
         text = shown(watched(monitor(30), calls="exact, of the whole host, by the KML module"))

@@ -360,6 +360,24 @@ class TestCallsByStatement:
         assert re.match(r"  2  1000 rows by unique1 +2,0\d\d → \d", lines[at + 3])
         assert re.match(r" 24  update of a key 6 +2\.0 → 0", lines[at + 25]), "counted, however short it is"
 
+    def test_while_it_runs_the_page_has_those_that_have_come_to_their_end(self) -> None:
+        def rows(shown: Frame, page: QueriesPage) -> dict[str, str]:
+            lines = text(page, shown, (120, 60)).splitlines()
+            at = next((n for n, line in enumerate(lines) if "calls a query, by statement" in line), len(lines))
+            return {row[:38]: row[38:74] for row in lines[at + 2 :] if re.match(r" {1,2}\d+  ", row)}
+
+        assert not rows(shipped("wisconsin", 0.05), QueriesPage()), "the first has only begun"
+        running, over = (shipped("wisconsin", part) for part in (0.45, 1.0))
+        page = QueriesPage()
+        with Reader.open(paths.data_dir("recordings") / "wisconsin.kmlrec") as reader:
+            page.calls = StatementCalls()
+            for record in reader.records():
+                page.calls.hear(record)
+        so_far, at_the_end = rows(running, QueriesPage()), rows(over, page)
+        assert len(so_far) == 6 and "the other 18 have not come to their end" in text(QueriesPage(), running, (120, 60))
+        assert all(at_the_end[statement] == figures for statement, figures in so_far.items())
+        assert rows(running, page) == so_far, "also in a replay, whose end is known"
+
 
 class TestAWatchedServer:
     def test_the_estimate_is_a_line_of_the_live_view(self) -> None:

@@ -14,6 +14,7 @@ from run_samples import bench
 
 from kmltui import cli, paths
 from kmltui.cli.options import RecordingOptions
+from kmltui.figures.figures import CallCounts, ProgramFigures, direct_share
 from kmltui.figures.program import ProgramCard, Row, program_card
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
@@ -59,6 +60,23 @@ def test_a_program_that_says_nothing_of_its_ring_is_proved_by_its_direct_calls(c
     assert calls is not None
     found = rows(program_card(silent))["Proof"]
     assert f"{calls.direct:,} times, which only ring 0 can" in found.text and "stock: 0 times" in found.more
+
+
+def test_calls_that_are_in_the_total_and_no_program_s_are_said_to_be(counted: Summary) -> None:
+    def told(*shares: tuple[int, int]) -> Row:
+        kml = counted.sessions["kml"]
+        of_the_programs = {f"p{n}": ProgramFigures(*both, direct_share(*both)) for n, both in enumerate(shares)}
+        calls = CallCounts(47, 553, {})
+        session = msgspec.structs.replace(kml, syscalls=calls, programs=of_the_programs, direct_share=553 / 600)
+        changed = msgspec.structs.replace(counted, sessions={**counted.sessions, "kml": session})
+        return rows(program_card(changed))["By program"]
+
+    started = told((1, 452), (2, 101))
+    assert started.text == "p0 99.8 %, p1 98.1 %"
+    assert started.more == (
+        "in the total alone: 44 calls, all by trap, of the guest's own daemon, which starts the programs"
+    )
+    assert told((44, 452), (2, 101)).more == "", "a single call would not be missed"
 
 
 def test_more_instructions_are_called_more() -> None:

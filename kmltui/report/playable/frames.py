@@ -11,10 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from kmltui.counters import syscalls
+from kmltui.figures.figures import call_counts
+from kmltui.figures.intervals import Intervals
+from kmltui.figures.settled import settled
 from kmltui.live.store import Store
-from kmltui.live.views import SessionView, Snapshot
-from kmltui.model import Header, Record
+from kmltui.live.views import QUERIES, SessionView, Snapshot
+from kmltui.model import Header, Record, session_clock
 from kmltui.printable import printable
 
 INSTANTS = 480
@@ -64,16 +69,32 @@ def _snapshots(records: Iterator[Record], duration_ns: int) -> Iterator[Snapshot
     header = next(records, None)
     if not isinstance(header, Header):
         raise ValueError("the records of a run begin with its header")
-    store = Store(header, by_cpu=False)
+    store, intervals = Store(header, by_cpu=False), Intervals()
     step = max(duration_ns // INSTANTS, header.sample_period_ns, 1)
     due = 0
     for record in records:
         # A record's time comes from the file: one in the far future must not cause a snapshot for every step up to it.
         if not isinstance(record, Header) and due <= record.t_ns <= duration_ns:
-            yield store.at(due)
+            yield _without_agent(store.at(due), intervals)
             due += max(1, (record.t_ns - due) // step) * step
         store.add(record)
-    yield store.at(max(duration_ns, due))
+        intervals.add(record)
+    yield _without_agent(store.at(max(duration_ns, due)), intervals)
+
+
+def _without_agent(view: Snapshot, intervals: Intervals) -> Snapshot:
+    """With the counts that a report made at that instant has. Those of a bench, whose report tells of means, stay."""
+    if view.header.kind == "bench":
+        return view
+    sessions = []
+    for spec, session in zip(view.header.sessions, view.sessions, strict=True):
+        by_instructions = session_clock(spec, dict(session.facts)) == "instructions"
+        counts = [
+            call_counts(each.interval, spec.kind, samples_asked_for=by_instructions)
+            for each in intervals.of(spec.name)[-1:]
+        ]
+        sessions.append(settled(session, counts[0] if counts else None))
+    return replace(view, sessions=tuple(sessions))
 
 
 def _busiest(view: Snapshot) -> list[int]:
@@ -97,6 +118,7 @@ def _session(snapshots: list[Snapshot], index: int, named: list[int]) -> dict[st
     return {
         "name": printable(last.name),
         "arm": last.arm,
+        "kml": bool(last.arm),
         "states": _changes([view.state.state for view in views]),
         "details": _changes([printable(view.state.detail)[:_TEXT] for view in views]),
         "phases": _changes([_phase(view) for view in views]),
@@ -106,7 +128,7 @@ def _session(snapshots: list[Snapshot], index: int, named: list[int]) -> dict[st
         "queries": _integers(view.query_rate for view in views),
         "trapped": _integers(view.trap for view in views),
         "directly": _integers(view.direct for view in views),
-        "done": _integers(view.queries for view in views),
+        "done": _integers(_queries(view) for view in views),
         "cpu_ms": _integers(view.cpu.total * 1e3 if view.cpu else None for view in views),
         "p50_us": _integers(view.latency.p50_us if view.latency else None for view in views),
         "p99_us": _integers(view.latency.p99_us if view.latency else None for view in views),
@@ -119,6 +141,14 @@ def _session(snapshots: list[Snapshot], index: int, named: list[int]) -> dict[st
             [printable(proof.name), printable(proof.subject), printable(proof.value), proof.ok] for proof in last.proofs
         ],
     }
+
+
+def _queries(view: SessionView) -> float | None:
+    """Since the workload began; of a watched server, whose client is not ours, since it was first asked."""
+    first, last = view.work.first, view.work.last
+    if view.queries is not None or first is None or last is None:
+        return view.queries
+    return last[QUERIES] - first[QUERIES]
 
 
 def _phase(view: SessionView) -> str:

@@ -35,7 +35,9 @@
   };
   const number = (value) => (value === null || value === undefined ? ABSENT : whole.format(value));
   const seconds = (value) => (value === null ? ABSENT : (value / 1000).toFixed(2) + " s");
-  const micro = (us) => (us === null ? ABSENT : us >= 10000 ? (us / 1000).toFixed(1) + " ms" : number(us) + " µs");
+  // Figures that stand beside each other have one unit.
+  const micros = (values, largest) =>
+    values.map((us) => (us === null ? ABSENT : largest >= 10000 ? (us / 1000).toFixed(2) + " ms" : number(us) + " µs")).join(", ");
   const percent = (part, all) => (all ? ((100 * part) / all).toFixed(1) + " %" : ABSENT);
   const changed = (list, index) => {
     let low = 0;
@@ -58,15 +60,22 @@
     return low;
   };
 
-  // ---- panes
+  // ---- panes: without KML there is one way into the kernel, and nothing is said of another
+  const kml = data.sessions.some((s) => s.kml);
+  const longest = (i) => Math.max(...data.sessions.map((s) => s.p99_us[i] ?? 0));
+  const timed = data.sessions.some((s) => s.p50_us.some((us) => us !== null));
   const figures = [
     ["queries a second", (s, i) => number(s.queries[i])],
     ["queries", (s, i) => number(s.done[i])],
-    ["system calls a second by trap", (s, i) => number(s.trap[i])],
-    ["… and by direct call", (s, i) => number(s.direct[i])],
-    ["direct since the workload began", (s, i) => percent(s.directly[i], s.directly[i] + s.trapped[i])],
+    ...(kml ? [
+      ["system calls a second by trap", (s, i) => number(s.trap[i])],
+      ["… and by direct call", (s, i) => (s.kml ? number(s.direct[i]) : ABSENT)],
+      ["direct since the workload began", (s, i) => (s.kml ? percent(s.directly[i], s.directly[i] + s.trapped[i]) : ABSENT)],
+    ] : [
+      ["system calls a second", (s, i) => number(s.trap[i])],
+    ]),
     ["CPU time of server and client", (s, i) => seconds(s.cpu_ms[i])],
-    ["latency, median and 99 %", (s, i) => `${micro(s.p50_us[i])}, ${micro(s.p99_us[i])}`],
+    ...(timed ? [["latency, median and 99 %", (s, i) => micros([s.p50_us[i], s.p99_us[i]], longest(i))]] : []),
   ];
   const panes = data.sessions.map((session) => {
     const pane = make("section", undefined, session.arm === "kml" ? "pane kml" : "pane");
@@ -101,7 +110,7 @@
 
   // ---- charts: one scale for all sessions, and for calls by trap and by direct call
   const charts = [
-    ["System calls a second", [["by trap", (s) => s.trap, "trap"], ["direct", (s) => s.direct, "direct"]]],
+    ["System calls a second", kml ? [["by trap", (s) => s.trap, "trap"], ["direct", (s) => s.direct, "direct"]] : [["", (s) => s.trap, "trap"]]],
     ["Queries a second", [["", (s) => s.queries, ""]]],
   ];
   const heads = [];
@@ -151,7 +160,7 @@
   // ---- calls and single calls
   const calls = byId("calls");
   const head = make("tr");
-  for (const text of ["call", ...data.sessions.flatMap((s) => [`${s.name}, trap`, `${s.name}, direct`])]) {
+  for (const text of ["call", ...data.sessions.flatMap((s) => (s.kml ? [`${s.name}, trap`, `${s.name}, direct`] : [s.name]))]) {
     const cell = make("th", text);
     cell.scope = "col";
     head.append(cell);
@@ -163,7 +172,7 @@
   const cells = data.calls.map((name) => {
     const row = make("tr");
     row.append(make("td", name));
-    const found = data.sessions.map(() => [make("td"), make("td")]);
+    const found = data.sessions.map((s) => (s.kml ? [make("td"), make("td")] : [make("td")]));
     for (const pair of found) row.append(...pair);
     tbody.append(row);
     return found;
@@ -232,7 +241,7 @@
       row.forEach((pair, index) => {
         const [trap, direct] = data.sessions[index].by_call[at][call];
         pair[0].textContent = number(trap);
-        pair[1].textContent = number(direct);
+        if (pair[1]) pair[1].textContent = number(direct);
       })
     );
     const lines = data.log.filter((line) => line[0] <= ms).slice(-8);

@@ -3,23 +3,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from textwrap import wrap
 
 from kmltui.figures.estimate import TRAP_UNTIMED
-from kmltui.figures.servercost import ASSUMED, ServerCost, server_cost
+from kmltui.figures.servercost import ASSUMED, a_query, server_cost, two_digits
 from kmltui.figures.statements import NO_CALLS, StatementCalls
+from kmltui.figures.summary import ServerCost
 from kmltui.live.recent import RATE_WINDOW_NS
 from kmltui.live.views import MONO, QUERIES, SessionView, Snapshot
 from kmltui.printable import printable
 from kmltui.tui.draw.panes import PaneState
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import ABSENT, Line, cropped, line, rate, width
+from kmltui.tui.text import ABSENT, Line, Span, cropped, line, rate, width
 
 CallName = Callable[[int], str]
 
 _NAMES = 12
+_LEAST_NAME = 6
+"""Cells of a system call's name."""
 _COUNTED_NS = 20_000_000_000
 """Queries are counted over so much of the run's time, or from one of the client's reports to the next."""
 _LEAST = 0.005
@@ -38,36 +40,50 @@ def cost(view: Snapshot, call_name: Callable[[int], str], cells: int) -> list[Li
         unknown = line((" what system calls cost is unknown", "strong"))
         return [(), unknown, *_indented(f"no trap was timed: {printable(why)}", "muted", cells)]
     low, high = found.cores.low, found.cores.high
-    a_query = f", {found.per_query:,.1f} a query" if found.per_query is not None else ""
-    most = f"{_two(high)} cores" + (f", {_two(100 * found.share.high)} % of its CPU time" if found.share else "")
-    least = f"{_two(low)} cores" + (f", {_two(100 * found.share.low)} %" if found.share else "")
+    for_a_query = f", {found.per_query:,.1f} a query" if found.per_query is not None else ""
+    when = " on average" if session.over else ""
+    most = f"{two_digits(high)} cores" + (
+        f", {two_digits(100 * found.share.high)} % of its CPU time" if found.share else ""
+    )
+    least = f"{two_digits(low)} cores" + (f", {two_digits(100 * found.share.low)} %" if found.share else "")
     bound: Line = (("  ring 0 would save at most ", "text"), (most, "strong"))
     lines: list[Line] = [
         (),
         line((f" what system calls cost this {'server' if session.server else 'machine'}", "strong")),
-        *_indented(f"{rate(found.per_s)} calls a second{a_query}; here a trap takes {_trap(found)}", "muted", cells),
+        *_indented(
+            f"{rate(found.per_s)} calls a second{for_a_query}{when}; here a trap takes {_trap(found)}", "muted", cells
+        ),
         *([line(*bound)] if width(bound) <= cells else [line(bound[0]), line((f"    {most}", "strong"))]),
         line((f"  {'at least':>24} {least}", "muted")),
         *_indented(ASSUMED, "faint", cells),
     ]
+    return [*lines, *_by_name(found, call_name, cells)]
+
+
+def _by_name(found: ServerCost, call_name: CallName, cells: int) -> list[Line]:
+    """The most costly calls, each column as wide as what is in it, and a blank more."""
     asked = found.per_query is not None  # without queries there is nothing to say about them
-    head = (
-        f"{'calls/s':>9}{'a query':>9}{'at most':>9}  once a query saves" if asked else f"{'calls/s':>9}{'at most':>9}"
-    )
-    name = min(14, cells - 2 - len(head))
-    lines.append(line((f"  {'':<{name}}{head}", "muted")))
+    roles = ["text", "trap", *(["trap"] if asked else []), "text", *(["muted"] if asked else [])]
+    rows = [["", "calls/s", *(["a query"] if asked else []), "at most", *(["once a query saves"] if asked else [])]]
     for each in found.names[:_NAMES]:
-        if not each.per_s:
-            break
-        per_query = "" if not asked else f"{each.per_query:.2f}" if each.per_query is not None else ABSENT
-        lines.append(
-            line(
-                (f"  {cropped(printable(call_name(each.nr)), name - 1):<{name}}", "text"),
-                (f"{rate(each.per_s):>9}{per_query:>{9 if asked else 0}}", "trap"),
-                (f"{_part(each.cores, found):>9}", "text"),
-                (f"{_part(each.fewer_cores, found):>10}" if each.fewer_cores is not None else "", "muted"),
-            )
-        )
+        spared = "" if each.fewer_cores is None else _part(each.fewer_cores, found)
+        row = [printable(call_name(each.nr)), rate(each.per_s), _part(each.cores, found)]
+        if asked:
+            row[2:2] = [a_query(each.per_query) if each.per_query is not None else ABSENT]
+            row.append(spared)
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = cells - 2 - 2 * (len(widths) - 1)
+    if sum(widths) > room and asked:  # the last head is the longest
+        rows[0][-1] = "once saves"
+        widths[-1] = max(len(row[-1]) for row in rows)
+    widths[0] = max(min(widths[0], room - sum(widths[1:])), _LEAST_NAME)
+    lines: list[Line] = []
+    for index, (name, *figures) in enumerate(rows):
+        spans: list[Span] = [(f"  {cropped(name, widths[0]):<{widths[0]}}", roles[0])]
+        for figure, width_, role in zip(figures, widths[1:], roles[1:], strict=True):
+            spans.append((f"  {figure:>{width_}}", role if index else "muted"))
+        lines.append(tuple(spans))
     return lines
 
 
@@ -77,9 +93,9 @@ def estimate(view: Snapshot, cells: int) -> str:
     if found is None or not found.per_s:
         return ""
     least, most = (
-        (f"{_two(100 * found.share.low)}", f"{_two(100 * found.share.high)} % of the server's CPU")
+        (f"{two_digits(100 * found.share.low)}", f"{two_digits(100 * found.share.high)} % of the server's CPU")
         if found.share
-        else (_two(found.cores.low), f"{_two(found.cores.high)} cores")
+        else (two_digits(found.cores.low), f"{two_digits(found.cores.high)} cores")
     )
     parts = [
         f"Estimate, not measured: ring 0 would save {least} to {most}",
@@ -102,19 +118,10 @@ def _trap(found: ServerCost) -> str:
     return f"{found.trap_ns.low:.0f} to {found.trap_ns.high:.0f} ns"
 
 
-def _part(cores: float | None, found: ServerCost) -> str:
+def _part(cores: float, found: ServerCost) -> str:
     """As a share of the server's CPU time if that is known, otherwise in cores."""
-    if cores is None:
-        return ABSENT
-    if found.share is None or not found.cores.high:
-        return _two(cores)
-    return f"{_two(100 * cores / found.cores.high * found.share.high)} %"
-
-
-def _two(value: float) -> str:
-    """Two significant digits: a small value is not shown as nothing."""
-    digits = max(1 - math.floor(math.log10(value)), 0) if value > 0 else 0
-    return f"{value:,.{min(digits, 7)}f}"
+    part = found.part(cores)
+    return two_digits(cores) if part is None else f"{two_digits(100 * part)} %"
 
 
 def _query_rate(session: SessionView, t_ns: int) -> tuple[float | None, int]:
@@ -176,6 +183,11 @@ def at_work(
     return lines
 
 
+_OTHERS = (
+    "each sample adds about ten traps of the agent, and the client's report each half second a few more of guestd's"
+    " (poll, read, writev), to the statement into which it falls"
+)
+
 _CELL = 18
 """Cells of one system call's figures."""
 
@@ -183,14 +195,14 @@ _CELL = 18
 def by_statement(
     view: Snapshot, shown: Sequence[SessionView], calls: StatementCalls, size: tuple[int, Glyphs], call_name: CallName
 ) -> list[Line]:
-    """Calls a query of each statement that lasted long enough, in the first session, and what traps in the last one.
+    """Calls a query of each statement that was counted in both: in the first session, and what traps in the last one.
 
-    ``size``: cells, and the glyphs to draw with. Empty if there is no such statement, or if the run still goes on.
+    ``size``: cells, and the glyphs to draw with. Empty if there is no such statement.
     """
     cells, glyphs = size
     sides = [calls.a_query(session.name) for session in shown]
     statements = sorted(set(sides[0]) & set(sides[-1]))
-    if not view.status or not statements:
+    if not statements:
         return []
     sums: dict[int, float] = {}
     for side in sides:
@@ -222,15 +234,13 @@ def by_statement(
             )
         lines.append(row)
     if others := len(titles) - len(statements):
-        lines.append(line((f" the other {others} were too short to be told apart", "faint")))
-    lines.append(
-        line((" a sample of the agent's, of ten traps, counts with the statement into which it falls", "faint"))
-    )
-    return lines
+        why = "were too short to be told apart" if view.status else "have not come to their end"
+        lines.append(line((f" the other {others} {why}", "faint")))
+    return [*lines, *(line((f" {row}", "faint")) for row in wrap(_OTHERS, max(cells - 2, 20)))]
 
 
-def _calls(a_query: float) -> str:
-    """As many digits as the interpolation at the statement's ends leaves."""
-    if a_query < _LEAST:
+def _calls(number: float) -> str:
+    """Calls a query. Of few of them the fractions tell how many queries make one, of many they are the samples'."""
+    if number < _LEAST:
         return "0"
-    return f"{a_query:,.0f}" if a_query >= 10 else f"{a_query:.1f}" if a_query >= 1 else f"{a_query:.2f}"
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}" if number >= 1 else f"{number:.2f}"

@@ -82,11 +82,15 @@ class PaneState:
     columns: dict[tuple[str, int], ChartColumns] = field(default_factory=dict)
     calls: tuple[tuple[CallView, ...], ...] = ()
     calls_ns: int = -RATE_WINDOW_NS
-    """When the rates by name were last updated: there are many of them, so not more often than the time they are
-    averaged over."""
+    """When the rates by name were last updated, and their sum with them: there are many of them, so not more often than
+    the time they are averaged over."""
 
     parts: dict[str, tuple[Part, int]] = field(default_factory=dict)
     """For each session the part of the work that it is at, and since when, as far as observed."""
+
+    def renew(self) -> None:
+        """The next frame is looked at, not past: its rates are to be those of its own instant."""
+        self.calls_ns = -RATE_WINDOW_NS
 
     def part(self, session: SessionView, t_ns: int) -> tuple[Part, int]:
         """What the session is at, and since when; after a jump, since the jump."""
@@ -366,7 +370,10 @@ def _calls_head(drawing: Drawing, session: SessionView, index: int) -> Line:
     layout, cells = drawing.layout, drawing.layout.pane
     totals, wide = drawing.counts, drawing.layout.pane >= _WIDE
     write = short if totals else rate
-    figures: tuple[float | None, ...] = (session.trap_rate, session.direct_rate, session.elevation_rate)
+    figures: tuple[float | None, ...] = (None, None, session.elevation_rate)
+    if session.trap_rate is not None:  # the sum of the names below, of the same instant
+        calls = drawing.state.calls[index]
+        figures = (sum(call.trap_rate for call in calls), sum(call.direct_rate for call in calls), figures[2])
     if totals:
         figures = (session.trap, session.direct, session.elevations)
     elif drawing.stale(session):
@@ -423,9 +430,9 @@ def _work(drawing: Drawing, session: SessionView, other: SessionView | None) -> 
         return [()] * layout.work  # no server is watched, so there is nothing to say about queries
     if layout.work == 1:
         return [_progress(drawing, session, other)]
-    done = drawing.totals
-    speed = _mean_rate(session) if done else session.query_rate
-    before = None if other is None else _mean_rate(other) if done else other.query_rate
+    done = drawing.totals or (session.over and (other is None or other.over))
+    speed = session.mean_query_rate if done else session.query_rate
+    before = None if other is None else other.mean_query_rate if done else other.query_rate
     queries: list[Line] = [(("queries/s ", "text"), (f"{rate(speed):>8}", "queries"))]
     if done:
         queries.append(((" on average", "muted"),))
@@ -502,14 +509,6 @@ def _server(session: SessionView, layout: Layout) -> list[Line]:
     if layout.work >= 3:
         rows.append(line((f"up {clock(up * 1_000_000_000)}" if up is not None else "", "muted")))
     return rows
-
-
-def _mean_rate(session: SessionView) -> float | None:
-    """Queries per second from the first report of progress to the last."""
-    first, last = session.work.first, session.work.last
-    if first is None or last is None or last[0] <= first[0]:
-        return None
-    return (last[QUERIES] - first[QUERIES]) / (last[0] - first[0]) * 1e9
 
 
 def _abreast(drawing: Drawing, session: SessionView, other: SessionView) -> bool:

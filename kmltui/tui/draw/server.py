@@ -30,6 +30,8 @@ def summary(session: SessionView, cells: int) -> list[Line]:
     """Queries, threads and kinds of commands; InnoDB's files; its rows. What is not known is left out."""
     rates, counters = dict(session.server_rates), dict(session.server)
     first: list[Line] = [((" queries/s ", "muted"), (rate(session.query_rate), "queries"))]
+    if session.over:
+        first = [((" queries/s ", "muted"), (rate(session.mean_query_rate), "queries"), (" on average", "muted"))]
     if "Threads_running" in counters:
         first.append((("   threads running ", "muted"), (str(counters["Threads_running"]), "text")))
     if session.replica_lag_s is not None:

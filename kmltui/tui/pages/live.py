@@ -59,6 +59,8 @@ class LivePage(Page):
         widest = 60 if layout.pane < 50 else 120 if layout.pane < 75 else 180
         self._shown_s = self.window_s or (60 if view.t_ns <= 60_000_000_000 else widest)
         window_ns = self._shown_s * 1_000_000_000
+        if frame.paused:
+            self._state.renew()
         lines = panes.draw(view, layout, canvas.glyphs, self._state, canvas.call_name, window_ns, single_calls)
         if over:
             lines += endcard.draw(self.card, canvas.width, layout.table, canvas.glyphs)

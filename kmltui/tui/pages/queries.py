@@ -39,7 +39,8 @@ class QueriesPage(TablePage):
         super().__init__()
         self._state = panes.PaneState()
         self.calls: StatementCalls | None = None
-        """Of each statement the calls a query, once the run is over and its recording has been read."""
+        """Of each statement the calls a query, those that are inferred from samples among them: known once the run is
+        over and its recording has been read."""
 
     def head(self, frame: Frame, canvas: Canvas) -> list[Line]:
         watched = _watched(frame)
@@ -76,10 +77,13 @@ class QueriesPage(TablePage):
         return [*lines, *cost, *server.absent(watched, canvas.width - 1), *server.threads(watched)]
 
     def _by_statement(self, frame: Frame, shown: Sequence[SessionView], canvas: Canvas) -> list[Line]:
-        if self.calls is None:
-            return []
+        calls = self.calls if frame.view.status else None
+        if calls is None:
+            calls = StatementCalls()
+            for each in (each for session in shown for each in session.counted):
+                calls.hear(each)
         size = (canvas.width - 1, canvas.glyphs)
-        return callcost.by_statement(frame.view, shown, self.calls, size, canvas.call_name)
+        return callcost.by_statement(frame.view, shown, calls, size, canvas.call_name)
 
     def total(self, frame: Frame, canvas: Canvas) -> Line:
         if _watched(frame) is not None:

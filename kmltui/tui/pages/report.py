@@ -9,12 +9,11 @@ from typing import ClassVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kmltui.counters import syscalls
 from kmltui.figures.card import CardLine, card
-from kmltui.figures.figures import CallCount, CallCounts
+from kmltui.figures.figures import CallCounts
+from kmltui.figures.settled import settled
 from kmltui.figures.statements import StatementCalls
 from kmltui.figures.summarise import summarise
-from kmltui.live.views import SessionView
 from kmltui.recording import with_progress
 from kmltui.tui.draw import bars
 from kmltui.tui.pages.base import Canvas, ScrolledPage
@@ -66,22 +65,12 @@ class Outcome(Struct, frozen=True):
         view = frame.view
         if not view.status or not (self.counts or self.measured):
             return frame
-        sessions = tuple(_counted(session, self.counts.get(session.name)) for session in view.sessions)
+        sessions = tuple(settled(session, self.counts.get(session.name)) for session in view.sessions)
         measures = tuple(
             replace(measure, values={**self.measured.get(measure.session, {}).get(measure.name, measure.values)})
             for measure in view.measures
         )
         return replace(frame, view=replace(view, sessions=sessions, measures=measures))
-
-
-def _counted(session: SessionView, counts: CallCounts | None) -> SessionView:
-    if counts is None or session.trap is None:
-        return session
-    calls = []
-    for call in session.calls:
-        found = counts.by_name.get(syscalls.name(call.nr), CallCount(0, 0))
-        calls.append(replace(call, trap=found.trap, direct=found.direct))
-    return replace(session, trap=counts.trap, direct=counts.direct, calls=tuple(calls))
 
 
 def make_outcome(source: Source) -> Outcome:

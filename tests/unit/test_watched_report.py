@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report of a server that was watched tells what was recorded of it, and nothing of a KML that was not there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kmltui.counters.syscalls import NUMBERS
+from kmltui.figures.servercost import server_cost
+from kmltui.figures.summarise import summarise
+from kmltui.figures.summary import Summary
+from kmltui.live.store import Store
+from kmltui.model import (
+    MAX_DIGESTS,
+    Digest,
+    End,
+    Environment,
+    GroupCpu,
+    Header,
+    Inside,
+    KmlCounters,
+    Record,
+    RunStatus,
+    Sample,
+    SessionSpec,
+    State,
+    Status,
+    WorkloadSpec,
+)
+from kmltui.report import render
+from kmltui.report.playable.frames import course
+
+S = 1_000_000_000
+OF_PROCESSES = "exact, of the session's processes, by the tracepoint sys_enter"
+HEADER = Header(
+    run="m",
+    workload=WorkloadSpec(name="monitor", duration_s=86_400.0),
+    sessions=[SessionSpec(name="local", kind="local", vcpus=2)],
+    kind="monitor",
+    host={"trap_ns": "100.0 to 200.0", "trap_cycles": "250 to 500", "call_ns": "1.00"},
+)
+
+
+def digest(name: str, calls: int) -> Digest:
+    return Digest(name, "shop", f"SELECT {name}", calls, calls * 1000, calls * 3, calls, 0)
+
+
+def watched(seconds: int = 20, *, found_s: int = 1, status: RunStatus = "stopped") -> list[Record]:
+    """400 calls and 50 queries a second, 0.3 of a CPU. The server's process is found after the first sample, as always:
+    nothing of it was counted by then."""
+    records: list[Record] = [
+        HEADER,
+        Environment(t_ns=0, session="local", facts={"calls": OF_PROCESSES}),
+        State(t_ns=0, session="local", state="running"),
+        Sample(t_ns=0, session="local", mono_ns=0, mark="start"),
+    ]
+    for second in range(1, seconds + 1):
+        at = max(second - found_s, 0)
+        calls = KmlCounters(trap_nr={NUMBERS["read"]: 300 * at, NUMBERS["write"]: 100 * at}) if at else None
+        records += [
+            Sample(
+                t_ns=second * S,
+                session="local",
+                mono_ns=second * S,
+                mark="end" if second == seconds else "",
+                kml=calls,
+                groups={"server": GroupCpu(300_000 * at, 200_000 * at, 100_000 * at)} if at else {},
+            ),
+            Status(t_ns=second * S, session="local", counters={"Queries": 1000 + 50 * second}),
+        ]
+    return [
+        *records,
+        State(t_ns=seconds * S, session="local", state="stopped" if status == "stopped" else "done"),
+        End(t_ns=seconds * S, status=status),
+    ]
+
+
+def said(summary: Summary, form: str) -> str:
+    return " ".join(render(summary, form).split())
+
+
+class TestItsSystemCalls:
+    def test_calls_that_began_to_count_after_the_beginning_are_all_told_by_name(self) -> None:
+        summary = summarise(watched())
+        calls = summary.sessions["local"].syscalls
+        assert calls is not None and calls.trap == 19 * 400
+        assert {name: each.trap for name, each in calls.by_name.items()} == {"read": 19 * 300, "write": 19 * 100}
+        assert "7,600" in said(summary, "text") and "5,700" in said(summary, "text")
+
+    @pytest.mark.parametrize("form", ["text", "markdown", "html"])
+    def test_what_they_cost_is_in_every_form_with_bounds_and_assumptions(self, form: str) -> None:
+        text = said(summarise(watched()), form)
+        assert "What system calls cost this server" in text
+        assert "400 calls a second, 8.0 a query on average, where a trap takes 100 to 200 ns" in text
+        assert "at least" in text and "at most" in text and "Assumed: a direct call takes 15 to 60 ns" in text
+
+    def test_programs_get_the_same_figures(self) -> None:
+        cost = json.loads(render(summarise(watched()), "json"))["server_cost"]
+        assert cost["per_s"] == pytest.approx(400) and cost["per_query"] == pytest.approx(8)
+        assert cost["cores"]["high"] == pytest.approx(400 * (200 - 15) / 1e9)
+        assert cost["share"]["low"] == pytest.approx(400 * (100 - 60) / 1e9 / 0.3)
+        assert [each["name"] for each in cost["names"]] == ["read", "write"]
+        assert cost["names"][0]["fewer_cores"] == pytest.approx((300 - 50) * 200 / 1e9)
+
+    def test_the_time_before_its_server_was_found_is_not_averaged_over(self) -> None:
+        cost = summarise(watched(found_s=10)).server_cost
+        assert cost is not None and cost.per_s == pytest.approx(400)
+
+    def test_at_the_end_the_screen_has_the_report_s_averages(self) -> None:
+        records = watched()
+        store = Store(HEADER)
+        store.extend(records)
+        (view,) = store.at().sessions
+        shown, told = server_cost(view, HEADER.host), summarise(records).server_cost
+        assert view.query_rate is None and shown is not None and told is not None
+        assert (shown.per_s, shown.per_query, shown.names) == (told.per_s, told.per_query, told.names)
+        assert shown.share is not None and told.share is not None
+        assert shown.share.high == pytest.approx(told.share.high)
+
+    def test_a_call_made_as_often_as_queries_has_nothing_to_spare(self) -> None:
+        records = watched()
+        often = [
+            Status(t_ns=each.t_ns, session="local", counters={"Queries": 98 * each.t_ns // S})
+            if isinstance(each, Status)
+            else each
+            for each in records
+        ]
+        cost = summarise(often).server_cost
+        assert cost is not None and [each.fewer_cores is None for each in cost.names] == [False, True]
+
+    def test_the_estimate_relates_calls_to_the_queries_of_the_same_time(self) -> None:
+        estimate = summarise(watched(300)).estimate
+        assert estimate is not None and estimate.calls_per_query == pytest.approx(8, rel=0.01)
+
+    def test_where_nothing_is_counted_nothing_is_claimed(self) -> None:
+        uncounted = [
+            Sample(t_ns=each.t_ns, session="local", mono_ns=each.mono_ns, mark=each.mark)
+            if isinstance(each, Sample)
+            else each
+            for each in watched()
+        ]
+        summary = summarise(uncounted)
+        assert summary.server_cost is None and "What system calls cost" not in said(summary, "text")
+
+
+class TestWithoutKml:
+    @pytest.mark.parametrize("form", ["text", "markdown"])
+    def test_nothing_is_said_of_direct_calls_and_rings(self, form: str) -> None:
+        calls = render(summarise(watched()), form).partition("System calls")[2].partition("What system calls")[0]
+        assert "7,600" in calls
+        assert not any(word in calls for word in ("direct", "elevations", "demotions", "trap"))
+
+    def test_programs_are_told_that_there_is_no_figure(self) -> None:
+        session = json.loads(render(summarise(watched()), "json"))["sessions"]["local"]
+        assert [session[name] for name in ("direct_share", "elevations", "demotions", "rewinds")] == [None] * 4
+
+    def test_the_page_that_plays_knows_that_there_is_one_way_into_the_kernel(self) -> None:
+        (session,) = course(watched(), 20 * S)["sessions"]
+        assert session["kml"] is False
+
+    def test_the_page_counts_the_queries_that_the_server_counted(self) -> None:
+        (session,) = course(watched(), 20 * S)["sessions"]
+        assert session["done"][-1] == 19 * 50
+
+
+class TestItsStatements:
+    def records(self, first: list[Digest], last: list[Digest]) -> list[Record]:
+        told = [Inside(t_ns=t * S, session="local", digests=digests) for t, digests in ((2, first), (18, last))]
+        return sorted([*watched()[1:], *told], key=lambda record: getattr(record, "t_ns", 0))
+
+    def test_they_are_counted_from_its_first_answer_to_its_last(self) -> None:
+        records = self.records([digest("a", 100)], [digest("a", 150), digest("new", 7)])
+        found = summarise([HEADER, *records]).sessions["local"].digests
+        assert found is not None and [(each.text, each.calls) for each in found] == [
+            ("SELECT a", 50),
+            ("SELECT new", 7),
+        ]
+        assert "shop: SELECT a 50 0.05 1.0 ms" in said(summarise([HEADER, *records]), "text")
+
+    def test_one_that_was_not_among_those_that_it_told_of_is_left_out(self) -> None:
+        first = [digest(str(number), 100) for number in range(MAX_DIGESTS)]
+        found = summarise([HEADER, *self.records(first, [digest("0", 101), digest("rare", 90)])])
+        assert [each.text for each in found.sessions["local"].digests or []] == ["SELECT 0"]
+
+
+def test_a_title_says_how_long_it_was_watched_not_how_long_it_might_have_been() -> None:
+    assert render(summarise(watched(163))).startswith("monitor, 2:43 min: local\n")
+    assert "24:00:00" not in render(summarise(watched(163)))
+    assert render(summarise(watched(163, status="done"))).startswith("monitor, 24:00:00 h: local\n")
