@@ -172,11 +172,11 @@ SAMPLE = "wisconsin"
 """The recording that is shown if none is named."""
 
 
-def find_recording(what: str | None, *, shipped: str = "") -> Path:
+def find_recording(what: str | None, *, shipped: str = "", in_full: bool = False) -> Path:
     """Find the file that a user means: a path, or the name of a run or of a sample that ships with kmltui.
 
     If nothing is named: the newest run, or the sample ``shipped``. A run or sample of exactly that name comes before a
-    run whose name only begins or ends with it.
+    run whose name only begins or ends with it; with ``in_full``, for what changes recordings, such a run is not meant.
     """
     from kmltui import paths
     from kmltui.runner import listing
@@ -200,7 +200,7 @@ def find_recording(what: str | None, *, shipped: str = "") -> Path:
     if what in samples and what not in map(listing.name_of, listing.runs()):
         return samples[what]
     try:
-        return listing.find(what)
+        return listing.find(what, in_full=in_full)
     except LookupError as error:
         fail(f"{error.args[0]}{did_you_mean(what, [*samples, *map(listing.name_of, listing.runs())])}")
 

@@ -255,36 +255,39 @@ def rename(run: Recording, name: str) -> int:
     Parameters
     ----------
     run:
-        A run's name or a recording.
+        A run's name, in full, or a recording.
     name:
         The new name.
     """
     from kmltui.recording import RecordingError, library
 
     try:
-        say(str(library.rename(common.find_recording(run), name)))
+        say(str(library.rename(common.find_recording(run, in_full=True), name)))
     except RecordingError as error:
         fail(str(error))
     return DONE
 
 
 def rm(*run: Recording) -> int:
-    """Delete recordings of finished runs.
+    """Delete recordings of finished runs, and print which files that were.
 
     Parameters
     ----------
     run:
-        Runs' names or recordings.
+        Runs' names, in full, or recordings.
     """
     from kmltui.recording import RecordingError, library
     from kmltui.runner import registry
 
     if not run:
         fail("rm: name the recordings to delete; 'kmltui ls' lists them")
-    for one in run:
-        try:
-            library.remove(common.find_recording(one))
-        except RecordingError as error:
-            fail(str(error))
-    registry.tidy()
+    paths = [common.find_recording(one, in_full=True) for one in run]  # before the first is gone
+    try:
+        for path in paths:
+            library.remove(path)
+            say(f"removed: {path}")
+    except RecordingError as error:
+        fail(str(error))
+    finally:
+        registry.tidy()
     return DONE

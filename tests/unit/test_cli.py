@@ -309,6 +309,41 @@ def test_a_renamed_recording_answers_to_its_new_name_alone(kmltui, home):
     assert "no runs yet" in kmltui("ls")[1]
 
 
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A directory of samples that tests may try to destroy."""
+    monkeypatch.setattr(paths, "data_dir", lambda name: tmp_path / name)
+    return make_recording(tmp_path / "recordings/wisconsin.kmlrec").parent
+
+
+@pytest.mark.parametrize("name", ["wisconsin", "{shipped}/wisconsin.kmlrec"], ids=["name", "path"])
+def test_a_sample_that_came_with_kmltui_is_neither_deleted_nor_renamed(kmltui, shipped, name):
+    for command in (["rm", name.format(shipped=shipped)], ["rename", name.format(shipped=shipped), "mine"]):
+        status, out, err = kmltui(*command)
+        assert (status, out) == (2, "")
+        assert "samples that came with kmltui stay" in err
+    assert [path.name for path in shipped.iterdir()] == ["wisconsin.kmlrec"]
+
+
+def test_what_is_deleted_or_renamed_is_named_in_full(kmltui, home):
+    own = make_recording(home / "state/runs/20261127-mine.kmlrec")
+    for command in (["rm", "mine"], ["rename", "mine", "other"], ["stop", "mine"], ["mark", "mine"]):
+        status, _, err = kmltui(*command)
+        assert status == 2 and "mine" in err
+    assert own.exists()
+    assert kmltui("report", "mine")[0] == 0  # which only reads
+
+
+def test_rm_says_what_it_removed_and_removes_nothing_if_a_name_is_wrong(kmltui, home):
+    runs = [make_recording(home / f"state/runs/{name}.kmlrec") for name in ("first", "second")]
+    status, out, _ = kmltui("rm", "first", "secnd")
+    assert (status, out) == (2, "")
+    assert all(run.exists() for run in runs)
+    status, out, _ = kmltui("rm", "first", "second")
+    assert status == 0
+    assert out.splitlines() == [f"removed: {run}" for run in runs]
+
+
 @pytest.mark.parametrize("how", ["--headless", "--detach"])
 def test_a_run_that_cannot_be_recorded_says_where_and_why(home, how):
     home.parent.joinpath("home").write_text("a file where the directory is to be")
