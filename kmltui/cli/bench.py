@@ -43,7 +43,7 @@ MAX_PAIRS = 1000
 
 
 def bench(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: str,
     workload: WorkloadOptions = WORKLOAD,
     suite: str | None = None,
     pairs: int | None = None,

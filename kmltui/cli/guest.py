@@ -258,7 +258,7 @@ def _in_guest(run: Callable[[], T]) -> T:
 
 @app.command(name="exec")
 def exec_(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: str,
     session: str = "kml",
     cpus: int = 1,
     image: str = "",

@@ -25,6 +25,7 @@ from kmltui.cli.options import (
     WatchingOptions,
     WorkloadOptions,
 )
+from kmltui.printable import did_you_mean
 
 DEMO = "demo"
 DEMO_LOOPS = 50
@@ -66,7 +67,7 @@ def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST, headless: Anno
 
 
 def run(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: str,
     workload: WorkloadOptions = WORKLOAD,
     arms: str | None = None,
     sessions: Annotated[str | None, Parameter(show=False)] = None,
@@ -188,6 +189,8 @@ def watch(
         return screen.watch_beside(left, right, fps=fps)
     if which == "-":
         return screen.watch_stream(fps=fps)
+    if which is not None and which.startswith("-"):
+        fail(f"watch: there is no option {which}{did_you_mean(which, ('--which', '--left', '--right', '--fps'))}")
     return screen.watch_path(common.find_recording(which), fps=fps)
 
 
