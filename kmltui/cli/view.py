@@ -23,7 +23,7 @@ def replay(
     file:
         A recording or a run's name (default: the sample that ships with kmltui).
     at:
-        Where to begin, e.g. 90s or 1:30.
+        Where to begin, e.g. 90s or 1:30 (default: a moment before the workload's first phase; 0 is the boot).
     speed:
         0.25 to 64 times real time.
     fps:
@@ -37,7 +37,7 @@ def replay(
 
 
 def tour(file: Recording | None = None) -> int:
-    """Replay a recording from mark to mark, with their notes as subtitles, at a pace that suits a talk.
+    """Replay a recording, with the notes of its marks as subtitles, at a pace that suits a talk.
 
     ``kmltui mark RUN NOTE`` puts marks into a live run; so does the key m.
 
