@@ -84,6 +84,14 @@ def print_json(value: Any) -> None:
     say(json.dumps(json.loads(msgspec.json.encode(value)), indent=2))
 
 
+def print_recording(path: Path) -> None:
+    """Print what a recording is as one JSON object, which is what ``kmltui ls --json`` lists of every run."""
+    from kmltui.recording import library
+    from kmltui.runner import listing
+
+    print_json(listing.as_json(library.entry(path)))
+
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 

@@ -125,4 +125,5 @@ def flags() -> list[str]:
     """The options of the commands that start a run, as they are written."""
     shared = (WorkloadOptions, GuestOptions, RecordingOptions, WatchingOptions, FormatOptions)
     names = [field.name for each in shared for field in fields(each)]
-    return [f"--{name.replace('_', '-')}" for name in [*names, "arms", "left", "right", "pairs", "exact"]]
+    names = [name.removeprefix("as_").replace("_", "-") for name in [*names, "arms", "left", "right", "pairs", "exact"]]
+    return [f"--{name}" for name in names]

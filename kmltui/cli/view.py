@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, completing, planning, screen, waiting
 from kmltui.cli.common import DONE, fail, say
-from kmltui.cli.options import FORMAT, FormatOptions, Recording
+from kmltui.cli.options import FORMAT, FormatOptions, Json, Recording
 
 
 def replay(
@@ -195,6 +195,7 @@ def cut(
     *,
     from_: Annotated[str, Parameter(name="--from")] = "0",
     to: str | None = None,
+    as_json: Json = False,
 ) -> int:
     """Cut a part of a recording into a new one.
 
@@ -208,6 +209,8 @@ def cut(
         Where the part begins, e.g. 90s or 1:30.
     to:
         Where it ends (default: the recording's end).
+    as_json:
+        Print as JSON, as ``kmltui ls --json`` does, what the new recording is.
     """
     from kmltui.recording import RecordingError
     from kmltui.recording.cutting import cut as cut_out
@@ -223,10 +226,12 @@ def cut(
             cut_out(source, out, round(begin * 1e9), None if end is None else round(end * 1e9), shown)
     except RecordingError as error:
         fail(str(error))
+    if as_json:
+        common.print_recording(out)
     return DONE
 
 
-def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")]) -> int:
+def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")], as_json: Json = False) -> int:
     """Merge benches of the same plan, made on several machines or by a scheduler, into one recording.
 
     Pairs stay within their machine; the report's intervals are over machines.
@@ -237,6 +242,8 @@ def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")]) -> int:
         Recordings or runs' names, two or more.
     out:
         The new recording.
+    as_json:
+        Print as JSON, as ``kmltui ls --json`` does, what the new recording is.
     """
     from kmltui.recording import RecordingError
     from kmltui.recording.merging import merge as merge_all
@@ -246,10 +253,12 @@ def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")]) -> int:
             merge_all([common.find_recording(each) for each in file], out, shown)
     except RecordingError as error:
         fail(str(error))
+    if as_json:
+        common.print_recording(out)
     return DONE
 
 
-def rename(run: Recording, name: str) -> int:
+def rename(run: Recording, name: str, *, as_json: Json = False) -> int:
     """Rename a finished run's recording.
 
     Parameters
@@ -258,23 +267,31 @@ def rename(run: Recording, name: str) -> int:
         A run's name, in full, or a recording.
     name:
         The new name.
+    as_json:
+        Print as JSON, as ``kmltui ls --json`` does, what the recording now is.
     """
     from kmltui.recording import RecordingError, library
 
     try:
-        say(str(library.rename(common.find_recording(run, in_full=True), name)))
+        renamed = library.rename(common.find_recording(run, in_full=True), name)
     except RecordingError as error:
         fail(str(error))
+    if as_json:
+        common.print_recording(renamed)
+    else:
+        say(str(renamed))
     return DONE
 
 
-def rm(*run: Recording) -> int:
+def rm(*run: Recording, as_json: Json = False) -> int:
     """Delete recordings of finished runs, and print which files that were.
 
     Parameters
     ----------
     run:
         Runs' names, in full, or recordings.
+    as_json:
+        Print the removed files as JSON.
     """
     from kmltui.recording import RecordingError, library
     from kmltui.runner import registry
@@ -282,12 +299,17 @@ def rm(*run: Recording) -> int:
     if not run:
         fail("rm: name the recordings to delete; 'kmltui ls' lists them")
     paths = [common.find_recording(one, in_full=True) for one in run]  # before the first is gone
+    removed: list[str] = []
     try:
         for path in paths:
             library.remove(path)
-            say(f"removed: {path}")
+            removed.append(str(path))
     except RecordingError as error:
         fail(str(error))
     finally:
         registry.tidy()
+        if as_json:
+            common.print_json({"removed": removed})
+        elif removed:
+            say("\n".join(f"removed: {path}" for path in removed))
     return DONE

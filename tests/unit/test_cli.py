@@ -129,7 +129,7 @@ def test_the_old_name_of_an_option_still_works_and_says_the_new_one(kmltui):
 def test_a_monitor_samples_once_a_second_whatever_else_is_asked_of_its_recording(monkeypatch):
     """The rate that the options share has a default of its own in each command."""
     plans = []
-    monkeypatch.setattr(starting, "start", lambda plan, *how: plans.append(plan) or 0)
+    monkeypatch.setattr(starting, "start", lambda plan, *how, as_json: plans.append(plan) or 0)
     cli.run(["monitor", "--title", "x", "--headless"])
     cli.run(["monitor", "--sample-rate", "4", "--headless"])
     monkeypatch.setattr(common, "no_guest_reason", lambda: None)
@@ -458,27 +458,14 @@ def test_a_bench_refuses_a_report_it_cannot_print_before_it_runs(kmltui, monkeyp
 
 
 PRINT_NOTHING_TO_PARSE = {
-    "demo": "progress, and a report that 'report' prints",
-    "run": "the output of the program it runs, or a name",
-    "monitor": "a name",
     "watch": "the screen",
-    "stop": "nothing",
-    "mark": "nothing",
     "stream": "a recording",
     "replay": "the screen",
     "tour": "the screen",
     "export": "what --format says",
-    "cut": "nothing",
-    "merge": "nothing",
-    "rename": "a path",
-    "rm": "nothing",
-    "guest build": "progress, and that it is ready",
     "guest exec": "the output of the program it runs",
     "guest cp": "nothing",
     "guest shell": "a shell",
-    "guest export": "that it is done",
-    "guest fetch": "that it is ready",
-    "guest import": "that it is ready",
 }
 
 
@@ -504,7 +491,7 @@ def test_what_cannot_be_copied_into_a_run_is_said(kmltui, tmp_path, words, said)
     assert status == 2 and said in err
 
 
-def test_every_command_that_prints_figures_or_a_list_prints_them_as_json_too():
+def test_every_command_that_prints_a_result_prints_it_as_json_too():
     commands = {name: cli.app[name] for name in cli.app if not name.startswith("-") and name != "guest"}
     commands |= {
         f"guest {name}": app for name, app in ((n, cli.guest.app[n]) for n in cli.guest.app) if not name.startswith("-")
@@ -516,6 +503,42 @@ def test_every_command_that_prints_figures_or_a_list_prints_them_as_json_too():
     }
     assert with_json.isdisjoint(PRINT_NOTHING_TO_PARSE)
     assert commands.keys() == with_json | PRINT_NOTHING_TO_PARSE.keys()
+
+
+def test_what_is_made_of_a_recording_is_printed_as_the_list_has_it(kmltui, home, tmp_path):
+    make_recording(home / "state/runs/a.kmlrec")
+    status, out, _ = kmltui("cut", "a", tmp_path / "part.kmlrec", "--json")
+    assert status == 0
+    assert json.loads(out)["recording"] == str(tmp_path / "part.kmlrec")
+    status, out, _ = kmltui("rename", "a", "b", "--json")
+    renamed = json.loads(out)
+    assert status == 0 and renamed["name"] == "b"
+    assert [renamed] == json.loads(kmltui("ls", "--json")[1])
+    status, out, _ = kmltui("rm", "b", "--json")
+    assert (status, json.loads(out)) == (0, {"removed": [str(home / "state/runs/b.kmlrec")]})
+
+
+def test_a_live_run_answers_in_json(kmltui, home):
+    """A monitor of this machine, which needs no guest."""
+    status, out, err = kmltui("monitor", "--detach", "--json", "--name", "m", "--duration", "1m")
+    started = json.loads(out)
+    assert (status, started["name"], started["state"]) == (0, "m", "live"), err
+    try:
+        status, out, _ = kmltui("mark", "m", "now", "--json")
+        assert status == 0
+        assert json.loads(out).items() > {"run": "m", "note": "now"}.items()
+    finally:
+        status, out, _ = kmltui("stop", "m", "--json")
+    assert status == 0
+    assert json.loads(out).items() > {"name": "m", "state": "stopped", "recording": started["recording"]}.items()
+
+
+def test_a_run_in_json_shows_no_screen_and_prints_the_recording_alone(kmltui, monkeypatch):
+    monkeypatch.setattr(starting, "on_terminal", lambda: True)
+    status, out, err = kmltui("monitor", "--json", "--duration", "1s")
+    ended = json.loads(out)
+    assert (status, ended["state"]) == (0, "done")
+    assert f"done: {ended['recording']}" in err
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
@@ -646,6 +669,15 @@ class TestCommands:
         monkeypatch.setattr(starting, "execute", lambda plan: Outcome("done", "", path))
         plan = Plan(workload=WorkloadSpec(name="command", keeps_output=True), sessions=[], out=path)
         assert starting._here(plan) == status
+
+    def test_in_json_its_output_is_no_part_of_what_is_printed(self, tmp_path, monkeypatch, capsys):
+        path = self.recorded(tmp_path / "x.kmlrec", {"stock": (["told"], 0), "kml": (["told"], 0)})
+        monkeypatch.setattr(starting, "execute", lambda plan: Outcome("done", "", path))
+        plan = Plan(workload=WorkloadSpec(name="command", keeps_output=True), sessions=[], out=path)
+        assert starting._here(plan, as_json=True) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["recording"] == str(path)
+        assert "told" in printed.err
 
     def test_a_check_that_failed_inside_a_session_is_a_failed_run(self, tmp_path, capsys, monkeypatch):
         path = tmp_path / "x.kmlrec"
