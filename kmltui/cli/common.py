@@ -124,7 +124,10 @@ def columns_rows(text: str) -> tuple[int, int]:
 
 @contextmanager
 def output(out: Path | None) -> Iterator[Callable[[str], object]]:
-    """Open ``out``, which is written completely or not at all, or standard output. Raises :class:`Failure`."""
+    """Open ``out``, a new file, which is written completely or not at all, or standard output.
+
+    Raises :class:`Failure`, also for a file that exists: it may be the recording, or anything else of the user's.
+    """
     if out is None:
         yield lambda text: sys.stdout.write(printable(text, keep=_KEPT))
         return
@@ -132,7 +135,9 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
 
     target = out.resolve()  # write to the target of a link, and keep the link
     # Write to a device or a pipe: replacing it would take, say, /dev/null away from the whole machine.
-    whole = target.is_file() or not target.exists()
+    if target.is_file():
+        fail(f"--out {out}: exists already; remove it or choose another name")
+    whole = not target.exists()
     with ExitStack() as stack:
         try:
             stream = stack.enter_context(files.replacing(target, files.SHARED) if whole else target.open("wb"))

@@ -73,7 +73,7 @@ def report(
     compare:
         Another one, compared with the first: the differences in their environments, then their figures.
     out:
-        Write to this file instead of standard output.
+        Write to this file, which must not exist yet, instead of standard output.
     """
     from kmltui.figures.summarise import summarise
     from kmltui.report import render
@@ -81,16 +81,14 @@ def report(
     format = planning.chosen_format(form)
     if compare is not None:
         return compare_two(file, compare, format, out)
-    with screen.opened(common.find_recording(file)) as reader:
+    with screen.opened(common.find_recording(file)) as reader, common.output(out) as write:
         summary = summarise(waiting.records(reader, "reading"))
-    plays = ""
-    if format == "html" and out is not None:
-        from kmltui.report import playable
+        plays = ""
+        if format == "html" and out is not None:
+            from kmltui.report import playable
 
-        plays = playable.beside(out, summary)
-    text = render(summary, format, plays=plays)
-    with common.output(out) as write:
-        write(text)
+            plays = playable.beside(out, summary)
+        write(render(summary, format, plays=plays))
     return DONE
 
 
@@ -101,15 +99,15 @@ def compare_two(first: str | None, second: str, format: str, out: Path | None) -
     from kmltui.recording import Reader, RecordingError
     from kmltui.report import render_versus
 
-    summaries = []
-    for which in (first, second):
-        path = common.find_recording(which)
-        try:
-            with Reader.open(path) as reader:
-                summaries.append(summarise(waiting.records(reader, "reading")))
-        except (RecordingError, ValueError) as error:
-            fail(f"{path}: {error}")
     with common.output(out) as write:
+        summaries = []
+        for which in (first, second):
+            path = common.find_recording(which)
+            try:
+                with Reader.open(path) as reader:
+                    summaries.append(summarise(waiting.records(reader, "reading")))
+            except (RecordingError, ValueError) as error:
+                fail(f"{path}: {error}")
         write(render_versus(compare_recordings(*summaries), format))
     return DONE
 
@@ -133,7 +131,7 @@ def export(
         csv (the samples, one per line), jsonl (every record), html (one page that plays, for any browser),
         asciicast (the screen as a film, for asciinema), or asciicast-v3 (the same for its version 3 and later).
     out:
-        Write to this file instead of standard output.
+        Write to this file, which must not exist yet, instead of standard output.
     size:
         Size of the screen in an asciicast, columns x rows.
     speed:
