@@ -84,6 +84,14 @@ def print_json(value: Any) -> None:
     say(json.dumps(json.loads(msgspec.json.encode(value)), indent=2))
 
 
+def print_recording(path: Path) -> None:
+    """Print what a recording is as one JSON object, which is what ``kmltui ls --json`` lists of every run."""
+    from kmltui.recording import library
+    from kmltui.runner import listing
+
+    print_json(listing.as_json(library.entry(path)))
+
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -116,7 +124,10 @@ def columns_rows(text: str) -> tuple[int, int]:
 
 @contextmanager
 def output(out: Path | None) -> Iterator[Callable[[str], object]]:
-    """Open ``out``, which is written completely or not at all, or standard output. Raises :class:`Failure`."""
+    """Open ``out``, a new file, which is written completely or not at all, or standard output.
+
+    Raises :class:`Failure`, also for a file that exists: it may be the recording, or anything else of the user's.
+    """
     if out is None:
         yield lambda text: sys.stdout.write(printable(text, keep=_KEPT))
         return
@@ -124,7 +135,9 @@ def output(out: Path | None) -> Iterator[Callable[[str], object]]:
 
     target = out.resolve()  # write to the target of a link, and keep the link
     # Write to a device or a pipe: replacing it would take, say, /dev/null away from the whole machine.
-    whole = target.is_file() or not target.exists()
+    if target.is_file():
+        fail(f"--out {out}: exists already; remove it or choose another name")
+    whole = not target.exists()
     with ExitStack() as stack:
         try:
             stream = stack.enter_context(files.replacing(target, files.SHARED) if whole else target.open("wb"))
@@ -172,11 +185,11 @@ SAMPLE = "wisconsin"
 """The recording that is shown if none is named."""
 
 
-def find_recording(what: str | None, *, shipped: str = "") -> Path:
+def find_recording(what: str | None, *, shipped: str = "", in_full: bool = False) -> Path:
     """Find the file that a user means: a path, or the name of a run or of a sample that ships with kmltui.
 
     If nothing is named: the newest run, or the sample ``shipped``. A run or sample of exactly that name comes before a
-    run whose name only begins or ends with it.
+    run whose name only begins or ends with it; with ``in_full``, for what changes recordings, such a run is not meant.
     """
     from kmltui import paths
     from kmltui.runner import listing
@@ -200,7 +213,7 @@ def find_recording(what: str | None, *, shipped: str = "") -> Path:
     if what in samples and what not in map(listing.name_of, listing.runs()):
         return samples[what]
     try:
-        return listing.find(what)
+        return listing.find(what, in_full=in_full)
     except LookupError as error:
         fail(f"{error.args[0]}{did_you_mean(what, [*samples, *map(listing.name_of, listing.runs())])}")
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from kmltui.cli import common, screen, starting, waiting
 from kmltui.cli.common import DONE, RUN_FAILED, fail, say
+from kmltui.cli.options import Json, Recording
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from kmltui.model import Header, WorkloadSpec
 
 
-def estimate(
-    which: str | None = None, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False
-) -> int:
+def estimate(which: Recording | None = None, *, as_json: Json = False) -> int:
     """Estimate what a run's direct calls would save on this machine's own processor. An estimate, not a measurement.
 
     Times a trap here and runs the same workload on this machine itself, outside any guest, to measure its CPU

@@ -17,12 +17,13 @@ from msgspec.structs import replace
 
 from kmltui.cli import common
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, say
-from kmltui.cli.options import LiveRun, Put
+from kmltui.cli.options import Json, LiveRun, Put, Recording
 from kmltui.cli.planning import check_files, check_program
 from kmltui.cli.sessions import memory_bytes
 from kmltui.printable import printable
 
 if TYPE_CHECKING:
+    from kmltui.images.image import Image
     from kmltui.images.info import ImageInfo
     from kmltui.images.spec import ImageSpec
     from kmltui.images.store import Manifest
@@ -77,6 +78,7 @@ def build(
     name: str = "",
     tools: Annotated[bool, Flag] = False,
     refresh: Annotated[bool, Flag] = False,
+    as_json: Json = False,
 ) -> int:
     """Build the guest image from Debian packages; parts that are already up to date are kept.
 
@@ -100,6 +102,8 @@ def build(
         Add strace, gdb, stress-ng, perl and python3, which the tests use.
     refresh:
         Ask the mirror for newer packages.
+    as_json:
+        Print as JSON, as ``kmltui guest info --json`` does, what the image contains.
     """
     from kmltui.build.builder import ensure_image
     from kmltui.images.errors import ImageError
@@ -113,8 +117,19 @@ def build(
     with _errors():
         begun = time.monotonic()
         image = ensure_image(spec, common.progress_printer(), refresh=refresh)
+    if as_json:
+        return _print_image(image)
     size = sum(layer_path(image.manifest.layers[kind]).stat().st_size for kind in ("kernel", "initrd"))
     say(f"{image.name}: ready, {size / 1e6:.0f} MB, after {time.monotonic() - begun:.1f} s")
+    return DONE
+
+
+def _print_image(image: Image) -> int:
+    """Print an image as JSON: one of the objects that ``guest info --json`` lists."""
+    from kmltui.images.info import describe
+
+    with _errors():
+        common.print_json(describe(image.manifest))
     return DONE
 
 
@@ -160,8 +175,8 @@ def info(
     image: str | None = None,
     *,
     sites: Annotated[bool, Flag] = False,
-    run: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    run: Recording | None = None,
+    as_json: Json = False,
 ) -> int:
     """Show what the guest images contain: kernel, versions, sizes, build dates; of a single one also its programs.
 
@@ -258,7 +273,7 @@ def _in_guest(run: Callable[[], T]) -> T:
 
 @app.command(name="exec")
 def exec_(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: str,
     session: str = "kml",
     cpus: int = 1,
     image: str = "",
@@ -391,7 +406,7 @@ def shell(
 
 
 @app.command
-def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
+def export(file: Path, *, image: str = "", sbom: Path | None = None, as_json: Json = False) -> int:
     """Export an image to a file, for machines that cannot build one (any x86-64 Linux with QEMU).
 
     Parameters
@@ -403,6 +418,8 @@ def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
     sbom:
         Also write the image's contents (SPDX): packages, versions, locations of their sources, copyrights. If you
         pass the image on, pass this on with it.
+    as_json:
+        Print as JSON what was written.
     """
     import os
 
@@ -419,6 +436,10 @@ def export(file: Path, *, image: str = "", sbom: Path | None = None) -> int:
             created = int(os.environ.get("SOURCE_DATE_EPOCH") or found.manifest.built_unix)
             sbom.write_bytes(bill_of_materials(found.manifest, created))
         export_image(found, file, common.progress_printer())
+    if as_json:
+        written = {"image": found.name, "file": str(file), "size_bytes": file.stat().st_size}
+        common.print_json(written | {"sbom": None if sbom is None else str(sbom)})
+        return DONE
     say(f"{file}: {file.stat().st_size / 1e6:.0f} MB; 'kmltui guest import {file.name}' imports it on another machine")
     return DONE
 
@@ -430,6 +451,7 @@ def fetch(
     sha256: str | None = None,
     signature: str | None = None,
     key: Path | None = None,
+    as_json: Json = False,
 ) -> int:
     """Download an image written by ``guest export``, and import it if checksum or signature match.
 
@@ -443,6 +465,8 @@ def fetch(
         Instead, or in addition: the address or file of an OpenPGP signature of it.
     key:
         The keyring with the key that it must be signed with.
+    as_json:
+        Print as JSON, as ``kmltui guest info --json`` does, what the image contains.
     """
     import tempfile
 
@@ -466,18 +490,22 @@ def fetch(
                 fetching.fetch(signature, signed, max_bytes=1 << 20)
                 fetching.check_signature(file, signed, key)
             image = import_image(file, common.progress_printer())
+    if as_json:
+        return _print_image(image)
     say(f"{image.name}: ready")
     return DONE
 
 
 @app.command(name="import")
-def import_(file: Path) -> int:
+def import_(file: Path, *, as_json: Json = False) -> int:
     """Import an image written by ``guest export``.
 
     Parameters
     ----------
     file:
         The file.
+    as_json:
+        Print as JSON, as ``kmltui guest info --json`` does, what the image contains.
     """
     from kmltui.images.bundle import import_image
     from kmltui.images.errors import ImageError
@@ -488,5 +516,7 @@ def import_(file: Path) -> int:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or file}: {error.strerror}")
+    if as_json:
+        return _print_image(image)
     say(f"{image.name}: ready")
     return DONE

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, planning, screen, starting
 from kmltui.cli.common import RUN_FAILED, fail
-from kmltui.cli.options import RECORDING, WATCHING, RecordingOptions, WatchingOptions
+from kmltui.cli.options import RECORDING, WATCHING, Json, RecordingOptions, WatchingOptions
 
 if TYPE_CHECKING:
     from kmltui.runner.plan import Plan
@@ -30,6 +30,7 @@ def monitor(
     duration: Annotated[str, Parameter(alias="-t")] = "24h",
     recording: RecordingOptions = RECORDING,
     watching: WatchingOptions = WATCHING,
+    as_json: Json = False,
 ) -> int:
     """Watch this machine, and a MySQL or MariaDB server that is already running: no guest, and for the basics no root.
 
@@ -51,6 +52,8 @@ def monitor(
         An option file as the mysql client reads it, with a [client] group (default: ~/.my.cnf if it exists).
     duration:
         When to stop, e.g. after 90s, 30m or 24h; this bounds the size of the recording.
+    as_json:
+        No screen; print as JSON, as ``kmltui ls --json`` does, what was recorded: at the end, or at once with --detach.
     """
     from kmltui.runner.plan import Monitor
 
@@ -59,7 +62,7 @@ def monitor(
     if login is not None:
         plan = dataclasses.replace(plan, how=Monitor(_checked(login, ask=not watching.headless)))
     watch = screen.watch_passing_run if recording.out is None else screen.watch_run
-    return starting.start(plan, watching, watch)
+    return starting.start(plan, watching, watch, as_json=as_json)
 
 
 def _plan(login: Login | None, duration: str, recording: RecordingOptions) -> Plan:

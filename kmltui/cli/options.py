@@ -25,7 +25,13 @@ Clock = Annotated[
 
 Recording = Annotated[str, Parameter(completer=completing.recordings)]
 """A file, or the name of a run or of a sample."""
+OwnRecording = Annotated[str, Parameter(completer=completing.own_recordings)]
+"""The same, for what changes or deletes it."""
 LiveRun = Annotated[str, Parameter(completer=completing.live_runs)]
+
+Program = Annotated[str, Parameter(completer=completing.nothing)]
+"""A program or one of its arguments, where options of a workload may come instead."""
+Setting = Annotated[str, Parameter(completer=completing.settings)]
 
 Put = Annotated[
     tuple[Path, ...],
@@ -125,4 +131,5 @@ def flags() -> list[str]:
     """The options of the commands that start a run, as they are written."""
     shared = (WorkloadOptions, GuestOptions, RecordingOptions, WatchingOptions, FormatOptions)
     names = [field.name for each in shared for field in fields(each)]
-    return [f"--{name.replace('_', '-')}" for name in [*names, "arms", "left", "right", "pairs", "exact"]]
+    names = [name.removeprefix("as_").replace("_", "-") for name in [*names, "arms", "left", "right", "pairs", "exact"]]
+    return [f"--{name}" for name in names]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,20 +19,30 @@ from kmltui.cli.options import (
     WATCHING,
     WORKLOAD,
     Flag,
+    FormatOptions,
     GuestOptions,
     Json,
     LiveRun,
+    Program,
     RecordingOptions,
+    Setting,
     WatchingOptions,
     WorkloadOptions,
 )
+from kmltui.printable import did_you_mean
 
 DEMO = "demo"
 DEMO_LOOPS = 50
 """Less than a minute of Wisconsin for two emulated guests on two CPUs. More would add nothing: instructions repeat."""
 
 
-def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST, headless: Annotated[bool, Flag] = False) -> int:
+def demo(
+    *,
+    loops: int = DEMO_LOOPS,
+    guest: GuestOptions = GUEST,
+    headless: Annotated[bool, Flag] = False,
+    as_json: Json = False,
+) -> int:
     """Check the machine, build the guest image, run Wisconsin on stock and on KML, and watch.
 
     Without a terminal it is headless and ends with the report. If no guest can run, it replays the
@@ -43,30 +54,34 @@ def demo(*, loops: int = DEMO_LOOPS, guest: GuestOptions = GUEST, headless: Anno
         How often each of Wisconsin's selects is repeated.
     headless:
         No screen: a line for each phase, and the report at the end.
+    as_json:
+        No screen either, and the report as JSON.
     """
+    form = FormatOptions(as_json=as_json)
     reason = common.no_guest_reason()
     if reason is not None:
         say(f"kmltui: no guest can run here ({reason}); showing the recording that ships with kmltui", file=sys.stderr)
-        status = view.replay_or_report(common.find_recording(None, shipped=common.SAMPLE))
-        if on_terminal():  # the screen has covered the earlier message
+        sample = common.find_recording(None, shipped=common.SAMPLE)
+        status = view.report(str(sample), form=form) if as_json else view.replay_or_report(sample)
+        if on_terminal() and not as_json:  # the screen has covered the earlier message
             say(f"kmltui: that was a recording; no guest can run here: {reason}", file=sys.stderr)
         return status
     workload = WorkloadOptions(workload=DEMO, loops=loops)
     # Whether guests come up under KVM may only be known when they start, and an emulated one counts its instructions
     # with one CPU only.
     guest = dataclasses.replace(guest, cpus=1 if guest.cpus is None else guest.cpus)
-    if on_terminal() and not headless:
+    if on_terminal() and not (headless or as_json):
         return run(workload=workload, guest=guest)
     from kmltui.runner import registry
 
     recording = RecordingOptions(name=registry.new_name(DEMO))
     status = run(workload=workload, guest=guest, recording=recording, watching=WatchingOptions(headless=True))
-    view.report(recording.name)
+    view.report(recording.name, form=form)
     return status
 
 
 def run(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: Program,
     workload: WorkloadOptions = WORKLOAD,
     arms: str | None = None,
     sessions: Annotated[str | None, Parameter(show=False)] = None,
@@ -75,7 +90,8 @@ def run(
     guest: GuestOptions = GUEST,
     recording: RecordingOptions = RECORDING,
     watching: WatchingOptions = WATCHING,
-    **options: str,
+    as_json: Json = False,
+    **options: Setting,
 ) -> int:
     """Run a workload in a stock and a KML session at once, record it, and watch it.
 
@@ -95,16 +111,21 @@ def run(
         Settings: kernel, suite, image, cpus, memory, accel, name (default: stock).
     right:
         The right session, written the same way (default: kml).
+    as_json:
+        No screen; print as JSON, as ``kmltui ls --json`` does, what was recorded: at the end, or at once with --detach.
+        What a command writes then goes to standard error.
     options:
         The workload's settings; ``kmltui workloads`` lists them.
     """
     specs = planning.sessions_of(arms, sessions, left, right, guest)
-    plan = planning.make_plan(command, workload, specs, recording, options, ask=starting.may_ask(watching))
+    plan = planning.make_plan(
+        command, workload, specs, recording, options, ask=starting.may_ask(watching, as_json=as_json)
+    )
     reason = common.no_guest_reason() if any(spec.kind == "guest" for spec in specs) else None
     if reason is not None:
         fail(f"no guest can run here: {reason}; 'kmltui doctor' tells more, 'kmltui replay' shows a recording", MISSING)
     common.check_memory(plan.sessions)
-    return starting.start(plan, watching, screen.watch_run)
+    return starting.start(plan, watching, screen.watch_run, as_json=as_json)
 
 
 def workloads(
@@ -188,6 +209,8 @@ def watch(
         return screen.watch_beside(left, right, fps=fps)
     if which == "-":
         return screen.watch_stream(fps=fps)
+    if which is not None and which.startswith("-"):
+        fail(f"watch: there is no option {which}{did_you_mean(which, ('--which', '--left', '--right', '--fps'))}")
     return screen.watch_path(common.find_recording(which), fps=fps)
 
 
@@ -213,13 +236,15 @@ def ls(*, as_json: Json = False) -> int:
     return DONE
 
 
-def stop(run: LiveRun) -> int:
+def stop(run: LiveRun, *, as_json: Json = False) -> int:
     """Stop a live run cleanly; returns when its guests are gone and its recording is closed.
 
     Parameters
     ----------
     run:
-        The run's name.
+        The run's name, in full.
+    as_json:
+        Print as JSON, as ``kmltui ls --json`` does, what was recorded.
     """
     from kmltui.runner import control
 
@@ -232,26 +257,33 @@ def stop(run: LiveRun) -> int:
         fail(str(error), RUN_FAILED)
     if not common.wait_for_end(entry):
         fail(f"{entry.name}: is still stopping; 'kmltui ls' shows when it has ended", RUN_FAILED)
+    if as_json:
+        common.print_recording(Path(entry.recording))
     return DONE
 
 
-def mark(run: LiveRun, note: str = "") -> int:
+def mark(run: LiveRun, note: str = "", *, as_json: Json = False) -> int:
     """Put a mark into a live run's recording.
 
     Parameters
     ----------
     run:
-        The run's name.
+        The run's name, in full.
     note:
         What to remember about this moment.
+    as_json:
+        Print as JSON where the mark is: the run and the time since its beginning.
     """
     from kmltui.paths import user_name
     from kmltui.runner import control
 
+    entry = common.find_run(run)
     try:
-        asyncio.run(control.request(common.find_run(run).socket, "mark", note=note, author=user_name()))
+        answer = asyncio.run(control.request(entry.socket, "mark", note=note, author=user_name()))
     except control.ControlError as error:
         fail(str(error), RUN_FAILED)
+    if as_json:
+        common.print_json({"run": entry.name, "t_ns": answer["t_ns"], "note": note})
     return DONE
 
 

@@ -205,7 +205,7 @@ def _recording(path: Path, stack: ExitStack) -> Path:
 def replay(
     path: Path, *, at_ns: int | None = None, speed: float = 1.0, fps: float | None = None, tour: bool = False
 ) -> int:
-    """Show the screen on a finished recording, from its start or from ``at_ns``."""
+    """Show the screen on a finished recording, from ``at_ns`` or from a moment before its work begins."""
     from kmltui.tui.app import run_viewer
 
     common.need_terminal()

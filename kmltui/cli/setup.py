@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from kmltui.cli.common import DONE, MISSING, print_json, say
+from kmltui.cli.options import Json
 
 if TYPE_CHECKING:
     from kmltui.build.doctor import Check
 
 
-def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+def doctor(*, as_json: Json = False) -> int:
     """Check this machine for what kmltui needs; report what is missing and the command that fixes it.
 
     Parameters

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal, say
+from kmltui.cli.common import DONE, RUN_FAILED, fail, on_terminal, print_recording, say
 
 if TYPE_CHECKING:
     from kmltui.cli.options import WatchingOptions
@@ -46,16 +46,17 @@ def only_checking() -> Iterator[None]:
         _ONLY_CHECKING.reset(token)
 
 
-def may_ask(watching: WatchingOptions) -> bool:
+def may_ask(watching: WatchingOptions, *, as_json: bool = False) -> bool:
     """Return whether somebody may be there to answer a question: not while a form checks its contents."""
-    return not (watching.headless or _ONLY_CHECKING.get()) and on_terminal()
+    return not (watching.headless or as_json or _ONLY_CHECKING.get()) and on_terminal()
 
 
-def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int]) -> int:
+def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int], *, as_json: bool = False) -> int:
     """Carry out ``plan``.
 
     Headless, or without a terminal, in this process. Otherwise in a process of its own, shown by ``watch``; detached,
-    its name is printed and it is left alone.
+    its name is printed and it is left alone. ``as_json``: no screen, and standard output gets what ``ls`` says of the
+    run as JSON, and nothing else.
     """
     if watching.prometheus:
         _check_exporter(watching.prometheus)
@@ -63,8 +64,8 @@ def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int
     if _ONLY_CHECKING.get():
         raise Checked(plan)
     say_how_long(plan)
-    if watching.headless or not (watching.detach or on_terminal()):
-        return _here(plan)
+    if watching.headless or not (watching.detach or (on_terminal() and not as_json)):
+        return _here(plan, as_json=as_json)
     from kmltui.runner.launch import LaunchError, launch
 
     try:
@@ -74,7 +75,10 @@ def start(plan: Plan, watching: WatchingOptions, watch: Callable[[RunEntry], int
         fail(str(error), error.status or RUN_FAILED)
     if not watching.detach:
         return watch(entry)
-    say(entry.name, flush=True)  # before the hint, also where both streams are one pipe
+    if as_json:
+        print_recording(Path(entry.recording))
+    else:
+        say(entry.name, flush=True)  # before the hint, also where both streams are one pipe
     say(f"'kmltui watch {entry.name}' shows it, 'kmltui stop {entry.name}' ends it", file=sys.stderr)
     return DONE
 
@@ -120,15 +124,18 @@ def execute(plan: Plan) -> Outcome:
         fail(refusal(run.path, error), RUN_FAILED)
 
 
-def _here(plan: Plan) -> int:
+def _here(plan: Plan, *, as_json: bool = False) -> int:
     from kmltui.runner.launch import succeeded
     from kmltui.runner.plan import Once
 
     outcome = execute(plan)
     once = isinstance(plan.how, Once)
-    status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
-    # A bench has nothing to say but its card, which therefore goes to standard output.
-    sound = _print_card(outcome.recording, sys.stderr if once else sys.stdout)
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        status = told_by_command(outcome.recording, output=once) if plan.workload.keeps_output else DONE
+        # A bench has nothing to say but its card, which therefore goes to standard output.
+        sound = _print_card(outcome.recording, sys.stderr if once else sys.stdout)
+    if as_json:
+        print_recording(outcome.recording)
     say(f"{outcome.status}: {outcome.recording}", file=sys.stderr)
     if not succeeded(outcome, plan):
         return RUN_FAILED

@@ -7,9 +7,6 @@ import sys
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from kmltui.cli import bench, common, screen
 from kmltui.cli.common import fail, say
@@ -17,7 +14,7 @@ from kmltui.cli.options import RECORDING, GuestOptions, Json, Put, RecordingOpti
 
 
 def try_(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: str,
     pairs: int | None = None,
     put: Put = (),
     svg: Path | None = None,

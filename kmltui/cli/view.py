@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, completing, planning, screen, waiting
 from kmltui.cli.common import DONE, fail, say
-from kmltui.cli.options import FORMAT, FormatOptions, Recording
+from kmltui.cli.options import FORMAT, FormatOptions, Json, OwnRecording, Recording
 
 
 def replay(
@@ -23,7 +23,7 @@ def replay(
     file:
         A recording or a run's name (default: the sample that ships with kmltui).
     at:
-        Where to begin, e.g. 90s or 1:30.
+        Where to begin, e.g. 90s or 1:30 (default: a moment before the workload's first phase; 0 is the boot).
     speed:
         0.25 to 64 times real time.
     fps:
@@ -37,7 +37,7 @@ def replay(
 
 
 def tour(file: Recording | None = None) -> int:
-    """Replay a recording from mark to mark, with their notes as subtitles, at a pace that suits a talk.
+    """Replay a recording, with the notes of its marks as subtitles, at a pace that suits a talk.
 
     ``kmltui mark RUN NOTE`` puts marks into a live run; so does the key m.
 
@@ -73,7 +73,7 @@ def report(
     compare:
         Another one, compared with the first: the differences in their environments, then their figures.
     out:
-        Write to this file instead of standard output.
+        Write to this file, which must not exist yet, instead of standard output.
     """
     from kmltui.figures.summarise import summarise
     from kmltui.report import render
@@ -81,16 +81,14 @@ def report(
     format = planning.chosen_format(form)
     if compare is not None:
         return compare_two(file, compare, format, out)
-    with screen.opened(common.find_recording(file)) as reader:
+    with screen.opened(common.find_recording(file)) as reader, common.output(out) as write:
         summary = summarise(waiting.records(reader, "reading"))
-    plays = ""
-    if format == "html" and out is not None:
-        from kmltui.report import playable
+        plays = ""
+        if format == "html" and out is not None:
+            from kmltui.report import playable
 
-        plays = playable.beside(out, summary)
-    text = render(summary, format, plays=plays)
-    with common.output(out) as write:
-        write(text)
+            plays = playable.beside(out, summary)
+        write(render(summary, format, plays=plays))
     return DONE
 
 
@@ -101,15 +99,15 @@ def compare_two(first: str | None, second: str, format: str, out: Path | None) -
     from kmltui.recording import Reader, RecordingError
     from kmltui.report import render_versus
 
-    summaries = []
-    for which in (first, second):
-        path = common.find_recording(which)
-        try:
-            with Reader.open(path) as reader:
-                summaries.append(summarise(waiting.records(reader, "reading")))
-        except (RecordingError, ValueError) as error:
-            fail(f"{path}: {error}")
     with common.output(out) as write:
+        summaries = []
+        for which in (first, second):
+            path = common.find_recording(which)
+            try:
+                with Reader.open(path) as reader:
+                    summaries.append(summarise(waiting.records(reader, "reading")))
+            except (RecordingError, ValueError) as error:
+                fail(f"{path}: {error}")
         write(render_versus(compare_recordings(*summaries), format))
     return DONE
 
@@ -133,7 +131,7 @@ def export(
         csv (the samples, one per line), jsonl (every record), html (one page that plays, for any browser),
         asciicast (the screen as a film, for asciinema), or asciicast-v3 (the same for its version 3 and later).
     out:
-        Write to this file instead of standard output.
+        Write to this file, which must not exist yet, instead of standard output.
     size:
         Size of the screen in an asciicast, columns x rows.
     speed:
@@ -195,6 +193,7 @@ def cut(
     *,
     from_: Annotated[str, Parameter(name="--from")] = "0",
     to: str | None = None,
+    as_json: Json = False,
 ) -> int:
     """Cut a part of a recording into a new one.
 
@@ -208,6 +207,8 @@ def cut(
         Where the part begins, e.g. 90s or 1:30.
     to:
         Where it ends (default: the recording's end).
+    as_json:
+        Print as JSON, as ``kmltui ls --json`` does, what the new recording is.
     """
     from kmltui.recording import RecordingError
     from kmltui.recording.cutting import cut as cut_out
@@ -223,10 +224,12 @@ def cut(
             cut_out(source, out, round(begin * 1e9), None if end is None else round(end * 1e9), shown)
     except RecordingError as error:
         fail(str(error))
+    if as_json:
+        common.print_recording(out)
     return DONE
 
 
-def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")]) -> int:
+def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")], as_json: Json = False) -> int:
     """Merge benches of the same plan, made on several machines or by a scheduler, into one recording.
 
     Pairs stay within their machine; the report's intervals are over machines.
@@ -237,6 +240,8 @@ def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")]) -> int:
         Recordings or runs' names, two or more.
     out:
         The new recording.
+    as_json:
+        Print as JSON, as ``kmltui ls --json`` does, what the new recording is.
     """
     from kmltui.recording import RecordingError
     from kmltui.recording.merging import merge as merge_all
@@ -246,45 +251,63 @@ def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")]) -> int:
             merge_all([common.find_recording(each) for each in file], out, shown)
     except RecordingError as error:
         fail(str(error))
+    if as_json:
+        common.print_recording(out)
     return DONE
 
 
-def rename(run: Recording, name: str) -> int:
+def rename(run: OwnRecording, name: str, *, as_json: Json = False) -> int:
     """Rename a finished run's recording.
 
     Parameters
     ----------
     run:
-        A run's name or a recording.
+        A run's name, in full, or a recording.
     name:
         The new name.
+    as_json:
+        Print as JSON, as ``kmltui ls --json`` does, what the recording now is.
     """
     from kmltui.recording import RecordingError, library
 
     try:
-        say(str(library.rename(common.find_recording(run), name)))
+        renamed = library.rename(common.find_recording(run, in_full=True), name)
     except RecordingError as error:
         fail(str(error))
+    if as_json:
+        common.print_recording(renamed)
+    else:
+        say(str(renamed))
     return DONE
 
 
-def rm(*run: Recording) -> int:
-    """Delete recordings of finished runs.
+def rm(*run: OwnRecording, as_json: Json = False) -> int:
+    """Delete recordings of finished runs, and print which files that were.
 
     Parameters
     ----------
     run:
-        Runs' names or recordings.
+        Runs' names, in full, or recordings.
+    as_json:
+        Print the removed files as JSON.
     """
     from kmltui.recording import RecordingError, library
     from kmltui.runner import registry
 
     if not run:
         fail("rm: name the recordings to delete; 'kmltui ls' lists them")
-    for one in run:
-        try:
-            library.remove(common.find_recording(one))
-        except RecordingError as error:
-            fail(str(error))
-    registry.tidy()
+    paths = [common.find_recording(one, in_full=True) for one in run]  # before the first is gone
+    removed: list[str] = []
+    try:
+        for path in paths:
+            library.remove(path)
+            removed.append(str(path))
+    except RecordingError as error:
+        fail(str(error))
+    finally:
+        registry.tidy()
+        if as_json:
+            common.print_json({"removed": removed})
+        elif removed:
+            say("\n".join(f"removed: {path}" for path in removed))
     return DONE

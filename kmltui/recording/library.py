@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kmltui import files
+from kmltui import files, paths
 from kmltui.model import SessionSpec, WorkloadSpec
 from kmltui.recording.errors import RecordingError
 from kmltui.recording.reader import Reader
@@ -100,9 +100,10 @@ def scan(directory: str | os.PathLike[str]) -> Iterator[Entry]:
 def rename(path: str | os.PathLike[str], name: str) -> Path:
     """Give a recording another name in its directory (the suffix is added if it lacks); returns the new path.
 
-    Raises RecordingError: a run is writing to it, the name is taken or is none.
+    Raises RecordingError: a run is writing to it, the name is taken or is none, or it is one of our samples.
     """
     source = Path(path)
+    _no_sample(source)
     stem = name.removesuffix(SUFFIX)
     if not stem or stem.startswith(".") or "/" in stem or "\0" in stem:
         raise RecordingError(f"{name!r} is not a name for a recording: it needs letters, and no '/' or leading '.'")
@@ -120,13 +121,22 @@ def rename(path: str | os.PathLike[str], name: str) -> Path:
 
 
 def remove(path: str | os.PathLike[str]) -> None:
-    """Delete a recording. Raises RecordingError: a run is writing to it, or it is no recording and so not ours."""
+    """Delete a recording.
+
+    Raises RecordingError: a run is writing to it, it is no recording and so not ours, or it is one of our samples.
+    """
     target = Path(path)
+    _no_sample(target)
     _not_live(target, must_be_recording=target.suffix != SUFFIX)
     try:
         target.unlink()
     except OSError as error:
         raise RecordingError(f"cannot remove {target}: {error.strerror}") from error
+
+
+def _no_sample(path: Path) -> None:
+    if path.parent.resolve() == paths.data_dir("recordings").resolve():
+        raise RecordingError(f"{path}: samples that came with kmltui stay")
 
 
 def _not_live(path: Path, must_be_recording: bool = False) -> None:

@@ -30,8 +30,9 @@ def name_of(entry: library.Entry) -> str:
     return entry.name if own or not entry.run else entry.run
 
 
-def find(name: str) -> Path:
-    """The recording of the run called ``name``, or of the only one whose name begins or ends with it.
+def find(name: str, *, in_full: bool = False) -> Path:
+    """The recording of the run called ``name``, or, unless that has to be ``in_full``, of the only one whose name
+    begins or ends with it.
 
     Raises LookupError: no such run, or several; the message says which there are.
     """
@@ -39,7 +40,7 @@ def find(name: str) -> Path:
     if own.is_file():
         return own
     known = {name_of(entry): entry.path for entry in reversed(runs())}  # of two with the same name, the newer
-    return known[registry.choose(name, known)]
+    return known[registry.choose(name, known, in_full=in_full)]
 
 
 def as_json(entry: library.Entry) -> dict[str, Any]:

@@ -183,20 +183,23 @@ def entries() -> list[RunEntry]:
 
 
 def find(name: str) -> RunEntry:
-    """The run called ``name``, or the only one whose name begins or ends with it.
-
-    Raises LookupError: no such run, or several; the message says which there are.
-    """
+    """The run called ``name``, in full, since who asks for a run is about to stop or change it. Raises LookupError."""
     known = {entry.name: entry for entry in entries()}
-    return known[choose(name, known)]
+    return known[choose(name, known, in_full=True)]
 
 
-def choose(name: str, known: Iterable[str]) -> str:
-    """The one of ``known`` that is called ``name``, or the only one that begins or ends with it. Raises LookupError."""
+def choose(name: str, known: Iterable[str], *, in_full: bool = False) -> str:
+    """The one of ``known`` that is called ``name``, or the only one that begins or ends with it.
+
+    ``in_full``: a part of the name is not enough, since the run is to be changed. Raises LookupError: no such run, or
+    several; the message says which there are.
+    """
     names = list(known)
     matches = [name] if name in names else [one for one in names if one.startswith(name) or one.endswith(name)]
-    if len(matches) == 1:
+    if len(matches) == 1 and (matches[0] == name or not in_full):
         return matches[0]
+    if matches and in_full:
+        raise LookupError(f"{name}: no run is called just that; write the name in full: {', '.join(matches[:5])}")
     if matches:
         raise LookupError(f"{name}: fits several runs: {', '.join(matches[:5])}")
     raise LookupError(f"{name}: no such run; 'kmltui ls' lists them")

@@ -251,7 +251,7 @@ def run_viewer(
 ) -> ViewerResult:
     """Show a recording until the user or the terminal leaves.
 
-    ``mode``: ``live`` and ``watch`` begin at the newest state, ``replay`` at the start or at ``at_ns``, and ``tour``
+    ``mode``: ``live`` and ``watch`` begin at the newest state, ``replay`` before the work or at ``at_ns``, and ``tour``
     plays from mark to mark with their notes as subtitles.
 
     Raises TerminalGone when there is no terminal to begin with.

@@ -16,11 +16,12 @@ from msgspec import Struct, structs
 from kmltui.live.place import Recording
 from kmltui.live.store import Store
 from kmltui.live.views import Landmark, Snapshot
-from kmltui.model import Header, Record
-from kmltui.tui.tour import Tour, subtitle
+from kmltui.model import Header, Mark, Phase, Record, Sample
+from kmltui.tui import tour as tours
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JUST_BEHIND_NS = 1_500_000_000
+_BEFORE_WORK_NS = 1_500_000_000
 
 
 class Source(Recording, Protocol):
@@ -85,14 +86,14 @@ class Player:
         remote: bool = False,
         tour: bool = False,
     ) -> None:
-        """``replay``: begin at the start (or ``at_ns``) and play; otherwise at the newest state.
+        """``replay``: begin a moment before the work does (or at ``at_ns``) and play; otherwise at the newest state.
 
         ``clock`` (ns) bounds the reading of each step to ``slice_ns``, so that a long recording opens at once.
         ``remote``: the source is filled by a connection. ``tour``: play from mark to mark, with notes as subtitles.
         """
         self.source = source
         self.remote = remote
-        self._tour = Tour() if tour else None
+        self._tour = tours.Tour() if tour else None
         self.speed = speed
         self.paused = False
         self._clock = clock
@@ -109,7 +110,7 @@ class Player:
         if replay or at_ns is not None:
             if clock is not None and self._store.watched:
                 self.read()  # the first samples, which totals are counted from
-            self.seek(at_ns or 0)
+            self.seek(self._opening_ns() if at_ns is None else at_ns)
 
     @property
     def reading(self) -> bool:
@@ -194,7 +195,7 @@ class Player:
             silent_ns=silent_ns,
             remote=self.remote,
             lost=self._lost,
-            subtitle=subtitle(self.position_ns, self._store.landmarks) if self._tour is not None else "",
+            subtitle=tours.subtitle(self.position_ns, self._store.landmarks) if self._tour is not None else "",
         )
 
     def lose(self, reason: str) -> None:
@@ -202,7 +203,7 @@ class Player:
         self._lost = self._lost or reason
 
     def pause(self) -> None:
-        """Pause, or continue; at the end of a recording, from its beginning."""
+        """Pause, or continue; at the end of a recording, from where its work began."""
         self.paused = not self.paused
         if (
             self._position is not None
@@ -210,7 +211,7 @@ class Player:
             and self._position >= self.duration_ns
             and not self.source.live
         ):
-            self.seek(0)
+            self.seek(self._opening_ns())
         self._frozen = self._view() if self.paused and self._position is None else None
 
     def set_speed(self, step: int) -> None:
@@ -252,6 +253,23 @@ class Player:
             return None
         self.seek(times[index])
         return landmarks[index]
+
+    def _opening_ns(self) -> int:
+        """Where a replay begins: a moment before the work, since guests may have taken minutes to boot.
+
+        The work begins with its first phase or, where there are no phases, with the samples that begin the measurement.
+        """
+        try:
+            landmarks = self.source.landmarks()
+        except Exception:
+            return 0  # whatever is wrong with the source, reading it says so
+        phases = [each.t_ns for each in landmarks if isinstance(each, Phase) and each.event == "begin"]
+        starts = [each.t_ns for each in landmarks if isinstance(each, Sample) and each.mark == "start"]
+        picture_ns = max(min(phases or starts, default=0) - _BEFORE_WORK_NS, 0)
+        if self._tour is None:
+            return picture_ns
+        marks = [Landmark(each.t_ns, "mark", each.note) for each in landmarks if isinstance(each, Mark)]
+        return tours.opening_ns(marks, picture_ns)
 
     def _target(self, position_ns: int, elapsed_ns: int) -> int:
         if self._tour is not None:

@@ -7,11 +7,14 @@ import random
 
 import pytest
 from made_up_run import S, header, run
+from msgspec.structs import replace
 from tui_support import MemorySource
 
+from kmltui import paths
 from kmltui.live.store import Store
 from kmltui.live.views import Snapshot, equal_work
-from kmltui.model import Record
+from kmltui.model import Record, Sample
+from kmltui.recording import Reader
 from kmltui.tui.player import Player
 from kmltui.tui.screens.dialogs import parse_time
 
@@ -77,13 +80,31 @@ class TestSeeking:
         player.seek(500 * S)
         assert player.position_ns == 36 * S
 
+    @pytest.mark.parametrize("name", ["syscalls", "point-select", "peers-dd", "tour"])
+    def test_a_replay_begins_where_the_work_does_and_not_at_the_boot(self, name: str) -> None:
+        with Reader.open(paths.data_dir("recordings") / f"{name}.kmlrec") as reader:
+            player = Player(reader, replay=True)
+            view = player.tick(0).view
+            assert not any(session.phases for session in view.sessions)
+            assert any(session.phases for session in player.tick(2 * S).view.sessions)
+            player.seek(0)
+            assert player.tick(2 * S).view.t_ns == 0, "its beginning can still be seen"
+            assert Player(reader, at_ns=0, replay=True).position_ns == 0
+
+    def test_without_phases_it_begins_before_the_first_measurement_and_without_one_at_the_beginning(self) -> None:
+        samples = [record for record in run(30) if isinstance(record, Sample)]
+        assert samples[0].mark == "start"
+        assert Player(MemorySource(samples), replay=True).position_ns == samples[0].t_ns - 1.5 * S
+        plain = [replace(sample, mark="") for sample in samples]
+        assert Player(MemorySource(plain), replay=True).position_ns == 0
+
     def test_at_the_end_it_stops_and_space_begins_anew(self) -> None:
         player = Player(MemorySource(run(30)), at_ns=35 * S)
         player.tick(0)
         frame = player.tick(10 * S)
         assert frame.paused and frame.view.t_ns == 36 * S
         player.pause()
-        assert player.tick(11 * S).view.t_ns == 1 * S
+        assert player.tick(11 * S).view.t_ns == 5.5 * S, "a second after the replay's beginning, before the first phase"
 
     @pytest.mark.parametrize(
         ("text", "seconds"),

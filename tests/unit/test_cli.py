@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line as a newcomer and a script meet it: messages, exit statuses, nothing imported that is not needed."""
 
+import itertools
 import json
 import os
 import shutil
@@ -129,7 +130,7 @@ def test_the_old_name_of_an_option_still_works_and_says_the_new_one(kmltui):
 def test_a_monitor_samples_once_a_second_whatever_else_is_asked_of_its_recording(monkeypatch):
     """The rate that the options share has a default of its own in each command."""
     plans = []
-    monkeypatch.setattr(starting, "start", lambda plan, *how: plans.append(plan) or 0)
+    monkeypatch.setattr(starting, "start", lambda plan, *how, as_json: plans.append(plan) or 0)
     cli.run(["monitor", "--title", "x", "--headless"])
     cli.run(["monitor", "--sample-rate", "4", "--headless"])
     monkeypatch.setattr(common, "no_guest_reason", lambda: None)
@@ -309,6 +310,41 @@ def test_a_renamed_recording_answers_to_its_new_name_alone(kmltui, home):
     assert "no runs yet" in kmltui("ls")[1]
 
 
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A directory of samples that tests may try to destroy."""
+    monkeypatch.setattr(paths, "data_dir", lambda name: tmp_path / name)
+    return make_recording(tmp_path / "recordings/wisconsin.kmlrec").parent
+
+
+@pytest.mark.parametrize("name", ["wisconsin", "{shipped}/wisconsin.kmlrec"], ids=["name", "path"])
+def test_a_sample_that_came_with_kmltui_is_neither_deleted_nor_renamed(kmltui, shipped, name):
+    for command in (["rm", name.format(shipped=shipped)], ["rename", name.format(shipped=shipped), "mine"]):
+        status, out, err = kmltui(*command)
+        assert (status, out) == (2, "")
+        assert "samples that came with kmltui stay" in err
+    assert [path.name for path in shipped.iterdir()] == ["wisconsin.kmlrec"]
+
+
+def test_what_is_deleted_or_renamed_is_named_in_full(kmltui, home):
+    own = make_recording(home / "state/runs/20261127-mine.kmlrec")
+    for command in (["rm", "mine"], ["rename", "mine", "other"], ["stop", "mine"], ["mark", "mine"]):
+        status, _, err = kmltui(*command)
+        assert status == 2 and "mine" in err
+    assert own.exists()
+    assert kmltui("report", "mine")[0] == 0  # which only reads
+
+
+def test_rm_says_what_it_removed_and_removes_nothing_if_a_name_is_wrong(kmltui, home):
+    runs = [make_recording(home / f"state/runs/{name}.kmlrec") for name in ("first", "second")]
+    status, out, _ = kmltui("rm", "first", "secnd")
+    assert (status, out) == (2, "")
+    assert all(run.exists() for run in runs)
+    status, out, _ = kmltui("rm", "first", "second")
+    assert status == 0
+    assert out.splitlines() == [f"removed: {run}" for run in runs]
+
+
 @pytest.mark.parametrize("how", ["--headless", "--detach"])
 def test_a_run_that_cannot_be_recorded_says_where_and_why(home, how):
     home.parent.joinpath("home").write_text("a file where the directory is to be")
@@ -335,12 +371,26 @@ def test_a_device_or_a_pipe_is_written_to_and_never_replaced(kmltui, tmp_path):
 def test_a_link_keeps_pointing_to_what_is_written(kmltui, tmp_path):
     recording = make_recording(tmp_path / "r.kmlrec")
     target, link = tmp_path / "report.txt", tmp_path / "link"
-    target.write_text("old")
     link.symlink_to(target)
     assert kmltui("report", recording, "--out", link)[0] == 0
     assert link.is_symlink()
     assert "wisconsin" in target.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "r.kmlrec", "report.txt"]
+
+
+@pytest.mark.parametrize(
+    "command", [["report"], ["report", "--compare", "{recording}"], ["export", "--format", "csv"]], ids=" ".join
+)
+def test_what_is_printed_to_a_file_overwrites_none(kmltui, tmp_path, command):
+    recording, there = make_recording(tmp_path / "r.kmlrec"), tmp_path / "thesis.txt"
+    there.write_text("three years of work")
+    name, *options = (word.format(recording=recording) for word in command)
+    for out in (there, recording):
+        before = out.read_bytes()
+        status, _, err = kmltui(name, recording, *options, "--out", out)
+        assert status == 2
+        assert f"--out {out}: exists already; remove it or choose another name" in err
+        assert out.read_bytes() == before
 
 
 def test_a_report_in_a_directory_is_refused(kmltui, tmp_path):
@@ -353,10 +403,12 @@ def test_a_report_in_a_directory_is_refused(kmltui, tmp_path):
 def test_a_report_in_html_links_to_a_page_beside_it_that_plays_the_same_recording(kmltui, tmp_path):
     link = "Play the recording</a>"
     ours, other = make_recording(tmp_path / "a.kmlrec"), make_recording(tmp_path / "b.kmlrec", name="r2")
-    report, page = tmp_path / "report.html", tmp_path / '50% <it\'s> "a:b" ?#.html'
+    page = tmp_path / '50% <it\'s> "a:b" ?#.html'
+    numbers = itertools.count()
 
-    def reported(*more):
-        assert kmltui("report", ours, "--format", "html", "--out", report, *more)[0] == 0
+    def reported():
+        report = tmp_path / f"report{next(numbers)}.html"
+        assert kmltui("report", ours, "--format", "html", "--out", report)[0] == 0
         return report.read_text()
 
     assert kmltui("export", other, "--format", "html", "--out", tmp_path / "1.html")[0] == 0
@@ -365,8 +417,6 @@ def test_a_report_in_html_links_to_a_page_beside_it_that_plays_the_same_recordin
     assert link not in reported(), "and a report is no page that plays"
     assert kmltui("export", ours, "--format", "html", "--out", page)[0] == 0
     assert '<p><a href="./50%25%20%3Cit%27s%3E%20%22a%3Ab%22%20%3F%23.html">' + link in reported()
-    page.rename(report)
-    assert link not in reported(), "nor does it link to what it replaces"
     _, out, _ = kmltui("report", ours, "--format", "html")
     assert link not in out, "nobody knows where standard output goes"
 
@@ -423,27 +473,14 @@ def test_a_bench_refuses_a_report_it_cannot_print_before_it_runs(kmltui, monkeyp
 
 
 PRINT_NOTHING_TO_PARSE = {
-    "demo": "progress, and a report that 'report' prints",
-    "run": "the output of the program it runs, or a name",
-    "monitor": "a name",
     "watch": "the screen",
-    "stop": "nothing",
-    "mark": "nothing",
     "stream": "a recording",
     "replay": "the screen",
     "tour": "the screen",
     "export": "what --format says",
-    "cut": "nothing",
-    "merge": "nothing",
-    "rename": "a path",
-    "rm": "nothing",
-    "guest build": "progress, and that it is ready",
     "guest exec": "the output of the program it runs",
     "guest cp": "nothing",
     "guest shell": "a shell",
-    "guest export": "that it is done",
-    "guest fetch": "that it is ready",
-    "guest import": "that it is ready",
 }
 
 
@@ -469,7 +506,7 @@ def test_what_cannot_be_copied_into_a_run_is_said(kmltui, tmp_path, words, said)
     assert status == 2 and said in err
 
 
-def test_every_command_that_prints_figures_or_a_list_prints_them_as_json_too():
+def test_every_command_that_prints_a_result_prints_it_as_json_too():
     commands = {name: cli.app[name] for name in cli.app if not name.startswith("-") and name != "guest"}
     commands |= {
         f"guest {name}": app for name, app in ((n, cli.guest.app[n]) for n in cli.guest.app) if not name.startswith("-")
@@ -481,6 +518,42 @@ def test_every_command_that_prints_figures_or_a_list_prints_them_as_json_too():
     }
     assert with_json.isdisjoint(PRINT_NOTHING_TO_PARSE)
     assert commands.keys() == with_json | PRINT_NOTHING_TO_PARSE.keys()
+
+
+def test_what_is_made_of_a_recording_is_printed_as_the_list_has_it(kmltui, home, tmp_path):
+    make_recording(home / "state/runs/a.kmlrec")
+    status, out, _ = kmltui("cut", "a", tmp_path / "part.kmlrec", "--json")
+    assert status == 0
+    assert json.loads(out)["recording"] == str(tmp_path / "part.kmlrec")
+    status, out, _ = kmltui("rename", "a", "b", "--json")
+    renamed = json.loads(out)
+    assert status == 0 and renamed["name"] == "b"
+    assert [renamed] == json.loads(kmltui("ls", "--json")[1])
+    status, out, _ = kmltui("rm", "b", "--json")
+    assert (status, json.loads(out)) == (0, {"removed": [str(home / "state/runs/b.kmlrec")]})
+
+
+def test_a_live_run_answers_in_json(kmltui, home):
+    """A monitor of this machine, which needs no guest."""
+    status, out, err = kmltui("monitor", "--detach", "--json", "--name", "m", "--duration", "1m")
+    started = json.loads(out)
+    assert (status, started["name"], started["state"]) == (0, "m", "live"), err
+    try:
+        status, out, _ = kmltui("mark", "m", "now", "--json")
+        assert status == 0
+        assert json.loads(out).items() > {"run": "m", "note": "now"}.items()
+    finally:
+        status, out, _ = kmltui("stop", "m", "--json")
+    assert status == 0
+    assert json.loads(out).items() > {"name": "m", "state": "stopped", "recording": started["recording"]}.items()
+
+
+def test_a_run_in_json_shows_no_screen_and_prints_the_recording_alone(kmltui, monkeypatch):
+    monkeypatch.setattr(starting, "on_terminal", lambda: True)
+    status, out, err = kmltui("monitor", "--json", "--duration", "1s")
+    ended = json.loads(out)
+    assert (status, ended["state"]) == (0, "done")
+    assert f"done: {ended['recording']}" in err
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
@@ -611,6 +684,15 @@ class TestCommands:
         monkeypatch.setattr(starting, "execute", lambda plan: Outcome("done", "", path))
         plan = Plan(workload=WorkloadSpec(name="command", keeps_output=True), sessions=[], out=path)
         assert starting._here(plan) == status
+
+    def test_in_json_its_output_is_no_part_of_what_is_printed(self, tmp_path, monkeypatch, capsys):
+        path = self.recorded(tmp_path / "x.kmlrec", {"stock": (["told"], 0), "kml": (["told"], 0)})
+        monkeypatch.setattr(starting, "execute", lambda plan: Outcome("done", "", path))
+        plan = Plan(workload=WorkloadSpec(name="command", keeps_output=True), sessions=[], out=path)
+        assert starting._here(plan, as_json=True) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["recording"] == str(path)
+        assert "told" in printed.err
 
     def test_a_check_that_failed_inside_a_session_is_a_failed_run(self, tmp_path, capsys, monkeypatch):
         path = tmp_path / "x.kmlrec"

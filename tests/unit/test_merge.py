@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from recording_samples import write
 from run_samples import bench, two_sessions
 
+from kmltui import cli
 from kmltui.figures.machines import combine
 from kmltui.figures.stats import mean_interval
 from kmltui.figures.summarise import summarise
@@ -43,6 +45,13 @@ def test_all_pairs_are_there_each_with_its_machine(tmp_path: Path) -> None:
     begun = [(r.pair, r.machine) for r in records if isinstance(r, Repeat) and r.event == "begin" and r.pair]
     assert sorted(set(begun)) == [(pair, "abc"[(pair - 1) // 3]) for pair in range(1, 10)]
     assert summary.run.pairs == 9 and summary.run.complete and summary.run.status == "done"
+
+
+def test_what_was_merged_is_printed_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = [str(recorded(tmp_path / f"{name}.kmlrec", name)) for name in "ab"]
+    out = tmp_path / "all.kmlrec"
+    assert cli.run(["merge", *sources, "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recording"] == str(out)
 
 
 def test_the_interval_is_over_machines_and_their_differences_are_told(tmp_path: Path) -> None:

@@ -43,13 +43,20 @@ def test_runs_are_listed_newest_first(home):
     assert [run.name for run in registry.entries()] == ["new", "old"]
 
 
-def test_a_name_may_be_shortened_while_it_is_unique(home):
-    entry(home, "20260101-wisconsin")
-    entry(home, "20260102-syscalls")
-    assert registry.find("20260102").name == "20260102-syscalls"
-    assert registry.find("wisconsin").name == "20260101-wisconsin"
+def test_a_name_may_be_shortened_while_it_is_unique():
+    runs = ["20260101-wisconsin", "20260102-syscalls"]
+    assert registry.choose("20260102", runs) == "20260102-syscalls"
+    assert registry.choose("wisconsin", runs) == "20260101-wisconsin"
     with pytest.raises(LookupError, match="several"):
-        registry.find("2026")
+        registry.choose("2026", runs)
+    with pytest.raises(LookupError, match="kmltui ls"):
+        registry.choose("nothing", runs)
+
+
+def test_a_run_that_is_to_be_stopped_or_marked_is_named_in_full(home):
+    entry(home, "20260101-wisconsin")
+    with pytest.raises(LookupError, match="write the name in full: 20260101-wisconsin"):
+        registry.find("wisconsin")
     with pytest.raises(LookupError, match="kmltui ls"):
         registry.find("nothing")
 
