@@ -20,6 +20,7 @@ from kmltui.model import (
     Proof,
     Record,
     Repeat,
+    RunStatus,
     Sample,
     SessionSpec,
     State,
@@ -101,3 +102,43 @@ def bench(
             ]
             t += 200
     return [*run, End(t_ns=round(t * SECOND), status="done")]
+
+
+OF_PROCESSES = "exact, of the session's processes, by the tracepoint sys_enter"
+MONITORED = Header(
+    run="m",
+    workload=WorkloadSpec(name="monitor", duration_s=86_400.0),
+    sessions=[SessionSpec(name="local", kind="local", vcpus=2)],
+    kind="monitor",
+    host={"trap_ns": "100.0 to 200.0", "trap_cycles": "250 to 500", "call_ns": "1.00"},
+)
+
+
+def watched(seconds: int = 20, *, found_s: int = 1, status: RunStatus = "stopped") -> list[Record]:
+    """400 calls and 50 queries a second, 0.3 of a CPU. The server's process is found after the first sample, as always:
+    nothing of it was counted by then."""
+    records: list[Record] = [
+        MONITORED,
+        Environment(t_ns=0, session="local", facts={"calls": OF_PROCESSES}),
+        State(t_ns=0, session="local", state="running"),
+        Sample(t_ns=0, session="local", mono_ns=0, mark="start"),
+    ]
+    for second in range(1, seconds + 1):
+        at = max(second - found_s, 0)
+        calls = KmlCounters(trap_nr={NUMBERS["read"]: 300 * at, NUMBERS["write"]: 100 * at}) if at else None
+        records += [
+            Sample(
+                t_ns=second * SECOND,
+                session="local",
+                mono_ns=second * SECOND,
+                mark="end" if second == seconds else "",
+                kml=calls,
+                groups={"server": GroupCpu(300_000 * at, 200_000 * at, 100_000 * at)} if at else {},
+            ),
+            Status(t_ns=second * SECOND, session="local", counters={"Queries": 1000 + 50 * second}),
+        ]
+    return [
+        *records,
+        State(t_ns=seconds * SECOND, session="local", state="stopped" if status == "stopped" else "done"),
+        End(t_ns=seconds * SECOND, status=status),
+    ]

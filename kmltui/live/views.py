@@ -184,6 +184,16 @@ class SessionView(Struct, frozen=True, kw_only=True):
         return self.state.state in FINAL_STATES
 
     @property
+    def counts_later(self) -> bool:
+        """Its system calls are not counted yet, and nothing is known that speaks against it."""
+        if self.over or self.has_calls:
+            return False
+        if self.arm:  # the agent of a guest that is up tells of the counters, if there are any
+            return self.last_sample_ns is None
+        # Of this machine the facts say how they are counted, once its server, if one is watched, has been found.
+        return not self.server and "calls" not in dict(self.facts)
+
+    @property
     def mean_query_rate(self) -> float | None:
         """Queries per second from the first report of their number to the last."""
         first, last = self.work.first, self.work.last

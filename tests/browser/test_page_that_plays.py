@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from axe_selenium_python import Axe
+from run_samples import watched
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -106,6 +107,36 @@ def test_it_opens_at_the_end_with_the_verdict_of_the_report(browser: Chrome, tmp
     assert [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".pane h2")] == list(summary.sessions)
     queries = summary.sessions["kml"].queries
     assert f"{queries:,}" in _figures(browser)
+
+
+def test_its_calls_are_those_of_the_report_and_figures_in_a_row_have_one_unit(browser: Chrome, tmp_path: Path) -> None:
+    _open(browser, _shipped("wisconsin.kmlrec"), tmp_path)
+    with Reader.open(paths.data_dir("recordings") / "wisconsin.kmlrec") as reader:
+        calls = summarise(reader.records()).sessions["kml"].syscalls
+    assert calls is not None
+    rows = [row.text.split() for row in browser.find_elements(By.CSS_SELECTOR, "#calls tbody tr")]
+    (read,) = (row for row in rows if row[0] == "read")
+    assert read[3:] == [f"{calls.by_name['read'].trap:,}", f"{calls.by_name['read'].direct:,}"]
+    body = browser.find_element(By.TAG_NAME, "body")
+    body.send_keys(Keys.HOME)
+    units: set[tuple[str, ...]] = set()
+    for _ in range(24):
+        body.send_keys(Keys.ARROW_RIGHT)
+        both = [text for text in _figures(browser) if re.search("(µs|ms), ", text)]
+        units.add(tuple(re.findall("µs|ms", " ".join(both))))
+    assert all(len(set(row)) <= 1 for row in units), units
+
+
+def test_of_a_machine_without_kml_nothing_is_said_of_direct_calls(browser: Chrome, tmp_path: Path) -> None:
+    records = watched()
+    _open(browser, _page(records, 20 * 10**9), tmp_path)
+    text = _text(browser, "#player")
+    assert "direct" not in text and "by trap" not in text
+    head = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#calls th")]
+    assert head == ["call", "local"]
+    assert "What system calls cost this server" in _text(browser, "#report")
+    assert "950" in _figures(browser), "the queries that the server counted"
+    assert _complaints(browser) == []
 
 
 def test_the_timeline_scrubs_by_mouse_and_by_the_screens_keys(browser: Chrome, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from run_samples import MONITORED, watched
 
-from kmltui.counters.syscalls import NUMBERS
 from kmltui.figures.servercost import server_cost
 from kmltui.figures.summarise import summarise
 from kmltui.figures.summary import Summary
@@ -15,66 +15,19 @@ from kmltui.live.store import Store
 from kmltui.model import (
     MAX_DIGESTS,
     Digest,
-    End,
-    Environment,
-    GroupCpu,
-    Header,
     Inside,
-    KmlCounters,
     Record,
-    RunStatus,
     Sample,
-    SessionSpec,
-    State,
     Status,
-    WorkloadSpec,
 )
 from kmltui.report import render
 from kmltui.report.playable.frames import course
 
 S = 1_000_000_000
-OF_PROCESSES = "exact, of the session's processes, by the tracepoint sys_enter"
-HEADER = Header(
-    run="m",
-    workload=WorkloadSpec(name="monitor", duration_s=86_400.0),
-    sessions=[SessionSpec(name="local", kind="local", vcpus=2)],
-    kind="monitor",
-    host={"trap_ns": "100.0 to 200.0", "trap_cycles": "250 to 500", "call_ns": "1.00"},
-)
 
 
 def digest(name: str, calls: int) -> Digest:
     return Digest(name, "shop", f"SELECT {name}", calls, calls * 1000, calls * 3, calls, 0)
-
-
-def watched(seconds: int = 20, *, found_s: int = 1, status: RunStatus = "stopped") -> list[Record]:
-    """400 calls and 50 queries a second, 0.3 of a CPU. The server's process is found after the first sample, as always:
-    nothing of it was counted by then."""
-    records: list[Record] = [
-        HEADER,
-        Environment(t_ns=0, session="local", facts={"calls": OF_PROCESSES}),
-        State(t_ns=0, session="local", state="running"),
-        Sample(t_ns=0, session="local", mono_ns=0, mark="start"),
-    ]
-    for second in range(1, seconds + 1):
-        at = max(second - found_s, 0)
-        calls = KmlCounters(trap_nr={NUMBERS["read"]: 300 * at, NUMBERS["write"]: 100 * at}) if at else None
-        records += [
-            Sample(
-                t_ns=second * S,
-                session="local",
-                mono_ns=second * S,
-                mark="end" if second == seconds else "",
-                kml=calls,
-                groups={"server": GroupCpu(300_000 * at, 200_000 * at, 100_000 * at)} if at else {},
-            ),
-            Status(t_ns=second * S, session="local", counters={"Queries": 1000 + 50 * second}),
-        ]
-    return [
-        *records,
-        State(t_ns=seconds * S, session="local", state="stopped" if status == "stopped" else "done"),
-        End(t_ns=seconds * S, status=status),
-    ]
 
 
 def said(summary: Summary, form: str) -> str:
@@ -110,10 +63,10 @@ class TestItsSystemCalls:
 
     def test_at_the_end_the_screen_has_the_report_s_averages(self) -> None:
         records = watched()
-        store = Store(HEADER)
+        store = Store(MONITORED)
         store.extend(records)
         (view,) = store.at().sessions
-        shown, told = server_cost(view, HEADER.host), summarise(records).server_cost
+        shown, told = server_cost(view, MONITORED.host), summarise(records).server_cost
         assert view.query_rate is None and shown is not None and told is not None
         assert (shown.per_s, shown.per_query, shown.names) == (told.per_s, told.per_query, told.names)
         assert shown.share is not None and told.share is not None
@@ -172,16 +125,16 @@ class TestItsStatements:
 
     def test_they_are_counted_from_its_first_answer_to_its_last(self) -> None:
         records = self.records([digest("a", 100)], [digest("a", 150), digest("new", 7)])
-        found = summarise([HEADER, *records]).sessions["local"].digests
+        found = summarise([MONITORED, *records]).sessions["local"].digests
         assert found is not None and [(each.text, each.calls) for each in found] == [
             ("SELECT a", 50),
             ("SELECT new", 7),
         ]
-        assert "shop: SELECT a 50 0.05 1.0 ms" in said(summarise([HEADER, *records]), "text")
+        assert "shop: SELECT a 50 0.05 1.0 ms" in said(summarise([MONITORED, *records]), "text")
 
     def test_one_that_was_not_among_those_that_it_told_of_is_left_out(self) -> None:
         first = [digest(str(number), 100) for number in range(MAX_DIGESTS)]
-        found = summarise([HEADER, *self.records(first, [digest("0", 101), digest("rare", 90)])])
+        found = summarise([MONITORED, *self.records(first, [digest("0", 101), digest("rare", 90)])])
         assert [each.text for each in found.sessions["local"].digests or []] == ["SELECT 0"]
 
 

@@ -42,6 +42,7 @@ def course(records: Iterable[Record], duration_ns: int) -> dict[str, Any]:
     return {
         "run": printable(last.header.run),
         "workload": printable(last.workload.name),
+        "bench": last.header.kind == "bench",
         "t": [round(view.t_ns / 1e6) for view in snapshots],
         "calls": [_call_name(nr) for nr in named],
         "sessions": [_session(snapshots, index, named) for index in range(len(last.sessions))],

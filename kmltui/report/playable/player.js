@@ -158,6 +158,7 @@
   }
 
   // ---- calls and single calls
+  if (data.bench) byId("calls-title").textContent = "System calls, all turns";
   const calls = byId("calls");
   const head = make("tr");
   for (const text of ["call", ...data.sessions.flatMap((s) => (s.kml ? [`${s.name}, trap`, `${s.name}, direct`] : [s.name]))]) {

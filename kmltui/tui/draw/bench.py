@@ -10,7 +10,7 @@ from kmltui.live.views import SessionView, Snapshot
 from kmltui.printable import printable, time_left
 from kmltui.tui.draw import bars, judging
 from kmltui.tui.glyphs import Glyphs
-from kmltui.tui.text import ABSENT, Line, Span, percent, seconds, shorten
+from kmltui.tui.text import ABSENT, Line, Span, cropped, line, percent, seconds, shorten
 
 Figures = tuple[float, ...]
 
@@ -62,7 +62,8 @@ def waits(snapshot: Snapshot, session: SessionView) -> bool:
 
 
 def waiting(snapshot: Snapshot, session: SessionView, size: tuple[int, int], glyphs: Glyphs) -> list[Line]:
-    """Shown in place of rates that are over: who is at work, and what the session's own turns have taken.
+    """Shown in place of rates that are over: who is at work, what the session's own turns have taken, and, in a bench
+    of more than two arms, what all of them have come to so far.
 
     ``size``: cells and rows; the newest turns are shown, on one scale for both sides.
     """
@@ -76,11 +77,69 @@ def waiting(snapshot: Snapshot, session: SessionView, size: tuple[int, int], gly
         words = [own, f"   {at_work}"]
     lines: list[Line] = [(), *(((text, "muted"),) for text in words), ()]
     most = max((used.total for each in snapshot.pair or () for _, used in each.runs), default=0.0)
-    for number, used in session.runs[-max(rows - len(lines), 0) :]:
+    every = _all_arms(snapshot, session, cells, glyphs)
+    room = max(rows - len(lines), 0)
+    if room - len(every) < min(len(session.runs), _LEAST_TURNS):
+        every = []
+    for number, used in session.runs[len(session.runs) - min(len(session.runs), room - len(every)) :]:
         text = f"   pair {number:>3} {seconds(used.total):>9} s "
         bar = bars.shares(used.user / most, used.system / most, cells - len(text) - 1, glyphs) if most else ()
         lines.append(((text, "muted"), *bar))
+    lines += every
     return [*lines, *[()] * (rows - len(lines))][:rows]
+
+
+_LEAST_TURNS = 3
+"""Of a session's own turns, shown before the other arms."""
+_ARM = 11
+"""Cells of an arm's name, and a blank behind it."""
+
+
+def _all_arms(snapshot: Snapshot, session: SessionView, cells: int, glyphs: Glyphs) -> list[Line]:
+    """Of more than two arms the means so far in the left pane, and what each saves compared with the first in the
+    right; of the same pairs as the table below."""
+    first, *others = snapshot.sessions
+    if len(others) < 2:
+        return []
+    if session.name != first.name:
+        return [
+            (),
+            line((f" saved so far, compared with {printable(first.name)}", "muted")),
+            *(shorten([_arm(other), *_saved_so_far(first, other)], cells) for other in others),
+        ]
+    means = {}
+    for each in snapshot.sessions:
+        numbers = pairs(first, each if each is not first else others[-1])
+        used = [dict(each.runs)[number] for number in numbers]
+        if used:
+            means[each.name] = [
+                sum(getattr(one, part) for one in used) / len(used) for part in ("total", "user", "system")
+            ]
+    most = max((total for total, _, _ in means.values()), default=0.0)
+    lines: list[Line] = [(), line((" CPU seconds a turn, means so far", "muted"))]
+    for each in snapshot.sessions:
+        total, user, system = means.get(each.name, (None, 0.0, 0.0))
+        text = f"{seconds(total):>9} s "
+        room = cells - 3 - _ARM - len(text) - 1
+        bar = bars.shares(user / most, system / most, room, glyphs) if most and total is not None else ()
+        lines.append((*_arm(each), (text, "muted"), *bar))
+    return lines
+
+
+def _saved_so_far(first: SessionView, other: SessionView) -> list[Line]:
+    """What it saves of the CPU time of the first, and the interval of that."""
+    numbers = pairs(first, other)
+    if not numbers:
+        return [line((f"{ABSENT:>8}", "faint"))]
+    a, b = (tuple(dict(each.runs)[number].total for number in numbers) for each in (first, other))
+    found = _compared(a, b)
+    saved = percent(found.saved).lstrip("+") if found.saved is not None else ABSENT
+    interval = [line((f"  {_interval(found)}", "muted"))] if found.saved_interval is not None else []
+    return [line((f"{saved:>8}", "text")), *interval]
+
+
+def _arm(session: SessionView) -> Line:
+    return line((f"   {cropped(printable(session.name), _ARM - 1):<{_ARM}}", "muted"))
 
 
 def row(field: str, snapshot: Snapshot, left: SessionView, right: SessionView, cells: int) -> Line:

@@ -62,7 +62,8 @@ CHARTS = {
 }
 
 
-_SCALE = "bars: of the largest"
+_SCALES = ("bars: of the largest on both sides", "bars: of the largest", "bars: of largest", "of the largest")
+"""What the longest bar stands for, in as many words as there is room for."""
 
 _LEAST_BAR = 6
 """Cells of a progress bar that has something beside it."""
@@ -329,7 +330,7 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
     layout, glyphs = drawing.layout, drawing.glyphs
     cells = layout.pane
     if not session.has_calls:
-        words = f"{ABSENT}  not counted in this session"
+        words = f"{ABSENT}  not counted {'yet' if session.counts_later else 'in this session'}"
         if session.io_rate is not None:
             words += f"; reads and writes, a part of them: {rate(session.io_rate)}"
         absent = line(("system calls/s ", "text"), (words, "muted"))
@@ -358,6 +359,8 @@ def _calls(drawing: Drawing, session: SessionView, index: int) -> list[Line]:
             (call.trap_rate, call.direct_rate), most, min(room, 44), glyphs, roles=("trap", "direct"), fine=False
         )
         rows.append((name, number, *bar))
+    if index == 0 and not stale:
+        rows = _with_scale(rows, layout)
     return rows + [()] * (layout.calls + 1 - len(rows))
 
 
@@ -366,9 +369,9 @@ _WIDE = 50
 
 
 def _calls_head(drawing: Drawing, session: SessionView, index: int) -> Line:
-    """All calls together, trapped and direct, and the scale of the bars below."""
-    layout, cells = drawing.layout, drawing.layout.pane
-    totals, wide = drawing.counts, drawing.layout.pane >= _WIDE
+    """All calls together, trapped and direct."""
+    cells = drawing.layout.pane
+    totals, wide = drawing.counts, cells >= _WIDE
     write = short if totals else rate
     figures: tuple[float | None, ...] = (None, None, session.elevation_rate)
     if session.trap_rate is not None:  # the sum of the names below, of the same instant
@@ -398,10 +401,21 @@ def _calls_head(drawing: Drawing, session: SessionView, index: int) -> Line:
             if width(head) + width(elevations) + 2 <= cells:
                 row = spread(row, elevations, cells)
                 break
-    scale = f"{_SCALE} on both sides" if layout.panes == 2 else _SCALE
-    if index == 0 and width(row) + len(scale) + 2 <= cells:
-        row = spread(row, line((scale, "faint")), cells)
     return row
+
+
+def _with_scale(rows: list[Line], layout: Layout) -> list[Line]:
+    """With the scale of the bars behind their head or, where that leaves no room, behind the last bar that does."""
+    words = _SCALES[layout.panes == 1 :]
+    for place in (0, *range(len(rows) - 1, 0, -1)):
+        row = rows[place]
+        if place and row and not row[-1][0].strip():
+            row = row[:-1]  # the blanks behind its bar
+        room = layout.pane - width(row) - 2
+        if scale := next((each for each in words if len(each) <= room), ""):
+            rows[place] = spread(row, line((scale, "faint")), layout.pane)
+            break
+    return rows
 
 
 def _order(state: PaneState) -> list[int]:

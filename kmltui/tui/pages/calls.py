@@ -39,6 +39,9 @@ class CallsPage(TablePage):
     def total(self, frame: Frame, canvas: Canvas) -> Line:
         shown = frame.view.pair or frame.view.sessions[:1]
         if not any(session.has_calls for session in shown):
+            if any(session.counts_later for session in shown):
+                why = "" if frame.view.header.kind == "monitor" else ": the workload has not begun"
+                return ((f" no system calls have been counted yet{why}", "muted"),)
             return ((" system calls are not counted here: the environment (e) says why", "muted"),)
         a, b = shown[0], shown[-1]
         if len(shown) == 1:
@@ -75,6 +78,7 @@ class CallsPage(TablePage):
         left, right = ({call.nr: call for call in _calls(session, over=over)} for session in pair)
         most = max((call.rate for side in (left, right) for call in side.values()), default=0.0)
         number = count if canvas.width >= _ROOMY else short
+        room = next((cells for _, (column, cells) in self._shown(canvas.width) if not column.width), 0)
         speed = number if over else rate
         same_work = (
             frame.view.status == "done"
@@ -89,7 +93,7 @@ class CallsPage(TablePage):
             change = None if fewer is None else -fewer
             share = b.direct / b.total if b.total else 0.0
             name = printable(canvas.call_name(nr))
-            half = max((canvas.width - 126) // 2, 0)
+            half = max((room - 4) // 2, 0)  # two blanks before the bars, one between them, one behind
             tail = (
                 *bars.stacked((a.trap_rate, a.direct_rate), most, half, canvas.glyphs, roles=("trap", "direct")),
                 (" ", "text"),
@@ -181,8 +185,8 @@ def _columns(left: str, right: str, *, narrow: bool, totals: bool, ended: bool) 
                 Column(f"{right} in all", max(15, len(right) + 9), name="second in all"),
             )
         ),
-        Column("direct", 10, least=110 if totals else 125, name="direct share"),
-        Column(" of the largest", 0, left=True, least=126, sortable=False),
+        Column("direct", 10, least=110 if totals else 126, name="direct share"),
+        Column(" of the largest", 0, left=True, least=110 if totals else 116, sortable=False),
     )
 
 

@@ -12,7 +12,7 @@ from kmltui.figures.card import CardLine
 from kmltui.figures.verdict import share_text
 from kmltui.live.views import SessionView, Snapshot
 from kmltui.printable import printable
-from kmltui.tui.draw import bigtext, judging, panes
+from kmltui.tui.draw import bigtext, cards, judging, panes
 from kmltui.tui.layout import Layout
 from kmltui.tui.pages.base import Canvas, Page
 from kmltui.tui.player import Frame
@@ -53,9 +53,9 @@ class ProjectorPage(Page):
         lines: list[Line] = [()]
         for a, b in zip(*(column + [()] * (height - len(column)) for column in columns), strict=True):
             lines.append((*fit(a, layout.pane), between, *fit(b, layout.pane)))
-        sentence = _sentence(view, shown, self.card)
+        sentence = _awaited(view, shown) or _sentence(view, shown, self.card)
         chart_rows = canvas.height - len(lines) - _SENTENCE_ROWS - 3
-        if chart_rows >= 3:
+        if chart_rows >= 3 and any(session.has_calls for session in shown):  # a chart of nothing would look like zeros
             single = Layout(canvas.width, canvas.height, charts=("calls",), chart_rows=chart_rows, panes=len(shown))
             lines += [(), *panes.charts(view, single, canvas.glyphs, self._state, _WINDOW_NS)]
         lines.append(())
@@ -98,6 +98,17 @@ def _numbers(view: Snapshot, shown: Sequence[SessionView], cells: int) -> list[N
         )
         for index, (name, session) in enumerate(zip(names, shown, strict=True))
     ]
+
+
+def _awaited(view: Snapshot, shown: Sequence[SessionView]) -> list[Span]:
+    """Before there is a number: that it will come, and what each session is at until then."""
+    if view.status or not all(session.counts_later for session in shown):
+        return []
+    doing = [
+        ", ".join(filter(None, (f"{session.name}: {cards.state_word(session.state.state)}", session.state.detail)))
+        for session in shown
+    ]
+    return [("Nothing has been counted yet", "strong"), ("; ".join(doing), "muted")]
 
 
 def _sentence(view: Snapshot, shown: Sequence[SessionView], card: Sequence[CardLine]) -> list[Span]:
