@@ -284,8 +284,10 @@ def show(parse: Parse) -> int:
 
     from kmltui.printable import printable
     from kmltui.tui.app import run_home
+    from kmltui.tui.controls import Place
 
-    while (choice := run_home(RunLibrary(parse))) is not None:
+    place = Place()
+    while (choice := run_home(RunLibrary(parse), place)) is not None:
         try:
             _do(choice, parse)
         except Failure as error:

@@ -170,6 +170,8 @@ async def request(path: Path, op: str, *, timeout_s: float = 5.0, **fields: obje
                 answered = await reader.readline()
             finally:
                 writer.close()
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise ControlError("the run has already ended") from error
     except (OSError, TimeoutError) as error:
         reason = str(error) or f"nothing within {timeout_s:.0f} s"
         raise ControlError(f"the run does not answer on {path}: {reason}; it may have ended") from error

@@ -22,7 +22,7 @@ from textual.screen import Screen
 
 from kmltui import paths
 from kmltui.tui import glyphs, themes
-from kmltui.tui.controls import Choice, Controls, Library, ViewerResult
+from kmltui.tui.controls import Choice, Controls, Library, Place, ViewerResult
 from kmltui.tui.driver import DiffDriver, require_terminal
 from kmltui.tui.feed import Command, Feed
 from kmltui.tui.player import Frame, Player, Source
@@ -116,14 +116,22 @@ class HomeApp(KmltuiApp[Choice]):
 
     ENABLE_COMMAND_PALETTE = False
 
-    def __init__(self, library: Library, *, theme: str | None = None, driver_class: type[Driver] | None = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        place: Place | None = None,
+        *,
+        theme: str | None = None,
+        driver_class: type[Driver] | None = None,
+    ) -> None:
         super().__init__(theme=theme, driver_class=driver_class)
         self._library = library
+        self._place = place or Place()
 
     def get_default_screen(self) -> Screen[Any]:
         from kmltui.tui.screens.home import HomeScreen  # noqa: PLC0415  (its tables and fields take time to import)
 
-        return HomeScreen(self._library)
+        return HomeScreen(self._library, self._place)
 
 
 class ViewerApp(KmltuiApp[ViewerResult]):
@@ -271,14 +279,16 @@ def run_viewer(
     return app.run() or ViewerResult.TERMINAL_GONE
 
 
-def run_home(library: Library, *, theme: str | None = None) -> Choice | None:
+def run_home(library: Library, place: Place, *, theme: str | None = None) -> Choice | None:
     """Let the user choose what to do with which recording; None when they leave or the terminal is gone.
+
+    The screen begins at ``place``, which afterwards says where it was left.
 
     Raises TerminalGone when there is no terminal to begin with.
     """
     require_terminal()
     leave_imports_alone()
-    return HomeApp(library, theme=theme, driver_class=DiffDriver).run()
+    return HomeApp(library, place, theme=theme, driver_class=DiffDriver).run()
 
 
 def leave_imports_alone() -> None:

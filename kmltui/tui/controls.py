@@ -83,6 +83,18 @@ class Choice(Struct, frozen=True, kw_only=True):
     """For ``start``: the arguments of kmltui's own command line."""
 
 
+class Place(Struct, kw_only=True):
+    """Where the user is on the home screen, so that the next one, after a replay or a run, begins there."""
+
+    action: int = 0
+    """The row of what can be started."""
+    path: Path | None = None
+    """The recording under the cursor; None if the cursor is not in their list."""
+    filter: str = ""
+    sort: int = 0
+    selected: set[Path] = set()
+
+
 class Library(Protocol):
     """The recordings of this machine and what can be started on it. Calls may take a while: they are made in a thread.
 

@@ -141,7 +141,9 @@ async def ready(pilot: Pilot[Any]) -> None:
     """What reads has read, and what it brought is shown. (Workers that wait for an answer in a dialog go on.)"""
     for _ in range(500):
         await pilot.pause(0.02)
-        if not any(w.is_running and w.group in ("list", "check", "start", "report") for w in pilot.app.workers):
+        if not any(
+            w.is_running and w.group in ("list", "outcomes", "check", "start", "report") for w in pilot.app.workers
+        ):
             break
     await settled(pilot)
 
@@ -165,6 +167,12 @@ async def checked(pilot: Pilot[Any], *, wrong: bool = False) -> None:
 
 def app_with(library: Shelf) -> HomeApp:
     return HomeApp(library, theme="kmltui-dark")
+
+
+def burst(app: HomeApp, *keys: str) -> None:
+    """Press keys faster than they are dealt with, as over a slow connection."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
 
 
 async def to_list(pilot: Pilot[Any], row: int = 0) -> None:
@@ -417,8 +425,7 @@ class TestTheForm:
             fields = await open_form(pilot)
             fields["loops"].focus()
             await pilot.pause()
-            for key in ("4", "tab", "9", "s"):  # all of them are there before the first one is dealt with
-                app.post_message(events.Key(key, key if len(key) == 1 else None))
+            burst(app, "4", "tab", "9", "s")
             await ready(pilot)
             assert (fields["loops"].value, fields["duration"].value) == ("4", "9s")
 

@@ -194,6 +194,23 @@ class TestLeaving:
         assert app.return_value is result
         assert controls.stopped is stopped
 
+    async def test_a_run_that_ended_while_it_asked_has_ended_already(self) -> None:
+        controls = MockControls()
+        app = viewer(records(), live=True, now_s=40, controls=controls)
+        source = app.source
+        assert isinstance(source, MemorySource)
+        async with shown(app) as pilot:
+            await pilot.press("q")
+            await pilot.pause()
+            source.write_until(10_000)
+            source.close()
+            app.pump(20 * S)
+            await pilot.pause()
+            await pilot.press("s")
+            await pilot.pause()
+            assert [told.message for told in app._notifications] == ["the run has already ended"]
+            assert app.is_running and not controls.stopped
+
     async def test_escape_goes_on_watching(self) -> None:
         app = viewer(records(), live=True, now_s=40, controls=MockControls())
         async with shown(app) as pilot:

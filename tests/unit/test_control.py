@@ -112,5 +112,5 @@ async def test_another_user_is_not_served(server, monkeypatch):
 
 
 async def test_no_run_behind_the_socket_is_a_clear_error(tmp_path):
-    with pytest.raises(control.ControlError, match="may have ended"):
+    with pytest.raises(control.ControlError, match="already ended"):
         await control.request(tmp_path / "none.sock", "stop")

@@ -40,7 +40,7 @@ class Prompt(Steady, ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if problem := self._check(event.value):
-            self.query_one("#hint", Label).update(problem)
+            self.query_one("#hint", Label).update(printable(problem))
             return
         self.dismiss(event.value)
 

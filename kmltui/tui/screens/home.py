@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
-from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen, Screen
-from textual.widgets import DataTable, OptionList, Static
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
+from textual.worker import Worker
 
 from kmltui.model import MONITOR
 from kmltui.printable import printable
 from kmltui.tui import glyphs
-from kmltui.tui.controls import Choice, Library, RunRow
+from kmltui.tui.controls import Choice, Library, Place, RunRow
 from kmltui.tui.draw import header
 from kmltui.tui.form import Values
 from kmltui.tui.layout import SMALLEST
@@ -31,10 +31,13 @@ from kmltui.tui.pages.base import Canvas
 from kmltui.tui.screens.dialogs import Ask, Prompt, parse_time
 from kmltui.tui.screens.form import FormScreen
 from kmltui.tui.screens.help import HelpScreen
-from kmltui.tui.text import clock, size
+from kmltui.tui.screens.report import ReportScreen
+from kmltui.tui.text import clock
 from kmltui.tui.textual_private import Steady
 from kmltui.tui.widgets.keybar import KeyBar, unique_bindings
 from kmltui.tui.widgets.lines import Lines
+from kmltui.tui.widgets.menu import Menu
+from kmltui.tui.widgets.recordings import Recordings
 
 _SORTS: tuple[tuple[str, Callable[[RunRow], object]], ...] = (
     ("newest first", lambda row: -row.created_unix_ns),
@@ -44,12 +47,13 @@ _SORTS: tuple[tuple[str, Callable[[RunRow], object]], ...] = (
 )
 _LEAST_ROWS = 12
 """Title, what can be started, heads, a few rows, note and keys."""
-_LEAST_NAME = 23
-"""Cells of a recording's name: those that are made up from date and time need as many to be told apart."""
+_READ_AGAIN_S = 2.0
+"""The list is read again so long after it was read, if reading it is quick."""
+_READING_SHARE = 0.05
+"""Reading the list takes no larger share of the time, however many recordings there are."""
 _NAMED = 6
 """Recordings that a question about several names; of the others their number."""
-_REPORT_FRAME = 3
-"""Columns that the border of a report takes in addition to the margins of the screen itself."""
+_SAMPLES_STAY = "samples that came with kmltui stay"
 _ACTIONS = (
     ("demo", "Demonstration", "both kernels side by side, in about two minutes"),
     ("measure", "Measure…", "choose a workload, sessions and how to measure"),
@@ -58,20 +62,18 @@ _ACTIONS = (
 )
 
 
-class _Recordings(DataTable[Text]):
-    """Home and End go to the first and the last row: along a row there is nowhere to go."""
+class _Actions(Menu):
+    """What can be started."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("home", "scroll_top", show=False),
-        Binding("end", "scroll_bottom", show=False),
-    ]
+    # Enter in the list's own turn: a screen's key with priority would overtake the arrows pressed before it.
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.open", show=False)]
 
 
 class HomeScreen(Steady, Screen[None]):
     """What can be started above, the recordings below: live ones first, those that ship with kmltui last."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", priority=True, tooltip="begin, watch or replay"),
+        Binding("enter", "open", "open", tooltip="begin, watch or replay"),
         Binding("s", "start", "measure", tooltip="measure something"),
         Binding("a", "again", "run again", tooltip="run the same again"),
         Binding("r", "report", "report", tooltip="the recording's report"),
@@ -88,23 +90,27 @@ class HomeScreen(Steady, Screen[None]):
         Binding("f5,ctrl+r", "reload", "reload", show=False, key_display="F5", tooltip="read the list again"),
         Binding("T", "app.next_theme", "theme", show=False, tooltip="the next theme"),
         Binding("question_mark,f1", "help", "help", key_display="?", tooltip="this help"),
-        Binding("q,escape", "quit", "quit", key_display="q", tooltip="quit"),
+        Binding("escape", "back", show=False, key_display="esc", tooltip="all recordings after a filter, else quit"),
+        Binding("q", "quit", "quit", tooltip="quit"),
     ]
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, place: Place) -> None:
         super().__init__()
         self._library = library
-        self._all: Sequence[RunRow] = ()
+        self._place = place
+        self._all: Sequence[RunRow] | None = None
+        """None until the list has been read."""
         self._rows: Sequence[RunRow] = ()
-        self._selected: set[Path] = set()
-        self._filter = ""
-        self._sort = 0
+        self._at = place.path
+        """The recording to which the cursor goes when the list has been read."""
         self._outcomes: dict[Path, str] = {}
+        self._timer: Timer | None = None
+        self._reading: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("kmltui", id="home-title", markup=False)
-        yield OptionList(id="actions", markup=False)
-        yield _Recordings(id="runs", cursor_type="row", zebra_stripes=False)
+        yield _Actions(id="actions", markup=False)
+        yield Recordings(id="runs")
         yield Static("reading…", id="home-note", markup=False)
         yield KeyBar(id="keys")
         yield Lines(id="small")
@@ -120,155 +126,143 @@ class HomeScreen(Steady, Screen[None]):
     def on_mount(self) -> None:
         actions = self.query_one("#actions", OptionList)
         actions.add_options([Option(f" {name:<15}{text}", id=key) for key, name, text in _ACTIONS])
-        actions.highlighted = 0
-        actions.focus()
+        actions.highlighted = self._place.action
+        (actions if self._at is None else self._table).focus()
         self.action_reload()
 
     # The list
 
-    @work(thread=True, exclusive=True, group="list")
-    def action_reload(self) -> None:
+    @work(exclusive=True, group="list")
+    async def action_reload(self) -> None:
+        began = time.monotonic()
         try:
-            rows: Sequence[RunRow] = self._library.list_runs()
-            problem = ""
+            rows, problem = tuple(await asyncio.to_thread(self._library.list_runs)), ""
         except Exception as error:
             rows, problem = (), f"the recordings cannot be listed: {error}"
-        self.app.call_from_thread(self._take, rows, problem)
-        for row in rows:  # reading them takes a while; one that has changed is read again
-            if row.result not in ("live", "unreadable") and row.path not in self._outcomes:
-                try:
-                    outcome = self._library.outcome(row.path)
-                except Exception:
-                    outcome = ""
-                self.app.call_from_thread(self._tell_outcome, row.path, outcome)
+        pause = max(_READ_AGAIN_S, (time.monotonic() - began) / _READING_SHARE)
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(pause, self._follow)
+        if problem or rows != self._all:
+            self._take(rows, problem)
+
+    def _follow(self) -> None:
+        """Read the list again: runs begin, go on and end. Not while a dialog or the form lies over it."""
+        if self.is_current:
+            self.action_reload()
+        else:
+            self._timer = self.set_timer(_READ_AGAIN_S, self._follow)
 
     def _take(self, rows: Sequence[RunRow], problem: str) -> None:
-        self._all = rows
-        self._selected &= {row.path for row in rows}
-        self._show()
+        first, at = self._all is None, self._at
+        self._all, self._at = rows, None
+        self._place.selected &= {row.path for row in rows}
+        self._show(at)
         self.query_one("#home-note", Static).update(problem or self._note())
-        if self._rows and any(row.result == "live" for row in self._rows):
-            self.query_one("#runs", DataTable).focus()
+        if first and any(row.result == "live" for row in self._rows):
+            self._table.focus()
+        if self._reading is None or self._reading.is_finished:
+            self._reading = self._read_outcomes()
 
-    def _tell_outcome(self, path: Path, outcome: str) -> None:
-        self._outcomes[path] = outcome
-        self._show()
+    @work(group="outcomes")
+    async def _read_outcomes(self) -> None:
+        """Read what each recording showed, which may take seconds; one that comes meanwhile has its turn, too."""
+        while (row := next(filter(self._lacks_outcome, self._all or ()), None)) is not None:
+            try:
+                self._outcomes[row.path] = await asyncio.to_thread(self._library.outcome, row.path)
+            except Exception:
+                self._outcomes[row.path] = ""
+            self._show()
+
+    def _lacks_outcome(self, row: RunRow) -> bool:
+        return row.result not in ("live", "unreadable") and row.path not in self._outcomes
 
     def _note(self) -> str:
-        parts = [f"{len(self._rows)} of {len(self._all)} recordings", _SORTS[self._sort][0]]
-        if self._filter:
-            parts.insert(1, f"with {self._filter!r}")
-        if self._selected:
-            parts.append(f"{len(self._selected)} selected: c compares two, d deletes")
+        parts = [f"{len(self._rows)} of {len(self._all or ())} recordings", _SORTS[self._place.sort][0]]
+        if self._place.filter:
+            parts.insert(1, f"with {self._place.filter!r}")
+        if self._place.selected:
+            parts.append(f"{len(self._place.selected)} selected: c compares two, d deletes")
         return printable(", ".join(parts))
 
-    def _show(self) -> None:
-        key = _SORTS[self._sort][1]
-        wanted = [row for row in self._all if self._filter.lower() in f"{row.name} {row.workload} {row.result}".lower()]
+    def _show(self, at: Path | None = None) -> None:
+        """Show the list, the cursor on the recording ``at``, else where it was."""
+        key, text = _SORTS[self._place.sort][1], self._place.filter.lower()
+        wanted = [row for row in self._all or () if text in f"{row.name} {row.workload} {row.result}".lower()]
         wanted.sort(key=lambda row: (row.shipped, row.result != "live", key(row)))
         self._rows = wanted
-        table: DataTable[Text] = self.query_one("#runs", DataTable)
-        cursor = table.cursor_row
-        table.clear(columns=True)
-        columns = [(title, [cell(row) for row in wanted]) for title, cell in self._columns()]
-        # A table that measures its cells does so when it is idle; what it has drawn by then keeps its old width.
-        widths = [max(cell_len(text) for text in (title, *cells)) for title, cells in columns]
-        # Names get what the other columns leave, the blank cell on both sides of each and the scrollbar included.
-        room = self.size.width - 1 - 2 * len(widths) - sum(widths[1:])
-        widths[0] = min(widths[0], max(room, _LEAST_NAME))
-        for (title, _), cells in zip(columns, widths, strict=True):
-            table.add_column(Text(title), width=cells)
-        for name, *rest in zip(*(cells for _, cells in columns), strict=True):
-            short = name if cell_len(name) <= widths[0] else set_cell_size(name, widths[0] - 1) + "…"
-            table.add_row(*(Text(text) for text in (short, *rest)))
-        if wanted:
-            table.move_cursor(row=min(max(cursor, 0), len(wanted) - 1))
-        self.query_one("#home-note", Static).update(self._note())
+        self._table.show_rows(wanted, self._place.selected, self._outcomes, self.size.width, at)
+        if self._all is not None:
+            self.query_one("#home-note", Static).update(self._note())
         self.query_one(KeyBar).show_bindings([each for each in unique_bindings(self) if each.show])
 
-    def _columns(self) -> list[tuple[str, Callable[[RunRow], str]]]:
-        """Titles and cells, as many as fit into the width: what a run is and what it showed come first."""
-        width = self.size.width
-
-        def name(row: RunRow) -> str:
-            sign = "*" if row.path in self._selected else " "
-            return sign + printable(row.name)
-
-        def result(row: RunRow) -> str:
-            return "sample" if row.shipped and row.result == "done" else row.result
-
-        columns: list[tuple[str, Callable[[RunRow], str]]] = [
-            (" recording", name),
-            ("state", result),
-            ("showed", lambda row: self._outcomes.get(row.path, "") if row.result != "live" else "under way"),
-        ]
-        if width >= 110:
-            columns.insert(1, ("when", _when))
-        if width >= 92:
-            columns.append(("length", lambda row: f"{clock(row.duration_ns):>7}"))
-        if width >= 140:
-            columns.append(("size", lambda row: f"{size(row.size_bytes):>8}"))
-            columns.append(("sessions", lambda row: printable(row.sessions)))
-        return columns
+    @property
+    def _table(self) -> Recordings:
+        return self.query_one("#runs", Recordings)
 
     @property
     def _row(self) -> RunRow | None:
         """The recording under the cursor, where the cursor is in the list."""
-        table = self.query_one("#runs", DataTable)
-        if self.focused is not table or not 0 <= table.cursor_row < len(self._rows):
-            return None
-        return self._rows[table.cursor_row]
+        return self._table.row if self.focused is self._table else None
 
-    def _need_row(self) -> RunRow | None:
+    def _need_row(self, *, readable: bool = True) -> RunRow | None:
         row = self._row
         if row is None:
-            self.notify("choose a recording first: Tab goes to the list", severity="warning")
-        elif row.result == "unreadable":
+            self.notify("this is for recordings, choose one first: Tab goes to the list", severity="warning")
+        elif readable and row.result == "unreadable":
             self.notify("this file cannot be read as a recording", severity="warning")
             return None
         return row
 
     # What can be done
 
-    @work
-    async def action_open(self) -> None:
-        if self.focused is self.query_one("#actions", OptionList):
-            await self._begin()
-            return
-        if (row := self._need_row()) is not None:
-            self.app.exit(Choice(action="watch" if row.result == "live" else "replay", path=row.path))
+    def _leave(self, choice: Choice | None) -> None:
+        self._place.action = self.query_one("#actions", OptionList).highlighted or 0
+        self._place.path = self._row.path if self._row is not None else None
+        self.app.exit(choice)
 
-    async def _begin(self) -> None:
-        at = self.query_one("#actions", OptionList).highlighted
-        match _ACTIONS[at or 0][0]:
+    def action_open(self) -> None:
+        actions = self.query_one("#actions", OptionList)
+        if self.focused is actions:
+            self._begin(_ACTIONS[actions.highlighted or 0][0])
+        elif (row := self._need_row()) is not None:
+            self._leave(Choice(action="watch" if row.result == "live" else "replay", path=row.path))
+
+    def _begin(self, action: str) -> None:
+        match action:
             case "demo":
-                self.app.exit(Choice(action="start", arguments=("demo",)))
+                self._leave(Choice(action="start", arguments=("demo",)))
             case "measure":
-                await self._form(self._library.remembered())
+                self.action_start()
             case "try":
-                text = await self.app.push_screen_wait(
-                    Prompt("Try a program", hint="its path or name, and its arguments; it runs in both rings")
-                )
-                if text and text.strip():
-                    self._try(text.strip())
+                self._try()
             case "monitor":
-                await self._monitor("")
+                self._monitor("")
 
+    @work
     async def _monitor(self, server: str) -> None:
         hint = "mysql:// for the server that runs here, its address, or nothing: this machine alone"
         text = await self.app.push_screen_wait(Prompt("Monitor", value=server, hint=hint))
         if text is not None:
             address = ("--mysql", text.strip()) if text.strip() else ()
-            self.app.exit(Choice(action="start", arguments=("monitor", *address)))
+            self._leave(Choice(action="start", arguments=("monitor", *address)))
 
-    def _try(self, command: str) -> None:
-        try:
-            arguments = ("try", "--", *shlex.split(command))
-        except ValueError as error:
-            self.notify(f"{command}: {error}", severity="error", markup=False)
-            return
-        self.app.exit(Choice(action="start", arguments=arguments))
+    @work
+    async def _try(self) -> None:
+        def wrong(text: str) -> str:
+            try:
+                words = shlex.split(text)
+            except ValueError as error:
+                return f"the command is not complete: {error}"
+            problem = self._library.check(("try", "--", *words)) if words else None
+            return problem.text if problem is not None else "" if words else "a program is needed"
 
+        hint = "its path or name, and its arguments; it runs in both rings"
+        text = await self.app.push_screen_wait(Prompt("Try a program", hint=hint, check=wrong))
+        if text is not None:
+            self._leave(Choice(action="start", arguments=("try", "--", *shlex.split(text))))
+
+    @work
     async def _form(self, values: Values) -> None:
         # Whether a guest can run here is asked of the machine, which takes a moment.
         offers = await asyncio.to_thread(self._library.offers)
@@ -277,32 +271,30 @@ class HomeScreen(Steady, Screen[None]):
             return
         choice = await self.app.push_screen_wait(FormScreen(self._library, offers, values))
         if choice is not None:
-            self.app.exit(choice)
+            self._leave(choice)
 
-    @work
-    async def action_start(self) -> None:
-        await self._form(self._library.remembered())
+    def action_start(self) -> None:
+        self._form(self._library.remembered())
 
-    @work
-    async def action_again(self) -> None:
+    def action_again(self) -> None:
         row = self._need_row()
         if row is None:
             return
         if row.workload == MONITOR:
-            await self._monitor(row.server)
+            self._monitor(row.server)
             return
         try:
             values = self._library.values_of(row.path)
         except Exception as error:
             self.notify(f"what made this recording is not known: {error}", severity="warning", markup=False)
             return
-        await self._form(values)
+        self._form(values)
+
+    def action_report(self) -> None:
+        if (row := self._need_row()) is not None:
+            self.app.push_screen(ReportScreen(self._library, row))
 
     @work
-    async def action_report(self) -> None:
-        if (row := self._need_row()) is not None:
-            await self.app.push_screen_wait(ReportScreen(self._library, row))
-
     async def _write(self, row: RunRow, ending: str, format: str) -> None:
         """Ask for a file and write the recording into it in another format."""
 
@@ -319,16 +311,16 @@ class HomeScreen(Steady, Screen[None]):
         if text:
             self.notify(f"written: {text}", markup=False)
 
-    @work
-    async def action_page(self) -> None:
+    def action_page(self) -> None:
         if (row := self._need_row()) is not None:
-            await self._write(row, ".html", "html")
+            self._write(row, ".html", "html")
+
+    def action_export(self) -> None:
+        if (row := self._need_row()) is not None:
+            self._export(row)
 
     @work
-    async def action_export(self) -> None:
-        row = self._need_row()
-        if row is None:
-            return
+    async def _export(self, row: RunRow) -> None:
         keys = [
             ("1", "csv", "CSV, a line a sample"),
             ("2", "jsonl", "every record, as JSON lines"),
@@ -337,14 +329,14 @@ class HomeScreen(Steady, Screen[None]):
         ]
         format = await self.app.push_screen_wait(Ask("Export as", printable(row.name), keys))
         if format:
-            await self._write(row, {"asciicast": ".cast"}.get(format, f".{format}"), format)
+            self._write(row, {"asciicast": ".cast"}.get(format, f".{format}"), format)
+
+    def action_cut(self) -> None:
+        if (row := self._need_row()) is not None:
+            self._cut(row)
 
     @work
-    async def action_cut(self) -> None:
-        row = self._need_row()
-        if row is None:
-            return
-
+    async def _cut(self, row: RunRow) -> None:
         def times(text: str) -> tuple[int, int] | None:
             parts = [parse_time(part, row.duration_ns) for part in text.split("-")]
             begin, end = parts if len(parts) == 2 else (None, None)
@@ -367,34 +359,39 @@ class HomeScreen(Steady, Screen[None]):
 
     def _chosen(self) -> list[RunRow]:
         """The selected recordings, those that a filter hides at present included: they were found one by one."""
-        return sorted((row for row in self._all if row.path in self._selected), key=lambda row: -row.created_unix_ns)
+        chosen = [row for row in self._all or () if row.path in self._place.selected]
+        return sorted(chosen, key=lambda row: -row.created_unix_ns)
 
     def action_select(self) -> None:
-        row = self._row
-        if row is not None:
-            self._selected ^= {row.path}
+        if (row := self._need_row(readable=False)) is not None:
+            self._place.selected ^= {row.path}
             self._show()
 
-    @work
-    async def action_compare(self) -> None:
+    def action_compare(self) -> None:
         chosen = self._chosen()
         if len(chosen) != 2:
             self.notify("select two recordings with the space bar", severity="warning")
             return
-        await self.app.push_screen_wait(ReportScreen(self._library, chosen[0], chosen[1]))
+        self.app.push_screen(ReportScreen(self._library, chosen[0], chosen[1]))
+
+    def action_rename(self) -> None:
+        if (row := self._need_row()) is None:
+            return
+        if row.shipped:
+            self.notify(_SAMPLES_STAY, severity="warning")
+        else:
+            self._rename(row)
 
     @work
-    async def action_rename(self) -> None:
-        row = self._need_row()
-        if row is None:
-            return
-
+    async def _rename(self, row: RunRow) -> None:
         def rename(text: str) -> str:
             """What is wrong with the name; empty if it is the recording's present name."""
             name = text.strip()
             try:
                 if name and name != row.name:
-                    self._library.rename(row.path, name)
+                    self._at = self._library.rename(row.path, name)
+                    if row.path in self._place.selected:
+                        self._place.selected ^= {row.path, self._at}
             except Exception as error:
                 return f"not renamed: {error}"
             return "" if name else "a name is needed"
@@ -402,17 +399,17 @@ class HomeScreen(Steady, Screen[None]):
         if await self.app.push_screen_wait(Prompt("Rename the recording", value=row.name, check=rename)):
             self.action_reload()
 
-    @work
-    async def action_delete(self) -> None:
-        rows = self._chosen() or [row for row in [self._row] if row]
+    def action_delete(self) -> None:
+        rows = self._chosen() or [row for row in [self._need_row(readable=False)] if row]
         if any(row.result == "live" for row in rows):
             self.notify("a run is still going on: stop it first", severity="warning")
-            return
-        if any(row.shipped for row in rows):
-            self.notify("samples that came with kmltui stay", severity="warning")
-            return
-        if not rows:
-            return
+        elif any(row.shipped for row in rows):
+            self.notify(_SAMPLES_STAY, severity="warning")
+        elif rows:
+            self._delete(rows)
+
+    @work
+    async def _delete(self, rows: Sequence[RunRow]) -> None:
         what = printable(str(rows[0].path)) if len(rows) == 1 else _named(rows)
         title = "Delete the recording?" if len(rows) == 1 else f"Delete {len(rows)} recordings?"
         keys = [("y", "yes", "delete for good"), ("n", "", "keep")]
@@ -427,14 +424,14 @@ class HomeScreen(Steady, Screen[None]):
     @work
     async def action_filter(self) -> None:
         text = await self.app.push_screen_wait(
-            Prompt("Show only recordings with", value=self._filter, hint="in name, workload or state; empty: all")
+            Prompt("Show only recordings with", value=self._place.filter, hint="in name, workload or state; empty: all")
         )
         if text is not None:
-            self._filter = text.strip()
+            self._place.filter = text.strip()
             self._show()
 
     def action_sort(self) -> None:
-        self._sort = (self._sort + 1) % len(_SORTS)
+        self._place.sort = (self._place.sort + 1) % len(_SORTS)
         self._show()
 
     def action_help(self) -> None:
@@ -442,61 +439,18 @@ class HomeScreen(Steady, Screen[None]):
         canvas = Canvas(self.size.width, self.size.height, glyphs.detect(), call_name)
         self.app.push_screen(HelpScreen(bindings, canvas))
 
+    def action_back(self) -> None:
+        if self._place.filter:
+            self._place.filter = ""
+            self._show()
+        else:
+            self.action_quit()
+
     def action_quit(self) -> None:
-        self.app.exit(None)
+        self._leave(None)
 
 
 def _named(rows: Sequence[RunRow]) -> str:
     names = [printable(row.name) for row in rows]
     more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
     return "\n".join([*names[:_NAMED], *more])
-
-
-def _when(row: RunRow) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_unix_ns / 1e9)) if row.created_unix_ns else ""
-
-
-class ReportScreen(Steady, ModalScreen[None]):
-    """A recording's report, or how two recordings differ; any key that leaves a screen closes it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,r", "close", "close")]
-
-    def __init__(self, library: Library, row: RunRow, other: RunRow | None = None) -> None:
-        super().__init__()
-        self._library, self._row, self._other = library, row, other
-
-    def compose(self) -> ComposeResult:
-        text = OptionList(Option("reading…", disabled=True), id="report", markup=False)
-        text.border_title = printable(self._row.name + (f" and {self._other.name}" if self._other else ""))
-        yield text
-
-    def on_mount(self) -> None:
-        self._read()
-
-    @work(thread=True, group="report")
-    def _read(self) -> None:
-        told = 0.0
-
-        def show(fraction: float) -> None:
-            nonlocal told
-            if fraction - told >= 0.01:
-                told = fraction
-                self.app.call_from_thread(self._show, f"reading… {fraction:.0%}")
-
-        width = self.app.size.width - _REPORT_FRAME
-        try:
-            if self._other is not None:
-                text = self._library.comparison_text(self._row.path, self._other.path, width)
-            else:
-                text = self._library.report_text(self._row.path, width, show)
-        except Exception as error:
-            text = f"there is no report of this: {error}"
-        self.app.call_from_thread(self._show, text)
-
-    def _show(self, text: str) -> None:
-        for report in self.query("#report").results(OptionList):  # none once the dialog has been closed
-            report.clear_options()
-            report.add_options([Option(printable(line) or " ") for line in text.splitlines()])
-
-    def action_close(self) -> None:
-        self.dismiss()

@@ -409,6 +409,9 @@ class MainScreen(Steady, Screen[None]):
         if answer == "leave":
             self.app.exit(ViewerResult.LEFT)
         elif answer == "stop":
+            if not (self._frame and self._frame.live):
+                self.notify("the run has already ended", severity="warning")
+                return
             try:
                 await self._controls.stop()
             except Exception as error:
