@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import (
     App,
@@ -63,10 +65,29 @@ for command in _RECORDINGS:
     app.command(command, group=common.RECORDINGS)
 app.command(guest.app)
 app.command(setup.doctor, group=common.MACHINE)
-app.register_install_completion_command(
-    help="Let bash, zsh or fish complete commands, options, workloads and the names of runs.",
-    group="Help",
-)
+
+
+@app.command(name="--install-completion", group="Help")
+def _install_completion(
+    shell: Literal["bash", "zsh", "fish"] | None = None,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> None:
+    """Let bash, zsh or fish complete commands, options, workloads and the names of runs.
+
+    Parameters
+    ----------
+    shell:
+        Which of them (default: the one you are using).
+    output:
+        Where to write the script (default: where that shell looks for it).
+    """
+    from cyclopts.completion.install import create_install_completion_command
+
+    # Its command takes the shell as an option only.
+    create_install_completion_command(app.install_completion, add_to_startup=True)(shell=shell, output=output)
+
+
 app["--help"].group = app["--version"].group = "Help"
 
 
@@ -146,7 +167,8 @@ def _superfluous(words: Sequence[str], first: str, arguments: Sequence[str]) -> 
     commands = sorted(_commands(words))
     if not commands:
         return f"{shown!r} is one argument too many"
-    return f"there is no command {shown!r}; there are: {', '.join(commands)}{did_you_mean(first, commands)}"
+    near = did_you_mean(first, [*commands, *known])
+    return f"there is no command {shown!r}; there are: {', '.join(commands)}{near}"
 
 
 def _unknown(words: Sequence[str], option: str) -> str:

@@ -23,7 +23,9 @@ from kmltui.cli.options import (
     Flag,
     FormatOptions,
     GuestOptions,
+    Program,
     RecordingOptions,
+    Setting,
     WatchingOptions,
     WorkloadOptions,
 )
@@ -43,7 +45,7 @@ MAX_PAIRS = 1000
 
 
 def bench(
-    *command: str,
+    *command: Program,
     workload: WorkloadOptions = WORKLOAD,
     suite: str | None = None,
     pairs: int | None = None,
@@ -56,7 +58,7 @@ def bench(
     watching: WatchingOptions = WATCHING,
     compare: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
     form: FormatOptions = FORMAT,
-    **options: str,
+    **options: Setting,
 ) -> int:
     """Repeat a workload in turn on two or more arms, and report intervals, effect and verdict.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kmltui.cli import common, screen, starting, waiting
 from kmltui.cli.common import DONE, RUN_FAILED, fail, say
-from kmltui.cli.options import Json
+from kmltui.cli.options import Json, Recording
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kmltui.model import Header, WorkloadSpec
 
 
-def estimate(which: str | None = None, *, as_json: Json = False) -> int:
+def estimate(which: Recording | None = None, *, as_json: Json = False) -> int:
     """Estimate what a run's direct calls would save on this machine's own processor. An estimate, not a measurement.
 
     Times a trap here and runs the same workload on this machine itself, outside any guest, to measure its CPU

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from kmltui.cli import common
 from kmltui.cli.common import DONE, MISSING, RUN_FAILED, fail, say
-from kmltui.cli.options import Json, LiveRun, Put
+from kmltui.cli.options import Json, LiveRun, Put, Recording
 from kmltui.cli.planning import check_files, check_program
 from kmltui.cli.sessions import memory_bytes
 from kmltui.printable import printable
@@ -175,7 +175,7 @@ def info(
     image: str | None = None,
     *,
     sites: Annotated[bool, Flag] = False,
-    run: str | None = None,
+    run: Recording | None = None,
     as_json: Json = False,
 ) -> int:
     """Show what the guest images contain: kernel, versions, sizes, build dates; of a single one also its programs.

@@ -25,7 +25,13 @@ Clock = Annotated[
 
 Recording = Annotated[str, Parameter(completer=completing.recordings)]
 """A file, or the name of a run or of a sample."""
+OwnRecording = Annotated[str, Parameter(completer=completing.own_recordings)]
+"""The same, for what changes or deletes it."""
 LiveRun = Annotated[str, Parameter(completer=completing.live_runs)]
+
+Program = Annotated[str, Parameter(completer=completing.nothing)]
+"""A program or one of its arguments, where options of a workload may come instead."""
+Setting = Annotated[str, Parameter(completer=completing.settings)]
 
 Put = Annotated[
     tuple[Path, ...],

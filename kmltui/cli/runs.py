@@ -23,7 +23,9 @@ from kmltui.cli.options import (
     GuestOptions,
     Json,
     LiveRun,
+    Program,
     RecordingOptions,
+    Setting,
     WatchingOptions,
     WorkloadOptions,
 )
@@ -79,7 +81,7 @@ def demo(
 
 
 def run(
-    *command: str,
+    *command: Program,
     workload: WorkloadOptions = WORKLOAD,
     arms: str | None = None,
     sessions: Annotated[str | None, Parameter(show=False)] = None,
@@ -89,7 +91,7 @@ def run(
     recording: RecordingOptions = RECORDING,
     watching: WatchingOptions = WATCHING,
     as_json: Json = False,
-    **options: str,
+    **options: Setting,
 ) -> int:
     """Run a workload in a stock and a KML session at once, record it, and watch it.
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from kmltui.cli import common, completing, planning, screen, waiting
 from kmltui.cli.common import DONE, fail, say
-from kmltui.cli.options import FORMAT, FormatOptions, Json, Recording
+from kmltui.cli.options import FORMAT, FormatOptions, Json, OwnRecording, Recording
 
 
 def replay(
@@ -256,7 +256,7 @@ def merge(*file: Recording, out: Annotated[Path, Parameter(alias="-o")], as_json
     return DONE
 
 
-def rename(run: Recording, name: str, *, as_json: Json = False) -> int:
+def rename(run: OwnRecording, name: str, *, as_json: Json = False) -> int:
     """Rename a finished run's recording.
 
     Parameters
@@ -281,7 +281,7 @@ def rename(run: Recording, name: str, *, as_json: Json = False) -> int:
     return DONE
 
 
-def rm(*run: Recording, as_json: Json = False) -> int:
+def rm(*run: OwnRecording, as_json: Json = False) -> int:
     """Delete recordings of finished runs, and print which files that were.
 
     Parameters

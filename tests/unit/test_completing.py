@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kmltui import cli
+from kmltui import cli, paths
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,8 @@ def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("kmltui replay wisc", {"wisconsin"}),
         ("kmltui run -w oltp_p", {"oltp_point_select"}),
         ("kmltui report --form", {"--format"}),
+        ("kmltui run --engine Inno", {"InnoDB"}),
+        ("kmltui bench -w wisconsin --client ar", {"article"}),
     ],
 )
 def test_bash_completes(typed: str, offered: set[str], tmp_path: Path) -> None:
@@ -50,6 +52,44 @@ def test_bash_completes(typed: str, offered: set[str], tmp_path: Path) -> None:
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, env=environ, check=False)
     assert offered <= {line.strip() for line in done.stdout.splitlines()}, done.stderr
+
+
+@pytest.fixture
+def runs() -> Path:
+    """Two recordings of this user's, one of which is damaged."""
+    paths.runs_dir().mkdir(parents=True)
+    shutil.copy(paths.data_dir("recordings") / "peers-dd.kmlrec", paths.runs_dir() / "mine.kmlrec")
+    (paths.runs_dir() / "damaged.kmlrec").write_text("x")
+    return paths.runs_dir()
+
+
+def offered(capsys: pytest.CaptureFixture[str], *words: str) -> set[str]:
+    assert cli.run(["__complete", *words, ""]) == 0
+    return {line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()}
+
+
+def test_what_cannot_be_read_is_offered_only_for_what_does_not_read_it(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("watch", "replay", "report", "export", "cut"):
+        names = offered(capsys, command)
+        assert {"mine", "wisconsin"} <= names and "damaged" not in names, command
+    for command in ("rm", "rename"):
+        names = offered(capsys, command)
+        assert {"mine", "damaged"} <= names and "wisconsin" not in names, command
+
+
+@pytest.mark.parametrize("words", [["bash"], ["--shell", "bash"]], ids=" ".join)
+def test_the_shell_is_named_with_or_without_its_option(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["--install-completion", *words]) == 0
+    assert "Generated" in (tmp_path / ".local/share/bash-completion/completions/kmltui").read_text()
+
+
+def test_the_dashes_that_the_installation_lacks_are_pointed_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["install-completion", "bash"]) == 2
+    assert "did you mean '--install-completion'?" in capsys.readouterr().err
 
 
 def test_the_completion_installs_itself_where_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
