@@ -42,9 +42,8 @@ def workloads(_: CompletionContext) -> dict[str, str]:
 def settings(context: CompletionContext) -> list[str]:
     """The choices of a workload's setting."""
     from kmltui import workloads
-    from kmltui.cli.planning import DEFAULT_WORKLOAD
 
-    name = context["--workload"].raw or DEFAULT_WORKLOAD
+    name = context["--workload"].raw or workloads.DEFAULT
     # The context has no name for an option that only the workload knows, but the shell's words do.
     flag = next(word.partition("=")[0] for word in reversed(sys.argv) if word.startswith("--"))
     return [choice for option in workloads.get(name).options if option.flag == flag for choice in option.choices]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kmltui import files, paths
-from kmltui.cli import common, planning, screen, starting
+from kmltui.cli import common, screen, starting
 from kmltui.cli.common import DONE, Failure, fail, say
 
 if TYPE_CHECKING:
@@ -182,9 +182,10 @@ class RunLibrary:
             return values
 
     def remembered(self) -> Values:
+        from kmltui import workloads
         from kmltui.tui.form import Values
 
-        return files.remembered(_remembered_path(), Values) or Values(workload=planning.DEFAULT_WORKLOAD)
+        return files.remembered(_remembered_path(), Values) or Values(workload=workloads.DEFAULT)
 
     def remember(self, values: Values) -> None:
         path = _remembered_path()

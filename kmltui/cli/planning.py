@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from kmltui.runner.plan import Plan
     from kmltui.workloads import Workload
 
-DEFAULT_WORKLOAD = "wisconsin"
 SAMPLE_RATE = 2.0
 """Samples per second of a run whose user asks for no other rate."""
 SILENT_PIPE_S = 5
@@ -223,7 +222,7 @@ def _workload(
     if command and asked.workload not in (None, AnyProgram.name):
         fail("give either --workload or a command after '--', not both")
     duration_s = seconds(asked.duration, "--duration") if asked.duration is not None else None
-    chosen = AnyProgram.name if command else asked.workload or DEFAULT_WORKLOAD
+    chosen = AnyProgram.name if command else asked.workload or workloads.DEFAULT
     try:
         workload = workloads.get(chosen)
         return workload, workload.spec(loops=asked.loops, duration_s=duration_s, options=settings, command=command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -215,7 +216,7 @@ def watch(
 
 
 def ls(*, as_json: Json = False) -> int:
-    """List the runs: live, done, failed, and lost (whose runner was killed).
+    """List the runs: live, done, failed, and lost (whose runner was killed). Lines are cut off only for a terminal.
 
     Parameters
     ----------
@@ -232,7 +233,8 @@ def ls(*, as_json: Json = False) -> int:
     if not rows:
         say("no runs yet; 'kmltui demo' or 'kmltui run' starts one")
         return DONE
-    say(listing.table(rows))
+    columns = shutil.get_terminal_size().columns if common.is_terminal(sys.stdout) else None
+    say(listing.table(rows, columns))
     return DONE
 
 

@@ -13,6 +13,10 @@ from kmltui.printable import printable
 from kmltui.recording import library
 from kmltui.runner import registry
 
+_GAP = "  "
+_LEAST_NAME = 16
+"""Characters of a name that are shown on however narrow a terminal: date and time, as names begin."""
+
 
 def runs() -> list[library.Entry]:
     """All runs of this user, newest first."""
@@ -59,14 +63,23 @@ def as_json(entry: library.Entry) -> dict[str, Any]:
     }
 
 
-def table(entries: Sequence[library.Entry]) -> str:
-    """The runs for people, a line each, aligned."""
+def table(entries: Sequence[library.Entry], columns: int | None = None) -> str:
+    """The runs for people, a line each, aligned.
+
+    ``columns``: how wide a line may be. A title loses its end first, then a name; the other columns are needed to tell
+    the runs apart.
+    """
     rows = [("RUN", "STATE", "BEGAN", "LASTED", "SIZE", "SESSIONS", "")]
     rows += [_row(entry) for entry in entries]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
-    )
+    if columns is not None:
+        widths[0] = min(widths[0], max(columns - sum(widths[1:]) - len(_GAP) * 5, _LEAST_NAME))
+    lines = []
+    for name, *rest in rows:
+        cells = zip((_short(name, widths[0]), *rest), [*widths, 0], strict=True)
+        line = _GAP.join(cell.ljust(width) for cell, width in cells).rstrip()
+        lines.append(line if columns is None else _short(line, columns))
+    return "\n".join(lines)
 
 
 def _row(entry: library.Entry) -> tuple[str, str, str, str, str, str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import locale
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -120,6 +121,9 @@ _CONSOLE_FONT = frozenset("─│┌┐└┘├┤┬┴┼═║╔╗╚╝�
 
 _NEAREST_OF_CONSOLE = dict(zip("╭╮╰╯┏┓┗┛┣┫┳┻╋━┃╌╎┄┆┈┊", "┌┐└┘┌┐└┘├┤┬┴┼─│─│─│─│", strict=True))
 
+_RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_POWER_OF_TEN = re.compile(f"10([{_RAISED}])")
+
 _NEAREST = {
     **dict.fromkeys("─═━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔▁▂", "-"),
     **dict.fromkeys("│║┃╎┆┊╏┇┋╵╷╹╻▏▎▕⎹⎸", "|"),
@@ -127,7 +131,8 @@ _NEAREST = {
     **dict.fromkeys("█▉▊▋▓■▇▆▅", "#"),
     **dict.fromkeys("▒▄▀▌▐▍", "="),
     **dict.fromkeys("░", "."),
-    **dict.fromkeys("·•∙⋅…", "."),
+    **dict.fromkeys("·•∙⋅", "."),
+    **dict(zip(_RAISED, "0123456789", strict=True)),
     **dict.fromkeys("●○◉◌⬤", "o"),
     **dict.fromkeys("▶▸►❯›→⟩", ">"),
     **dict.fromkeys("◀◂◄❮‹←⟨", "<"),
@@ -143,12 +148,18 @@ _NEAREST = {
     "‖": "=",
     "Δ": "d",
     "⏎": "<",
-    "␛": "^",
+    **dict.fromkeys(map(chr, range(0x2400, 0x2422)), "^"),  # printable()'s signs for what a terminal acts upon
     "🔎": ">",
     "±": "~",
     "≤": "<",
     "≥": ">",
+    "…": "~",
 }
+
+
+def spelled(text: str, glyphs: Glyphs) -> str:
+    """``text`` with what ``glyphs`` can only write with several other characters, in as many cells: 1e9 for 10⁹."""
+    return text if glyphs.every else _POWER_OF_TEN.sub(r"1e\1", text)
 
 
 def nearest(character: str, glyphs: Glyphs) -> str:

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from rich.cells import get_character_cell_size
 
-from kmltui.tui.glyphs import UNICODE, Glyphs, nearest
+from kmltui.tui.glyphs import UNICODE, Glyphs, nearest, spelled
 
 _TOKEN = re.compile(
     r"\x1b\[(?P<params>[0-9;:<=>?]*)(?P<middle>[ -/]*)(?P<final>[@-~])"
@@ -85,7 +85,7 @@ def _cells(text: str, glyphs: Glyphs) -> tuple[str, ...]:
     if text.isascii():
         return tuple(text)
     result: list[str] = []
-    for character in text:
+    for character in spelled(text, glyphs):
         cells = get_character_cell_size(character)
         if cells == 0:
             if result and glyphs.every:

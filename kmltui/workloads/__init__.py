@@ -18,7 +18,21 @@ from kmltui.workloads.client import differing_results
 from kmltui.workloads.declaration import Context, Option, UsageError, Workload, WorkloadError
 from kmltui.workloads.script import declared_in, recorded
 
-__all__ = ["Context", "Option", "UsageError", "Workload", "WorkloadError", "differing_results", "get", "names", "of"]
+__all__ = [
+    "DEFAULT",
+    "Context",
+    "Option",
+    "UsageError",
+    "Workload",
+    "WorkloadError",
+    "differing_results",
+    "get",
+    "names",
+    "of",
+]
+
+DEFAULT = "wisconsin"
+"""What is run if nothing is named."""
 
 
 @cache

@@ -19,6 +19,7 @@ import pytest
 from made_up_run import S, header, run
 from tui_pty import Terminal, opened
 
+from kmltui.printable import printable
 from kmltui.recording import Writer
 from kmltui.tui.glyphs import ASCII, CONSOLE, Glyphs, nearest
 from kmltui.tui.terminal import Screen
@@ -310,3 +311,18 @@ class TestPoorTerminals:
 @pytest.mark.parametrize("glyphs", [ASCII, CONSOLE], ids=lambda glyphs: glyphs.name)
 def test_frames_and_keys_of_dialogs_have_signs_everywhere(glyphs: Glyphs) -> None:
     assert "?" not in [nearest(character, glyphs) for character in "─│╭╮╰╯┃━⇧←→↑↓⏎▔▁▊▎🔎"]
+
+
+@pytest.mark.parametrize("glyphs", [ASCII, CONSOLE], ids=lambda glyphs: glyphs.name)
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1 s = 10⁹ instructions", "1 s = 1e9 instructions"),
+        ("a-long-na…", "a-long-na~"),
+        (printable("a\rb\x7f"), "a^b^"),
+    ],
+)
+def test_what_has_no_sign_of_its_own_is_spelled_in_as_many_cells(glyphs: Glyphs, text: str, shown: str) -> None:
+    screen = Screen(len(text), 1, glyphs)
+    screen.write(f"\x1b[?1049h\x1b[1;1H{text}")
+    assert shown in screen.take()

@@ -167,6 +167,21 @@ def test_ls_lists_runs_with_their_states(kmltui, home):
     assert len(out.splitlines()) == 4
 
 
+def test_ls_fits_a_terminal_and_is_whole_elsewhere(kmltui, home, monkeypatch):
+    long = "a-name-that-goes-on-" * 9
+    for name in (long, "short"):
+        make_recording(home / f"state/runs/{name}.kmlrec", name=name)
+    _, piped, _ = kmltui("ls")
+    assert long in piped
+    monkeypatch.setattr(common, "is_terminal", lambda stream: True)
+    for columns in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = kmltui("ls")[1].splitlines()
+        assert max(map(len, lines)) <= columns
+        assert all("done" in line and "stock" in line for line in lines[1:])
+        assert any(line.startswith("a-name-that-goes") and "…" in line for line in lines)
+
+
 def test_ls_of_nothing_says_how_to_begin(kmltui):
     status, out, _ = kmltui("ls")
     assert status == 0
