@@ -276,9 +276,10 @@ class Session:
         known = usage is not None and (at.started or self.watched)
         usage = usage or Usage()
         calls, rates = calls_between(first, last, elapsed, usage if known else Usage())
-        if ahead and not elapsed:
+        # The first sample may be of before the calls were counted, and then it tells nothing of their rate.
+        rated = bool(last and last.kml and first and first.kml and elapsed)
+        if not rated and (ahead or elapsed) and not at.ended:
             calls = ()  # a call's rate has no other way of being absent
-        rated = bool(last and last.kml and elapsed)
         totals = known and counts_calls
         progress = recent.progress
         state, since_ns = self._state(t_ns)

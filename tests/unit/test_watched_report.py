@@ -113,6 +113,11 @@ class TestWithoutKml:
         (session,) = course(watched(), 20 * S)["sessions"]
         assert session["kml"] is False
 
+    def test_a_rate_is_absent_until_calls_have_been_counted_for_a_while_and_never_0(self) -> None:
+        (session,) = course(watched(), 20 * S)["sessions"]
+        known = [rate for rate in session["trap"] if rate is not None]
+        assert len(known) > 10 and set(known) == {400}
+
     def test_the_page_counts_the_queries_that_the_server_counted(self) -> None:
         (session,) = course(watched(), 20 * S)["sessions"]
         assert session["done"][-1] == 19 * 50

@@ -47,9 +47,9 @@ class CallsPage(TablePage):
         if len(shown) == 1:
             return (
                 (" all calls/s  ", "muted"),
-                (rate((a.trap_rate or 0) + (a.direct_rate or 0)), "text"),
+                (rate(_both(a.trap_rate, a.direct_rate)), "text"),
                 ("    in all  ", "muted"),
-                (count((a.trap or 0) + (a.direct or 0)), "text"),
+                (count(_both(a.trap, a.direct)), "text"),
             )
         if _totals(frame):
             unit, number = "", short
@@ -62,9 +62,9 @@ class CallsPage(TablePage):
         parts: list[Line] = [
             (
                 (f" all calls{unit}  ", "muted"),
-                (number((trap_a or 0) + (direct_a or 0)), "stock"),
+                (number(_both(trap_a, direct_a)), "stock"),
                 arrow,
-                (number((trap_b or 0) + (direct_b or 0)), "kml"),
+                (number(_both(trap_b, direct_b)), "kml"),
             ),
             ((f"    traps{unit}  ", "muted"), (number(trap_a), "trap"), arrow, (number(trap_b), "trap")),
             ((f"    into ring 0{unit}  ", "muted"), (number(into_ring_0), "elevation")),
@@ -117,6 +117,11 @@ class CallsPage(TablePage):
             cells.append((share_text(share) if b.total else "", "muted"))
             result.append(Row(tuple(cells), (*keys, share, 0.0), tail))
         return result
+
+
+def _both(trap: float | None, direct: float | None) -> float | None:
+    """Their sum; what is not known is not 0."""
+    return None if trap is None or direct is None else trap + direct
 
 
 def _totals(frame: Frame) -> bool:
