@@ -92,6 +92,8 @@ class RunLibrary:
     def cut(self, path: Path, target: Path, from_ns: int, to_ns: int) -> None:
         from kmltui.recording.cutting import cut
 
+        if target.parent == paths.runs_dir():
+            files.private_dir(target.parent)
         cut(path, target, from_ns, to_ns, lambda _fraction: None)
 
     def report_text(self, path: Path, width: int, progress: Callable[[float], object]) -> str:

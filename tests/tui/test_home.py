@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Label, OptionList, Static
 from tui_support import settled
 
+from kmltui import paths
 from kmltui.tui.app import HomeApp
 from kmltui.tui.controls import Choice, RunRow
 from kmltui.tui.form import Offer, Problem, Setting, Values, arguments, command_line
@@ -552,3 +553,18 @@ def test_an_open_quotation_mark_is_told_and_no_command() -> None:
 
 def test_pairs_are_for_benches_alone() -> None:
     assert "--pairs" not in arguments(Values(workload="syscalls", how="run", pairs="5"))
+
+
+async def test_a_part_of_a_sample_is_the_users_own() -> None:
+    library = shelf()
+    into: list[Path] = []
+    library.cut = lambda path, target, begin, end: into.append(target)  # type: ignore[method-assign]
+    app = app_with(library)
+    async with app.run_test() as pilot:
+        await to_list(pilot, next(index for index, row in enumerate(library.list_runs()) if row.shipped))
+        await pilot.press("x")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "0:10 - 0:20"
+        await pilot.press("enter")
+        await ready(pilot)
+    assert [target.parent for target in into] == [paths.runs_dir()]

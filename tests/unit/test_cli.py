@@ -618,6 +618,11 @@ class TestWhatTheHomeScreenAsks:
     def library(self) -> RunLibrary:
         return RunLibrary(parsed)
 
+    def test_what_is_cut_out_of_a_sample_is_among_the_users_runs(self) -> None:
+        target = paths.runs_dir() / "part.kmlrec"  # of somebody who has no runs yet
+        self.library().cut(paths.data_dir("recordings") / "wisconsin.kmlrec", target, 60 * 10**9, 70 * 10**9)
+        assert target.exists()
+
     @pytest.mark.parametrize(
         ("words", "flag"),
         [

@@ -19,6 +19,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import Worker
 
+from kmltui import paths
 from kmltui.model import MONITOR
 from kmltui.printable import printable
 from kmltui.tui import glyphs
@@ -346,7 +347,9 @@ class HomeScreen(Steady, Screen[None]):
             span = times(text)
             if span is None:
                 return f"{printable(text)!r} is no part: try 0:30 - 1:30"
-            target = row.path.with_name(f"{row.name}-cut.kmlrec")
+            # What is cut out of a sample is the user's own.
+            directory = paths.runs_dir() if row.shipped else row.path.parent
+            target = directory / f"{row.name}-cut.kmlrec"
             try:
                 self._library.cut(row.path, target, *span)
             except Exception as error:
