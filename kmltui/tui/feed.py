@@ -57,6 +57,11 @@ class Feed:
         self._commands.put(command)
         self._wake.set()
 
+    @property
+    def shown(self) -> bool:
+        """The screen has shown the last frame."""
+        return self._taken.is_set()
+
     def taken(self) -> None:
         """The screen has shown the last frame and is ready for another."""
         self._taken.set()
@@ -78,7 +83,7 @@ class Feed:
         while not self._stopped:
             begin = time.monotonic()
             told = False
-            if self._taken.is_set() and not self._lagging():
+            if self.shown and not self._lagging():
                 try:
                     self.pump(time.monotonic_ns())
                 except Exception as error:  # whatever is wrong with the source: the screen stays and says so

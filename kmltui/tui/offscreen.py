@@ -35,6 +35,8 @@ class Offscreen:
         self._player.seek(t_ns)
         self.app.pump(0)
         await self._pilot.pause()
+        while self.app.is_running and not self.app.feed.shown:  # on a busy machine the pause may be over before
+            await self._pilot.pause()
 
     async def press(self, *keys: str) -> None:
         await self._pilot.press(*keys)
