@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the viewer costs: bytes to the terminal, CPU, start, memory – beside htop and btop in the same terminals.
 
-    python benchmarks/viewer.py [--seconds 30] [--size 160x48 --size 80x24] [--run] [--json]
+    python benchmarks/viewer.py [--seconds 30] [--size 160x48 --size 80x24] [--run] [--processes 250] [--json]
 
 Each program runs in a pty of the given size whose other end is read continuously. The viewer watches a recording that a
 writer extends at 2 Hz with both sessions busy: every figure on the screen changes with every sample. So that the others
 have something to show as well, the machine is as busy as during a run: for each CPU a niced process works and pauses.
-With ``--run`` all of them watch a real run instead: both guests run the Wisconsin benchmark on this machine. Bytes are
+With ``--run`` all of them watch a real run instead: both guests run the Wisconsin benchmark on this machine. What htop
+and btop cost grows with the number of processes, what the viewer costs does not: so that a container or a small machine
+compares like an ordinary one, processes that sleep are started until ``--processes`` are there. Bytes are
 counted from the sixth second after the first paint on, when everything has been painted; CPU is the process's over the
 same time. The targets, at 80x24, are half of htop's bytes, one and a half times its CPU, and 500 ms to the first paint.
 """
@@ -81,6 +83,18 @@ def busy_machine() -> Iterator[None]:
         yield
     finally:
         for process in load:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def processes(number: int) -> Iterator[None]:
+    """Processes that sleep, so many that there are at least ``number`` in all."""
+    sleeping = [subprocess.Popen(["sleep", "infinity"]) for _ in range(number - len(psutil.pids()))]
+    try:
+        yield
+    finally:
+        for process in sleeping:
             process.kill()
             process.wait()
 
@@ -201,11 +215,14 @@ def main() -> None:
     parser.add_argument("--theme", default="kmltui-dark")
     parser.add_argument("--only-viewer", action="store_true")
     parser.add_argument("--run", action="store_true", help="watch a real run of both guests")
+    parser.add_argument(
+        "--processes", type=int, default=250, help="how many there are at least, kernel threads included"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     costs: list[Cost] = []
     others = {} if options.only_viewer else {"htop": ["htop", "-d", "10"], "btop": ["btop"]}
-    with real_run() if options.run else busy_machine() as running:
+    with processes(options.processes), real_run() if options.run else busy_machine() as running:
         for size in options.size or ["160x48", "80x24"]:
             with nullcontext(running) if running else live_recording(options.seconds + 2 * SETTLE_S) as path:
                 argv = [sys.executable, "-c", VIEWER, str(path), options.theme]
