@@ -9,6 +9,7 @@ from typing import Any
 from kmltui.figures import article
 from kmltui.figures.environment import mitigations
 from kmltui.figures.summary import Summary
+from kmltui.model import MONITOR
 from kmltui.printable import printable
 from kmltui.report import numbers
 from kmltui.report.blocks import Table
@@ -56,6 +57,8 @@ def environment_table(summary: Summary) -> Table:
     run = summary.run
     rows.append(["kmltui", printable(run.kmltui), ""])
     rows.append(["run", printable(" ".join(filter(None, (run.name, run.started)))), ""])
+    if run.workload == MONITOR:  # the article watched nothing
+        return Table(["", "this run"], [row[:2] for row in rows if row[1]], text_columns=True)
     rows = [row for row in rows if row[1] or row[2]]
     return Table(["", "this run", "the article"], rows, text_columns=True)
 

@@ -147,3 +147,10 @@ def test_a_title_says_how_long_it_was_watched_not_how_long_it_might_have_been() 
     assert render(summarise(watched(163))).startswith("monitor, 2:43 min: local\n")
     assert "24:00:00" not in render(summarise(watched(163)))
     assert render(summarise(watched(163, status="done"))).startswith("monitor, 24:00:00 h: local\n")
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_there_is_nothing_of_the_article_which_watched_no_server(form: str) -> None:
+    text = said(summarise(watched()), form)
+    assert "Table 1: environment" in text and "this run" in text
+    assert "the article" not in text.lower()
