@@ -24,6 +24,8 @@ _STATUS = f"SHOW GLOBAL STATUS WHERE Variable_name IN ({', '.join(map(repr, sort
 PERIOD_S = 1.0
 """Between two answers with the server's counters, or longer where they take it more than :data:`SHARE` of the time: it
 adds them up over all its connections."""
+_TELLING = 3
+"""Answers, before the time that they took says how often the server may be asked."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 """Between attempts to reach a server that is gone."""
 
@@ -80,8 +82,9 @@ class Follower:
     @property
     def _pause_s(self) -> float:
         """Until the next counters. The fastest of the last answers counts: what others took longer, on a busy machine
-        or a slow line, was not the server's work."""
-        return max(PERIOD_S, min(self._took_s, default=0.0) / SHARE)
+        or a slow line, was not the server's work. The first ones alone may all have been held up."""
+        took_s = min(self._took_s) if len(self._took_s) >= _TELLING else 0.0
+        return max(PERIOD_S, took_s / SHARE)
 
     async def _poll(self) -> None:
         if self._link is None:
