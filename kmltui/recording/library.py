@@ -134,9 +134,12 @@ def remove(path: str | os.PathLike[str]) -> None:
         raise RecordingError(f"cannot remove {target}: {error.strerror}") from error
 
 
+SAMPLES_STAY = "samples that came with kmltui stay"
+
+
 def _no_sample(path: Path) -> None:
     if path.parent.resolve() == paths.data_dir("recordings").resolve():
-        raise RecordingError(f"{path}: samples that came with kmltui stay")
+        raise RecordingError(f"{path}: {SAMPLES_STAY}")
 
 
 def _not_live(path: Path, must_be_recording: bool = False) -> None:

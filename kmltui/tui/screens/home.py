@@ -22,6 +22,7 @@ from textual.worker import Worker
 from kmltui import paths
 from kmltui.model import MONITOR
 from kmltui.printable import printable
+from kmltui.recording.library import SAMPLES_STAY
 from kmltui.tui import glyphs
 from kmltui.tui.controls import Choice, Library, Place, RunRow
 from kmltui.tui.draw import header
@@ -54,7 +55,6 @@ _READING_SHARE = 0.05
 """Reading the list takes no larger share of the time, however many recordings there are."""
 _NAMED = 6
 """Recordings that a question about several names; of the others their number."""
-_SAMPLES_STAY = "samples that came with kmltui stay"
 _ACTIONS = (
     ("demo", "Demonstration", "both kernels side by side, in about two minutes"),
     ("measure", "Measure…", "choose a workload, sessions and how to measure"),
@@ -381,7 +381,7 @@ class HomeScreen(Steady, Screen[None]):
         if (row := self._need_row()) is None:
             return
         if row.shipped:
-            self.notify(_SAMPLES_STAY, severity="warning")
+            self.notify(SAMPLES_STAY, severity="warning")
         else:
             self._rename(row)
 
@@ -407,7 +407,7 @@ class HomeScreen(Steady, Screen[None]):
         if any(row.result == "live" for row in rows):
             self.notify("a run is still going on: stop it first", severity="warning")
         elif any(row.shipped for row in rows):
-            self.notify(_SAMPLES_STAY, severity="warning")
+            self.notify(SAMPLES_STAY, severity="warning")
         elif rows:
             self._delete(rows)
 
